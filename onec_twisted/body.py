@@ -1,0 +1,198 @@
+"""The body of a request while it comes in: kept back until somebody wants it, given away, or thrown away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, fail
+from zope.interface import implementer
+
+from onec_twisted.errors import BodyTimedOut, ConnectionDropped
+from onec_twisted.interfaces import IBody
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+
+    from onec_twisted.interfaces import IBodyConsumer
+
+__all__ = ["DRAIN_LIMIT", "DRAIN_TIME", "EARLY_LIMIT", "Body"]
+
+EARLY_LIMIT = 64 * 1024
+"""Bytes that may come before anybody wants them; then the sender is held back."""
+
+DRAIN_LIMIT = 8 * 1024 * 1024
+"""Bytes of a refused body that are read and thrown away, so that the answer reaches its sender."""
+
+DRAIN_TIME = 2.0
+"""Seconds that a refused body is read for."""
+
+
+@implementer(IBody)
+class Body:
+    """A body on its way in.
+
+    ``transport`` can be paused; ``length`` is in bytes, None when unknown; ``idle_timeout`` is in seconds of
+    ``clock``; ``accepted`` is called once, when somebody wants the body.
+    """
+
+    def __init__(
+        self,
+        transport: IPushProducer,
+        clock: IReactorTime,
+        length: int | None,
+        idle_timeout: float,
+        accepted: Callable[[], None],
+    ) -> None:
+        """Begin with nothing received."""
+        self.length = length
+        self.received = 0
+        self.complete = length == 0
+        self._transport = transport
+        self._clock = clock
+        self._idle_timeout = idle_timeout
+        self._accepted = accepted
+        self._held = False
+        self._early: list[bytes] = []
+        self._last_byte = 0.0
+        self._failure: BaseException | None = None
+        self._consumer: IBodyConsumer | None = None
+        self._delivered: Deferred[None] | None = None
+        self._limit = 0
+        self._too_large: BaseException = ConnectionDropped()
+        self._idle_call: IDelayedCall | None = None
+        self._drained: Callable[[], None] | None = None
+        self._drain_left = 0
+        self._drain_call: IDelayedCall | None = None
+
+    # What the request tells
+
+    def data_received(self, data: bytes) -> None:
+        """Take the next bytes from the channel."""
+        self.received += len(data)
+        if self._consumer is not None:
+            self._last_byte = self._clock.seconds()
+            self._give(data)
+        elif self._drained is not None:
+            self._drain_left -= len(data)
+            if self._drain_left <= 0:
+                self._end_drain()
+        elif self._failure is None:
+            self._early.append(data)
+            if self.received >= EARLY_LIMIT:
+                self.pauseProducing()
+
+    def ended(self) -> None:
+        """Note the last byte."""
+        self.complete = True
+        self._cancel_drain()
+        if self._consumer is not None:
+            self._stop(None)
+
+    def lost(self) -> None:
+        """Note that the connection broke."""
+        self._cancel_drain()
+        self._stop(ConnectionDropped())
+
+    # IBody
+
+    def deliver(self, consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
+        """See ``IBody``."""
+        if self._failure is not None:
+            return fail(self._failure)
+        self._accepted()
+        self._delivered = delivered = Deferred[None]()
+        self._consumer, self._limit, self._too_large = consumer, limit, too_large
+        self.resumeProducing()
+        early, self._early = self._early, []
+        for data in early:
+            self._give(data)
+        if self._consumer is not None:
+            if self.complete:
+                self._stop(None)
+            else:
+                self._last_byte = self._clock.seconds()
+                self._watch_silence()
+        return delivered
+
+    def pauseProducing(self) -> None:
+        """See ``IBody``."""
+        if not self._held and not self.complete:
+            self._held = True
+            self._transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """See ``IBody``."""
+        if self._held and not self.complete:
+            self._last_byte = self._clock.seconds()
+            self._transport.resumeProducing()
+        self._held = False
+
+    def silence(self) -> float:
+        """See ``IBody``."""
+        if self._consumer is None or self._held:
+            return 0.0
+        return self._clock.seconds() - self._last_byte
+
+    def drop(self, reason: BaseException) -> None:
+        """See ``IBody``."""
+        if not self.complete:
+            self._stop(reason)
+
+    # What the request asks for once it has refused
+
+    def drain(self, drained: Callable[[], None]) -> None:
+        """Throw away what still comes, a bounded amount for a bounded time, then call back.
+
+        Not called back when the body ends, or the connection is lost, before that.
+        """
+        self._stop(ConnectionDropped())
+        self._drained = drained
+        self._drain_left = DRAIN_LIMIT
+        self._drain_call = self._clock.callLater(DRAIN_TIME, self._end_drain)
+        self.resumeProducing()
+
+    def _give(self, data: bytes) -> None:
+        """Hand bytes to the consumer, unless they are too many."""
+        if self.received > self._limit:
+            self._stop(self._too_large)
+        elif self._consumer is not None:
+            self._consumer.write(data)
+
+    def _stop(self, reason: BaseException | None) -> None:
+        """End the delivery: well, or for a reason that also holds for one that has not begun."""
+        self._consumer = None
+        self._early = []
+        if reason is not None and self._failure is None:
+            self._failure = reason
+        if self._idle_call is not None:
+            self._idle_call.cancel()
+            self._idle_call = None
+        delivered, self._delivered = self._delivered, None
+        if delivered is not None:
+            if reason is None:
+                delivered.callback(None)
+            else:
+                delivered.errback(reason)
+
+    def _watch_silence(self) -> None:
+        """Drop the body when its sender has been silent for too long, or look again when it could be."""
+        self._idle_call = None
+        silence = self.silence()
+        if silence >= self._idle_timeout:
+            self._stop(BodyTimedOut())
+        else:
+            self._idle_call = self._clock.callLater(self._idle_timeout - silence, self._watch_silence)
+
+    def _end_drain(self) -> None:
+        """Stop throwing away, and say so."""
+        self._cancel_drain()
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            drained()
+
+    def _cancel_drain(self) -> None:
+        if self._drain_call is not None and self._drain_call.active():
+            self._drain_call.cancel()
+        self._drain_call = None

@@ -1,0 +1,173 @@
+"""Every reason to refuse a request, in one block: its status and the words that the node hears.
+
+``exchange`` is the only place that turns them into answers. The words are short, without HTML and without
+anything internal: a person reads them on a 1C screen (protocol.md, A.2 and B.10).
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BodyTimedOut",
+    "ConnectionDropped",
+    "FileBusy",
+    "FileDamaged",
+    "FileNotFound",
+    "FileTooLarge",
+    "InsufficientStorage",
+    "InvalidFilename",
+    "InvalidSession",
+    "MethodNotAllowed",
+    "MissingCredentials",
+    "MissingFilename",
+    "MissingSessid",
+    "NoExchangeHere",
+    "Refused",
+    "SessionRestarted",
+    "Unforeseen",
+    "UnknownMode",
+    "WrongCredentials",
+]
+
+
+class Refused(Exception):
+    """Why a request is not carried out.
+
+    ``status`` is the HTTP status, ``words`` the second line of the answer, ``headers`` what else the answer
+    carries, as pairs of name and value.
+    """
+
+    status = 400
+    words = "Bad request"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class UnknownMode(Refused):
+    """The query names a type or a mode that the protocol does not have."""
+
+    words = "Unknown mode"
+
+
+class MissingFilename(Refused):
+    """``mode=file`` or ``mode=import`` without a name."""
+
+    words = "Missing filename"
+
+
+class InvalidFilename(Refused):
+    """The name would leave the session's folder, or no file system could hold it."""
+
+    words = "Invalid filename"
+
+
+class MissingCredentials(Refused):
+    """``checkauth`` without a readable ``Authorization: Basic``: often a proxy has dropped it."""
+
+    status = 401
+    words = "No user name and password reached the server"
+    headers = ((b"WWW-Authenticate", b'Basic realm="1C exchange", charset="UTF-8"'),)
+
+
+class WrongCredentials(Refused):
+    """``checkauth`` with a user or password that no checker accepts."""
+
+    status = 401
+    words = "Wrong user name or password"
+    headers = MissingCredentials.headers
+
+
+class MissingSessid(Refused):
+    """The session's public name is not in the query."""
+
+    status = 403
+    words = "Missing sessid"
+
+
+class InvalidSession(Refused):
+    """Cookie or sessid are wrong, unknown or expired."""
+
+    status = 403
+    words = "Invalid session"
+
+
+class NoExchangeHere(Refused):
+    """The path of the URL is none of ``--path``."""
+
+    status = 404
+    words = "No exchange at this address"
+
+
+class FileNotFound(Refused):
+    """``mode=import`` of a name that never came. An answer of the protocol, hence status 200."""
+
+    status = 200
+
+    def __init__(self, filename: str) -> None:
+        """Name the file that the node asked for, as it asked."""
+        super().__init__(filename)
+        self.words = f"File not found: {filename}"
+
+
+class MethodNotAllowed(Refused):
+    """A method that the mode does not take; ``file`` takes POST, the other modes GET or POST."""
+
+    status = 405
+    words = "Method not allowed"
+
+    def __init__(self, allowed: bytes) -> None:
+        """Tell the methods that are allowed, as RFC 9110 section 15.5.6 asks."""
+        super().__init__(allowed)
+        self.headers = ((b"Allow", allowed),)
+
+
+class BodyTimedOut(Refused):
+    """The body brought no byte for too long."""
+
+    status = 408
+    words = "Upload timed out"
+
+
+class SessionRestarted(Refused):
+    """``init`` started a new epoch while this piece was on its way: it belongs to the old one."""
+
+    status = 409
+    words = "Session was initialised again"
+
+
+class FileTooLarge(Refused):
+    """The body is larger than ``--body-limit``."""
+
+    status = 413
+    words = "File too large"
+
+
+class FileDamaged(Refused):
+    """The file on disk is shorter than what was acknowledged; only ``init`` cures it."""
+
+    status = 500
+    words = "File damaged"
+
+
+class Unforeseen(Refused):
+    """Anything that nobody thought of; the traceback is in the log."""
+
+    status = 500
+    words = "Internal server error"
+
+
+class FileBusy(Refused):
+    """The file's turn did not come within ``--lock-timeout``."""
+
+    status = 503
+    words = "File busy - retry later"
+    headers = ((b"Retry-After", b"5"),)
+
+
+class InsufficientStorage(Refused):
+    """The disk or the session's quota has no room for the body."""
+
+    status = 507
+    words = "Insufficient storage"
+
+
+class ConnectionDropped(Exception):
+    """The body broke off: nobody is left to hear an answer."""

@@ -1,0 +1,262 @@
+"""The Resource: what each mode means. A refusal becomes an answer here."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from zope.interface import implementer
+
+from onec_twisted import commerceml, wire
+from onec_twisted.errors import (
+    ConnectionDropped,
+    FileNotFound,
+    FileTooLarge,
+    InsufficientStorage,
+    InvalidSession,
+    MethodNotAllowed,
+    MissingFilename,
+    MissingSessid,
+    NoExchangeHere,
+    Refused,
+    Unforeseen,
+)
+from onec_twisted.intake import receive
+from onec_twisted.interfaces import IStreamingResource
+from onec_twisted.names import safe_name
+from onec_twisted.wire import Answer, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from onec_twisted.access import Access
+    from onec_twisted.catalog import Catalog, Session
+    from onec_twisted.intake import Workers
+    from onec_twisted.interfaces import IStore
+    from onec_twisted.names import SafeName
+    from onec_twisted.request import ExchangeRequest
+    from onec_twisted.space import Space
+    from onec_twisted.turns import Turns
+
+__all__ = ["COOKIE", "Exchange", "Parts", "Settings"]
+
+COOKIE = "onec_session"
+"""The name of the cookie that carries the token."""
+
+SUCCESS = Answer(body=b"success")
+
+
+@frozen
+class Settings:
+    """What the administrator chose: sizes in bytes, times in seconds."""
+
+    file_limit: int
+    body_limit: int
+    session_quota: int
+    session_ttl: float
+    zipped: bool = True
+    sessid_required: bool = True
+    always_ok: bool = False
+
+
+@frozen
+class Parts:
+    """What the exchange works with. ``now`` returns seconds since 1970."""
+
+    access: Access
+    catalog: Catalog
+    store: IStore
+    turns: Turns
+    space: Space
+    workers: Workers
+    now: Callable[[], float]
+
+
+@implementer(IStreamingResource)
+class Exchange(Resource):
+    """``1c_exchange.php``: one URL, whose query chooses what it does (protocol.md, A)."""
+
+    isLeaf = True
+    _log = Logger()
+
+    def __init__(self, settings: Settings, parts: Parts) -> None:
+        """Serve with these settings and parts."""
+        super().__init__()
+        self._settings = settings
+        self._parts = parts
+        self._modes: dict[str, Callable[[Session, Query, ExchangeRequest], Awaitable[Answer]]] = {
+            "init": self._init,
+            "file": self._file,
+            "import": self._import,
+            "complete": self._confirm,
+            "deactivate": self._confirm,
+            "success": self._confirm,
+            "query": self._query,
+            "info": self._info,
+        }
+
+    async def respond(self, request: ExchangeRequest) -> Answer:
+        """See ``IStreamingResource``."""
+        try:
+            answer = await self._respond(request)
+        except ConnectionDropped:
+            raise
+        except Refused as refused:
+            self._log.info(
+                "refused: {words} ({status}) {method} {path} from {peer}",
+                words=refused.words,
+                status=refused.status,
+                method=wire.decoded(request.method),
+                path=wire.decoded(request.path),
+                query=wire.decoded(wire.query_of(wire.without_secrets(request.uri))),
+                peer=_address_of(request),
+                refused=type(refused).__name__,
+            )
+            answer = wire.failure(refused)
+        except Exception:
+            self._log.failure(
+                "{method} {path} failed", method=wire.decoded(request.method), path=wire.decoded(request.path)
+            )
+            answer = wire.failure(Unforeseen())
+        if self._settings.always_ok and answer.status != 304:
+            answer = evolve(answer, status=200)
+        return answer
+
+    async def _respond(self, request: ExchangeRequest) -> Answer:
+        """Do what the query asks, or raise ``Refused``."""
+        if request.postpath:
+            raise NoExchangeHere
+        query = wire.parse_query(wire.query_of(request.uri))
+        if query.type == "listen":
+            return Answer(status=304)  # a 200 would start an exchange, again and again (A.2 row 20)
+        allowed = b"POST" if query.mode == "file" else b"GET, POST"
+        if request.method not in allowed.split(b", "):
+            raise MethodNotAllowed(allowed)
+        if query.mode == "checkauth":
+            return await self._checkauth(request)
+        session = await self._session(query, request)
+        return await self._modes[query.mode](session, query, request)
+
+    async def _checkauth(self, request: ExchangeRequest) -> Answer:
+        """Open a session: every ``checkauth`` opens one of its own (protocol.md, A.7)."""
+        user = await self._parts.access.login(request.getHeader("authorization"), _address_of(request))
+        sessid, token, now = secrets.token_hex(16), secrets.token_hex(32), self._parts.now()
+        await self._parts.catalog.open_session(sessid, token, user, now)
+        self._log.info(
+            "{sessid}: session opened by {user} from {peer}", sessid=sessid, user=user, peer=_address_of(request)
+        )
+        return wire.checkauth_answer(COOKIE, token, sessid, int(now), secure=request.isSecure())
+
+    async def _session(self, query: Query, request: ExchangeRequest) -> Session:
+        """Return the session that a request belongs to, by its cookie and its sessid."""
+        if not query.sessid and self._settings.sessid_required:
+            raise MissingSessid
+        token = request.getCookie(COOKIE.encode("ascii"))
+        session = await self._parts.catalog.session(wire.decoded(token)) if token else None
+        if session is None:
+            raise InvalidSession
+        if query.sessid:
+            is_sessid = compare_digest(query.sessid, session.sessid.encode("ascii"))
+            is_token = compare_digest(query.sessid, token)
+            if not is_sessid and not is_token:
+                raise InvalidSession
+        now = self._parts.now()
+        if session.touched + self._settings.session_ttl < now and not self._parts.turns.busy(session.sessid):
+            raise InvalidSession
+        if query.mode != "file":  # a piece is noted with its record
+            await self._parts.catalog.touch(session.sessid, now)
+        return session
+
+    async def _init(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
+        """Start the session afresh: what came before is gone, and never comes back."""
+        async with self._parts.turns.of_session(session.sessid):
+            await self._parts.catalog.start_epoch(session.sessid, self._parts.now())
+            await self._parts.workers(self._parts.store.discard, session.sessid)
+        self._log.info("{sessid}: new epoch", sessid=session.sessid, user=session.username)
+        return wire.init_answer(
+            query, session.sessid, zipped=self._settings.zipped, file_limit=self._settings.file_limit
+        )
+
+    async def _file(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
+        """Append a piece to a file: all of it, or nothing."""
+        name = safe_name(query.filename)
+        length = request.body.length
+        if length is not None and length > self._settings.body_limit:
+            raise FileTooLarge
+        space = self._parts.space
+        await space.look()
+        with space.promise(session.sessid, session.held, request.body, self._settings.body_limit) as room:
+            started = self._parts.now()
+            try:
+                async with self._parts.turns.of_file(session.sessid, str(name), request.body):
+                    committed = await self._append(session, name, request, room)
+            except BaseException as error:
+                self._log.info(
+                    "{sessid}: piece of {name} dropped after {received} bytes: {reason}",
+                    sessid=session.sessid,
+                    user=session.username,
+                    name=str(name),
+                    received=request.body.received,
+                    reason=error.words if isinstance(error, Refused) else type(error).__name__,
+                )
+                raise
+        self._log.info(
+            "{sessid}: {name}: {size} bytes stored in {seconds:.3f} s, {committed} in all",
+            sessid=session.sessid,
+            user=session.username,
+            name=str(name),
+            size=request.body.received,
+            seconds=self._parts.now() - started,
+            committed=committed,
+        )
+        return evolve(SUCCESS, headers=((b"Upload-Offset", b"%d" % committed),))
+
+    async def _append(self, session: Session, name: SafeName, request: ExchangeRequest, room: int) -> int:
+        """Receive a body behind what is committed, record it, and return the new committed length."""
+        catalog, store, workers = self._parts.catalog, self._parts.store, self._parts.workers
+        before = await catalog.committed(session.sessid, str(name))
+        too_large = FileTooLarge() if room == self._settings.body_limit else InsufficientStorage()
+        received = await receive(
+            request.body, workers, lambda: store.open(session.sessid, name, before), room, too_large
+        )
+        after = (before or 0) + received
+        try:
+            await catalog.commit(
+                session, str(name), before, after, self._settings.session_quota, self._parts.now()
+            )
+        except BaseException:
+            await workers(store.cut, session.sessid, name, before)
+            raise
+        return after
+
+    async def _import(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
+        """Confirm that a file has come, by itself or in an archive."""
+        if not query.filename:
+            raise MissingFilename
+        name = safe_name(query.filename)
+        if not await self._parts.catalog.has_file_or_zip(session.sessid, str(name)):
+            raise FileNotFound(wire.decoded(query.filename))
+        return SUCCESS
+
+    async def _confirm(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
+        """Confirm what asks for nothing."""
+        return SUCCESS
+
+    async def _query(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
+        """Tell that there are no orders."""
+        now = datetime.fromtimestamp(self._parts.now()).astimezone()
+        return Answer(body=commerceml.no_orders(now), content_type=wire.XML)
+
+    async def _info(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
+        """Tell that there are no statuses, payment systems or delivery services."""
+        return Answer(body=commerceml.no_directories(), content_type=wire.XML)
+
+
+def _address_of(request: ExchangeRequest) -> str:
+    """Return who sends, as text: an IP address, or ``-`` on a unix socket."""
+    return str(getattr(request.getClientAddress(), "host", "-"))

@@ -1,0 +1,104 @@
+"""What the parts ask of one another. Each implementation is verified by a test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+    from twisted.internet.defer import Deferred
+
+    from onec_twisted.names import SafeName
+    from onec_twisted.request import ExchangeRequest
+    from onec_twisted.wire import Answer
+
+__all__ = ["IBody", "IBodyConsumer", "INode", "IPieceFile", "IStore", "IStreamingResource"]
+
+
+class INode(Interface):
+    """Who has logged in: what the portal gives for good credentials."""
+
+    user: str = Attribute("The name that the node logs in with.")
+
+
+class IBodyConsumer(Interface):
+    """Takes a body as it arrives."""
+
+    def write(data: bytes) -> None:
+        """Take the next bytes of the body; must not block."""
+
+
+class IBody(Interface):
+    """The body of a request while it comes in. Nothing of it is kept before ``deliver``."""
+
+    length: int | None = Attribute("Bytes announced by Content-Length; None when chunked.")
+    received: int = Attribute("Bytes that came so far.")
+    complete: bool = Attribute("Whether the last byte came.")
+
+    def deliver(consumer: IBodyConsumer, limit: int, too_large: Exception) -> Deferred[None]:
+        """Give every byte to the consumer; fires after the last one.
+
+        Fails with ``too_large`` past ``limit`` bytes, with ``BodyTimedOut`` when the sender falls silent, with
+        ``ConnectionDropped`` when the connection breaks, or with what ``drop`` was given. The consumer hears
+        nothing more after a failure.
+        """
+
+    def pauseProducing() -> None:
+        """Hold the sender back: TCP tells it to wait."""
+
+    def resumeProducing() -> None:
+        """Let the sender go on."""
+
+    def silence() -> float:
+        """Return for how many seconds the sender has brought nothing although it could."""
+
+    def drop(reason: Exception) -> None:
+        """Take no more of it: ``deliver`` fails with the reason. Does nothing once the body is complete."""
+
+
+class IStreamingResource(Interface):
+    """A resource that is asked as soon as the headers are complete."""
+
+    def respond(request: ExchangeRequest) -> Awaitable[Answer]:
+        """Return the answer; ``request.body`` may still be on its way, and is drained if it is left alone.
+
+        Raises ``ConnectionDropped`` when nobody is left to hear an answer.
+        """
+
+
+class IPieceFile(Interface):
+    """One file, open for one piece. Its functions block: they are called in workers, one at a time."""
+
+    def write(chunks: Sequence[bytes]) -> None:
+        """Write behind what was written before; the first piece of bytes goes to the committed length."""
+
+    def finish() -> None:
+        """Bring all of it to the disk, names of new files and folders included, and close."""
+
+    def roll_back() -> None:
+        """Make the file what it was before the piece, or remove it if it was not there, and close."""
+
+
+class IStore(Interface):
+    """The media root. Its functions block: they are called in workers."""
+
+    def open(sessid: str, name: SafeName, committed: int | None) -> IPieceFile:
+        """Open a file to write at its committed length in bytes; None makes a new file.
+
+        What lies behind the committed length is cut off. Raises ``FileDamaged`` when the file is shorter.
+        """
+
+    def cut(sessid: str, name: SafeName, committed: int | None) -> None:
+        """Make a file that is not open exactly ``committed`` bytes long; None removes it."""
+
+    def discard(sessid: str) -> None:
+        """Remove the session's folder; that it is not there is fine."""
+
+    def folders() -> list[str]:
+        """Return the sessids that have a folder."""
+
+    def free() -> int:
+        """Return the bytes that the disk has left for us."""

@@ -1,0 +1,63 @@
+"""A filename as a node sends it, to a safe relative path."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+
+from onec_twisted.errors import InvalidFilename, MissingFilename
+from onec_twisted.wire import decoded
+
+__all__ = ["SafeName", "safe_name"]
+
+SEGMENT_LIMIT = 255
+"""Bytes of one segment: the limit of every Linux file system."""
+
+NAME_LIMIT = 1024
+"""Bytes of a whole name; with the media root in front it stays far under Linux's 4096 of a path."""
+
+_ELSEWHERE = (
+    re.compile(r"^[A-Za-z]:"),
+    re.compile(r"^(?:.*?/)?webdata/", re.IGNORECASE),
+    re.compile(r"^/+tmp/"),
+    re.compile(r"^(?:\.?/)+"),
+)
+"""What nodes put in front of a name: the place of the file on their own machine. Dropped in this order."""
+
+
+@frozen
+class SafeName:
+    """A relative path that stays where it is put: no segment is empty, leads with a dot or is over-long."""
+
+    segments: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return the path with ``/`` between its segments."""
+        return "/".join(self.segments)
+
+
+def safe_name(raw: bytes | None) -> SafeName:
+    """Understand the ``filename`` of a query, percent-decoded already.
+
+    Nodes send ``\\`` for ``/``, full paths of the machine they run on (``/tmp/v8_1.zip``,
+    ``/opt/…/webdata/…/import_files/x.jpg``, ``C:\\…``) and names in UTF-8 or cp1251 (protocol.md, A.8).
+    Those prefixes are dropped, sub-folders are kept.
+
+    Raises ``MissingFilename`` for none or an empty name, ``InvalidFilename`` for one that could leave its folder,
+    hide in it, or not be written at all.
+    """
+    if not raw:
+        raise MissingFilename
+    name = decoded(raw).replace("\\", "/")
+    if any(ord(mark) < 0x20 or 0x7F <= ord(mark) < 0xA0 or mark == "\ufffd" for mark in name):
+        raise InvalidFilename
+    for prefix in _ELSEWHERE:
+        name = prefix.sub("", name)
+    segments = tuple(name.split("/"))
+    if any(not segment or segment.startswith(".") for segment in segments):
+        raise InvalidFilename
+    sizes = [len(segment.encode("utf-8")) for segment in segments]
+    if max(sizes) > SEGMENT_LIMIT or sum(sizes) + len(sizes) > NAME_LIMIT:
+        raise InvalidFilename
+    return SafeName(segments)

@@ -1,0 +1,166 @@
+"""The command line of ``twistd onec-exchange``, checked: a wrong value ends the start with one line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from twisted.cred.checkers import FilePasswordDB, InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.strcred import AuthOptionMixin, InvalidAuthType, StrcredException, makeChecker
+from twisted.python import usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["DEFAULT_LISTEN", "DEFAULT_PATHS", "CannotStart", "Options", "parse_size"]
+
+DEFAULT_LISTEN = "tcp:8080:interface=127.0.0.1"
+DEFAULT_PATHS = ("/1c_exchange.php", "/bitrix/admin/1c_exchange.php")
+"""1C:UNF asks the second for ``mode=info`` whatever address was typed (protocol.md, B.1)."""
+
+SIZES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+CHOICES = {"sessid": ("required", "optional"), "status-codes": ("http", "ok"), "zip": ("yes", "no")}
+LARGEST = 2**62
+
+
+class CannotStart(SystemExit, Exception):
+    """The daemon cannot start; the words say why and what to do.
+
+    An Exception, so that a forked twistd tells its parent and removes its pid file; a SystemExit, so that Python
+    prints the words alone and ends with status 1.
+    """
+
+    def __init__(self, words: str) -> None:
+        """Keep the words to one line."""
+        super().__init__(f"onec-exchange: {' '.join(words.split())}")
+
+    def __str__(self) -> str:
+        """Return the words."""
+        return str(self.code)
+
+
+def parse_size(text: str) -> int:
+    """Return a number of bytes: digits, and K, M, G or T for powers of 1024. Raises ``ValueError``."""
+    match = re.fullmatch(r"(\d{1,19})([KMGT]?)B?", text.strip().upper())
+    if match is None or int(match[1]) * SIZES[match[2]] > LARGEST:
+        raise ValueError(text)
+    return int(match[1]) * SIZES[match[2]]
+
+
+class Options(usage.Options, AuthOptionMixin):
+    """What the administrator chose; after ``parseOptions`` sizes are bytes and times are seconds."""
+
+    supportedInterfaces = (IUsernamePassword,)
+    synopsis = "--auth=SPEC [options]"
+    longdesc = (
+        "Receives what 1C:Enterprise nodes export to a site: give 1C the address http://HOST:PORT/1c_exchange.php "
+        "with a user and password of --auth. Files appear in MEDIA_ROOT/1c_temp/<sessid>/. "
+        "Sizes take K, M, G (powers of 1024); times are seconds."
+    )
+    optParameters: Sequence[Sequence[Any]] = [
+        ["media-root", None, "media", "Folder for files and state; made if it is not there."],
+        ["file-limit", None, "100M", "Size of the pieces that nodes cut files into."],
+        ["body-limit", None, None, "Largest body taken, default as --file-limit; over it 413."],
+        ["session-quota", None, "20G", "Bytes that one session may hold; over it 507."],
+        ["min-free", None, "1G", "Bytes of the disk to leave free; below it 507."],
+        ["session-ttl", None, "86400", "A session untouched for so long is removed with its files."],
+        ["lock-timeout", None, "30", "How long a piece waits for its file before 503."],
+        ["idle-timeout", None, "60", "A body that brings no byte for so long is dropped."],
+        ["sessid", None, "required", "'optional' serves old nodes that send the cookie alone."],
+        ["status-codes", None, "http", "'ok' answers 200 to everything but type=listen."],
+        ["zip", None, "yes", "Whether nodes are to pack their files: yes or no."],
+    ]
+
+    def __init__(self) -> None:
+        """Begin with the defaults."""
+        super().__init__()
+        self["listen"] = []
+        self["path"] = []
+        self["credCheckers"] = []
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Twisted endpoint to serve on: tcp:, unix:, ssl:, systemd:; may be repeated. [default: tcp:8080:interface=127.0.0.1]"""  # noqa: E501 - usage shows it as it stands
+        self["listen"].append(endpoint)
+
+    def opt_path(self, path: str) -> None:
+        """URL path of the exchange; may be repeated. [default: /1c_exchange.php and /bitrix/admin/1c_exchange.php]"""
+        if not path.startswith("/") or not path.isascii() or set(path) & set("?# "):
+            raise usage.UsageError(f"--path={path}: write a path as in /1c_exchange.php")
+        self["path"].append(path)
+
+    def opt_auth(self, description: str) -> None:
+        """Who may upload; required, may be repeated: htpasswd:PATH, file:PATH, memory:USER:PASSWORD; see --help-auth."""  # noqa: E501 - usage shows it as it stands
+        kind = description.partition(":")[0]
+        try:
+            self.addChecker(makeChecker(description))
+        except InvalidAuthType:
+            raise usage.UsageError(f"--auth={kind}: no such kind; --help-auth lists them") from None
+        except (StrcredException, ValueError) as error:
+            raise usage.UsageError(f"--auth={kind}: {error or 'it cannot be understood; see --help-auth'}") from None
+
+    def addChecker(self, checker: Any) -> None:
+        """Take a checker; what is known to be unusable is refused now, not at the first login."""
+        if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
+            if not checker.users:
+                raise usage.UsageError("--auth=memory: write memory:USER:PASSWORD")
+            # strcred leaves text from the command line, HTTP brings bytes
+            checker.users = {_as_bytes(user): _as_bytes(word) for user, word in checker.users.items()}
+        if isinstance(checker, FilePasswordDB):
+            try:
+                Path(checker.filename).read_bytes()
+            except OSError as error:
+                raise usage.UsageError(f"--auth=file: cannot read {checker.filename}: {error.strerror}") from error
+        super().addChecker(checker)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse the command line; raises ``CannotStart`` with one line when it is wrong."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            raise CannotStart(f"{error}; twistd onec-exchange --help tells more") from None
+
+    def postOptions(self) -> None:
+        """Turn texts into values, and see that they go together."""
+        if not self["credCheckers"]:
+            _wrong("auth", "", "say who may upload, for example --auth=htpasswd:/etc/onec.htpasswd")
+        if self["body-limit"] is None:
+            self["body-limit"] = self["file-limit"]
+        for name in ("file-limit", "body-limit", "session-quota", "min-free"):
+            try:
+                self[name] = parse_size(self[name])
+            except ValueError:
+                _wrong(name, self[name], "is not a size; write bytes, or a number with K, M or G, as in 100M")
+        for name in ("file-limit", "session-quota"):
+            if not self[name]:
+                _wrong(name, "0", "must be more than 0")
+        if self["body-limit"] < self["file-limit"]:
+            _wrong("body-limit", self["body-limit"], "is less than --file-limit: no piece of that size could come in")
+        for name in ("session-ttl", "lock-timeout", "idle-timeout"):
+            self[name] = _seconds(name, self[name])
+        for name, choices in CHOICES.items():
+            if self[name] not in choices:
+                _wrong(name, self[name], f"must be {' or '.join(choices)}")
+        self["listen"] = self["listen"] or [DEFAULT_LISTEN]
+        self["path"] = self["path"] or list(DEFAULT_PATHS)
+
+
+def _as_bytes(text: str | bytes) -> bytes:
+    """Return what was typed on the command line as the bytes that were typed."""
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+
+
+def _wrong(name: str, value: object, words: str) -> NoReturn:
+    raise usage.UsageError(f"--{name}{f'={value}' if value != '' else ''}: {words}")
+
+
+def _seconds(name: str, text: str) -> float:
+    """Return a number of seconds, more than 0 and at most a thousand years."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        _wrong(name, text, "is not a number of seconds")
+    if not 0 < seconds < 3.2e10:
+        _wrong(name, text, "must be more than 0 seconds, and finite")
+    return seconds

@@ -1,0 +1,124 @@
+"""The Request that finds its resource at the headers and gives the body away as it comes.
+
+Twisted looks a resource up after the last byte of the body, which it keeps in memory or in a temporary file until
+then. ``ExchangeRequest`` does so at the headers, and keeps nothing. It is the only user of the private names of
+``twisted.web.http.HTTPChannel``; ``tests/test_request.py`` pins them for the oldest and the newest Twisted:
+
+* ``_command``, ``_path``, ``_version``: the request line, which a Request learns only after the body otherwise;
+* ``_networkProducer``: the transport, or what stands for one that cannot be paused;
+* ``_savedTimeOut``: the idle time-out that the channel sets again when the request is done.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.web.http import datetimeToString
+from twisted.web.server import Request
+
+from onec_twisted.body import Body
+from onec_twisted.errors import ConnectionDropped, Unforeseen
+from onec_twisted.interfaces import IStreamingResource
+from onec_twisted.wire import Answer, failure, path_of
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+__all__ = ["ExchangeRequest"]
+
+
+class ExchangeRequest(Request):
+    """A request whose resource, an ``IStreamingResource``, is asked when the headers are complete.
+
+    ``body`` is what it may take. An answer that comes before the body's end closes the connection, but not before
+    the sender had a chance to read it.
+    """
+
+    _log = Logger()
+    body: Body
+
+    def __init__(self, *args: Any, **kw: Any) -> None:
+        """Begin without an answer."""
+        super().__init__(*args, **kw)
+        self._answered = False
+        self._body_over = False
+        self._idle_timeout: float | None = None
+
+    def gotLength(self, length: int | None) -> None:
+        """Find the resource: the headers are complete, and the body, of ``length`` bytes, comes next."""
+        channel = self.channel
+        self.method, self.uri, self.clientproto = channel._command, channel._path, channel._version
+        self.path = path_of(self.uri)
+        self.prepath: list[bytes] = []
+        self.postpath: list[bytes] = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
+        self.args: dict[bytes, list[bytes]] = {}
+        self.site = channel.site
+        self._expected = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
+        self.requestHeaders.removeHeader(b"expect")  # or Twisted answers it before anybody has decided
+        self.body = Body(
+            channel._networkProducer, self.site.reactor, length, self.site.body_timeout, self._accept_body
+        )
+        if length != 0:
+            self._idle_timeout = channel.setTimeout(None)  # while a body comes, the time-out is the body's
+        Deferred.fromCoroutine(self._respond())
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Pass bytes of the body on."""
+        self.body.data_received(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Note that the body has ended; nothing of it is ever parsed."""
+        if self._idle_timeout is not None:
+            self.channel._savedTimeOut = self._idle_timeout
+        self.body.ended()
+        self._body_over = True
+        if self._answered:
+            self.finish()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Tell the body; an answer that closed its connection is logged here, for it never finishes."""
+        if self._answered and not self.finished:
+            self.site.log(self)
+        super().connectionLost(reason)
+        self.body.lost()
+
+    async def _respond(self) -> None:
+        """Ask the resource, and answer."""
+        try:
+            resource = IStreamingResource(self.site.getResourceFor(self))
+            answer = await resource.respond(self)
+        except ConnectionDropped:
+            return
+        except Exception:
+            self._log.failure("{method} {path} failed", method=self.method, path=self.path)
+            answer = failure(Unforeseen())
+        if not self._disconnected:
+            self._answer(answer)
+
+    def _answer(self, answer: Answer) -> None:
+        """Write an answer; after that, read or throw away what is left of the body."""
+        self.setResponseCode(answer.status)
+        self.setHeader(b"Date", datetimeToString())
+        if answer.status != 304:
+            self.setHeader(b"Content-Type", answer.content_type)
+            self.setHeader(b"Content-Length", b"%d" % len(answer.body))
+        for name, value in answer.headers:
+            self.setHeader(name, value)
+        if not self.body.complete:
+            self.setHeader(b"Connection", b"close")
+            self.channel.persistent = False
+        self.write(answer.body)
+        self._answered = True
+        if self._body_over:
+            self.finish()
+        elif not self.body.complete:
+            channel = self.channel
+            self.body.drain(lambda: cast("None", channel.loseConnection()))
+
+    def _accept_body(self) -> None:
+        """Tell a client that asked first to send its body."""
+        if self._expected and not self.body.received and not self.body.complete:
+            self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")

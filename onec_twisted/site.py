@@ -1,0 +1,83 @@
+"""The Site: our Request, our paths, HTTP/1.1, and an access log without secrets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from twisted.web.http import combinedLogFormatter
+from twisted.web.iweb import IAccessLogFormatter
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from zope.interface import implementer, provider
+
+from onec_twisted.errors import NoExchangeHere
+from onec_twisted.interfaces import IStreamingResource
+from onec_twisted.request import ExchangeRequest
+from onec_twisted.wire import Answer, failure, without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twisted.internet.interfaces import IReactorTime
+
+__all__ = ["Elsewhere", "ExchangeSite", "access_log_line", "tree"]
+
+
+@implementer(IStreamingResource)
+class Elsewhere(Resource):
+    """Every path that is not the exchange: 404, or what ``status`` says, in the protocol's words."""
+
+    def __init__(self, status: int = 404) -> None:
+        """Answer with an HTTP status."""
+        super().__init__()
+        self._status = status
+
+    def getChild(self, path: bytes, request: Any) -> Resource:
+        """Return itself: there is nothing below."""
+        return self
+
+    async def respond(self, request: ExchangeRequest) -> Answer:
+        """Say that this is not the exchange."""
+        answer = failure(NoExchangeHere())
+        return Answer(self._status, answer.body)
+
+
+def tree(paths: Iterable[bytes], exchange: Resource, status: int = 404) -> Resource:
+    """Return a root resource with the exchange at each of the paths, and ``Elsewhere`` at all others."""
+    root = Elsewhere(status)
+    for path in paths:
+        *folders, leaf = path.lstrip(b"/").split(b"/")
+        parent: Resource = root
+        for folder in folders:
+            child = parent.getStaticEntity(folder)
+            if child is None:
+                child = Elsewhere(status)
+                parent.putChild(folder, child)
+            parent = child
+        parent.putChild(leaf, exchange)
+    return root
+
+
+@provider(IAccessLogFormatter)
+def access_log_line(timestamp: str, request: ExchangeRequest) -> str:
+    """Return a request's line in the access log, in the combined format; sessids are hidden."""
+    shown, request.uri = request.uri, without_secrets(request.uri)
+    try:
+        return combinedLogFormatter(timestamp, request)
+    finally:
+        request.uri = shown
+
+
+class ExchangeSite(Site):
+    """Serves a resource tree to nodes; a body may be silent for ``body_timeout`` seconds."""
+
+    requestFactory: ClassVar[type[ExchangeRequest]] = ExchangeRequest
+
+    def __init__(self, resource: Resource, reactor: IReactorTime, body_timeout: float) -> None:
+        """Serve the tree with the reactor's clock."""
+        super().__init__(resource, requestFactory=ExchangeRequest, reactor=reactor, logFormatter=access_log_line)
+        self.body_timeout = body_timeout
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """Offer HTTP/1.1 alone over TLS: streaming rests on its channel (style.md, C3.14)."""
+        return [b"http/1.1"]

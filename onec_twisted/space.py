@@ -1,0 +1,88 @@
+"""Room on the disk and in a session's quota, promised to a body before its first byte is read.
+
+What the disk has left is read in a worker, at most once a second; bodies that were admitted since then, or are
+still coming, are counted from memory. The estimate errs on the careful side. The quota's last word is the
+catalog's, in the transaction that records a piece.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+from onec_twisted.errors import InsufficientStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from twisted.internet.defer import Deferred
+
+    from onec_twisted.interfaces import IBody
+
+__all__ = ["Space"]
+
+FRESH = 1.0
+"""Seconds that a reading of the disk's free space is good for."""
+
+
+@frozen(eq=False)
+class _Promise:
+    """Room for one body: ``size`` bytes."""
+
+    body: IBody
+    size: int
+
+    def outstanding(self) -> int:
+        """Return the bytes that are still to come."""
+        return max(0, self.size - self.body.received)
+
+
+@define(eq=False)
+class Space:
+    """Who may still write, and how much.
+
+    ``free`` fires with the bytes that the disk has left, ``seconds`` is a clock; ``min_free`` and ``quota`` are in
+    bytes.
+    """
+
+    free: Callable[[], Deferred[int]]
+    seconds: Callable[[], float]
+    min_free: int
+    quota: int
+    _promised: dict[str, set[_Promise]] = field(factory=lambda: defaultdict(set), init=False)
+    _left: int = field(default=0, init=False)
+    _read_at: float | None = field(default=None, init=False)
+
+    async def look(self) -> None:
+        """Read what the disk has left, unless that is known; to be awaited before ``promise``."""
+        if self._read_at is not None and 0 <= self.seconds() - self._read_at < FRESH:
+            return
+        free = await self.free()
+        coming = sum(promise.outstanding() for promises in self._promised.values() for promise in promises)
+        self._left = free - coming - self.min_free
+        self._read_at = self.seconds()
+
+    @contextmanager
+    def promise(self, sessid: str, held: int, body: IBody, most: int) -> Iterator[int]:
+        """Keep room for a body while it is received; yields how many bytes it may have.
+
+        ``held`` is what the session has on record, in bytes. A body that announces no length may have ``most``
+        bytes, less where there is less room. Raises ``InsufficientStorage``.
+        """
+        coming = sum(promise.outstanding() for promise in self._promised.get(sessid, ()))
+        room = min(self._left, self.quota - held - coming)
+        size = min(most, room) if body.length is None else body.length
+        if room < size or size < 0:
+            raise InsufficientStorage
+        promise = _Promise(body, size)
+        self._left -= size
+        self._promised[sessid].add(promise)
+        try:
+            yield size
+        finally:
+            self._promised[sessid].discard(promise)
+            if not self._promised[sessid]:
+                del self._promised[sessid]

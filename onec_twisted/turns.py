@@ -1,0 +1,151 @@
+"""One writer per file: a ``DeferredLock`` for each file in use, forgotten when nobody wants it.
+
+A later piece waits for its turn, a limited time. While somebody waits, a writer whose sender has fallen silent is
+dropped: its client has most likely gone, and the piece that waits may be the same one, sent again.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+from twisted.internet import defer
+from twisted.internet.defer import DeferredLock
+
+from onec_twisted.errors import BodyTimedOut, FileBusy, SessionRestarted
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from onec_twisted.interfaces import IBody
+
+__all__ = ["Turns"]
+
+SILENCE = 5.0
+"""Seconds that a writer may bring nothing while another waits."""
+
+
+@define(eq=False)
+class _File:
+    """A file that somebody writes or waits for."""
+
+    lock: DeferredLock = field(factory=DeferredLock)
+    writer: IBody | None = None
+    wanted: int = 0
+    patrol: IDelayedCall | None = None
+
+
+@define(eq=False)
+class _Session:
+    """A session somebody works in; ``gate`` is shut while ``init`` or the sweep empties it."""
+
+    gate: DeferredLock = field(factory=DeferredLock)
+    files: dict[str, _File] = field(factory=dict)
+    wanted: int = 0
+
+
+@frozen(eq=False)
+class Turns:
+    """Who may write which file. ``lock_timeout`` and ``silence`` are in seconds of ``clock``."""
+
+    clock: IReactorTime
+    lock_timeout: float
+    silence: float = SILENCE
+    _sessions: dict[str, _Session] = field(factory=dict, init=False)
+
+    def busy(self, sessid: str) -> bool:
+        """Return whether somebody writes in the session, or waits to."""
+        return sessid in self._sessions
+
+    @asynccontextmanager
+    async def of_file(self, sessid: str, name: str, writer: IBody) -> AsyncIterator[None]:
+        """Have a file to oneself, in the order of asking.
+
+        Raises ``FileBusy`` when the turn does not come in time, ``SessionRestarted`` when the session is emptied
+        meanwhile.
+        """
+        async with self._session(sessid) as session:
+            await self._acquire(session.gate)
+            session.gate.release()
+            file = session.files.setdefault(name, _File())
+            file.wanted += 1
+            try:
+                self._look(file)
+                await self._acquire(file.lock)
+                file.writer = writer
+                self._look(file)
+                try:
+                    yield
+                finally:
+                    file.writer = None
+                    file.lock.release()
+            finally:
+                file.wanted -= 1
+                if not file.wanted:
+                    del session.files[name]
+                    if file.patrol is not None:
+                        file.patrol.cancel()
+
+    @asynccontextmanager
+    async def of_session(self, sessid: str) -> AsyncIterator[None]:
+        """Have a whole session to oneself: writers are dropped and rolled back, those who wait are sent away.
+
+        A piece that is complete and only being recorded is waited for. Newcomers wait. Raises ``FileBusy`` when
+        that takes longer than the lock's time-out.
+        """
+        async with self._session(sessid) as session:
+            await self._acquire(session.gate)
+            try:
+                for file in list(session.files.values()):
+                    for waiting in list(file.lock.waiting):
+                        waiting.cancel()
+                    if file.writer is not None:
+                        file.writer.drop(SessionRestarted())
+                for file in list(session.files.values()):
+                    await self._acquire(file.lock)
+                    file.lock.release()
+                yield
+            finally:
+                session.gate.release()
+
+    @asynccontextmanager
+    async def _session(self, sessid: str) -> AsyncIterator[_Session]:
+        """Count who works in a session, and forget it after the last."""
+        session = self._sessions.setdefault(sessid, _Session())
+        session.wanted += 1
+        try:
+            yield session
+        finally:
+            session.wanted -= 1
+            if not session.wanted:
+                del self._sessions[sessid]
+
+    async def _acquire(self, lock: DeferredLock) -> None:
+        """Wait for a lock, no longer than the time-out."""
+        waiting = lock.acquire()
+        if not waiting.called:
+            waiting.addTimeout(self.lock_timeout, self.clock)
+        try:
+            await waiting
+        except defer.TimeoutError:
+            raise FileBusy from None
+        except defer.CancelledError:
+            raise SessionRestarted from None
+
+    def _look(self, file: _File) -> None:
+        """Drop a silent writer that somebody waits for, or look again when it could have become silent."""
+        if file.patrol is not None:
+            if file.patrol.active():
+                file.patrol.cancel()
+            file.patrol = None
+        writer = file.writer
+        if writer is None or file.wanted < 2:
+            return
+        silent = writer.silence()
+        if silent >= self.silence:
+            writer.drop(BodyTimedOut())
+            return
+        file.patrol = self.clock.callLater(self.silence - silent, self._look, file)

@@ -1,0 +1,177 @@
+"""Query bytes to frozen values, values to answer bytes. No Twisted, no disk.
+
+1C chooses everything by the query string of one URL, which its clients put together as plain text:
+``?type=catalog&mode=file&filename=import0_1.xml&sessid=…`` (protocol.md, A.1 and B.1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from attrs import frozen
+
+from onec_twisted.errors import UnknownMode
+
+if TYPE_CHECKING:
+    from onec_twisted.errors import Refused
+
+__all__ = [
+    "CATALOG_TYPES",
+    "MODES",
+    "Answer",
+    "Query",
+    "checkauth_answer",
+    "decoded",
+    "failure",
+    "init_answer",
+    "parse_query",
+    "path_of",
+    "query_of",
+    "without_secrets",
+]
+
+CATALOG_TYPES = frozenset({"catalog", "reference", "get_catalog", "crm"})
+"""Types that are answered as ``catalog`` is (protocol.md, A.2 row 21)."""
+
+MODES = {
+    "catalog": frozenset({"checkauth", "init", "file", "import", "complete", "deactivate"}),
+    "sale": frozenset(
+        {"checkauth", "init", "file", "import", "complete", "deactivate", "query", "success", "info"}
+    ),
+}
+"""The modes of each type."""
+
+TEXT = b"text/plain; charset=utf-8"
+XML = b"application/xml; charset=utf-8"
+"""``charset`` stands last: the Bitrix module takes all that follows it as its name (B.10)."""
+
+
+@frozen
+class Query:
+    """What a request asks for.
+
+    ``type`` and ``mode`` are lower case, and ``type`` is ``catalog``, ``sale`` or ``listen``; ``filename`` and
+    ``sessid`` are the bytes that came, percent-decoded, None when the key is missing.
+    """
+
+    type: str
+    mode: str
+    filename: bytes | None = None
+    sessid: bytes | None = None
+    version: bytes | None = None
+
+
+@frozen
+class Answer:
+    """What a node hears: HTTP status, body, and headers beside Content-Length, as pairs of name and value."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: bytes = TEXT
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def path_of(uri: bytes) -> bytes:
+    """Return the path of a request target, without query; RFC 9112 section 3.2.2 allows ``http://host/path``."""
+    if not uri.startswith(b"/") and b"://" in uri.split(b"?", 1)[0]:
+        uri = b"/" + uri.split(b"://", 1)[1].partition(b"/")[2]
+    return uri.split(b"?", 1)[0]
+
+
+def query_of(uri: bytes) -> bytes:
+    """Return what follows the first ``?`` of a request target."""
+    return uri.partition(b"?")[2]
+
+
+def _fields(query: bytes) -> list[tuple[bytes, bytes]]:
+    """Cut a query into keys and values; 1C may send a second ``?``, ``&&`` and a trailing ``&`` (B.1)."""
+    pairs = (part.partition(b"=") for part in query.replace(b"?", b"&").split(b"&"))
+    return [(key, value) for key, _, value in pairs if key]
+
+
+def parse_query(query: bytes) -> Query:
+    """Understand a query string.
+
+    Keys, ``type`` and ``mode`` come in any case, fields in any order, unknown ones are passed over, and of
+    two equal keys the first counts. ``;`` separates nothing and ``+`` is a plus: clients concatenate file names
+    unescaped (protocol.md, A.5).
+
+    Raises ``UnknownMode`` when type or mode are missing or not the protocol's.
+    """
+    fields: dict[bytes, bytes] = {}
+    for key, value in _fields(query):
+        fields.setdefault(unquote_to_bytes(key).lower(), unquote_to_bytes(value))
+    kind = fields.get(b"type", b"").decode("ascii", "replace").strip().lower()
+    mode = fields.get(b"mode", b"").decode("ascii", "replace").strip().lower()
+    if kind in CATALOG_TYPES:
+        kind = "catalog"
+    if kind != "listen" and mode not in MODES.get(kind, ()):
+        raise UnknownMode
+    return Query(
+        kind,
+        mode,
+        filename=fields.get(b"filename"),
+        sessid=fields.get(b"sessid"),
+        version=fields.get(b"version"),
+    )
+
+
+def without_secrets(uri: bytes) -> bytes:
+    """Return a request target fit for a log: the value of ``sessid``, which may be the token, is hidden."""
+    start, mark, query = uri.partition(b"?")
+    if not mark:
+        return uri
+    fields = query.replace(b"?", b"&").split(b"&")
+    for place, field in enumerate(fields):
+        key, equals, _ = field.partition(b"=")
+        if equals and unquote_to_bytes(key).lower() == b"sessid":
+            fields[place] = key + b"=***"
+    return start + mark + b"&".join(fields)
+
+
+def decoded(raw: bytes) -> str:
+    """Read bytes that a node sent as text: UTF-8, else the Windows code page of Russian (cp1251)."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1251", "replace")
+
+
+def _one_line(text: str) -> str:
+    """Keep a text to one printable line without the marks of HTML, at most 255 characters (A.2 row 3)."""
+    kept = "".join(" " if mark in "<>" or not mark.isprintable() else mark for mark in text)
+    return kept[:255]
+
+
+def failure(refused: Refused) -> Answer:
+    """Return the answer to a refused request: ``failure`` alone in its line, then the reason."""
+    return Answer(
+        refused.status, b"failure\n" + _one_line(refused.words).encode("utf-8"), headers=refused.headers
+    )
+
+
+def checkauth_answer(cookie: str, token: str, sessid: str, timestamp: int, *, secure: bool) -> Answer:
+    """Return the answer to a good ``checkauth`` (protocol.md, A.3).
+
+    The node sends ``cookie=token`` back by itself, from lines 2 and 3; Set-Cookie serves browsers and scripts.
+    ``timestamp`` is in seconds since 1970; ``secure`` says that the connection is TLS.
+    """
+    lines = ("success", cookie, token, f"sessid={sessid}", f"timestamp={timestamp}")
+    set_cookie = f"{cookie}={token}; HttpOnly; SameSite=Strict" + ("; Secure" if secure else "")
+    return Answer(
+        body="\n".join(lines).encode("ascii"),
+        headers=((b"Set-Cookie", set_cookie.encode("ascii")), (b"Cache-Control", b"no-store")),
+    )
+
+
+def init_answer(query: Query, sessid: str, *, zipped: bool, file_limit: int) -> Answer:
+    """Return the answer to ``init``: exactly two lines, which real nodes count (protocol.md, A.4).
+
+    A node that sends ``version=`` with ``type=sale`` wants four, and the last four characters of the fourth to
+    be a number of at least 2.08 (A.2 row 6). ``file_limit`` is in bytes.
+    """
+    lines = [f"zip={'yes' if zipped else 'no'}", f"file_limit={file_limit}"]
+    if query.type == "sale" and query.version is not None:
+        lines += [f"sessid={sessid}", "version=2.10"]
+    return Answer(body="\n".join(lines).encode("ascii"))
