@@ -7,7 +7,7 @@ nobody else waits for it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import define, field, frozen
 from twisted.cred.credentials import IUsernamePassword, UsernamePassword
@@ -115,14 +115,13 @@ class Access:
 
     async def _ask(self, credentials: UsernamePassword, known: _Address) -> str:
         try:
-            _, node, _ = await self.portal.login(IUsernamePassword(credentials), None, INode)
+            _, avatar, _ = await self.portal.login(IUsernamePassword(credentials), None, INode)
         except (LoginFailed, UnhandledCredentials):
             known.failures = min(known.failures + 1, 16)
             known.last = self.clock.seconds()
             raise WrongCredentials from None
         known.failures = 0
-        user: str = node.user
-        return user
+        return cast("Node", avatar).user
 
     def _known(self, address: str) -> _Address:
         """Return what is known of an address, and forget those that have been quiet."""

@@ -13,7 +13,7 @@ import hashlib
 import os
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 from twisted.enterprise.adbapi import ConnectionPool
@@ -21,12 +21,15 @@ from twisted.enterprise.adbapi import ConnectionPool
 from onec_twisted.errors import InsufficientStorage, InvalidSession, SessionRestarted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from twisted.enterprise.adbapi import Transaction
     from twisted.internet.defer import Deferred
 
 __all__ = ["Catalog", "CatalogUnusable", "Session", "create_catalog"]
+
+T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -121,24 +124,26 @@ class Catalog:
         """End the thread, when all that was asked for has been done."""
         self._pool.close()
 
+    def _run(self, interaction: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Run one transaction in the thread of the database."""
+        result: Deferred[T] = self._pool.runInteraction(interaction, *args)
+        return result
+
     def open_session(self, sessid: str, token: str, username: str, now: float) -> Deferred[None]:
         """Put a new session on record."""
-        return self._pool.runOperation(
-            "INSERT INTO sessions (sessid, token_hash, username, epoch, held, touched) VALUES (?, ?, ?, 1, 0, ?)",
-            (sessid, _hash(token), username, now),
-        )
+        return self._run(_open_session, sessid, _hash(token), username, now)
 
     def session(self, token: str) -> Deferred[Session | None]:
         """Fire with the session that a token opens, None if it opens none."""
-        return self._pool.runInteraction(_session, _hash(token))
+        return self._run(_session, _hash(token))
 
     def touch(self, sessid: str, now: float) -> Deferred[None]:
         """Record that the session is in use."""
-        return self._pool.runOperation("UPDATE sessions SET touched = ? WHERE sessid = ?", (now, sessid))
+        return self._run(_touch, sessid, now)
 
     def committed(self, sessid: str, name: str) -> Deferred[int | None]:
         """Fire with a file's committed length in bytes, None if it is not on record."""
-        return self._pool.runInteraction(_committed, sessid, name)
+        return self._run(_committed, sessid, name)
 
     def commit(
         self, session: Session, name: str, before: int | None, after: int, quota: int, now: float
@@ -148,33 +153,42 @@ class Catalog:
         Fails with ``SessionRestarted`` when the session is in another epoch by now, ``InvalidSession`` when it is
         gone, ``InsufficientStorage`` when it would hold more than ``quota`` bytes. Nothing is recorded then.
         """
-        return self._pool.runInteraction(_commit, session, name, before, after, quota, now)
+        return self._run(_commit, session, name, before, after, quota, now)
 
     def start_epoch(self, sessid: str, now: float) -> Deferred[None]:
         """Forget the session's files; pieces that are on their way belong to an epoch that is gone."""
-        return self._pool.runInteraction(_start_epoch, sessid, now)
+        return self._run(_start_epoch, sessid, now)
 
     def has_file_or_zip(self, sessid: str, name: str) -> Deferred[bool]:
         """Fire with whether the session holds a file of that name, or any archive that it may lie in."""
-        return self._pool.runInteraction(_has_file_or_zip, sessid, name)
+        return self._run(_has_file_or_zip, sessid, name)
 
     def untouched_since(self, then: float) -> Deferred[list[str]]:
         """Fire with the sessids of all sessions that nobody has touched since a moment."""
-        return self._pool.runInteraction(_untouched_since, then)
+        return self._run(_untouched_since, then)
 
     def unknown(self, sessids: list[str]) -> Deferred[list[str]]:
         """Fire with those sessids that are not on record."""
-        return self._pool.runInteraction(_unknown, sessids)
+        return self._run(_unknown, sessids)
 
     def remove_session(self, sessid: str) -> Deferred[None]:
         """Forget a session and its files."""
-        return self._pool.runInteraction(_remove_session, sessid)
+        return self._run(_remove_session, sessid)
+
+
+def _open_session(cursor: Transaction, sessid: str, token_hash: str, username: str, now: float) -> None:
+    cursor.execute(
+        "INSERT INTO sessions (sessid, token_hash, username, epoch, held, touched) VALUES (?, ?, ?, 1, 0, ?)",
+        (sessid, token_hash, username, now),
+    )
+
+
+def _touch(cursor: Transaction, sessid: str, now: float) -> None:
+    cursor.execute("UPDATE sessions SET touched = ? WHERE sessid = ?", (now, sessid))
 
 
 def _session(cursor: Transaction, token_hash: str) -> Session | None:
-    cursor.execute(
-        "SELECT sessid, username, epoch, held, touched FROM sessions WHERE token_hash = ?", (token_hash,)
-    )
+    cursor.execute("SELECT sessid, username, epoch, held, touched FROM sessions WHERE token_hash = ?", (token_hash,))
     row = cursor.fetchone()
     return Session(*row) if row else None
 
@@ -200,9 +214,7 @@ def _commit(
             raise InvalidSession
         raise InsufficientStorage if row[0] == session.epoch else SessionRestarted
     if before is None:
-        cursor.execute(
-            "INSERT INTO files (sessid, name, committed) VALUES (?, ?, ?)", (session.sessid, name, after)
-        )
+        cursor.execute("INSERT INTO files (sessid, name, committed) VALUES (?, ?, ?)", (session.sessid, name, after))
         return
     cursor.execute(
         "UPDATE files SET committed = ? WHERE sessid = ? AND name = ? AND committed = ?",
@@ -214,9 +226,7 @@ def _commit(
 
 def _start_epoch(cursor: Transaction, sessid: str, now: float) -> None:
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
-    cursor.execute(
-        "UPDATE sessions SET epoch = epoch + 1, held = 0, touched = ? WHERE sessid = ?", (now, sessid)
-    )
+    cursor.execute("UPDATE sessions SET epoch = epoch + 1, held = 0, touched = ? WHERE sessid = ?", (now, sessid))
 
 
 def _has_file_or_zip(cursor: Transaction, sessid: str, name: str) -> bool:

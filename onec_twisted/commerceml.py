@@ -20,7 +20,8 @@ SCHEMA_VERSION = "2.10"
 
 def _document(root: ET.Element) -> bytes:
     """Return the root as a UTF-8 document; the declaration is written by hand for its double quotes."""
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="utf-8")
+    text: str = ET.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'.encode()
 
 
 def no_orders(now: datetime) -> bytes:

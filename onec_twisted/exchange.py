@@ -226,9 +226,7 @@ class Exchange(Resource):
         )
         after = (before or 0) + received
         try:
-            await catalog.commit(
-                session, str(name), before, after, self._settings.session_quota, self._parts.now()
-            )
+            await catalog.commit(session, str(name), before, after, self._settings.session_quota, self._parts.now())
         except BaseException:
             await workers(store.cut, session.sessid, name, before)
             raise

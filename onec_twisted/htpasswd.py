@@ -8,12 +8,14 @@ loaded by every ``twistd`` command that takes ``--auth``.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.strcred import ICheckerFactory, InvalidAuthArgumentString
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.plugin import IPlugin
@@ -21,8 +23,6 @@ from zope.interface import implementer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from twisted.internet.defer import Deferred
 
 __all__ = ["HtpasswdChecker", "HtpasswdCheckerFactory", "HtpasswdUnreadable", "parse_htpasswd"]
 
@@ -80,7 +80,7 @@ class HtpasswdChecker:
     def _read(self) -> None:
         """Read the file if it has changed."""
         try:
-            with open(self._path, "rb") as file:
+            with Path(self._path).open("rb") as file:
                 status = os.fstat(file.fileno())
                 changed = (status.st_mtime_ns, status.st_ino)
                 if changed == self._changed:
@@ -105,15 +105,13 @@ class HtpasswdChecker:
         right = self._bcrypt.checkpw(password[:LONGEST_PASSWORD], hashed or self._decoy)
         return right and hashed is not None
 
-    async def _avatar_id(self, user: bytes, password: bytes) -> bytes:
+    async def _avatar_id(self, user: bytes, password: bytes) -> bytes | tuple[()]:
         if not await self._in_thread(self._check, user, password):
             raise UnauthorizedLogin
         return user
 
-    def requestAvatarId(self, credentials: Any) -> Deferred[bytes]:
+    def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """Fire with the user's name, or fail with ``UnauthorizedLogin``."""
-        from twisted.internet.defer import Deferred
-
         return Deferred.fromCoroutine(self._avatar_id(credentials.username, credentials.password))
 
 

@@ -12,6 +12,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from onec_twisted.errors import Unforeseen
 from onec_twisted.interfaces import IBodyConsumer
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ T = TypeVar("T")
 
 
 class Workers(Protocol):
-    """Runs a blocking function off the reactor thread, and fires with what it returns."""
+    """Runs blocking functions off the reactor thread."""
 
-    def __call__(self, function: Callable[..., T], *args: Any) -> Deferred[T]: ...
+    def __call__(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Fire with what the function returns, or fail with what it raises."""
 
 
 @implementer(IBodyConsumer)
@@ -89,7 +91,7 @@ class BufferedIntake:
         self._writing, self._waiting_size = self._waiting_size, 0
         self.workers(self._write, chunks).addCallbacks(self._written, self._failed)
 
-    def _written(self, _: None) -> None:
+    def _written(self, _: IPieceFile) -> None:
         """Go on with what came in meanwhile, or rest."""
         self._writing = 0
         if self._waiting_size >= ENOUGH and self._idle is None:
@@ -103,8 +105,7 @@ class BufferedIntake:
         """Take no more: the disk is full or broken."""
         self._writing = 0
         self._failure = failure
-        assert failure.value is not None
-        self.body.drop(failure.value)
+        self.body.drop(failure.value or Unforeseen())
         self._rest()
 
     def _quiet(self) -> Deferred[None]:
@@ -119,21 +120,20 @@ class BufferedIntake:
             idle, self._idle = self._idle, None
             idle.callback(None)
 
-    def _write(self, chunks: list[bytes]) -> None:
+    def _write(self, chunks: list[bytes]) -> IPieceFile:
         """In a worker: write, and open the file first if need be."""
         if self._file is None:
             self._file = self.open_file()
         self._file.write(chunks)
+        return self._file
 
     def _write_and_finish(self, chunks: list[bytes]) -> None:
         """In a worker: the last bytes, and the syncs."""
-        self._write(chunks)
-        assert self._file is not None
-        self._file.finish()
+        self._write(chunks).finish()
 
 
 async def receive(
-    body: IBody, workers: Workers, open_file: Callable[[], IPieceFile], limit: int, too_large: Exception
+    body: IBody, workers: Workers, open_file: Callable[[], IPieceFile], limit: int, too_large: BaseException
 ) -> int:
     """Bring a whole body to the disk, or nothing of it; return its bytes.
 

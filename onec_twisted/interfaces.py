@@ -38,7 +38,7 @@ class IBody(Interface):
     received: int = Attribute("Bytes that came so far.")
     complete: bool = Attribute("Whether the last byte came.")
 
-    def deliver(consumer: IBodyConsumer, limit: int, too_large: Exception) -> Deferred[None]:
+    def deliver(consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
         """Give every byte to the consumer; fires after the last one.
 
         Fails with ``too_large`` past ``limit`` bytes, with ``BodyTimedOut`` when the sender falls silent, with
@@ -55,7 +55,7 @@ class IBody(Interface):
     def silence() -> float:
         """Return for how many seconds the sender has brought nothing although it could."""
 
-    def drop(reason: Exception) -> None:
+    def drop(reason: BaseException) -> None:
         """Take no more of it: ``deliver`` fails with the reason. Does nothing once the body is complete."""
 
 

@@ -38,10 +38,10 @@ class SafeName:
 
 
 def safe_name(raw: bytes | None) -> SafeName:
-    """Understand the ``filename`` of a query, percent-decoded already.
+    r"""Understand the ``filename`` of a query, percent-decoded already.
 
-    Nodes send ``\\`` for ``/``, full paths of the machine they run on (``/tmp/v8_1.zip``,
-    ``/opt/…/webdata/…/import_files/x.jpg``, ``C:\\…``) and names in UTF-8 or cp1251 (protocol.md, A.8).
+    Nodes send ``\`` for ``/``, full paths of the machine they run on (``/tmp/v8_1.zip``,
+    ``/opt/…/webdata/…/import_files/x.jpg``, ``C:\…``) and names in UTF-8 or cp1251 (protocol.md, A.8).
     Those prefixes are dropped, sub-folders are kept.
 
     Raises ``MissingFilename`` for none or an empty name, ``InvalidFilename`` for one that could leave its folder,

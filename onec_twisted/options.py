@@ -81,11 +81,11 @@ class Options(usage.Options, AuthOptionMixin):
         self["credCheckers"] = []
 
     def opt_listen(self, endpoint: str) -> None:
-        """Twisted endpoint to serve on: tcp:, unix:, ssl:, systemd:; may be repeated. [default: tcp:8080:interface=127.0.0.1]"""  # noqa: E501 - usage shows it as it stands
+        """Twisted endpoint to serve on: tcp:, unix:, ssl:, systemd:; may be repeated. [default: tcp:8080:interface=127.0.0.1]."""  # noqa: E501 - usage shows it as it stands
         self["listen"].append(endpoint)
 
     def opt_path(self, path: str) -> None:
-        """URL path of the exchange; may be repeated. [default: /1c_exchange.php and /bitrix/admin/1c_exchange.php]"""
+        """URL path of the exchange; may be repeated. [default: /1c_exchange.php and /bitrix/admin/1c_exchange.php]."""
         if not path.startswith("/") or not path.isascii() or set(path) & set("?# "):
             raise usage.UsageError(f"--path={path}: write a path as in /1c_exchange.php")
         self["path"].append(path)

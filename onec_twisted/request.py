@@ -27,6 +27,8 @@ from onec_twisted.wire import Answer, failure, path_of
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from onec_twisted.site import ExchangeSite
+
 __all__ = ["ExchangeRequest"]
 
 
@@ -39,6 +41,7 @@ class ExchangeRequest(Request):
 
     _log = Logger()
     body: Body
+    site: ExchangeSite
 
     def __init__(self, *args: Any, **kw: Any) -> None:
         """Begin without an answer."""
@@ -49,13 +52,13 @@ class ExchangeRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """Find the resource: the headers are complete, and the body, of ``length`` bytes, comes next."""
-        channel = self.channel
+        channel: Any = self.channel
         self.method, self.uri, self.clientproto = channel._command, channel._path, channel._version
         self.path = path_of(self.uri)
         self.prepath: list[bytes] = []
         self.postpath: list[bytes] = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
         self.args: dict[bytes, list[bytes]] = {}
-        self.site = channel.site
+        self.site = cast("ExchangeSite", channel.site)  # set by Site.buildProtocol
         self._expected = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
         self.requestHeaders.removeHeader(b"expect")  # or Twisted answers it before anybody has decided
         self.body = Body(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from twisted.web.http import combinedLogFormatter
 from twisted.web.iweb import IAccessLogFormatter
@@ -61,17 +61,16 @@ def tree(paths: Iterable[bytes], exchange: Resource, status: int = 404) -> Resou
 @provider(IAccessLogFormatter)
 def access_log_line(timestamp: str, request: ExchangeRequest) -> str:
     """Return a request's line in the access log, in the combined format; sessids are hidden."""
-    shown, request.uri = request.uri, without_secrets(request.uri)
-    try:
-        return combinedLogFormatter(timestamp, request)
-    finally:
-        request.uri = shown
+    request.uri = without_secrets(request.uri)
+    referer = request.getHeader(b"referer")
+    if referer is not None:
+        request.requestHeaders.setRawHeaders(b"referer", [without_secrets(referer)])
+    line: str = combinedLogFormatter(timestamp, request)
+    return line
 
 
 class ExchangeSite(Site):
     """Serves a resource tree to nodes; a body may be silent for ``body_timeout`` seconds."""
-
-    requestFactory: ClassVar[type[ExchangeRequest]] = ExchangeRequest
 
     def __init__(self, resource: Resource, reactor: IReactorTime, body_timeout: float) -> None:
         """Serve the tree with the reactor's clock."""

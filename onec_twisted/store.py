@@ -18,7 +18,6 @@ import secrets
 import shutil
 import stat
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
@@ -29,6 +28,7 @@ from onec_twisted.interfaces import IPieceFile, IStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from onec_twisted.names import SafeName
 
@@ -86,23 +86,28 @@ def _write_at(fd: int, chunks: Sequence[bytes], offset: int) -> None:
 
 
 def _open(path: Path, committed: int | None) -> int:
-    """Open a file and make it exactly its committed length."""
+    """Open a file and make it exactly its committed length; None makes it."""
     try:
         fd = os.open(path, _OPEN | (os.O_CREAT if committed is None else 0), FILE_MODE)
     except FileNotFoundError as error:
         raise FileDamaged from error
     try:
         if committed is None:
-            os.chmod(fd if os.chmod in os.supports_fd else path, FILE_MODE)
-        size = os.fstat(fd).st_size
-        if size < (committed or 0):
-            raise FileDamaged
-        if size > (committed or 0):
-            os.ftruncate(fd, committed or 0)
+            os.fchmod(fd, FILE_MODE)
+        _cut(fd, committed or 0)
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def _cut(fd: int, committed: int) -> None:
+    """Cut off what was never acknowledged; raises ``FileDamaged`` when what was is missing."""
+    size = os.fstat(fd).st_size
+    if size < committed:
+        raise FileDamaged
+    if size > committed:
+        os.ftruncate(fd, committed)
 
 
 @implementer(IPieceFile)

@@ -36,9 +36,7 @@ CATALOG_TYPES = frozenset({"catalog", "reference", "get_catalog", "crm"})
 
 MODES = {
     "catalog": frozenset({"checkauth", "init", "file", "import", "complete", "deactivate"}),
-    "sale": frozenset(
-        {"checkauth", "init", "file", "import", "complete", "deactivate", "query", "success", "info"}
-    ),
+    "sale": frozenset({"checkauth", "init", "file", "import", "complete", "deactivate", "query", "success", "info"}),
 }
 """The modes of each type."""
 
@@ -146,9 +144,7 @@ def _one_line(text: str) -> str:
 
 def failure(refused: Refused) -> Answer:
     """Return the answer to a refused request: ``failure`` alone in its line, then the reason."""
-    return Answer(
-        refused.status, b"failure\n" + _one_line(refused.words).encode("utf-8"), headers=refused.headers
-    )
+    return Answer(refused.status, b"failure\n" + _one_line(refused.words).encode("utf-8"), headers=refused.headers)
 
 
 def checkauth_answer(cookie: str, token: str, sessid: str, timestamp: int, *, secure: bool) -> Answer:
