@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from twisted.enterprise.adbapi import Transaction
     from twisted.internet.defer import Deferred
 
-__all__ = ["Catalog", "CatalogUnusable", "Session", "create_catalog"]
+__all__ = ["Catalog", "CatalogUnusable", "Session", "create_catalog", "open_pool"]
 
 T = TypeVar("T")
 
@@ -97,6 +97,19 @@ def create_catalog(path: Path) -> None:
         ) from error
 
 
+def open_pool(path: Path, reactor: Any) -> ConnectionPool:
+    """Return the connection to a database that ``create_catalog`` has seen; its thread starts with the reactor."""
+    return ConnectionPool(
+        "sqlite3",
+        str(path),
+        check_same_thread=False,
+        cp_min=1,
+        cp_max=1,
+        cp_openfun=_open,
+        cp_reactor=reactor,
+    )
+
+
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8")).hexdigest()
 
@@ -104,21 +117,13 @@ def _hash(token: str) -> str:
 class Catalog:
     """Sessions and files on record.
 
-    ``path`` is a database that ``create_catalog`` has seen; ``reactor`` runs the thread. Times are seconds since
-    1970 and come from the caller. Every method returns a Deferred.
+    ``pool`` is what ``open_pool`` returns. Times are seconds since 1970 and come from the caller. Every method that
+    asks the database returns a Deferred.
     """
 
-    def __init__(self, path: Path, reactor: Any) -> None:
-        """Open the database; its thread starts with the reactor."""
-        self._pool = ConnectionPool(
-            "sqlite3",
-            str(path),
-            check_same_thread=False,
-            cp_min=1,
-            cp_max=1,
-            cp_openfun=_open,
-            cp_reactor=reactor,
-        )
+    def __init__(self, pool: ConnectionPool) -> None:
+        """Work with a pool of one connection."""
+        self._pool = pool
 
     def close(self) -> None:
         """End the thread, when all that was asked for has been done."""

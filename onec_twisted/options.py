@@ -85,7 +85,7 @@ class Options(usage.Options, AuthOptionMixin):
         self["listen"].append(endpoint)
 
     def opt_path(self, path: str) -> None:
-        """URL path of the exchange; may be repeated. [default: /1c_exchange.php and /bitrix/admin/1c_exchange.php]."""
+        """URL path to answer at; may be repeated. [default: /1c_exchange.php and /bitrix/admin/1c_exchange.php]."""
         if not path.startswith("/") or not path.isascii() or set(path) & set("?# "):
             raise usage.UsageError(f"--path={path}: write a path as in /1c_exchange.php")
         self["path"].append(path)

@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from onec_twisted.access import Access, NodeRealm
-from onec_twisted.catalog import Catalog, CatalogUnusable, create_catalog
+from onec_twisted.catalog import Catalog, CatalogUnusable, create_catalog, open_pool
 from onec_twisted.exchange import Exchange, Parts, Settings
 from onec_twisted.options import CannotStart, Options
 from onec_twisted.site import ExchangeSite, tree
@@ -89,7 +89,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     now = partial(_anchored_now, time.time() - time.monotonic())
     workers_service = WorkersService()
     workers = partial(deferToThreadPool, reactor, workers_service.pool)
-    catalog = Catalog(store.database, reactor)
+    catalog = Catalog(open_pool(store.database, reactor))
     turns = Turns(clock, options["lock-timeout"])
     settings = Settings(
         file_limit=options["file-limit"],

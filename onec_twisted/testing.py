@@ -1,0 +1,262 @@
+"""Fakes to test with, ours and yours: no threads, no sockets, no waiting.
+
+Each stands for an interface of ``onec_twisted.interfaces`` or of Twisted, and is verified against it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define, field, frozen
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.test.iosim import FakeTransport, connect, makeFakeClient
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from zope.interface import implementer
+
+from onec_twisted.interfaces import IBody, IBodyConsumer, IPieceFile, IStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from twisted.test.iosim import IOPump
+    from twisted.web.server import Site
+
+    from onec_twisted.names import SafeName
+
+__all__ = [
+    "Bytes",
+    "FakeBody",
+    "FaultyStore",
+    "InlinePool",
+    "LateWorkers",
+    "Pipe",
+    "inline",
+]
+
+T = TypeVar("T")
+
+
+def inline(function: Callable[..., T], *args: Any) -> Deferred[T]:
+    """Workers that are done at once."""
+    return maybeDeferred(function, *args)
+
+
+@define(eq=False)
+class LateWorkers:
+    """Workers that do nothing until ``run`` is called."""
+
+    _calls: list[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]]] = field(factory=list, init=False)
+    hops: int = field(default=0, init=False)
+
+    def __call__(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Remember a call."""
+        self.hops += 1
+        fired: Deferred[T] = Deferred()
+        self._calls.append((fired, function, args))
+        return fired
+
+    @property
+    def waiting(self) -> int:
+        """Return how many calls are remembered."""
+        return len(self._calls)
+
+    def run(self) -> None:
+        """Do what is remembered now, in order; calls that this brings about wait for the next ``run``."""
+        calls, self._calls = self._calls, []
+        for fired, function, args in calls:
+            maybeDeferred(function, *args).chainDeferred(fired)
+
+
+class InlinePool:
+    """Stands for ``twisted.enterprise.adbapi.ConnectionPool`` of one SQLite connection, without its thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the database."""
+        self._connection = sqlite3.connect(path)
+
+    def runInteraction(self, interaction: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Run a transaction now."""
+        return maybeDeferred(self._run, interaction, *args)
+
+    def _run(self, interaction: Callable[..., T], *args: Any) -> T:
+        with self._connection:
+            return interaction(self._connection.cursor(), *args)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+
+@implementer(IBody)
+@define(eq=False)
+class FakeBody:
+    """A body that a test feeds by hand. ``silent_for`` is what ``silence`` returns, in seconds."""
+
+    length: int | None = None
+    silent_for: float = 0.0
+    received: int = field(default=0, init=False)
+    complete: bool = field(default=False, init=False)
+    paused: bool = field(default=False, init=False)
+    dropped: BaseException | None = field(default=None, init=False)
+    _consumer: IBodyConsumer | None = field(default=None, init=False)
+    _delivered: Deferred[None] | None = field(default=None, init=False)
+
+    def deliver(self, consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
+        """See ``IBody``; the limit is not looked at."""
+        self._consumer = consumer
+        self._delivered = Deferred()
+        return self._delivered
+
+    def feed(self, data: bytes) -> None:
+        """Bring bytes."""
+        self.received += len(data)
+        if self._consumer is not None and self.dropped is None:
+            self._consumer.write(data)
+
+    def end(self) -> None:
+        """Bring the last byte."""
+        self.complete = True
+        if self._delivered is not None:
+            self._delivered.callback(None)
+
+    def pauseProducing(self) -> None:
+        """See ``IBody``."""
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        """See ``IBody``."""
+        self.paused = False
+
+    def silence(self) -> float:
+        """See ``IBody``."""
+        return self.silent_for
+
+    def drop(self, reason: BaseException) -> None:
+        """See ``IBody``."""
+        if self.dropped is None and not self.complete:
+            self.dropped = reason
+            if self._delivered is not None:
+                self._delivered.errback(reason)
+
+
+@implementer(IPieceFile)
+@frozen(eq=False)
+class _FaultyFile:
+    """A file of a ``FaultyStore``."""
+
+    file: IPieceFile
+    store: FaultyStore
+
+    def write(self, chunks: Sequence[bytes]) -> None:
+        """See ``IPieceFile``."""
+        if self.store.on_write is not None:
+            with suppress(IndexError):
+                self.file.write([chunks[0][:1]])  # a disk that is full takes the beginning
+            raise self.store.on_write
+        self.file.write(chunks)
+
+    def finish(self) -> None:
+        """See ``IPieceFile``."""
+        if self.store.on_finish is not None:
+            raise self.store.on_finish
+        self.file.finish()
+
+    def roll_back(self) -> None:
+        """See ``IPieceFile``."""
+        self.file.roll_back()
+
+
+@implementer(IStore)
+@define(eq=False)
+class FaultyStore:
+    """A store whose disk can be made to fail; counts how often a file is opened."""
+
+    store: IStore
+    on_write: BaseException | None = None
+    on_finish: BaseException | None = None
+    free_bytes: int | None = None
+    opened: int = field(default=0, init=False)
+
+    def open(self, sessid: str, name: SafeName, committed: int | None) -> IPieceFile:
+        """See ``IStore``."""
+        self.opened += 1
+        return _FaultyFile(self.store.open(sessid, name, committed), self)
+
+    def cut(self, sessid: str, name: SafeName, committed: int | None) -> None:
+        """See ``IStore``."""
+        self.store.cut(sessid, name, committed)
+
+    def discard(self, sessid: str) -> None:
+        """See ``IStore``."""
+        self.store.discard(sessid)
+
+    def folders(self) -> list[str]:
+        """See ``IStore``."""
+        return self.store.folders()
+
+    def free(self) -> int:
+        """See ``IStore``."""
+        return self.store.free() if self.free_bytes is None else self.free_bytes
+
+
+@implementer(IBodyProducer)
+@frozen
+class Bytes:
+    """A request body that is written at once; treq's own needs turns of a real reactor."""
+
+    data: bytes
+
+    @property
+    def length(self) -> int:
+        """Return the bytes in all."""
+        return len(self.data)
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        """Write all of it."""
+        consumer.write(self.data)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """Do nothing: all of it has been written."""
+
+    def resumeProducing(self) -> None:
+        """Do nothing: all of it has been written."""
+
+    def stopProducing(self) -> None:
+        """Do nothing: all of it has been written."""
+
+
+PEER = IPv4Address("TCP", "192.0.2.1", 4000)
+
+
+@implementer(IStreamClientEndpoint, IAgentEndpointFactory)
+@define(eq=False)
+class Pipe:
+    """Carries an Agent's connections to a Site without a socket.
+
+    ``Agent.usingEndpointFactory(reactor, Pipe(site))`` makes the Agent; ``flush`` carries what was written.
+    """
+
+    site: Site
+    _pumps: list[IOPump] = field(factory=list, init=False)
+
+    def endpointForURI(self, uri: Any) -> Pipe:
+        """Return itself, whatever the address."""
+        return self
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        """Connect a client's protocol with one of the site's."""
+        near, far = factory.buildProtocol(PEER), self.site.buildProtocol(PEER)
+        server = FakeTransport(far, isServer=True, hostAddress=PEER, peerAddress=PEER)
+        self._pumps.append(connect(far, server, near, makeFakeClient(near)))
+        return succeed(near)
+
+    def flush(self) -> None:
+        """Carry bytes both ways until there are none."""
+        while sum(pump.pump() for pump in self._pumps):
+            pass

@@ -1,0 +1,61 @@
+"""What every test has: a conscience, and an exchange in memory."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from in_memory import NOW, InMemory, make_in_memory
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[list[dict[str, Any]]]:
+    """Fail a test that leaves a logged failure, a Deferred nobody handled, or a delayed call.
+
+    A test that means a failure to be logged takes this fixture and removes the events from the list.
+    """
+    from twisted.internet import reactor
+
+    before = set(reactor.getDelayedCalls())  # type: ignore[attr-defined]
+    with capturedLogs() as events:
+        yield events
+        gc.collect()
+    failures = [event["log_failure"] for event in events if "log_failure" in event]
+    left = [call for call in reactor.getDelayedCalls() if call.active() and call not in before]  # type: ignore[attr-defined]
+    assert not failures
+    assert not left
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Time that moves when a test says so."""
+    clock = Clock()
+    clock.advance(NOW)
+    return clock
+
+
+@pytest.fixture
+def make_exchange(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., InMemory]]:
+    """Make an exchange in memory, with settings as arguments."""
+    made: list[InMemory] = []
+
+    def make(**changes: Any) -> InMemory:
+        made.append(make_in_memory(tmp_path, clock, **changes))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.catalog.close()
+
+
+@pytest.fixture
+def exchange(make_exchange: Callable[..., InMemory]) -> InMemory:
+    """An exchange in memory with the settings of ``in_memory``."""
+    return make_exchange()

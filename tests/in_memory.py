@@ -1,0 +1,140 @@
+"""An exchange without sockets or threads, and treq as its client."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, evolve, field
+from treq.client import HTTPClient
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.portal import Portal
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from onec_twisted.access import Access, NodeRealm
+from onec_twisted.catalog import Catalog, create_catalog
+from onec_twisted.exchange import COOKIE, Exchange, Parts, Settings
+from onec_twisted.site import ExchangeSite, tree
+from onec_twisted.space import Space
+from onec_twisted.store import Store
+from onec_twisted.testing import Bytes, FaultyStore, InlinePool, Pipe, inline
+from onec_twisted.turns import Turns
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from twisted.internet.defer import Deferred
+    from twisted.internet.task import Clock
+
+NOW = 1_800_000_000.0
+USER, PASSWORD = "shop", "secret"
+PATH = "/1c_exchange.php"
+SETTINGS = Settings(file_limit=1000, body_limit=5000, session_quota=20_000, session_ttl=3600)
+MIN_FREE = 1000
+
+
+def flush_failures(events: list[dict[str, Any]]) -> list[BaseException]:
+    """Take the logged failures out of what a test has left behind, and return them."""
+    failures = [event["log_failure"].value for event in events if "log_failure" in event]
+    events[:] = [event for event in events if "log_failure" not in event]
+    return failures
+
+
+@define
+class Reply:
+    """What a client heard."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(factory=dict)
+
+
+@define(eq=False)
+class InMemory:
+    """An exchange without sockets or threads, its files under ``folder``; time is ``clock``."""
+
+    folder: Path
+    clock: Clock
+    settings: Settings
+    store: FaultyStore
+    catalog: Catalog
+    parts: Parts
+    site: ExchangeSite
+    pipe: Pipe
+    client: HTTPClient
+
+    def request(self, method: str, query: str, body: bytes = b"", **headers: str) -> Reply:
+        """Send a request through treq, and return what comes back."""
+        waiting = self.send(method, query, body, **headers)
+        return self.reply(waiting)
+
+    def send(self, method: str, query: str, body: bytes = b"", **headers: str) -> Deferred[Any]:
+        """Send a request through treq, and do not wait."""
+        waiting = self.client.request(
+            method,
+            f"http://shop.example{PATH}?{query}",
+            headers={name.replace("_", "-"): [value] for name, value in headers.items()},
+            data=Bytes(body) if body or method == "POST" else None,
+        )
+        self.pipe.flush()
+        return waiting
+
+    def reply(self, waiting: Deferred[Any]) -> Reply:
+        """Return the answer to a request that has been sent."""
+        answers: list[Any] = []
+        waiting.addBoth(answers.append)
+        self.pipe.flush()
+        (response,) = answers
+        bodies: list[Any] = []
+        response.content().addBoth(bodies.append)
+        self.pipe.flush()
+        headers = {name.decode().lower(): values[0].decode() for name, values in response.headers.getAllRawHeaders()}
+        return Reply(response.code, bodies[0], headers)
+
+    def checkauth(self, kind: str = "catalog") -> tuple[str, str]:
+        """Log in; return the cookie and the sessid."""
+        reply = self.request("GET", f"type={kind}&mode=checkauth", Authorization=basic(USER, PASSWORD))
+        lines = reply.body.decode().split("\n")
+        assert lines[0] == "success", reply
+        assert lines[1] == COOKIE
+        return f"{lines[1]}={lines[2]}", lines[3].removeprefix("sessid=")
+
+    def files(self) -> dict[str, bytes]:
+        """Return every file of every session, by its path below ``1c_temp``."""
+        temp = self.folder / "1c_temp"
+        found = (path for path in temp.rglob("*") if path.is_file() and path.parent != temp)
+        return {path.relative_to(temp).as_posix(): path.read_bytes() for path in found}
+
+
+def basic(user: str, password: str, encoding: str = "utf-8") -> str:
+    """Return an Authorization header."""
+    return "Basic " + b64encode(f"{user}:{password}".encode(encoding)).decode("ascii")
+
+
+def make_in_memory(folder: Path, clock: Clock, **changes: Any) -> InMemory:
+    """Put an exchange together as ``tap`` does, with ``SETTINGS`` and changes to them."""
+    settings = evolve(SETTINGS, **changes)
+    real = Store(folder)
+    real.prepare()
+    create_catalog(real.database)
+    store = FaultyStore(real, free_bytes=1_000_000)
+    checker = InMemoryUsernamePasswordDatabaseDontUse(shop=PASSWORD.encode())
+    catalog = Catalog(InlinePool(real.database))  # type: ignore[arg-type]
+    parts = Parts(
+        access=Access(Portal(NodeRealm(), [checker]), clock),
+        catalog=catalog,
+        store=store,
+        turns=Turns(clock, lock_timeout=30),
+        space=Space(lambda: inline(store.free), clock.seconds, MIN_FREE, settings.session_quota),
+        workers=inline,
+        now=clock.seconds,
+    )
+    root = tree([PATH.encode()], Exchange(settings, parts), 200 if settings.always_ok else 404)
+    site = ExchangeSite(root, clock, body_timeout=60)
+    pipe = Pipe(site)
+    agent = Agent.usingEndpointFactory(clock, pipe, pool=HTTPConnectionPool(clock, persistent=False))
+    # a node sends only the cookies that it was told to
+    no_cookies = CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
+    client = HTTPClient(agent, cookiejar=no_cookies, data_to_body_producer=lambda body: body)
+    return InMemory(folder, clock, settings, store, catalog, parts, site, pipe, client)
