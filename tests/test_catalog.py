@@ -1,0 +1,216 @@
+"""What is on record."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+from in_memory import flush_failures
+from pytest_twisted import ensureDeferred
+
+from onec_twisted.catalog import SCHEMA_VERSION, Catalog, CatalogUnusable, Session, create_catalog, open_pool
+from onec_twisted.errors import InsufficientStorage, InvalidSession, SessionRestarted
+from onec_twisted.testing import InlinePool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from twisted.internet.defer import Deferred
+
+T = TypeVar("T")
+QUOTA = 1000
+
+
+def now_of(deferred: Deferred[T]) -> T:
+    """Return what has fired already, or raise it."""
+    fired: list[Any] = []
+    deferred.addBoth(fired.append)
+    if hasattr(fired[0], "raiseException"):
+        fired[0].raiseException()
+    result: T = fired[0]
+    return result
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A database that is ready."""
+    path = tmp_path / "catalog.sqlite3"
+    create_catalog(path)
+    return path
+
+
+@pytest.fixture
+def catalog(path: Path) -> Iterator[Catalog]:
+    """A catalog without its thread."""
+    catalog = Catalog(InlinePool(path))  # type: ignore[arg-type]
+    yield catalog
+    catalog.close()
+
+
+def opened(catalog: Catalog, sessid: str = "s", at: float = 1.0) -> Session:
+    """Open a session whose token is its sessid, doubled."""
+    now_of(catalog.open_session(sessid, sessid * 2, "shop", at))
+    session = now_of(catalog.session(sessid * 2))
+    assert session is not None
+    return session
+
+
+def test_a_session_is_found_by_its_token(catalog: Catalog) -> None:
+    """And by nothing else."""
+    session = opened(catalog)
+
+    assert session == Session("s", "shop", epoch=1, held=0, touched=1.0)
+    assert now_of(catalog.session("s")) is None
+
+
+def test_the_token_is_not_in_the_database(catalog: Catalog, path: Path) -> None:
+    """Whoever reads a copy of the database cannot take a session over; and only we may read it."""
+    now_of(catalog.open_session("s", "top-secret-token", "shop", 1.0))
+    dump = b"".join(one.read_bytes() for one in path.parent.iterdir())
+
+    assert b"top-secret-token" not in dump
+    assert {stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()} == {0o600}
+
+
+def test_a_file_grows_by_what_is_committed(catalog: Catalog) -> None:
+    """The length, what the session holds, and when it was touched are recorded together."""
+    session = opened(catalog)
+    assert now_of(catalog.committed("s", "a")) is None
+    now_of(catalog.commit(session, "a", None, 0, QUOTA, 2.0))
+    now_of(catalog.commit(session, "a", 0, 10, QUOTA, 3.0))
+    now_of(catalog.commit(session, "b", None, 5, QUOTA, 4.0))
+
+    assert now_of(catalog.committed("s", "a")) == 10
+    assert now_of(catalog.session("ss")) == Session("s", "shop", epoch=1, held=15, touched=4.0)
+
+
+@pytest.mark.parametrize("before", [None, 10])
+def test_a_piece_over_the_quota_is_not_recorded(catalog: Catalog, before: int | None) -> None:
+    """Nothing changes."""
+    session = opened(catalog)
+    if before is not None:
+        now_of(catalog.commit(session, "a", None, before, QUOTA, 2.0))
+    with pytest.raises(InsufficientStorage):
+        now_of(catalog.commit(session, "a", before, QUOTA + 1, QUOTA, 3.0))
+
+    assert now_of(catalog.committed("s", "a")) == before
+
+
+def test_a_piece_of_an_old_epoch_is_not_recorded(catalog: Catalog) -> None:
+    """What was on its way when ``init`` came never appears."""
+    session = opened(catalog)
+    now_of(catalog.commit(session, "a", None, 10, QUOTA, 2.0))
+    now_of(catalog.start_epoch("s", 3.0))
+    with pytest.raises(SessionRestarted):
+        now_of(catalog.commit(session, "a", 10, 20, QUOTA, 4.0))
+
+    assert now_of(catalog.committed("s", "a")) is None
+    assert now_of(catalog.session("ss")) == Session("s", "shop", epoch=2, held=0, touched=3.0)
+
+
+def test_a_piece_of_a_session_that_is_gone_is_not_recorded(catalog: Catalog) -> None:
+    """The sweep was quicker."""
+    session = opened(catalog)
+    now_of(catalog.remove_session("s"))
+    with pytest.raises(InvalidSession):
+        now_of(catalog.commit(session, "a", None, 10, QUOTA, 4.0))
+
+
+def test_a_second_writer_is_found_out(catalog: Catalog) -> None:
+    """Turns see to it that there is none; if there were one, its piece would not be recorded."""
+    session = opened(catalog)
+    now_of(catalog.commit(session, "a", None, 10, QUOTA, 2.0))
+    with pytest.raises(RuntimeError):
+        now_of(catalog.commit(session, "a", 5, 20, QUOTA, 2.0))
+    with pytest.raises(sqlite3.IntegrityError):
+        now_of(catalog.commit(session, "a", None, 20, QUOTA, 2.0))
+
+    assert now_of(catalog.committed("s", "a")) == 10
+    found = now_of(catalog.session("ss"))
+    assert found is not None
+    assert found.held == 10
+
+
+def test_files_and_archives(catalog: Catalog) -> None:
+    """A name counts when it came, or when any archive did."""
+    session = opened(catalog)
+    other = opened(catalog, "t")
+    now_of(catalog.commit(other, "x.zip", None, 1, QUOTA, 2.0))
+    now_of(catalog.commit(session, "a.xml", None, 1, QUOTA, 2.0))
+
+    assert now_of(catalog.has_file_or_zip("s", "a.xml"))
+    assert not now_of(catalog.has_file_or_zip("s", "b.xml"))
+    assert now_of(catalog.has_file_or_zip("t", "b.xml"))
+
+
+def test_who_is_untouched(catalog: Catalog) -> None:
+    """A session that was touched since is not among them."""
+    opened(catalog, "old", 1.0)
+    opened(catalog, "new", 1.0)
+    now_of(catalog.touch("new", 10.0))
+
+    assert now_of(catalog.untouched_since(5.0)) == ["old"]
+    assert now_of(catalog.unknown(["old", "lost", "new"])) == ["lost"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"this is no database" * 100, "cannot be used"), (None, "cannot be used")],
+)
+def test_a_database_that_cannot_be_used(tmp_path: Path, content: bytes | None, words: str) -> None:
+    """The words say where it is and what to do."""
+    path = tmp_path / "catalog.sqlite3"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(CatalogUnusable, match=words) as caught:
+        create_catalog(path)
+
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_database_of_a_later_version(path: Path) -> None:
+    """It is not touched."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    with pytest.raises(CatalogUnusable, match=f"schema {SCHEMA_VERSION + 1}"):
+        create_catalog(path)
+
+
+def test_making_it_twice_changes_nothing(catalog: Catalog, path: Path) -> None:
+    """Each start of the daemon asks for it."""
+    opened(catalog)
+    create_catalog(path)
+
+    assert now_of(catalog.session("ss")) is not None
+
+
+@ensureDeferred
+async def test_a_restart_knows_what_was_recorded(
+    tmp_path: Path, nothing_left_behind: list[dict[str, Any]]
+) -> None:
+    """Through the real pool and its thread, in a database that is opened again."""
+    from twisted.internet import reactor
+
+    path = tmp_path / "catalog.sqlite3"
+    create_catalog(path)
+    first = Catalog(open_pool(path, reactor))
+    await first.open_session("s", "token", "shop", 1.0)
+    session = await first.session("token")
+    assert session is not None
+    await first.commit(session, "a", None, 10, QUOTA, 2.0)
+    with pytest.raises(InsufficientStorage):
+        await first.commit(session, "a", 10, QUOTA + 1, QUOTA, 2.0)
+    first.close()
+    second = Catalog(open_pool(path, reactor))
+
+    assert await second.committed("s", "a") == 10
+    assert await second.session("token") == Session("s", "shop", epoch=1, held=10, touched=2.0)
+    second.close()
+    assert flush_failures(nothing_left_behind) == []
