@@ -119,7 +119,12 @@ class Options(usage.Options, AuthOptionMixin):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            raise CannotStart(f"{error}; twistd onec-exchange --help tells more") from None
+            raise CannotStart(f"{str(error).rstrip('.')}; twistd onec-exchange --help tells more") from None
+
+    def parseArgs(self, *extra: str) -> None:
+        """Take no arguments: a word without ``--`` is a slip."""
+        if extra:
+            raise usage.UsageError(f"{extra[0]}: options are written as --name=value")
 
     def postOptions(self) -> None:
         """Turn texts into values, and see that they go together."""

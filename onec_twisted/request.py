@@ -46,6 +46,7 @@ class ExchangeRequest(Request):
     def __init__(self, *args: Any, **kw: Any) -> None:
         """Begin without an answer."""
         super().__init__(*args, **kw)
+        self._headers_complete = False
         self._answered = False
         self._body_over = False
         self._idle_timeout: float | None = None
@@ -66,6 +67,7 @@ class ExchangeRequest(Request):
         )
         if length != 0:
             self._idle_timeout = channel.setTimeout(None)  # while a body comes, the time-out is the body's
+        self._headers_complete = True
         Deferred.fromCoroutine(self._respond())
 
     def handleContentChunk(self, data: bytes) -> None:
@@ -86,7 +88,8 @@ class ExchangeRequest(Request):
         if self._answered and not self.finished:
             self.site.log(self)
         super().connectionLost(reason)
-        self.body.lost()
+        if self._headers_complete:
+            self.body.lost()
 
     async def _respond(self) -> None:
         """Ask the resource, and answer."""

@@ -33,8 +33,8 @@ class Elsewhere(Resource):
         self._status = status
 
     def getChild(self, path: bytes, request: Any) -> Resource:
-        """Return itself: there is nothing below."""
-        return self
+        """Return another of its kind, without the children that this one may have."""
+        return Elsewhere(self._status)
 
     async def respond(self, request: ExchangeRequest) -> Answer:
         """Say that this is not the exchange."""

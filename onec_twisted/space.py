@@ -83,6 +83,7 @@ class Space:
         try:
             yield size
         finally:
+            self._left += promise.outstanding()
             self._promised[sessid].discard(promise)
             if not self._promised[sessid]:
                 del self._promised[sessid]

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.task import Clock
 
+    from onec_twisted.intake import Workers
+
 NOW = 1_800_000_000.0
 USER, PASSWORD = "shop", "secret"
 PATH = "/1c_exchange.php"
@@ -112,8 +114,8 @@ def basic(user: str, password: str, encoding: str = "utf-8") -> str:
     return "Basic " + b64encode(f"{user}:{password}".encode(encoding)).decode("ascii")
 
 
-def make_in_memory(folder: Path, clock: Clock, **changes: Any) -> InMemory:
-    """Put an exchange together as ``tap`` does, with ``SETTINGS`` and changes to them."""
+def make_in_memory(folder: Path, clock: Clock, workers: Workers = inline, **changes: Any) -> InMemory:
+    """Put an exchange together as ``tap`` does, with ``SETTINGS`` and changes to them; ``workers`` store the bytes."""
     settings = evolve(SETTINGS, **changes)
     real = Store(folder)
     real.prepare()
@@ -127,7 +129,7 @@ def make_in_memory(folder: Path, clock: Clock, **changes: Any) -> InMemory:
         store=store,
         turns=Turns(clock, lock_timeout=30),
         space=Space(lambda: inline(store.free), clock.seconds, MIN_FREE, settings.session_quota),
-        workers=inline,
+        workers=workers,
         now=clock.seconds,
     )
     root = tree([PATH.encode()], Exchange(settings, parts), 200 if settings.always_ok else 404)

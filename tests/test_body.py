@@ -42,9 +42,7 @@ class Bench:
 
     def __attrs_post_init__(self) -> None:
         """Make the body."""
-        self.body = Body(
-            self.transport, self.clock, self.length, IDLE, lambda: self.accepted.append(None)
-        )
+        self.body = Body(self.transport, self.clock, self.length, IDLE, lambda: self.accepted.append(None))
 
     def deliver(self, limit: int = 10**9) -> None:
         """Want the body; ``outcome`` becomes ``[None]`` or the error."""

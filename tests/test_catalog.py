@@ -192,9 +192,7 @@ def test_making_it_twice_changes_nothing(catalog: Catalog, path: Path) -> None:
 
 
 @ensureDeferred
-async def test_a_restart_knows_what_was_recorded(
-    tmp_path: Path, nothing_left_behind: list[dict[str, Any]]
-) -> None:
+async def test_a_restart_knows_what_was_recorded(tmp_path: Path, nothing_left_behind: list[dict[str, Any]]) -> None:
     """Through the real pool and its thread, in a database that is opened again."""
     from twisted.internet import reactor
 

@@ -1,0 +1,152 @@
+"""Users and bcrypt hashes in a file."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import bcrypt
+import pytest
+from in_memory import flush_failures
+from pytest_twisted import ensureDeferred
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import UsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.strcred import ICheckerFactory, InvalidAuthArgumentString, findCheckerFactory
+from zope.interface.verify import verifyObject
+
+from onec_twisted.htpasswd import HtpasswdChecker, HtpasswdCheckerFactory, HtpasswdUnreadable, parse_htpasswd
+from onec_twisted.testing import inline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COST = 4
+
+
+def line(user: str, password: str, cost: int = COST) -> bytes:
+    """Return a line as ``htpasswd -B`` writes it."""
+    hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).replace(b"$2b$", b"$2y$")
+    return user.encode() + b":" + hashed + b"\n"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file with one user."""
+    path = tmp_path / "htpasswd"
+    path.write_bytes(b"# who may upload\n\n" + line("shop", "se:cr:et"))
+    return path
+
+
+def accepts(checker: HtpasswdChecker, user: str, password: str | bytes) -> bool:
+    """Return what the checker says."""
+    password = password.encode() if isinstance(password, str) else password
+    outcome: list[Any] = []
+    checker.requestAvatarId(UsernamePassword(user.encode(), password)).addBoth(outcome.append)
+    if outcome[0] == user.encode():
+        return True
+    outcome[0].trap(UnauthorizedLogin)
+    return False
+
+
+def test_they_are_what_they_say(path: Path) -> None:
+    """strcred finds the factory, and cred can use the checker."""
+    factory = findCheckerFactory("htpasswd")
+
+    assert isinstance(factory, HtpasswdCheckerFactory)
+    assert verifyObject(ICheckerFactory, factory)
+    assert verifyObject(ICredentialsChecker, factory.generateChecker(str(path)))
+
+
+def test_right_and_wrong(path: Path) -> None:
+    """A password may hold colons; near is not right."""
+    checker = HtpasswdChecker(str(path), inline)
+
+    assert accepts(checker, "shop", "se:cr:et")
+    assert not accepts(checker, "shop", "se")
+    assert not accepts(checker, "shop", "")
+    assert not accepts(checker, "nobody", "se:cr:et")
+    assert not accepts(checker, "", "se:cr:et")
+
+
+@pytest.mark.parametrize("password", ["пароль", "я" * 50, "x" * 100])
+def test_letters_and_length(path: Path, password: str) -> None:
+    """bcrypt looks at 72 bytes; a longer password works as it does with ``htpasswd``."""
+    path.write_bytes(line("Иван", password.encode()[:72].decode(errors="ignore")))
+    checker = HtpasswdChecker(str(path), inline)
+
+    assert accepts(checker, "Иван", password)
+    assert not accepts(checker, "Иван", "y" + password)
+
+
+def test_a_nul_is_wrong_not_an_error(path: Path) -> None:
+    """bcrypt would raise."""
+    assert not accepts(HtpasswdChecker(str(path), inline), "shop", b"se:cr:et\0")
+
+
+def test_an_unknown_user_costs_as_much(path: Path) -> None:
+    """A hash of the file's cost is checked for whoever is not in it."""
+    path.write_bytes(line("shop", "x", cost=5))
+    checker = HtpasswdChecker(str(path), inline)
+    checked: list[bytes] = []
+    real = checker._bcrypt
+
+    class Counting:
+        """bcrypt that notes what it checks against."""
+
+        @staticmethod
+        def checkpw(password: bytes, hashed: bytes) -> bool:
+            """Note it."""
+            checked.append(hashed)
+            return bool(real.checkpw(password, hashed))
+
+    checker._bcrypt = Counting
+    accepts(checker, "shop", "x")
+    accepts(checker, "nobody", "x")
+    accepts(checker, "shop", b"\0")
+
+    assert [hashed[4:6] for hashed in checked] == [b"05"] * 3
+
+
+def test_a_changed_file_is_read_again(path: Path) -> None:
+    """Without a restart."""
+    checker = HtpasswdChecker(str(path), inline)
+    path.write_bytes(line("other", "new"))
+    os.utime(path, ns=(1, 1))
+
+    assert accepts(checker, "other", "new")
+    assert not accepts(checker, "shop", "se:cr:et")
+
+
+def test_a_file_that_goes_away_is_logged(path: Path, nothing_left_behind: list[dict[str, Any]]) -> None:
+    """The users known before stay: an editor that saves in two steps locks nobody out."""
+    checker = HtpasswdChecker(str(path), inline)
+    path.unlink()
+
+    assert accepts(checker, "shop", "se:cr:et")
+    assert any("cannot read" in event.get("reason", "") for event in nothing_left_behind)
+    assert flush_failures(nothing_left_behind) == []
+
+
+@pytest.mark.parametrize(
+    "text", [b"shop", b"shop:", b":$2y$", b"shop:{SHA}abc", b"shop:$apr1$x$y", b"shop:$2y$04$short"]
+)
+def test_lines_that_are_not_bcrypt(text: bytes) -> None:
+    """The line's number and the command that helps are told."""
+    with pytest.raises(HtpasswdUnreadable, match=r"line 2 of P .*htpasswd -B P USER"):
+        parse_htpasswd(b"# comment\n" + text, "P")
+
+
+@pytest.mark.parametrize("argument", ["", " ", "/nowhere/htpasswd"])
+def test_arguments_that_cannot_be(argument: str) -> None:
+    """One line says what is wrong."""
+    with pytest.raises(InvalidAuthArgumentString):
+        HtpasswdCheckerFactory().generateChecker(argument)
+
+
+@ensureDeferred
+async def test_it_is_checked_in_a_thread(path: Path) -> None:
+    """With nothing in between, as the daemon does."""
+    user = await HtpasswdChecker(str(path)).requestAvatarId(UsernamePassword(b"shop", b"se:cr:et"))
+
+    assert user == b"shop"

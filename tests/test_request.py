@@ -1,0 +1,475 @@
+"""The real channel, with bytes cut anywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from attrs import define, field
+from in_memory import PATH, InMemory, flush_failures
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import Resource
+from zope.interface import implementer
+
+from onec_twisted.body import DRAIN_LIMIT, DRAIN_TIME
+from onec_twisted.interfaces import IStreamingResource
+from onec_twisted.request import ExchangeRequest
+from onec_twisted.site import ExchangeSite
+from onec_twisted.testing import FakeBody, LateWorkers
+from onec_twisted.wire import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.task import Clock
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@define(eq=False)
+class Line:
+    """A connection to a site, and what it answers."""
+
+    site: ExchangeSite
+    transport: StringTransport = field(factory=StringTransport)
+    protocol: Any = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Connect."""
+        self.protocol = self.site.buildProtocol(None)
+        self.protocol.makeConnection(self.transport)
+
+    def send(self, *chunks: bytes) -> bytes:
+        """Send bytes, one read of the socket each, and return all that was answered so far."""
+        for chunk in chunks:
+            self.protocol.dataReceived(chunk)
+        return self.answered
+
+    @property
+    def answered(self) -> bytes:
+        """Return what was answered so far."""
+        return bytes(self.transport.value())
+
+    @property
+    def closed(self) -> bool:
+        """Return whether the site has closed the connection."""
+        return bool(self.transport.disconnecting)
+
+    def lose(self) -> None:
+        """Break the connection."""
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+def post(session: tuple[str, str], name: str, body: bytes, *headers: bytes, chunks: int = 0) -> bytes:
+    """Return the bytes of one piece; ``chunks`` above 0 is the size of its chunks."""
+    cookie, sessid = session
+    head = [
+        f"POST {PATH}?type=catalog&mode=file&filename={name}&sessid={sessid} HTTP/1.1".encode(),
+        b"Host: shop.example",
+        f"Cookie: {cookie}".encode(),
+        *headers,
+    ]
+    if not chunks:
+        return b"\r\n".join([*head, b"Content-Length: %d" % len(body), b"", body])
+    parts = [body[start : start + chunks] for start in range(0, len(body), chunks)]
+    coded = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+    return b"\r\n".join([*head, b"Transfer-Encoding: chunked", b"", coded + b"0\r\n\r\n"])
+
+
+FORMS = pytest.mark.parametrize("chunks", [0, 3], ids=["content-length", "chunked"])
+
+
+@FORMS
+def test_any_cut_of_the_wire_means_the_same(exchange: InMemory, chunks: int) -> None:
+    """Wherever a read of the socket ends."""
+    session = exchange.checkauth()
+    wire = post(session, "zzzz", b"0123456789", chunks=chunks)
+    for cut in range(len(wire) + 1):
+        name = f"{cut:04}"
+        sent = wire.replace(b"zzzz", name.encode())
+        answered = Line(exchange.site).send(sent[:cut], sent[cut:])
+
+        assert answered.startswith(OK)
+        assert answered.endswith(b"\r\n\r\nsuccess")
+        assert exchange.files()[f"{session[1]}/{name}"] == b"0123456789"
+
+
+@FORMS
+def test_a_connection_that_breaks_at_any_byte_changes_nothing(exchange: InMemory, chunks: int) -> None:
+    """The file stays exactly as long as was acknowledged."""
+    session = exchange.checkauth()
+    first = Line(exchange.site)
+    first.send(post(session, "a", b"first"))
+    first.lose()
+    wire = post(session, "a", b"0123456789", chunks=chunks)
+    for cut in range(len(wire)):
+        line = Line(exchange.site)
+        line.send(wire[:cut])
+        line.lose()
+
+        assert exchange.files() == {f"{session[1]}/a": b"first"}
+    assert exchange.clock.getDelayedCalls() == []
+
+
+@FORMS
+def test_byte_by_byte(exchange: InMemory, chunks: int) -> None:
+    """The slowest sender there is."""
+    session = exchange.checkauth()
+    wire = post(session, "a", b"0123456789", chunks=chunks)
+    Line(exchange.site).send(*[wire[place : place + 1] for place in range(len(wire))])
+
+    assert exchange.files() == {f"{session[1]}/a": b"0123456789"}
+
+
+def test_pipelined_requests_are_answered_in_order(exchange: InMemory) -> None:
+    """A body's end and the next request may share a read."""
+    session = exchange.checkauth()
+    line = Line(exchange.site)
+    answered = line.send(b"".join(post(session, "a", part) for part in (b"1", b"22", b"333")))
+
+    assert [int(part.split(b"\r\n")[0]) for part in answered.split(b"Upload-Offset: ")[1:]] == [1, 3, 6]
+    assert exchange.files() == {f"{session[1]}/a": b"122333"}
+    assert not line.closed
+
+
+def test_an_asked_for_body_is_continued_once(exchange: InMemory) -> None:
+    """``100 Continue`` comes when the headers are accepted, before the answer."""
+    session = exchange.checkauth()
+    wire = post(session, "a", b"x" * 10, b"Expect: 100-continue")
+    line = Line(exchange.site)
+    assert line.send(wire[:-10]) == CONTINUE
+    answered = line.send(wire[-10:])
+
+    assert answered.startswith(CONTINUE + OK)
+    assert answered.count(b"100 Continue") == 1
+
+
+@pytest.mark.parametrize("refusal", ["sessid", "cookie", "name", "length", "quota", "disk", "damaged", "none"])
+def test_a_body_refused_at_the_headers_is_not_asked_for(make_exchange: Callable[..., InMemory], refusal: str) -> None:
+    """No ``100``, an answer that closes, and nothing stored."""
+    exchange = make_exchange(session_quota=600 if refusal == "quota" else 20_000)
+    session = exchange.checkauth()
+    Line(exchange.site).send(post(session, "a", b"first"))
+    cookie, sessid = session
+    path = exchange.folder / "1c_temp" / sessid / "a"
+    session = ("x=y" if refusal == "cookie" else cookie, "0" * 32 if refusal == "sessid" else sessid)
+    name = "..%2Fa" if refusal == "name" else "a"
+    wire = post(session, name, b"x" * (6000 if refusal == "length" else 1000), b"Expect: 100-continue")
+    if refusal == "disk":
+        exchange.store.free_bytes = 1500
+        exchange.clock.advance(1)
+    if refusal == "damaged":
+        path.write_bytes(b"fir")
+    line = Line(exchange.site)
+    answered = line.send(wire[: wire.index(b"\r\n\r\n") + 4])
+    if refusal in ("none", "damaged"):  # damage shows when the file is opened, after the body
+        assert answered == CONTINUE
+        line.lose()
+        return
+
+    assert b"100 Continue" not in answered
+    assert b"\r\nConnection: close\r\n" in answered
+    assert b"\r\n\r\nfailure\n" in answered
+    assert path.read_bytes() == b"first"
+    line.lose()
+
+
+def test_a_refused_sender_can_read_its_answer(exchange: InMemory) -> None:
+    """It still sends: up to 8 MiB are thrown away, then the connection is closed."""
+    session = exchange.checkauth()
+    wire = post(session, "a", b"").replace(b"Content-Length: 0", b"Content-Length: 30000000")
+    line = Line(exchange.site)
+    answered = line.send(wire)
+    assert answered.startswith(b"HTTP/1.1 413 ")
+    assert answered.endswith(b"failure\nFile too large")
+    sent = 0
+    while not line.closed:
+        line.send(b"x" * 65536)
+        sent += 65536
+
+    assert sent == DRAIN_LIMIT
+    assert line.answered == answered
+    line.lose()
+
+
+def test_a_refused_sender_that_stalls_is_closed(exchange: InMemory) -> None:
+    """After 2 s."""
+    session = exchange.checkauth()
+    line = Line(exchange.site)
+    line.send(post(session, "a", b"").replace(b"Content-Length: 0", b"Content-Length: 30000000"))
+    exchange.clock.advance(DRAIN_TIME - 0.1)
+    assert not line.closed
+    exchange.clock.advance(0.1)
+
+    assert line.closed
+    line.lose()
+
+
+def test_a_refused_body_that_ends_closes_the_connection(exchange: InMemory) -> None:
+    """As the answer said; the answer stands once in the access log."""
+    session = exchange.checkauth()
+    line = Line(exchange.site)
+    line.send(post(("x=y", session[1]), "a", b"x" * 100))
+
+    assert line.closed
+    assert line.answered.count(b"HTTP/1.1") == 1
+    line.lose()
+    assert exchange.clock.getDelayedCalls() == []
+
+
+def test_a_chunked_body_over_the_limit_is_cut_off(exchange: InMemory) -> None:
+    """It is truncated away, and its sender hears why."""
+    session = exchange.checkauth()
+    line = Line(exchange.site)
+    answered = line.send(post(session, "a", b"x" * 5001, chunks=1000))
+
+    assert answered.startswith(b"HTTP/1.1 413 ")
+    assert exchange.files() == {}
+    line.send(post(session, "a", b"x" * 5000, chunks=1000))
+    assert exchange.files() == {}
+    Line(exchange.site).send(post(session, "a", b"x" * 5000, chunks=1000))
+    assert exchange.files() == {f"{session[1]}/a": b"x" * 5000}
+
+
+def test_broken_chunks_change_nothing(exchange: InMemory) -> None:
+    """Twisted answers 400 and closes; the file is as it was."""
+    session = exchange.checkauth()
+    line = Line(exchange.site)
+    wire = post(session, "a", b"0123456789", chunks=5).replace(b"0\r\n\r\n", b"nonsense\r\n")
+    assert line.send(wire).startswith(b"HTTP/1.1 400 ")
+    assert line.closed
+    line.lose()
+
+    assert exchange.files() == {}
+
+
+def test_a_silent_body_is_dropped(exchange: InMemory) -> None:
+    """After the idle time-out, with an answer; a byte in between starts the time anew."""
+    session = exchange.checkauth()
+    wire = post(session, "a", b"x" * 10)
+    line = Line(exchange.site)
+    line.send(wire[:-5])
+    exchange.clock.advance(59)
+    line.send(wire[-5:-4])
+    exchange.clock.advance(59)
+    assert line.answered == b""
+    exchange.clock.advance(1)
+
+    assert line.answered.startswith(b"HTTP/1.1 408 ")
+    assert exchange.files() == {}
+    exchange.clock.advance(DRAIN_TIME)
+    assert line.closed
+    line.lose()
+
+
+def test_time_stands_still_while_we_hold_the_sender_back(make_exchange: Callable[..., InMemory]) -> None:
+    """Our slow disk costs the node nothing; neither time-out runs."""
+    workers = LateWorkers()
+    exchange = make_exchange(workers=workers, body_limit=2**30, session_quota=2**30)
+    exchange.store.free_bytes = 2**40
+    session = exchange.checkauth()
+    line = Line(exchange.site)
+    size = 2**20
+    line.send(post(session, "a", b"").replace(b"Content-Length: 0", b"Content-Length: %d" % size))
+    while workers.waiting:
+        workers.run()
+    sent = 0
+    while str(line.transport.producerState) == "producing":
+        line.send(b"x" * 65536)
+        sent += 65536
+    exchange.clock.advance(1000)
+    assert not line.closed
+    while workers.waiting:
+        workers.run()
+    assert str(line.transport.producerState) == "producing"
+    line.send(b"x" * (size - sent))
+    while workers.waiting:
+        workers.run()
+
+    assert line.answered.endswith(b"\r\n\r\nsuccess")
+
+
+def test_a_piece_waits_for_its_file_and_hears_503(exchange: InMemory) -> None:
+    """Its bytes are not taken meanwhile; after the lock's time-out it may come again."""
+    session = exchange.checkauth()
+    over: Deferred[None] = Deferred()
+
+    async def occupy() -> None:
+        async with exchange.parts.turns.of_file(session[1], "a", FakeBody()):
+            await over
+
+    Deferred.fromCoroutine(occupy())
+    line = Line(exchange.site)
+    line.send(post(session, "a", b"0123456789", b"Expect: 100-continue")[:-10])
+    exchange.clock.advance(29)
+    assert line.answered == b""
+    exchange.clock.advance(1)
+
+    assert line.answered.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nRetry-After: 5\r\n" in line.answered
+    assert line.answered.endswith(b"failure\nFile busy - retry later")
+    over.callback(None)
+    line.lose()
+
+
+def test_two_pieces_at_the_same_time_do_not_interleave(exchange: InMemory) -> None:
+    """The first to come is written first, however their bytes arrive."""
+    session = exchange.checkauth()
+    first, second = (post(session, "a", mark * 1000) for mark in (b"1", b"2"))
+    one, two = Line(exchange.site), Line(exchange.site)
+    one.send(first[:-900])
+    two.send(second[:-800])
+    for place in range(900, 0, -100):
+        one.send(first[-place : len(first) - place + 100])
+        if place <= 800:
+            two.send(second[-place : len(second) - place + 100])
+
+    assert exchange.files() == {f"{session[1]}/a": b"1" * 1000 + b"2" * 1000}
+    assert one.answered.endswith(b"success")
+    assert two.answered.endswith(b"success")
+
+
+def test_a_silent_writer_makes_way_for_the_same_piece_again(exchange: InMemory) -> None:
+    """The client vanished without a word and came back: its piece is stored once."""
+    session = exchange.checkauth()
+    wire = post(session, "a", b"0123456789")
+    dead, alive = Line(exchange.site), Line(exchange.site)
+    dead.send(wire[:-3])
+    alive.send(wire)
+    assert alive.answered == b""
+    for _ in range(5):
+        exchange.clock.advance(1)
+
+    assert alive.answered.endswith(b"success")
+    assert dead.answered.startswith(b"HTTP/1.1 408 ")
+    assert exchange.files() == {f"{session[1]}/a": b"0123456789"}
+    dead.lose()
+
+
+def test_init_drops_a_piece_on_its_way(exchange: InMemory) -> None:
+    """Late pieces of the old epoch never appear."""
+    cookie, sessid = session = exchange.checkauth()
+    wire = post(session, "a", b"0123456789")
+    line = Line(exchange.site)
+    line.send(wire[:-3])
+    exchange.request("GET", f"type=catalog&mode=init&sessid={sessid}", Cookie=cookie)
+    line.send(wire[-3:])
+
+    assert line.answered.startswith(b"HTTP/1.1 409 ")
+    assert exchange.files() == {}
+    line.lose()
+
+
+def test_the_connection_lives_on_and_times_out_when_idle(exchange: InMemory) -> None:
+    """A node re-uses its connection; one that says nothing more is closed."""
+    session = exchange.checkauth()
+    line = Line(exchange.site)
+    for _ in range(3):
+        exchange.clock.advance(50)
+        line.send(post(session, "a", b"x"))
+    assert line.answered.count(OK) == 3
+    exchange.clock.advance(59)
+    assert not line.closed
+    exchange.clock.advance(2)
+
+    assert line.closed
+    line.lose()
+
+
+def test_an_answer_to_nobody(exchange: InMemory) -> None:
+    """A connection that is lost while its piece waits is not answered, and its piece not stored."""
+    session = exchange.checkauth()
+    over: Deferred[None] = Deferred()
+
+    async def occupy() -> None:
+        async with exchange.parts.turns.of_file(session[1], "a", FakeBody()):
+            await over
+
+    Deferred.fromCoroutine(occupy())
+    line = Line(exchange.site)
+    line.send(post(session, "a", b"x"))
+    line.lose()
+    over.callback(None)
+
+    assert line.answered == b""
+    assert exchange.files() == {}
+
+
+def test_http_1_0(exchange: InMemory) -> None:
+    """Answered with a length, and closed."""
+    session = exchange.checkauth()
+    line = Line(exchange.site)
+    answered = line.send(post(session, "a", b"x").replace(b"HTTP/1.1", b"HTTP/1.0"))
+
+    assert answered.startswith(b"HTTP/1.0 200 OK\r\n")
+    assert b"Content-Length: 7\r\n" in answered
+    assert line.closed
+
+
+def test_head_has_no_body(exchange: InMemory) -> None:
+    """RFC 9110 section 9.3.2."""
+    answered = Line(exchange.site).send(b"HEAD /1c_exchange.php?type=catalog&mode=init HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    assert answered.startswith(b"HTTP/1.1 405 ")
+    assert answered.endswith(b"\r\n\r\n")
+
+
+@implementer(IStreamingResource)
+class Broken(Resource):
+    """A resource that raises."""
+
+    isLeaf = True
+
+    async def respond(self, request: ExchangeRequest) -> Answer:
+        """Raise."""
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("root", [Broken(), Resource()])
+def test_a_resource_that_fails(root: Resource, clock: Clock, nothing_left_behind: list[dict[str, Any]]) -> None:
+    """One that raises, or that cannot stream, is an internal error, and the log has the traceback."""
+    answered = Line(ExchangeSite(root, clock, 60)).send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    assert answered.startswith(b"HTTP/1.1 500 ")
+    assert answered.endswith(b"failure\nInternal server error")
+    assert len(flush_failures(nothing_left_behind)) == 1
+
+
+def test_the_private_names_of_the_channel_are_where_we_look_for_them() -> None:
+    """The only debt of ``request`` to Twisted; run on the oldest and the newest that we support."""
+    seen: dict[str, Any] = {}
+
+    class Probe(ExchangeRequest):
+        """Looks at its channel when it gets its length."""
+
+        def gotLength(self, length: int | None) -> None:
+            """Look."""
+            names = ("_command", "_path", "_version", "_networkProducer", "_savedTimeOut", "persistent")
+            seen.update({name: getattr(self.channel, name) for name in names})
+
+        def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+            """Nothing follows."""
+
+        def connectionLost(self, reason: Failure) -> None:
+            """Nothing was begun."""
+
+    channel, transport = HTTPChannel(), StringTransport()
+    channel.requestFactory = Probe
+    channel.site = ExchangeSite(Resource(), None, 60)  # type: ignore[attr-defined, arg-type]
+    channel.makeConnection(transport)
+    channel.dataReceived(b"POST /a?b HTTP/1.1\r\nContent-Length: 1\r\n\r\n")
+
+    assert seen == {
+        "_command": b"POST",
+        "_path": b"/a?b",
+        "_version": b"HTTP/1.1",
+        "_networkProducer": transport,
+        "_savedTimeOut": None,
+        "persistent": True,
+    }
+    channel.connectionLost(Failure(ConnectionDone()))

@@ -1,0 +1,97 @@
+"""What nobody touched is removed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from in_memory import InMemory, flush_failures
+from twisted.internet.defer import Deferred
+
+from onec_twisted.sweep import Sweep, interval_for
+from onec_twisted.testing import FakeBody
+
+if TYPE_CHECKING:
+    from twisted.internet.task import Clock
+
+
+@pytest.fixture
+def sweep(exchange: InMemory) -> Sweep:
+    """A sweep of the exchange in memory."""
+    parts = exchange.parts
+    return Sweep(parts.catalog, parts.store, parts.turns, parts.workers, exchange.settings.session_ttl, parts.now)
+
+
+def upload(exchange: InMemory) -> str:
+    """Open a session with one file; return its sessid."""
+    cookie, sessid = exchange.checkauth()
+    exchange.request("POST", f"type=catalog&mode=file&filename=a&sessid={sessid}", b"x", Cookie=cookie)
+    return sessid
+
+
+def test_a_session_nobody_touched_goes_with_its_folder(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:
+    """The others stay."""
+    upload(exchange)
+    clock.advance(exchange.settings.session_ttl - 1)
+    young = upload(exchange)
+    sweep.once()
+    assert len(exchange.files()) == 2
+    clock.advance(2)
+    sweep.once()
+
+    assert exchange.files() == {f"{young}/a": b"x"}
+    assert [path.name for path in (exchange.folder / "1c_temp").iterdir() if path.is_dir()] == [young]
+
+
+def test_an_upload_in_progress_keeps_its_session(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:
+    """However slow it is; when it is done the time starts anew."""
+    sessid = upload(exchange)
+    over: Deferred[None] = Deferred()
+
+    async def slowly() -> None:
+        async with exchange.parts.turns.of_file(sessid, "a", FakeBody()):
+            await over
+
+    Deferred.fromCoroutine(slowly())
+    clock.advance(2 * exchange.settings.session_ttl)
+    sweep.once()
+    assert exchange.files() == {f"{sessid}/a": b"x"}
+    over.callback(None)
+    sweep.once()
+
+    assert exchange.files() == {}
+
+
+def test_a_folder_without_a_record_goes(exchange: InMemory, sweep: Sweep) -> None:
+    """A stop between the record and the folder leaves one."""
+    known = upload(exchange)
+    orphan = exchange.folder / "1c_temp" / ("0" * 32)
+    orphan.mkdir()
+    (orphan / "a").write_bytes(b"old")
+    sweep.once()
+
+    assert exchange.files() == {f"{known}/a": b"x"}
+
+
+def test_an_error_does_not_end_the_sweeping(
+    exchange: InMemory, sweep: Sweep, nothing_left_behind: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A TimerService would stop for ever at the first."""
+    reason = OSError("broken")
+
+    def broken(store: Any) -> list[str]:
+        raise reason
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(exchange.store), "folders", broken)
+        outcome: list[Any] = []
+        sweep.once().addBoth(outcome.append)
+
+    assert outcome == [None]
+    assert flush_failures(nothing_left_behind) == [reason]
+
+
+@pytest.mark.parametrize(("ttl", "interval"), [(86400, 60), (60, 15), (1, 1)])
+def test_it_comes_often_enough(ttl: float, interval: float) -> None:
+    """At least once a minute, and several times in a session's life."""
+    assert interval_for(ttl) == interval
