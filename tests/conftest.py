@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from in_memory import NOW, InMemory, make_in_memory
@@ -23,12 +23,13 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[list[dict[st
     """
     from twisted.internet import reactor
 
-    before = set(reactor.getDelayedCalls())  # type: ignore[attr-defined]
-    with capturedLogs() as events:
+    before = set(reactor.getDelayedCalls())
+    with capturedLogs() as captured:
+        events = cast("list[dict[str, Any]]", captured)
         yield events
         gc.collect()
     failures = [event["log_failure"] for event in events if "log_failure" in event]
-    left = [call for call in reactor.getDelayedCalls() if call.active() and call not in before]  # type: ignore[attr-defined]
+    left = [call for call in reactor.getDelayedCalls() if call.active() and call not in before]
     assert not failures
     assert not left
 

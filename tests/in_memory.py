@@ -11,6 +11,7 @@ from treq.client import HTTPClient
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import Portal
 from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.http_headers import Headers
 
 from onec_twisted.access import Access, NodeRealm
 from onec_twisted.catalog import Catalog, create_catalog
@@ -76,7 +77,7 @@ class InMemory:
         waiting = self.client.request(
             method,
             f"http://shop.example{PATH}?{query}",
-            headers={name.replace("_", "-"): [value] for name, value in headers.items()},
+            headers=Headers({name.replace("_", "-"): [value] for name, value in headers.items()}),
             data=Bytes(body) if body or method == "POST" else None,
         )
         self.pipe.flush()
@@ -91,7 +92,8 @@ class InMemory:
         bodies: list[Any] = []
         response.content().addBoth(bodies.append)
         self.pipe.flush()
-        headers = {name.decode().lower(): values[0].decode() for name, values in response.headers.getAllRawHeaders()}
+        raw = response.headers.getAllRawHeaders()
+        headers = {name.decode().lower(): values[0].decode() for name, values in raw}
         return Reply(response.code, bodies[0], headers)
 
     def checkauth(self, kind: str = "catalog") -> tuple[str, str]:
@@ -138,5 +140,9 @@ def make_in_memory(folder: Path, clock: Clock, workers: Workers = inline, **chan
     agent = Agent.usingEndpointFactory(clock, pipe, pool=HTTPConnectionPool(clock, persistent=False))
     # a node sends only the cookies that it was told to
     no_cookies = CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
-    client = HTTPClient(agent, cookiejar=no_cookies, data_to_body_producer=lambda body: body)
+    client = HTTPClient(
+        agent,
+        cookiejar=no_cookies,  # type: ignore[arg-type]
+        data_to_body_producer=lambda body: body,
+    )
     return InMemory(folder, clock, settings, store, catalog, parts, site, pipe, client)

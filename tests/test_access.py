@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from in_memory import basic
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from onec_twisted.access import FORGET, LONGEST_DELAY, Access, Node, NodeRealm, basic_credentials
 from onec_twisted.errors import MissingCredentials, WrongCredentials
 from onec_twisted.interfaces import INode
+
+if TYPE_CHECKING:
+    from twisted.internet.task import Clock
 
 
 @pytest.fixture

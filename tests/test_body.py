@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from attrs import define, field
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from onec_twisted.body import DRAIN_LIMIT, DRAIN_TIME, EARLY_LIMIT, Body
 from onec_twisted.errors import BodyTimedOut, ConnectionDropped, FileTooLarge
-from onec_twisted.interfaces import IBody
+from onec_twisted.interfaces import IBody, IBodyConsumer
 from onec_twisted.testing import FakeBody
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
 
 IDLE = 60.0
 
 
+@implementer(IBodyConsumer)
 @define
 class Consumer:
     """Keeps what it is given."""

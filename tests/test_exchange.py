@@ -101,8 +101,9 @@ class TestSession:
     def test_wrong_cookie(self, exchange: InMemory, cookie: str | None) -> None:
         """A sessid without its cookie opens nothing, and neither does Basic alone."""
         _, sessid = exchange.checkauth()
+        query = f"type=catalog&mode=init&sessid={sessid}"
         headers = {"Authorization": basic(USER, PASSWORD)} | ({"Cookie": cookie} if cookie else {})
-        reply = exchange.request("GET", f"type=catalog&mode=init&sessid={sessid}", **headers)
+        reply = exchange.request("GET", query, b"", **headers)
 
         assert (reply.status, reply.body) == (403, b"failure\nInvalid session")
 
@@ -404,7 +405,7 @@ class TestOtherModes:
 
         assert ask(exchange, session, "type=catalog&mode=import&filename=import0_1.xml").body == b"success"
         missing = ask(exchange, session, "type=catalog&mode=import&filename=%3Cb%3Eoffers.xml")
-        assert (missing.status, missing.body) == (200, "failure\nFile not found:  b offers.xml".encode())
+        assert (missing.status, missing.body) == (200, b"failure\nFile not found:  b offers.xml")
 
     def test_import_of_what_lies_in_an_archive(self, exchange: InMemory) -> None:
         """With zip=yes the name asked for was never a filename of a piece."""

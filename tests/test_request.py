@@ -20,12 +20,13 @@ from onec_twisted.interfaces import IStreamingResource
 from onec_twisted.request import ExchangeRequest
 from onec_twisted.site import ExchangeSite
 from onec_twisted.testing import FakeBody, LateWorkers
-from onec_twisted.wire import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.task import Clock
+
+    from onec_twisted.wire import Answer
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

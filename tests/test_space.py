@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from attrs import define
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import Clock
 
 from onec_twisted.errors import InsufficientStorage
 from onec_twisted.space import FRESH, Space
 from onec_twisted.testing import FakeBody
+
+if TYPE_CHECKING:
+    from twisted.internet.task import Clock
 
 
 @define

@@ -52,7 +52,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return sync
 
-    monkeypatch.setattr(store_module.os, "fsync", note(os.fsync))
+    monkeypatch.setattr(os, "fsync", note(os.fsync))
     monkeypatch.setattr(store_module, "_sync_data", note(store_module._sync_data))
     return seen
 
@@ -87,7 +87,7 @@ def test_chunks_are_written_one_behind_the_other(
     store.prepare()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store_module, "IOV_MAX", 4)
-        patch.setattr(store_module.os, "pwritev", reluctant)
+        patch.setattr(os, "pwritev", reluctant)
         file = write(store, None, b"head", *chunks, name=SafeName(("a",)))
 
     assert file.path.read_bytes() == b"head" + b"".join(chunks)
@@ -238,7 +238,7 @@ def test_a_full_disk(store: Store, monkeypatch: pytest.MonkeyPatch, code: int, c
     if call == "fdatasync":
         monkeypatch.setattr(store_module, "_sync_data", full)
     else:
-        monkeypatch.setattr(store_module.os, call, full)
+        monkeypatch.setattr(os, call, full)
     with pytest.raises(InsufficientStorage):
         write(store, None, b"1")
 
@@ -253,7 +253,7 @@ def test_a_broken_disk(store: Store, monkeypatch: pytest.MonkeyPatch, call: str)
     if call == "fdatasync":
         monkeypatch.setattr(store_module, "_sync_data", broken)
     else:
-        monkeypatch.setattr(store_module.os, call, broken)
+        monkeypatch.setattr(os, call, broken)
     with pytest.raises(OSError, match="Input/output error"):
         write(store, None, b"1")
 
