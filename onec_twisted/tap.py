@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -59,9 +60,12 @@ class ExchangeService(MultiService):
         try:
             super().privilegedStartService()
         except Exception as error:
-            raise CannotStart(
+            cannot = CannotStart(
                 f"{str(error).rstrip('.')}; choose another --listen, or stop the program that uses it"
-            ) from None
+            )
+            if sys.stderr is not sys.__stderr__:  # by now twistd has turned it into a part of the log
+                print(cannot, file=sys.__stderr__)
+            raise cannot from None
 
 
 def makeService(options: Options, reactor: Any = None) -> ExchangeService:

@@ -117,7 +117,7 @@ def basic(user: str, password: str, encoding: str = "utf-8") -> str:
 
 
 def make_in_memory(folder: Path, clock: Clock, workers: Workers = inline, **changes: Any) -> InMemory:
-    """Put an exchange together as ``tap`` does, with ``SETTINGS`` and changes to them; ``workers`` store the bytes."""
+    """Put an exchange together as ``tap`` does, with ``SETTINGS`` and changes to them, and these ``workers``."""
     settings = evolve(SETTINGS, **changes)
     real = Store(folder)
     real.prepare()

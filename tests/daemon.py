@@ -1,0 +1,112 @@
+"""The real ``twistd onec-exchange``, on a port that it chose itself."""
+
+from __future__ import annotations
+
+import queue
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from attrs import define, field
+
+SCRIPTS = Path(sys.executable).parent
+PATIENCE = 60
+"""Seconds after which a test gives up on a process."""
+
+AUTH = "--auth=memory:shop:secret"
+LISTENING = re.compile(r"ExchangeSite.* starting on (\S+)")
+
+
+@define(eq=False)
+class Daemon:
+    """A twistd that runs in ``folder``; ``endpoints`` is what it listens on, a port number or a path each."""
+
+    folder: Path
+    process: subprocess.Popen[str]
+    endpoints: list[str] = field(factory=list)
+    output: list[str] = field(factory=list)
+
+    @property
+    def port(self) -> int:
+        """Return the first port."""
+        return int(self.endpoints[0])
+
+    @property
+    def temp(self) -> Path:
+        """Return the folder of all sessions."""
+        return self.folder / "media" / "1c_temp"
+
+    @property
+    def log(self) -> str:
+        """Return what it has printed so far."""
+        return "".join(self.output)
+
+    def peak_memory(self) -> int:
+        """Return the most memory that it ever had, in bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        match = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert match is not None
+        return int(match[1]) * 1024
+
+    def stop(self) -> int:
+        """End it as a service manager does, and return its exit status."""
+        self.process.terminate()
+        return self.process.wait(PATIENCE)
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+
+def command(*arguments: str, twistd: tuple[str, ...] = ("-n", "--pidfile=")) -> list[str]:
+    """Return the command line of the daemon."""
+    return [str(SCRIPTS / "twistd"), *twistd, "onec-exchange", *arguments]
+
+
+def start(
+    folder: Path,
+    *arguments: str,
+    listen: tuple[str, ...] = ("tcp:0:interface=127.0.0.1",),
+    twistd: tuple[str, ...] = ("-n", "--pidfile="),
+    auth: str = AUTH,
+) -> Daemon:
+    """Start the daemon in a folder, and return when it listens on all endpoints."""
+    folder.mkdir(exist_ok=True)
+    listening = [f"--listen={endpoint}" for endpoint in listen]
+    process = subprocess.Popen(
+        command(auth, *listening, *arguments, twistd=twistd),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    daemon = Daemon(folder, process)
+    lines: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                daemon.output.append(line)
+                lines.put(line)
+        lines.put("")
+
+    threading.Thread(target=read, daemon=True).start()
+    while len(daemon.endpoints) < len(listen):
+        line = lines.get(timeout=PATIENCE)
+        assert line, f"the daemon ended: {daemon.log}"
+        match = LISTENING.search(line)
+        if match is not None:
+            daemon.endpoints.append(match[1].strip("'\""))
+    return daemon
+
+
+def run(folder: Path, *arguments: str, twistd: tuple[str, ...] = ("-n", "--pidfile=")) -> tuple[int, str, str]:
+    """Run a daemon that cannot start; return its exit status and what it printed and complained."""
+    done = subprocess.run(
+        command(*arguments, twistd=twistd), cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
