@@ -419,5 +419,7 @@ def test_memory_stays_flat_while_senders_are_held_back(daemons: Callable[..., Da
     answering = logged_in(daemon)
 
     assert daemon.peak_memory() - before < 16 * MB
-    for one in (*lines, node.connection, answering.connection):
-        one.close()
+    for line in lines:
+        line.close()
+    node.close()
+    answering.close()

@@ -1,0 +1,158 @@
+"""The rules of the house, each in a few lines."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import onec_twisted
+
+HOUSE = Path(onec_twisted.__file__).parent
+TESTS = Path(__file__).parent
+
+ORDER = [
+    # values and decisions
+    "errors",
+    "wire",
+    "names",
+    "commerceml",
+    "interfaces",
+    # what they stand on
+    "catalog",
+    "store",
+    "turns",
+    "space",
+    "intake",
+    "htpasswd",
+    "access",
+    "body",
+    "request",
+    "exchange",
+    "sweep",
+    "site",
+    "options",
+    "tap",
+]
+"""A module imports only from its left; ``testing`` stands beside the house."""
+
+BESIDE = {"__init__", "testing"}
+MODULES = [*ORDER, *BESIDE]
+
+
+def parsed(module: str) -> ast.Module:
+    """Return a module's syntax tree, without what is imported for types alone."""
+
+    class WithoutTypes(ast.NodeTransformer):
+        """Cuts ``if TYPE_CHECKING:`` out."""
+
+        def visit_If(self, node: ast.If) -> ast.AST | None:
+            """Cut it out."""
+            return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+    tree = WithoutTypes().visit(ast.parse((HOUSE / f"{module}.py").read_text(encoding="utf-8")))
+    assert isinstance(tree, ast.Module)
+    return tree
+
+
+def imported(module: str) -> set[str]:
+    """Return the dotted names that a module imports when it is used."""
+    found = set()
+    for node in ast.walk(parsed(module)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_every_module_has_its_place() -> None:
+    """A new one is put into the order."""
+    assert sorted(path.stem for path in HOUSE.glob("*.py")) == sorted(MODULES)
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_a_module_imports_only_from_its_left(module: str) -> None:
+    """So there are no circles, and the left can be read first."""
+    ours = {name.split(".")[1] for name in imported(module) if name.startswith("onec_twisted.")}
+
+    assert ours <= set(ORDER[: ORDER.index(module)])
+
+
+@pytest.mark.parametrize("module", ["errors", "wire", "names", "commerceml", "interfaces", "store"])
+def test_values_and_the_store_know_nothing_of_twisted(module: str) -> None:
+    """They can be tested, and read, without it."""
+    assert not any(name.startswith("twisted") for name in imported(module))
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"store"}))
+def test_paths_are_built_only_in_the_store(module: str) -> None:
+    """What is given as a path may be opened elsewhere; nothing is ever put together."""
+    source = ast.unparse(parsed(module))
+
+    assert "joinpath" not in source
+    assert "os.path" not in source
+    assert "/ '1c_temp'" not in source
+
+
+def test_the_reactor_is_imported_only_in_make_service() -> None:
+    """Everything else is given it."""
+    places = [module for module in MODULES if "twisted.internet.reactor" in imported(module)]
+    top_level = {ast.unparse(node) for node in parsed("tap").body}
+
+    assert places == ["tap"]
+    assert "from twisted.internet import reactor" not in top_level
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_time_is_an_argument(module: str) -> None:
+    """The clock is read in ``tap`` alone."""
+    source = ast.unparse(parsed(module))
+
+    assert module == "tap" or ("time.time" not in source and "time.monotonic" not in source)
+    assert "datetime.now" not in source
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"request", "intake"}))
+def test_private_names_of_others_are_left_alone(module: str) -> None:
+    """Only ``request`` and ``intake`` may owe Twisted something."""
+    private = [
+        ast.unparse(node)
+        for node in ast.walk(parsed(module))
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+    ]
+
+    assert private == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_read_in_one_sitting(module: str) -> None:
+    """And its name says what is in it."""
+    assert len((HOUSE / f"{module}.py").read_text(encoding="utf-8").splitlines()) <= 350
+    assert not {"util", "utils", "helper", "helpers", "manager", "handler", "processor", "data", "info"} & {module}
+    assert ast.get_docstring(parsed(module))
+
+
+def test_tests_mirror_the_modules() -> None:
+    """A newcomer finds them by name; values without logic are tested where they are used."""
+    without = {"errors", "interfaces"}
+
+    assert [module for module in ORDER if not (TESTS / f"test_{module}.py").exists() and module not in without] == []
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.glob("test_*.py")), ids=lambda path: str(path.stem))
+def test_every_test_has_a_sentence(path: Path) -> None:
+    """That says what holds."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tests = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    ]
+
+    assert tests
+    assert [node.name for node in tests if not ast.get_docstring(node)] == []
