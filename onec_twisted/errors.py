@@ -16,6 +16,7 @@ __all__ = [
     "InsufficientStorage",
     "InvalidFilename",
     "InvalidSession",
+    "MalformedRequest",
     "MethodNotAllowed",
     "MissingCredentials",
     "MissingFilename",
@@ -39,6 +40,12 @@ class Refused(Exception):
     status = 400
     words = "Bad request"
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class MalformedRequest(Refused):
+    """The bytes that came are no HTTP/1.1 request."""
+
+    words = "Malformed request"
 
 
 class UnknownMode(Refused):

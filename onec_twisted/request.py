@@ -1,26 +1,30 @@
 """The Request that finds its resource at the headers and gives the body away as it comes.
 
 Twisted looks a resource up after the last byte of the body, which it keeps in memory or in a temporary file until
-then. ``ExchangeRequest`` does so at the headers, and keeps nothing. It is the only user of the private names of
+then. ``ExchangeRequest`` does so at the headers, and keeps nothing; ``ExchangeChannel`` understands request lines
+that Twisted refuses and real nodes send. This is the only place that uses private names of
 ``twisted.web.http.HTTPChannel``; ``tests/test_request.py`` pins them for the oldest and the newest Twisted:
 
 * ``_command``, ``_path``, ``_version``: the request line, which a Request learns only after the body otherwise;
 * ``_networkProducer``: the transport, or what stands for one that cannot be paused;
-* ``_savedTimeOut``: the idle time-out that the channel sets again when the request is done.
+* ``_savedTimeOut``: the idle time-out that the channel sets again when the request is done;
+* ``_receivedHeaderSize``: 0 before the request line;
+* ``_respondToBadRequestAndDisconnect``: called for whatever is no HTTP.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.web.http import datetimeToString
+from twisted.web.http import RESPONSES, HTTPChannel, datetimeToString
 from twisted.web.server import Request
 
 from onec_twisted.body import Body
-from onec_twisted.errors import ConnectionDropped, Unforeseen
+from onec_twisted.errors import ConnectionDropped, MalformedRequest, Unforeseen
 from onec_twisted.interfaces import IStreamingResource
 from onec_twisted.wire import Answer, failure, path_of
 
@@ -29,7 +33,12 @@ if TYPE_CHECKING:
 
     from onec_twisted.site import ExchangeSite
 
-__all__ = ["ExchangeRequest"]
+__all__ = ["ExchangeChannel", "ExchangeRequest"]
+
+LONGEST_CONTENT_LENGTH = 64
+"""Bytes of a Content-Length header; Python refuses to read numbers of thousands of digits."""
+
+_RAW = re.compile(rb"[ \x7f-\xff]")
 
 
 class ExchangeRequest(Request):
@@ -128,3 +137,44 @@ class ExchangeRequest(Request):
         """Tell a client that asked first to send its body."""
         if self._expected and not self.body.received and not self.body.complete:
             self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+class ExchangeChannel(HTTPChannel):
+    """Speaks HTTP/1.1 with a node, and says ``failure`` to whatever is none."""
+
+    site: ExchangeSite
+    factory: ExchangeSite
+
+    def lineReceived(self, line: bytes) -> None:
+        """Take a line of the head; in a request line, blanks and letters that are not encoded are encoded.
+
+        Nodes put file names into the URL as they are (protocol.md, A.5 and B.1).
+        """
+        if self._receivedHeaderSize == 0 and _RAW.search(line):
+            method, _, rest = line.partition(b" ")
+            target, _, version = rest.rpartition(b" ")
+            line = b" ".join((method, _RAW.sub(lambda raw: b"%%%02X" % raw[0][0], target), version))
+        super().lineReceived(line)
+
+    def headerReceived(self, line: bytes) -> bool:
+        """Take a header; the number of a Content-Length has a reasonable length."""
+        if line[:15].lower() == b"content-length:" and len(line) > LONGEST_CONTENT_LENGTH:
+            self._respondToBadRequestAndDisconnect()
+            return False
+        taken: bool = super().headerReceived(line)
+        return taken
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a line that does not end."""
+        self._respondToBadRequestAndDisconnect()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """Answer what is no HTTP in the protocol's words, unless its request has been answered already."""
+        if not (self.requests and self.requests[-1].startedWriting):
+            status = 200 if self.site.always_ok else 400
+            answer = failure(MalformedRequest())
+            self.write(
+                b"HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
+                % (status, RESPONSES[status], answer.content_type, len(answer.body), answer.body)
+            )
+        self.loseConnection()

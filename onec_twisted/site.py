@@ -12,7 +12,7 @@ from zope.interface import implementer, provider
 
 from onec_twisted.errors import NoExchangeHere
 from onec_twisted.interfaces import IStreamingResource
-from onec_twisted.request import ExchangeRequest
+from onec_twisted.request import ExchangeChannel, ExchangeRequest
 from onec_twisted.wire import Answer, failure, without_secrets
 
 if TYPE_CHECKING:
@@ -70,12 +70,21 @@ def access_log_line(timestamp: str, request: ExchangeRequest) -> str:
 
 
 class ExchangeSite(Site):
-    """Serves a resource tree to nodes; a body may be silent for ``body_timeout`` seconds."""
+    """Serves a resource tree to nodes.
 
-    def __init__(self, resource: Resource, reactor: IReactorTime, body_timeout: float) -> None:
+    A body may be silent for ``body_timeout`` seconds; ``always_ok`` answers 200 to what is no HTTP as well. The
+    channel is ours: Twisted's would only choose between HTTP/1.1 and HTTP/2.
+    """
+
+    protocol = ExchangeChannel  # type: ignore[assignment]  # Twisted names its own chooser
+
+    def __init__(
+        self, resource: Resource, reactor: IReactorTime, body_timeout: float, *, always_ok: bool = False
+    ) -> None:
         """Serve the tree with the reactor's clock."""
         super().__init__(resource, requestFactory=ExchangeRequest, reactor=reactor, logFormatter=access_log_line)
         self.body_timeout = body_timeout
+        self.always_ok = always_ok
 
     def acceptableProtocols(self) -> list[bytes]:
         """Offer HTTP/1.1 alone over TLS: streaming rests on its channel (style.md, C3.14)."""

@@ -115,7 +115,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     )
     paths = [path.encode("ascii") for path in options["path"]]
     root = tree(paths, Exchange(settings, parts), status=200 if settings.always_ok else 404)
-    site = ExchangeSite(root, clock, options["idle-timeout"])
+    site = ExchangeSite(root, clock, options["idle-timeout"], always_ok=settings.always_ok)
     sweep = Sweep(catalog, store, turns, workers, options["session-ttl"], now)
 
     daemon = ExchangeService()

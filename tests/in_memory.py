@@ -135,7 +135,7 @@ def make_in_memory(folder: Path, clock: Clock, workers: Workers = inline, **chan
         now=clock.seconds,
     )
     root = tree([PATH.encode()], Exchange(settings, parts), 200 if settings.always_ok else 404)
-    site = ExchangeSite(root, clock, body_timeout=60)
+    site = ExchangeSite(root, clock, body_timeout=60, always_ok=settings.always_ok)
     pipe = Pipe(site)
     agent = Agent.usingEndpointFactory(clock, pipe, pool=HTTPConnectionPool(clock, persistent=False))
     # a node sends only the cookies that it was told to

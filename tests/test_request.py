@@ -238,11 +238,12 @@ def test_a_chunked_body_over_the_limit_is_cut_off(exchange: InMemory) -> None:
 
 
 def test_broken_chunks_change_nothing(exchange: InMemory) -> None:
-    """Twisted answers 400 and closes; the file is as it was."""
+    """They are answered, and the connection closed; the file is as it was."""
     session = exchange.checkauth()
     line = Line(exchange.site)
     wire = post(session, "a", b"0123456789", chunks=5).replace(b"0\r\n\r\n", b"nonsense\r\n")
     assert line.send(wire).startswith(b"HTTP/1.1 400 ")
+    assert line.answered.endswith(b"\r\n\r\nfailure\nMalformed request")
     assert line.closed
     line.lose()
 
@@ -420,6 +421,58 @@ def test_head_has_no_body(exchange: InMemory) -> None:
     assert answered.endswith(b"\r\n\r\n")
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"nonsense\r\n",
+        b"POST /x HTTP/3.0\r\n",
+        b"POST /\x01 HTTP/1.1\r\n",
+        b"POST /x HTTP/1.1\r\nno colon\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"POST /" + b"x" * 20000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 600 + b"\r\n",
+    ],
+)
+def test_what_is_no_http(exchange: InMemory, head: bytes) -> None:
+    """It is told so in the protocol's words, once, and the connection is closed."""
+    line = Line(exchange.site)
+    answered = line.send(head)
+
+    assert answered.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert answered.endswith(b"\r\n\r\nfailure\nMalformed request")
+    assert answered.count(b"HTTP/1.1") == 1
+    assert line.closed
+    line.lose()
+
+
+def test_broken_chunks_of_a_refused_body(exchange: InMemory) -> None:
+    """One request has one answer."""
+    session = exchange.checkauth()
+    line = Line(exchange.site)
+    wire = post(("x=y", session[1]), "a", b"0123456789", chunks=5).replace(b"0\r\n\r\n", b"nonsense\r\n")
+    answered = line.send(wire)
+
+    assert answered.startswith(b"HTTP/1.1 403 ")
+    assert answered.count(b"HTTP/1.1") == 1
+    assert line.closed
+    line.lose()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1251"])
+def test_names_that_are_not_encoded(exchange: InMemory, encoding: str) -> None:
+    """Nodes concatenate names as they are: blanks, brackets and Russian letters stand in the request line."""
+    session = exchange.checkauth()
+    name = "\\Reports\\Exchange_(Узел обмена [1])2026-11-22.zip"
+    wire = post(session, "NAME", b"PK").replace(b"NAME", name.encode(encoding))
+
+    assert Line(exchange.site).send(wire).endswith(b"\r\n\r\nsuccess")
+    assert exchange.files() == {f"{session[1]}/Reports/Exchange_(Узел обмена [1])2026-11-22.zip": b"PK"}
+
+
 @implementer(IStreamingResource)
 class Broken(Resource):
     """A resource that raises."""
@@ -451,6 +504,8 @@ def test_the_private_names_of_the_channel_are_where_we_look_for_them() -> None:
         def gotLength(self, length: int | None) -> None:
             """Look."""
             names = ("_command", "_path", "_version", "_networkProducer", "_savedTimeOut", "persistent")
+            assert self.channel._receivedHeaderSize > 0
+            assert callable(self.channel._respondToBadRequestAndDisconnect)
             seen.update({name: getattr(self.channel, name) for name in names})
 
         def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
@@ -460,6 +515,7 @@ def test_the_private_names_of_the_channel_are_where_we_look_for_them() -> None:
             """Nothing was begun."""
 
     channel, transport = HTTPChannel(), StringTransport()
+    assert channel._receivedHeaderSize == 0
     channel.requestFactory = Probe
     channel.site = ExchangeSite(Resource(), None, 60)  # type: ignore[attr-defined, arg-type]
     channel.makeConnection(transport)
