@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from twisted.enterprise.adbapi import Transaction
     from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
 
 __all__ = ["Catalog", "CatalogUnusable", "Session", "create_catalog", "open_pool"]
 
@@ -110,6 +111,13 @@ def open_pool(path: Path, reactor: Any) -> ConnectionPool:
     )
 
 
+def _full_disk(failure: Failure) -> Failure:
+    """Turn SQLite's word for a full disk into ours; its error code is an attribute only from Python 3.11 on."""
+    if failure.check(sqlite3.OperationalError) and "full" in str(failure.value):
+        raise InsufficientStorage from failure.value
+    return failure
+
+
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8")).hexdigest()
 
@@ -130,9 +138,9 @@ class Catalog:
         self._pool.close()
 
     def _run(self, interaction: Callable[..., T], *args: Any) -> Deferred[T]:
-        """Run one transaction in the thread of the database."""
+        """Run one transaction in the thread of the database; a full disk is told as one."""
         result: Deferred[T] = self._pool.runInteraction(interaction, *args)
-        return result
+        return result.addErrback(_full_disk)
 
     def open_session(self, sessid: str, token: str, username: str, now: float) -> Deferred[None]:
         """Put a new session on record."""

@@ -157,6 +157,20 @@ def test_who_is_untouched(catalog: Catalog) -> None:
     assert now_of(catalog.unknown(["old", "lost", "new"])) == ["lost"]
 
 
+def test_a_full_disk(catalog: Catalog) -> None:
+    """It is told as that, nothing is recorded, and the catalog works again when there is room."""
+    session = opened(catalog)
+    connection = catalog._pool._connection  # type: ignore[attr-defined]
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(InsufficientStorage):
+        now_of(catalog.commit(session, "x" * 10_000, None, 1, QUOTA, 2.0))
+    connection.execute("PRAGMA max_page_count = 1000000")
+    now_of(catalog.commit(session, "x" * 10_000, None, 1, QUOTA, 2.0))
+
+    assert now_of(catalog.committed("s", "x" * 10_000)) == 1
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [(b"this is no database" * 100, "cannot be used"), (None, "cannot be used")],
