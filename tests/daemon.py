@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from attrs import define, field
@@ -42,6 +43,13 @@ class Daemon:
     def log(self) -> str:
         """Return what it has printed so far."""
         return "".join(self.output)
+
+    def wait_for(self, words: str, times: int = 1) -> None:
+        """Wait until it has printed something so often."""
+        deadline = time.monotonic() + PATIENCE
+        while self.log.count(words) < times:
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.02)
 
     def peak_memory(self) -> int:
         """Return the most memory that it ever had, in bytes."""

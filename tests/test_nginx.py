@@ -137,7 +137,8 @@ def test_bodies_are_not_gathered_on_the_way(front: Front) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     line.close()
-    node.send_file("a", b"after")  # waits until the piece that broke off is rolled back
+    front.daemon.wait_for("piece of a dropped")
+    node.send_file("a", b"after")
 
     assert file.read_bytes() == b"after"
     node.close()

@@ -155,8 +155,10 @@ def test_a_connection_that_breaks_leaves_the_file_as_it_was(daemons: Callable[..
             if reset:
                 line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             line.close()
-    node.send_file("a", b"second")  # waits for those before it to be rolled back
+    daemon.wait_for("piece of a dropped", times=8)
+    node.send_file("a", b"second")
 
+    assert (daemon.temp / node.sessid / "a").stat().st_size == len(b"firstsecond")
     assert (daemon.temp / node.sessid / "a").read_bytes() == b"firstsecond"
     node.close()
 
