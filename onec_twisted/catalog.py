@@ -1,60 +1,31 @@
-"""What is on record: sessions, and every file's committed length. The only SQL.
+"""What is on record: sessions, and every file's committed length.
 
-SQLite through ``twisted.enterprise.adbapi``, with one connection in one thread: statements run one after another,
-in the order in which they were asked for. The write-ahead log with ``synchronous=FULL`` is on the disk when a
-transaction ends. The token is the session's secret, so its SHA-256 stands here, not the token.
-
-The SQL keeps to what PostgreSQL knows as well, the pragmas in ``_open`` aside.
+SQLite through ``twisted.enterprise.adbapi``, with one connection in one thread. What is to be recorded while a
+transaction runs is gathered, and recorded together in the next: many nodes share one sync of the disk. The
+write-ahead log with ``synchronous=FULL`` is on the disk when a transaction ends. The token is the session's secret,
+so its SHA-256 stands here, not the token.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
-from twisted.enterprise.adbapi import ConnectionPool
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from onec_twisted.errors import InsufficientStorage, InvalidSession, SessionRestarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from twisted.enterprise.adbapi import Transaction
-    from twisted.internet.defer import Deferred
-    from twisted.python.failure import Failure
+    from twisted.enterprise.adbapi import ConnectionPool, Transaction
 
-__all__ = ["Catalog", "CatalogUnusable", "Session", "create_catalog", "open_pool"]
+__all__ = ["Catalog", "FileRecord", "Session"]
 
 T = TypeVar("T")
-
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE sessions (
-    sessid     TEXT PRIMARY KEY,
-    token_hash TEXT NOT NULL UNIQUE,
-    username   TEXT NOT NULL,
-    epoch      INTEGER NOT NULL,
-    held       INTEGER NOT NULL,
-    touched    DOUBLE PRECISION NOT NULL
-);
-CREATE INDEX sessions_touched ON sessions (touched);
-CREATE TABLE files (
-    sessid    TEXT NOT NULL,
-    name      TEXT NOT NULL,
-    committed INTEGER NOT NULL,
-    PRIMARY KEY (sessid, name)
-);
-"""
-"""``held`` is the sum of the session's committed bytes; ``touched`` is in seconds since 1970."""
-
-
-class CatalogUnusable(Exception):
-    """The database cannot be used; the words say what to do."""
 
 
 @frozen
@@ -68,47 +39,14 @@ class Session:
     touched: float
 
 
-def _open(connection: sqlite3.Connection) -> None:
-    """Make a new connection safe and quick."""
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
+@frozen
+class FileRecord:
+    """What is known of a file: lengths in bytes, see ``SCHEMA``."""
 
-
-def create_catalog(path: Path) -> None:
-    """Make the database if it is not there, readable by us alone, and see that it can be used.
-
-    Blocks; for the start of the daemon. Raises ``CatalogUnusable`` with words for the administrator.
-    """
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        with closing(sqlite3.connect(path)) as connection:
-            _open(connection)
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-            elif version != SCHEMA_VERSION:
-                raise CatalogUnusable(
-                    f"{path} was written by another version of onec-exchange (schema {version}, "
-                    f"this one knows {SCHEMA_VERSION}); install the version that wrote it"
-                )
-            connection.execute("SELECT COUNT(*) FROM sessions").fetchone()
-    except (sqlite3.Error, OSError) as error:
-        raise CatalogUnusable(
-            f"{path} cannot be used ({error}); restore it from a copy, or move it away to start afresh"
-        ) from error
-
-
-def open_pool(path: Path, reactor: Any) -> ConnectionPool:
-    """Return the connection to a database that ``create_catalog`` has seen; its thread starts with the reactor."""
-    return ConnectionPool(
-        "sqlite3",
-        str(path),
-        check_same_thread=False,
-        cp_min=1,
-        cp_max=1,
-        cp_openfun=_open,
-        cp_reactor=reactor,
-    )
+    committed: int
+    last_start: int
+    proven: bool = False
+    damaged: bool = False
 
 
 def _full_disk(failure: Failure) -> Failure:
@@ -132,19 +70,46 @@ class Catalog:
     def __init__(self, pool: ConnectionPool) -> None:
         """Work with a pool of one connection."""
         self._pool = pool
+        self._steps: list[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]]] = []
+        self._recording = False
 
     def close(self) -> None:
         """End the thread, when all that was asked for has been done."""
         self._pool.close()
 
     def _run(self, interaction: Callable[..., T], *args: Any) -> Deferred[T]:
-        """Run one transaction in the thread of the database; a full disk is told as one."""
+        """Read in the thread of the database."""
         result: Deferred[T] = self._pool.runInteraction(interaction, *args)
-        return result.addErrback(_full_disk)
+        return result
+
+    def _record(self, step: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Record something together with what else is to be recorded now; a full disk is told as one."""
+        recorded: Deferred[T] = Deferred()
+        self._steps.append((recorded, step, args))
+        self._record_steps()
+        return recorded.addErrback(_full_disk)
+
+    def _record_steps(self) -> None:
+        """Record what is gathered, in one transaction, unless one is running."""
+        if self._recording or not self._steps:
+            return
+        self._recording = True
+        steps, self._steps = self._steps, []
+        done = self._pool.runInteraction(_record_together, [(step, args) for _, step, args in steps])
+        done.addBoth(self._recorded, [recorded for recorded, _, _ in steps])
+
+    def _recorded(self, results: list[Any] | Failure, waiting: list[Deferred[Any]]) -> None:
+        """Tell everybody what became of their step, and go on with what was gathered meanwhile."""
+        self._recording = False
+        self._record_steps()
+        if isinstance(results, Failure):
+            results = [results] * len(waiting)
+        for recorded, result in zip(waiting, results, strict=True):
+            recorded.callback(result)  # a Failure makes it an errback
 
     def open_session(self, sessid: str, token: str, username: str, now: float) -> Deferred[None]:
         """Put a new session on record."""
-        return self._run(_open_session, sessid, _hash(token), username, now)
+        return self._record(_open_session, sessid, _hash(token), username, now)
 
     def session(self, token: str) -> Deferred[Session | None]:
         """Fire with the session that a token opens, None if it opens none."""
@@ -152,11 +117,11 @@ class Catalog:
 
     def touch(self, sessid: str, now: float) -> Deferred[None]:
         """Record that the session is in use."""
-        return self._run(_touch, sessid, now)
+        return self._record(_touch, sessid, now)
 
-    def committed(self, sessid: str, name: str) -> Deferred[int | None]:
-        """Fire with a file's committed length in bytes, None if it is not on record."""
-        return self._run(_committed, sessid, name)
+    def file(self, sessid: str, name: str) -> Deferred[FileRecord | None]:
+        """Fire with what is known of a file, None if it is not on record."""
+        return self._run(_file, sessid, name)
 
     def commit(
         self, session: Session, name: str, before: int | None, after: int, quota: int, now: float
@@ -166,11 +131,23 @@ class Catalog:
         Fails with ``SessionRestarted`` when the session is in another epoch by now, ``InvalidSession`` when it is
         gone, ``InsufficientStorage`` when it would hold more than ``quota`` bytes. Nothing is recorded then.
         """
-        return self._run(_commit, session, name, before, after, quota, now)
+        return self._record(_commit, session, name, before, after, quota, now)
+
+    def prove(self, session: Session, name: str, committed: int) -> Deferred[None]:
+        """Record that the answer to the piece that ends at ``committed`` bytes is known to have been delivered."""
+        return self._record(_prove, session, name, committed)
+
+    def damage(self, session: Session, name: str) -> Deferred[None]:
+        """Record that acknowledged bytes of a file are doubtful."""
+        return self._record(_damage, session, name)
+
+    def sync(self) -> Deferred[None]:
+        """Bring all that is recorded to the disk, where single transactions are not."""
+        return self._run(_checkpoint)
 
     def start_epoch(self, sessid: str, now: float) -> Deferred[None]:
         """Forget the session's files; pieces that are on their way belong to an epoch that is gone."""
-        return self._run(_start_epoch, sessid, now)
+        return self._record(_start_epoch, sessid, now)
 
     def has_file_or_zip(self, sessid: str, name: str) -> Deferred[bool]:
         """Fire with whether the session holds a file of that name, or any archive that it may lie in."""
@@ -186,7 +163,7 @@ class Catalog:
 
     def remove_session(self, sessid: str) -> Deferred[None]:
         """Forget a session and its files."""
-        return self._run(_remove_session, sessid)
+        return self._record(_remove_session, sessid)
 
 
 def _open_session(cursor: Transaction, sessid: str, token_hash: str, username: str, now: float) -> None:
@@ -206,10 +183,12 @@ def _session(cursor: Transaction, token_hash: str) -> Session | None:
     return Session(*row) if row else None
 
 
-def _committed(cursor: Transaction, sessid: str, name: str) -> int | None:
-    cursor.execute("SELECT committed FROM files WHERE sessid = ? AND name = ?", (sessid, name))
+def _file(cursor: Transaction, sessid: str, name: str) -> FileRecord | None:
+    cursor.execute(
+        "SELECT committed, last_start, proven, damaged FROM files WHERE sessid = ? AND name = ?", (sessid, name)
+    )
     row = cursor.fetchone()
-    return row[0] if row else None
+    return FileRecord(row[0], row[1], bool(row[2]), bool(row[3])) if row else None
 
 
 def _commit(
@@ -227,14 +206,55 @@ def _commit(
             raise InvalidSession
         raise InsufficientStorage if row[0] == session.epoch else SessionRestarted
     if before is None:
-        cursor.execute("INSERT INTO files (sessid, name, committed) VALUES (?, ?, ?)", (session.sessid, name, after))
+        cursor.execute(
+            "INSERT INTO files (sessid, name, committed, last_start, proven, damaged) VALUES (?, ?, ?, 0, 0, 0)",
+            (session.sessid, name, after),
+        )
         return
     cursor.execute(
-        "UPDATE files SET committed = ? WHERE sessid = ? AND name = ? AND committed = ?",
-        (after, session.sessid, name, before),
+        "UPDATE files SET committed = ?, last_start = ?, proven = 0 WHERE sessid = ? AND name = ? AND committed = ?",
+        (after, before, session.sessid, name, before),
     )
     if cursor.rowcount != 1:
         raise RuntimeError(f"two writers of {name} in {session.sessid}")
+
+
+def _prove(cursor: Transaction, session: Session, name: str, committed: int) -> None:
+    cursor.execute(
+        "UPDATE files SET proven = 1 WHERE sessid = (SELECT sessid FROM sessions WHERE sessid = ? AND epoch = ?)"
+        " AND name = ? AND committed = ?",
+        (session.sessid, session.epoch, name, committed),
+    )
+
+
+def _damage(cursor: Transaction, session: Session, name: str) -> None:
+    cursor.execute(
+        "UPDATE files SET damaged = 1 WHERE sessid = (SELECT sessid FROM sessions WHERE sessid = ? AND epoch = ?)"
+        " AND name = ?",
+        (session.sessid, session.epoch, name),
+    )
+
+
+def _checkpoint(cursor: Transaction) -> None:
+    cursor.execute("PRAGMA wal_checkpoint(FULL)")
+
+
+def _record_together(cursor: Transaction, steps: list[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[Any]:
+    """Take steps in one transaction; one that fails leaves nothing, and its failure in its place."""
+    results: list[Any] = []
+    cursor.execute("BEGIN")
+    for step, args in steps:
+        cursor.execute("SAVEPOINT step")
+        try:
+            results.append(step(cursor, *args))
+        except Exception as error:
+            results.append(Failure())
+            try:
+                cursor.execute("ROLLBACK TO step")
+            except sqlite3.Error:  # a full disk has rolled all of it back
+                raise error from None
+        cursor.execute("RELEASE step")
+    return results
 
 
 def _start_epoch(cursor: Transaction, sessid: str, now: float) -> None:

@@ -15,6 +15,7 @@ __all__ = [
     "FileTooLarge",
     "InsufficientStorage",
     "InvalidFilename",
+    "InvalidOffset",
     "InvalidSession",
     "MalformedRequest",
     "MethodNotAllowed",
@@ -27,6 +28,7 @@ __all__ = [
     "Unforeseen",
     "UnknownMode",
     "WrongCredentials",
+    "WrongOffset",
 ]
 
 
@@ -64,6 +66,12 @@ class InvalidFilename(Refused):
     """The name would leave the session's folder, or no file system could hold it."""
 
     words = "Invalid filename"
+
+
+class InvalidOffset(Refused):
+    """``Upload-Offset`` or ``Content-Range`` cannot be understood, or say different things."""
+
+    words = "Invalid offset"
 
 
 class MissingCredentials(Refused):
@@ -138,6 +146,17 @@ class SessionRestarted(Refused):
 
     status = 409
     words = "Session was initialised again"
+
+
+class WrongOffset(Refused):
+    """A piece that tells its place does not begin where the file ends, and is not held already."""
+
+    status = 409
+
+    def __init__(self, committed: int) -> None:
+        """Tell the file's committed length in bytes, where the next piece is to begin."""
+        super().__init__(committed)
+        self.words = f"Expected offset {committed}"
 
 
 class FileTooLarge(Refused):

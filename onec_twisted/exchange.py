@@ -15,6 +15,7 @@ from zope.interface import implementer
 from onec_twisted import commerceml, wire
 from onec_twisted.errors import (
     ConnectionDropped,
+    FileDamaged,
     FileNotFound,
     FileTooLarge,
     InsufficientStorage,
@@ -219,7 +220,10 @@ class Exchange(Resource):
     async def _append(self, session: Session, name: SafeName, request: ExchangeRequest, room: int) -> int:
         """Receive a body behind what is committed, record it, and return the new committed length."""
         catalog, store, workers = self._parts.catalog, self._parts.store, self._parts.workers
-        before = await catalog.committed(session.sessid, str(name))
+        record = await catalog.file(session.sessid, str(name))
+        if record is not None and record.damaged:
+            raise FileDamaged
+        before = record.committed if record is not None else None
         too_large = FileTooLarge() if room == self._settings.body_limit else InsufficientStorage()
         received = await receive(
             request.body, workers, lambda: store.open(session.sessid, name, before), room, too_large

@@ -78,6 +78,9 @@ class IPieceFile(Interface):
     def finish() -> None:
         """Bring all of it to the disk, names of new files and folders included, and close."""
 
+    def repeats(start: int) -> bool:
+        """Return whether what was written equals, byte for byte, the committed bytes from ``start`` on."""
+
     def roll_back() -> None:
         """Make the file what it was before the piece, or remove it if it was not there, and close."""
 
@@ -89,6 +92,12 @@ class IStore(Interface):
         """Open a file to write at its committed length in bytes; None makes a new file.
 
         What lies behind the committed length is cut off. Raises ``FileDamaged`` when the file is shorter.
+        """
+
+    def compare(sessid: str, name: SafeName, start: int, committed: int) -> IPieceFile:
+        """Open a file whose bytes from ``start`` on a piece claims to repeat.
+
+        Its ``write`` writes nothing, and raises ``WrongOffset`` when bytes differ, or go beyond what is committed.
         """
 
     def cut(sessid: str, name: SafeName, committed: int | None) -> None:

@@ -13,37 +13,48 @@ the file is opened next. Modes do not depend on the umask, for the site reads th
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 import shutil
 import stat
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 from zope.interface import implementer
 
 from onec_twisted.errors import FileDamaged, InsufficientStorage, InvalidFilename
-from onec_twisted.interfaces import IPieceFile, IStore
+from onec_twisted.interfaces import IStore
+from onec_twisted.piecefile import FULL, HeldRange, PieceFile, open_at, sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from onec_twisted.names import SafeName
 
-__all__ = ["PieceFile", "Store"]
+__all__ = ["MediaRootTaken", "Store"]
 
-FILE_MODE = 0o644
 FOLDER_MODE = 0o755
 GONE = ".gone-"
-IOV_MAX = 1024
-"""Buffers that one ``writev`` takes; the least that Linux and the BSDs promise."""
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NOT_A_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
-_OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_sync_data = getattr(os, "fdatasync", os.fsync)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield every file, and whatever else is no folder, below a folder; symbolic links are not followed."""
+    folders = [folder]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    path = Path(entry.path)
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(path)
+                    else:
+                        yield path
+        except FileNotFoundError:
+            continue
 
 
 def _make_folder(folder: Path) -> None:
@@ -63,102 +74,8 @@ def _check_folder(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
-def _sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _write_at(fd: int, chunks: Sequence[bytes], offset: int) -> None:
-    """Write all chunks one behind the other from an offset on."""
-    for start in range(0, len(chunks), IOV_MAX):
-        left: list[bytes | memoryview] = list(chunks[start : start + IOV_MAX])
-        while left:
-            written = os.pwritev(fd, left, offset)
-            offset += written
-            while left and written >= len(left[0]):
-                written -= len(left.pop(0))
-            if written:
-                left[0] = memoryview(left[0])[written:]
-
-
-def _open(path: Path, committed: int | None) -> int:
-    """Open a file and make it exactly its committed length; None makes it."""
-    try:
-        fd = os.open(path, _OPEN | (os.O_CREAT if committed is None else 0), FILE_MODE)
-    except FileNotFoundError as error:
-        raise FileDamaged from error
-    try:
-        if committed is None:
-            os.fchmod(fd, FILE_MODE)
-        _cut(fd, committed or 0)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
-
-
-def _cut(fd: int, committed: int) -> None:
-    """Cut off what was never acknowledged; raises ``FileDamaged`` when what was is missing."""
-    size = os.fstat(fd).st_size
-    if size < committed:
-        raise FileDamaged
-    if size > committed:
-        os.ftruncate(fd, committed)
-
-
-@implementer(IPieceFile)
-@define
-class PieceFile:
-    """One file, open for one piece at ``offset`` bytes."""
-
-    path: Path
-    fd: int
-    committed: int | None
-    offset: int
-    unsynced: list[Path]
-    chain: list[Path]
-    durable: set[Path]
-
-    def write(self, chunks: Sequence[bytes]) -> None:
-        """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
-        try:
-            _write_at(self.fd, chunks, self.offset)
-        except OSError as error:
-            if error.errno in _FULL:
-                raise InsufficientStorage from error
-            raise
-        self.offset += sum(map(len, chunks))
-
-    def finish(self) -> None:
-        """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
-        try:
-            _sync_data(self.fd)
-        except OSError as error:
-            if error.errno in _FULL:
-                raise InsufficientStorage from error
-            raise
-        for folder in self.unsynced:
-            _sync_folder(folder)
-        self.durable.update(self.chain)
-        fd, self.fd = self.fd, -1
-        os.close(fd)
-
-    def roll_back(self) -> None:
-        """See ``IPieceFile``."""
-        if self.fd < 0:
-            return
-        fd, self.fd = self.fd, -1
-        try:
-            os.ftruncate(fd, self.committed or 0)
-            if self.committed is None:
-                with suppress(FileNotFoundError):
-                    os.unlink(self.path)
-        finally:
-            os.close(fd)
+class MediaRootTaken(Exception):
+    """Another daemon works in this media root."""
 
 
 @implementer(IStore)
@@ -167,6 +84,7 @@ class Store:
     """The media root at ``media_root``; ``prepare`` comes before all else."""
 
     media_root: Path
+    _locks: list[int] = field(factory=list, init=False)
     _durable: dict[str, set[Path]] = field(factory=dict, init=False)
     """Of each session, the folders whose own names are known to be on the disk.
 
@@ -199,6 +117,24 @@ class Store:
         for left in self.temp.glob(f"{GONE}*"):
             shutil.rmtree(left, ignore_errors=True)
 
+    def lock(self) -> None:
+        """Take the media root for this process, until it ends.
+
+        Raises ``MediaRootTaken`` when another process has it. The lock dies with the process, whatever ends it.
+        """
+        fd = os.open(self.temp / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(fd)
+            raise MediaRootTaken from error
+        self._locks.append(fd)
+
+    def unlock(self) -> None:
+        """Give the media root free; for tests, which end no process."""
+        while self._locks:
+            os.close(self._locks.pop())
+
     def open(self, sessid: str, name: SafeName, committed: int | None) -> PieceFile:
         """See ``IStore``. Raises ``InvalidFilename`` when a folder has the name of a file or the reverse."""
         path = self.temp.joinpath(sessid, *name.segments)
@@ -208,11 +144,11 @@ class Store:
                 if committed is None:
                     _make_folder(folder)
                 _check_folder(folder)
-            fd = _open(path, committed)
+            fd = open_at(path, committed)
         except OSError as error:
             if error.errno in _NOT_A_NAME:
                 raise InvalidFilename from error
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise InsufficientStorage from error
             raise
         durable = self._durable.setdefault(sessid, set())
@@ -220,6 +156,35 @@ class Store:
         if committed is None:
             unsynced = [path.parent, *(folder.parent for folder in chain if folder not in durable)]
         return PieceFile(path, fd, committed, committed or 0, list(dict.fromkeys(unsynced)), chain, durable)
+
+    def compare(self, sessid: str, name: SafeName, start: int, committed: int) -> HeldRange:
+        """See ``IStore``. Raises ``FileDamaged`` when the file is shorter than what is committed."""
+        file = self.open(sessid, name, committed)
+        return HeldRange(file.fd, start, committed)
+
+    def recover(self, recorded: dict[str, dict[str, int]]) -> list[tuple[str, str]]:
+        """Make every file exactly its committed length; return those that lost bytes, as sessid and name.
+
+        ``recorded`` is what the catalog knows: names and committed lengths in bytes, by sessid. What lies in a
+        session's folder without a record is removed; a session without any record is left to the sweep. Blocks; for
+        the start of the daemon, before any request.
+        """
+        damaged = []
+        for sessid, files in recorded.items():
+            missing = dict(files)
+            folder = self.temp / sessid
+            for path in _files_below(folder):
+                committed = missing.pop(path.relative_to(folder).as_posix(), None)
+                if committed is None:
+                    path.unlink()
+                    continue
+                size = path.lstat().st_size
+                if size > committed:
+                    os.truncate(path, committed)
+                elif size < committed:
+                    missing[path.relative_to(folder).as_posix()] = committed
+            damaged += [(sessid, name) for name in missing]
+        return damaged
 
     def cut(self, sessid: str, name: SafeName, committed: int | None) -> None:
         """See ``IStore``."""
@@ -236,7 +201,7 @@ class Store:
             return
         finally:
             self._durable.pop(sessid, None)
-        _sync_folder(self.temp)
+        sync_folder(self.temp)
         shutil.rmtree(gone, ignore_errors=True)
 
     def folders(self) -> list[str]:

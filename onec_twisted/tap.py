@@ -16,9 +16,10 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from onec_twisted.access import Access, NodeRealm
-from onec_twisted.catalog import Catalog, CatalogUnusable, create_catalog, open_pool
+from onec_twisted.catalog import Catalog
 from onec_twisted.exchange import Exchange, Parts, Settings
 from onec_twisted.options import CannotStart, Options
+from onec_twisted.schema import CatalogUnusable, create_catalog, open_pool
 from onec_twisted.site import ExchangeSite, tree
 from onec_twisted.space import Space
 from onec_twisted.store import Store

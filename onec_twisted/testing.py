@@ -166,6 +166,10 @@ class _FaultyFile:
             raise self.store.on_finish
         self.file.finish()
 
+    def repeats(self, start: int) -> bool:
+        """See ``IPieceFile``."""
+        return self.file.repeats(start)
+
     def roll_back(self) -> None:
         """See ``IPieceFile``."""
         self.file.roll_back()
@@ -186,6 +190,10 @@ class FaultyStore:
         """See ``IStore``."""
         self.opened += 1
         return _FaultyFile(self.store.open(sessid, name, committed), self)
+
+    def compare(self, sessid: str, name: SafeName, start: int, committed: int) -> IPieceFile:
+        """See ``IStore``."""
+        return self.store.compare(sessid, name, start, committed)
 
     def cut(self, sessid: str, name: SafeName, committed: int | None) -> None:
         """See ``IStore``."""

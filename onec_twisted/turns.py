@@ -18,6 +18,7 @@ from onec_twisted.errors import BodyTimedOut, FileBusy, SessionRestarted
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from onec_twisted.interfaces import IBody
@@ -67,14 +68,18 @@ class Turns:
         Raises ``FileBusy`` when the turn does not come in time, ``SessionRestarted`` when the session is emptied
         meanwhile.
         """
+        deadline = self.clock.seconds() + self.lock_timeout
         async with self._session(sessid) as session:
-            await self._acquire(session.gate)
-            session.gate.release()
+            await self._wait(session.gate.acquire(), deadline)
             file = session.files.setdefault(name, _File())
             file.wanted += 1
+            turn = file.lock.acquire()
+            if turn.called:
+                file.writer = writer
+            session.gate.release()  # runs who waits there, at once: by now this piece is in its place
             try:
                 self._look(file)
-                await self._acquire(file.lock)
+                await self._wait(turn, deadline)
                 file.writer = writer
                 self._look(file)
                 try:
@@ -96,8 +101,9 @@ class Turns:
         A piece that is complete and only being recorded is waited for. Newcomers wait. Raises ``FileBusy`` when
         that takes longer than the lock's time-out.
         """
+        deadline = self.clock.seconds() + self.lock_timeout
         async with self._session(sessid) as session:
-            await self._acquire(session.gate)
+            await self._wait(session.gate.acquire(), deadline)
             try:
                 for file in list(session.files.values()):
                     for waiting in list(file.lock.waiting):
@@ -105,7 +111,7 @@ class Turns:
                     if file.writer is not None:
                         file.writer.drop(SessionRestarted())
                 for file in list(session.files.values()):
-                    await self._acquire(file.lock)
+                    await self._wait(file.lock.acquire(), deadline)
                     file.lock.release()
                 yield
             finally:
@@ -123,11 +129,10 @@ class Turns:
             if not session.wanted:
                 del self._sessions[sessid]
 
-    async def _acquire(self, lock: DeferredLock) -> None:
-        """Wait for a lock, no longer than the time-out."""
-        waiting = lock.acquire()
+    async def _wait(self, waiting: Deferred[DeferredLock], deadline: float) -> None:
+        """Wait for a lock, until a moment of the clock."""
         if not waiting.called:
-            waiting.addTimeout(self.lock_timeout, self.clock)
+            waiting.addTimeout(max(0.0, deadline - self.clock.seconds()), self.clock)
         try:
             await waiting
         except defer.TimeoutError:

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
 
-from onec_twisted.errors import UnknownMode
+from onec_twisted.errors import InvalidOffset, UnknownMode
 
 if TYPE_CHECKING:
     from onec_twisted.errors import Refused
@@ -25,6 +26,8 @@ __all__ = [
     "decoded",
     "failure",
     "init_answer",
+    "offset_header",
+    "parse_offset",
     "parse_query",
     "path_of",
     "query_of",
@@ -113,6 +116,41 @@ def parse_query(query: bytes) -> Query:
         sessid=fields.get(b"sessid"),
         version=fields.get(b"version"),
     )
+
+
+_OFFSET = re.compile(r"\d{1,18}", re.ASCII)
+_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
+
+
+def parse_offset(upload_offset: str | None, content_range: str | None, length: int | None) -> int | None:
+    """Return the place in its file that a piece claims, in bytes; None when it claims none.
+
+    ``upload_offset`` is the header of tus and of the IETF's draft, ``content_range`` that of RFC 9110 section 14.4;
+    ``length`` is the body's, None when unknown. Raises ``InvalidOffset`` for nonsense, and when the two, or the range
+    and the length, disagree.
+    """
+    claims = set()
+    if upload_offset is not None:
+        if _OFFSET.fullmatch(upload_offset) is None:
+            raise InvalidOffset
+        claims.add(int(upload_offset))
+    if content_range is not None:
+        match = _RANGE.fullmatch(content_range)
+        if match is None:
+            raise InvalidOffset
+        first, last = int(match[1]), int(match[2])
+        too_short = match[3] != "*" and int(match[3]) <= last
+        if last < first or too_short or length not in (None, last - first + 1):
+            raise InvalidOffset
+        claims.add(first)
+    if len(claims) > 1:
+        raise InvalidOffset
+    return claims.pop() if claims else None
+
+
+def offset_header(committed: int) -> tuple[bytes, bytes]:
+    """Return the header that tells a file's committed length in bytes."""
+    return b"Upload-Offset", b"%d" % committed
 
 
 def without_secrets(uri: bytes) -> bytes:

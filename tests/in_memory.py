@@ -14,8 +14,9 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
 from onec_twisted.access import Access, NodeRealm
-from onec_twisted.catalog import Catalog, create_catalog
+from onec_twisted.catalog import Catalog
 from onec_twisted.exchange import COOKIE, Exchange, Parts, Settings
+from onec_twisted.schema import create_catalog
 from onec_twisted.site import ExchangeSite, tree
 from onec_twisted.space import Space
 from onec_twisted.store import Store

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import stat
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from in_memory import flush_failures
 from pytest_twisted import ensureDeferred
 
-from onec_twisted.catalog import SCHEMA_VERSION, Catalog, CatalogUnusable, Session, create_catalog, open_pool
+from onec_twisted.catalog import Catalog, FileRecord, Session
 from onec_twisted.errors import InsufficientStorage, InvalidSession, SessionRestarted
+from onec_twisted.schema import create_catalog, open_pool
 from onec_twisted.testing import InlinePool
 
 if TYPE_CHECKING:
@@ -59,6 +59,12 @@ def opened(catalog: Catalog, sessid: str = "s", at: float = 1.0) -> Session:
     return session
 
 
+def length(catalog: Catalog, sessid: str, name: str) -> int | None:
+    """Return a file's committed length."""
+    record = now_of(catalog.file(sessid, name))
+    return record.committed if record is not None else None
+
+
 def test_a_session_is_found_by_its_token(catalog: Catalog) -> None:
     """And by nothing else."""
     session = opened(catalog)
@@ -79,12 +85,12 @@ def test_the_token_is_not_in_the_database(catalog: Catalog, path: Path) -> None:
 def test_a_file_grows_by_what_is_committed(catalog: Catalog) -> None:
     """The length, what the session holds, and when it was touched are recorded together."""
     session = opened(catalog)
-    assert now_of(catalog.committed("s", "a")) is None
+    assert length(catalog, "s", "a") is None
     now_of(catalog.commit(session, "a", None, 0, QUOTA, 2.0))
     now_of(catalog.commit(session, "a", 0, 10, QUOTA, 3.0))
     now_of(catalog.commit(session, "b", None, 5, QUOTA, 4.0))
 
-    assert now_of(catalog.committed("s", "a")) == 10
+    assert length(catalog, "s", "a") == 10
     assert now_of(catalog.session("ss")) == Session("s", "shop", epoch=1, held=15, touched=4.0)
 
 
@@ -97,7 +103,7 @@ def test_a_piece_over_the_quota_is_not_recorded(catalog: Catalog, before: int | 
     with pytest.raises(InsufficientStorage):
         now_of(catalog.commit(session, "a", before, QUOTA + 1, QUOTA, 3.0))
 
-    assert now_of(catalog.committed("s", "a")) == before
+    assert length(catalog, "s", "a") == before
 
 
 def test_a_piece_of_an_old_epoch_is_not_recorded(catalog: Catalog) -> None:
@@ -108,7 +114,7 @@ def test_a_piece_of_an_old_epoch_is_not_recorded(catalog: Catalog) -> None:
     with pytest.raises(SessionRestarted):
         now_of(catalog.commit(session, "a", 10, 20, QUOTA, 4.0))
 
-    assert now_of(catalog.committed("s", "a")) is None
+    assert length(catalog, "s", "a") is None
     assert now_of(catalog.session("ss")) == Session("s", "shop", epoch=2, held=0, touched=3.0)
 
 
@@ -129,7 +135,7 @@ def test_a_second_writer_is_found_out(catalog: Catalog) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         now_of(catalog.commit(session, "a", None, 20, QUOTA, 2.0))
 
-    assert now_of(catalog.committed("s", "a")) == 10
+    assert length(catalog, "s", "a") == 10
     found = now_of(catalog.session("ss"))
     assert found is not None
     assert found.held == 10
@@ -168,41 +174,7 @@ def test_a_full_disk(catalog: Catalog) -> None:
     connection.execute("PRAGMA max_page_count = 1000000")
     now_of(catalog.commit(session, "x" * 10_000, None, 1, QUOTA, 2.0))
 
-    assert now_of(catalog.committed("s", "x" * 10_000)) == 1
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [(b"this is no database" * 100, "cannot be used"), (None, "cannot be used")],
-)
-def test_a_database_that_cannot_be_used(tmp_path: Path, content: bytes | None, words: str) -> None:
-    """The words say where it is and what to do."""
-    path = tmp_path / "catalog.sqlite3"
-    if content is None:
-        path.mkdir()
-    else:
-        path.write_bytes(content)
-    with pytest.raises(CatalogUnusable, match=words) as caught:
-        create_catalog(path)
-
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_database_of_a_later_version(path: Path) -> None:
-    """It is not touched."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(CatalogUnusable, match=f"schema {SCHEMA_VERSION + 1}"):
-        create_catalog(path)
-
-
-def test_making_it_twice_changes_nothing(catalog: Catalog, path: Path) -> None:
-    """Each start of the daemon asks for it."""
-    opened(catalog)
-    create_catalog(path)
-
-    assert now_of(catalog.session("ss")) is not None
+    assert length(catalog, "s", "x" * 10_000) == 1
 
 
 @ensureDeferred
@@ -222,7 +194,7 @@ async def test_a_restart_knows_what_was_recorded(tmp_path: Path, nothing_left_be
     first.close()
     second = Catalog(open_pool(path, reactor))
 
-    assert await second.committed("s", "a") == 10
+    assert await second.file("s", "a") == FileRecord(10, 0)
     assert await second.session("token") == Session("s", "shop", epoch=1, held=10, touched=2.0)
     second.close()
     assert flush_failures(nothing_left_behind) == []

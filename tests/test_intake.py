@@ -47,6 +47,10 @@ class MemoryFile:
         """See ``IPieceFile``."""
         self.state = "finished"
 
+    def repeats(self, start: int) -> bool:
+        """See ``IPieceFile``."""
+        return False
+
     def roll_back(self) -> None:
         """See ``IPieceFile``."""
         self.state = "rolled back"

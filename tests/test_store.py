@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
-from onec_twisted import store as store_module
+from onec_twisted import piecefile
 from onec_twisted.errors import FileDamaged, InsufficientStorage, InvalidFilename
 from onec_twisted.interfaces import IPieceFile, IStore
 from onec_twisted.names import SafeName
-from onec_twisted.store import IOV_MAX, PieceFile, Store
+from onec_twisted.piecefile import IOV_MAX, PieceFile
+from onec_twisted.store import Store
 from onec_twisted.testing import FaultyStore
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return sync
 
     monkeypatch.setattr(os, "fsync", note(os.fsync))
-    monkeypatch.setattr(store_module, "_sync_data", note(store_module._sync_data))
+    monkeypatch.setattr(piecefile, "_sync_data", note(piecefile._sync_data))
     return seen
 
 
@@ -86,7 +87,7 @@ def test_chunks_are_written_one_behind_the_other(
     store = Store(tmp_path_factory.mktemp("media"))
     store.prepare()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store_module, "IOV_MAX", 4)
+        patch.setattr(piecefile, "IOV_MAX", 4)
         patch.setattr(os, "pwritev", reluctant)
         file = write(store, None, b"head", *chunks, name=SafeName(("a",)))
 
@@ -236,7 +237,7 @@ def test_a_full_disk(store: Store, monkeypatch: pytest.MonkeyPatch, code: int, c
         raise OSError(code, os.strerror(code))
 
     if call == "fdatasync":
-        monkeypatch.setattr(store_module, "_sync_data", full)
+        monkeypatch.setattr(piecefile, "_sync_data", full)
     else:
         monkeypatch.setattr(os, call, full)
     with pytest.raises(InsufficientStorage):
@@ -251,7 +252,7 @@ def test_a_broken_disk(store: Store, monkeypatch: pytest.MonkeyPatch, call: str)
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     if call == "fdatasync":
-        monkeypatch.setattr(store_module, "_sync_data", broken)
+        monkeypatch.setattr(piecefile, "_sync_data", broken)
     else:
         monkeypatch.setattr(os, call, broken)
     with pytest.raises(OSError, match="Input/output error"):

@@ -1,0 +1,177 @@
+"""One file, open for one piece: blocking functions on a descriptor. No Twisted.
+
+Bytes are written at the committed length, never at the file's end: what lies there may never have been acknowledged.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from attrs import define
+from zope.interface import implementer
+
+from onec_twisted.errors import FileDamaged, InsufficientStorage, WrongOffset
+from onec_twisted.interfaces import IPieceFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["FULL", "HeldRange", "PieceFile", "open_at", "sync_folder"]
+
+FILE_MODE = 0o644
+BLOCK = 1024 * 1024
+"""Bytes that are compared at a time."""
+
+IOV_MAX = 1024
+"""Buffers that one ``writev`` takes; the least that Linux and the BSDs promise."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says when there is no room."""
+
+_OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_sync_data = getattr(os, "fdatasync", os.fsync)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_at(fd: int, chunks: Sequence[bytes], offset: int) -> None:
+    """Write all chunks one behind the other from an offset on."""
+    for start in range(0, len(chunks), IOV_MAX):
+        left: list[bytes | memoryview] = list(chunks[start : start + IOV_MAX])
+        while left:
+            written = os.pwritev(fd, left, offset)
+            offset += written
+            while left and written >= len(left[0]):
+                written -= len(left.pop(0))
+            if written:
+                left[0] = memoryview(left[0])[written:]
+
+
+def open_at(path: Path, committed: int | None) -> int:
+    """Open a file and make it exactly its committed length; None makes it."""
+    try:
+        fd = os.open(path, _OPEN | (os.O_CREAT if committed is None else 0), FILE_MODE)
+    except FileNotFoundError as error:
+        raise FileDamaged from error
+    try:
+        if committed is None:
+            os.fchmod(fd, FILE_MODE)
+        _cut(fd, committed or 0)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _cut(fd: int, committed: int) -> None:
+    """Cut off what was never acknowledged; raises ``FileDamaged`` when what was is missing."""
+    size = os.fstat(fd).st_size
+    if size < committed:
+        raise FileDamaged
+    if size > committed:
+        os.ftruncate(fd, committed)
+
+
+@implementer(IPieceFile)
+@define
+class PieceFile:
+    """One file, open for one piece at ``offset`` bytes."""
+
+    path: Path
+    fd: int
+    committed: int | None
+    offset: int
+    unsynced: list[Path]
+    chain: list[Path]
+    durable: set[Path]
+
+    def write(self, chunks: Sequence[bytes]) -> None:
+        """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
+        try:
+            _write_at(self.fd, chunks, self.offset)
+        except OSError as error:
+            if error.errno in FULL:
+                raise InsufficientStorage from error
+            raise
+        self.offset += sum(map(len, chunks))
+
+    def finish(self) -> None:
+        """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
+        try:
+            _sync_data(self.fd)
+        except OSError as error:
+            if error.errno in FULL:
+                raise InsufficientStorage from error
+            raise
+        for folder in self.unsynced:
+            sync_folder(folder)
+        self.durable.update(self.chain)
+        fd, self.fd = self.fd, -1
+        os.close(fd)
+
+    def repeats(self, start: int) -> bool:
+        """See ``IPieceFile``."""
+        committed = self.committed or 0
+        if self.offset - committed != committed - start:
+            return False
+        for place in range(start, committed, BLOCK):
+            size = min(BLOCK, committed - place)
+            if os.pread(self.fd, size, place) != os.pread(self.fd, size, place - start + committed):
+                return False
+        return True
+
+    def roll_back(self) -> None:
+        """See ``IPieceFile``."""
+        if self.fd < 0:
+            return
+        fd, self.fd = self.fd, -1
+        try:
+            os.ftruncate(fd, self.committed or 0)
+            if self.committed is None:
+                with suppress(FileNotFoundError):
+                    os.unlink(self.path)
+        finally:
+            os.close(fd)
+
+
+@implementer(IPieceFile)
+@define
+class HeldRange:
+    """A range of a file that a piece claims to repeat; nothing is written."""
+
+    fd: int
+    offset: int
+    committed: int
+
+    def write(self, chunks: Sequence[bytes]) -> None:
+        """Compare. Raises ``WrongOffset``."""
+        for chunk in chunks:
+            end = self.offset + len(chunk)
+            if end > self.committed or os.pread(self.fd, len(chunk), self.offset) != chunk:
+                raise WrongOffset(self.committed)
+            self.offset = end
+
+    def finish(self) -> None:
+        """See ``IPieceFile``."""
+        self.roll_back()
+
+    def repeats(self, start: int) -> bool:
+        """See ``IPieceFile``: it never asks."""
+        return False
+
+    def roll_back(self) -> None:
+        """See ``IPieceFile``."""
+        if self.fd >= 0:
+            fd, self.fd = self.fd, -1
+            os.close(fd)

@@ -1,0 +1,129 @@
+"""The catalog's database: its tables, and what is done with it before the daemon starts.
+
+``schema`` and ``catalog`` hold the only SQL. It keeps to what PostgreSQL knows as well, pragmas aside.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from twisted.enterprise.adbapi import ConnectionPool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "CatalogUnusable",
+    "create_catalog",
+    "open_pool",
+    "record_damage",
+    "recorded_lengths",
+]
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE sessions (
+    sessid     TEXT PRIMARY KEY,
+    token_hash TEXT NOT NULL UNIQUE,
+    username   TEXT NOT NULL,
+    epoch      INTEGER NOT NULL,
+    held       INTEGER NOT NULL,
+    touched    DOUBLE PRECISION NOT NULL
+);
+CREATE INDEX sessions_touched ON sessions (touched);
+CREATE TABLE files (
+    sessid    TEXT NOT NULL,
+    name      TEXT NOT NULL,
+    committed INTEGER NOT NULL,
+    last_start INTEGER NOT NULL,
+    proven    INTEGER NOT NULL,
+    damaged   INTEGER NOT NULL,
+    PRIMARY KEY (sessid, name)
+);
+"""
+"""``held`` is the sum of the session's committed bytes; ``touched`` is in seconds since 1970.
+
+``last_start`` is where a file's last piece begins; ``proven`` says that the answer to it is known to have been
+delivered; ``damaged`` that acknowledged bytes are missing or doubtful.
+"""
+
+
+class CatalogUnusable(Exception):
+    """The database cannot be used; the words say what to do."""
+
+
+def _open(connection: sqlite3.Connection) -> None:
+    """Make a new connection safe and quick."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _open_unsynced(connection: sqlite3.Connection) -> None:
+    """Make a new connection safe against kill -9, but not against a power cut, and quicker."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def create_catalog(path: Path) -> None:
+    """Make the database if it is not there, readable by us alone, and see that it can be used.
+
+    Blocks; for the start of the daemon. Raises ``CatalogUnusable`` with words for the administrator.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with closing(sqlite3.connect(path)) as connection:
+            _open(connection)
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            elif version != SCHEMA_VERSION:
+                raise CatalogUnusable(
+                    f"{path} was written by another version of onec-exchange (schema {version}, "
+                    f"this one knows {SCHEMA_VERSION}); install the version that wrote it"
+                )
+            connection.execute("SELECT COUNT(*) FROM sessions").fetchone()
+    except (sqlite3.Error, OSError) as error:
+        raise CatalogUnusable(
+            f"{path} cannot be used ({error}); restore it from a copy, or move the whole folder {path.parent} "
+            "away to start afresh"
+        ) from error
+
+
+def recorded_lengths(path: Path) -> dict[str, dict[str, int]]:
+    """Return the committed length of every file, in bytes, by sessid and name.
+
+    Blocks; for the start of the daemon.
+    """
+    lengths: dict[str, dict[str, int]] = {}
+    with closing(sqlite3.connect(path)) as connection:
+        for (sessid,) in connection.execute("SELECT sessid FROM sessions"):
+            lengths[sessid] = {}
+        for sessid, name, committed in connection.execute("SELECT sessid, name, committed FROM files"):
+            lengths[sessid][name] = committed
+    return lengths
+
+
+def record_damage(path: Path, damaged: list[tuple[str, str]]) -> None:
+    """Put files, by sessid and name, on record as damaged. Blocks; for the start of the daemon."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany("UPDATE files SET damaged = 1 WHERE sessid = ? AND name = ?", damaged)
+
+
+def open_pool(path: Path, reactor: Any, *, synced: bool = True) -> ConnectionPool:
+    """Return the connection to a database that ``create_catalog`` has seen; its thread starts with the reactor.
+
+    ``synced`` brings each transaction to the disk; without it a power cut may take the last ones back.
+    """
+    return ConnectionPool(
+        "sqlite3",
+        str(path),
+        check_same_thread=False,
+        cp_min=1,
+        cp_max=1,
+        cp_openfun=_open if synced else _open_unsynced,
+        cp_reactor=reactor,
+    )
