@@ -10,29 +10,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import define, field, frozen
+from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword, UsernamePassword
-from twisted.cred.error import LoginFailed, UnhandledCredentials
+from twisted.cred.error import LoginFailed, UnauthorizedLogin, UnhandledCredentials
 from twisted.cred.portal import IRealm
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.web.guard import BasicCredentialFactory
 from zope.interface import implementer
 
-from onec_twisted.errors import MissingCredentials, WrongCredentials
+from onec_twisted.errors import MissingCredentials, TooManyTries, WrongCredentials
 from onec_twisted.interfaces import INode
 from onec_twisted.wire import decoded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from twisted.cred.portal import Portal
     from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["Access", "Node", "NodeRealm", "basic_credentials"]
+__all__ = ["Access", "AnyOf", "Node", "NodeRealm", "basic_credentials"]
 
 FIRST_DELAY = 0.1
 """Seconds that a try waits after one wrong password; doubled with each further one."""
 
 LONGEST_DELAY = 2.0
 """Seconds that a try waits at most."""
+
+MOST_AT_ONCE = 64
+"""Logins of one address that are checked or wait; behind a proxy all nodes have one address."""
+
+MOST_OF_A_USER = 8
+"""The same for one user of an address."""
 
 FORGET = 60.0
 """Seconds without a wrong password after which an address starts afresh."""
@@ -58,7 +67,7 @@ class NodeRealm:
         return INode, Node(name), lambda: None
 
 
-def basic_credentials(header: str | None) -> UsernamePassword:
+def basic_credentials(header: bytes | None) -> UsernamePassword:
     """Return the user name and password of an ``Authorization`` header, both UTF-8.
 
     A password may hold colons. What is not UTF-8 is taken for cp1251 (protocol.md, A.9): the checkers compare
@@ -66,14 +75,43 @@ def basic_credentials(header: str | None) -> UsernamePassword:
 
     Raises ``MissingCredentials`` when there is no Basic header to read.
     """
-    scheme, _, response = (header or "").strip().partition(" ")
-    if scheme.lower() != "basic" or not response.strip():
+    scheme, _, response = (header or b"").strip().partition(b" ")
+    if scheme.lower() != b"basic" or not response.strip():
         raise MissingCredentials
     try:
-        found = BasicCredentialFactory("").decode(response.strip().encode("latin-1", "replace"), None)
+        found = BasicCredentialFactory("").decode(response.strip(), None)
     except LoginFailed:
         raise MissingCredentials from None
     return UsernamePassword(decoded(found.username).encode("utf-8"), decoded(found.password).encode("utf-8"))
+
+
+@implementer(ICredentialsChecker)
+@frozen(eq=False)
+class AnyOf:
+    """Asks several checkers, one after another: a portal keeps only one for each kind of credentials."""
+
+    checkers: Sequence[Any]
+    credentialInterfaces: tuple[Any, ...] = (IUsernamePassword,)
+
+    async def _avatar_id(self, credentials: Any) -> Any:
+        for checker in self.checkers:
+            try:
+                return await maybeDeferred(checker.requestAvatarId, credentials)
+            except LoginFailed:
+                continue
+        raise UnauthorizedLogin
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        """Fire with what the first checker says that accepts the credentials."""
+        return Deferred.fromCoroutine(self._avatar_id(credentials))
+
+
+@define(eq=False)
+class _Lock:
+    """One try of a user at a time; ``wanted`` counts who has it or waits for it."""
+
+    lock: DeferredLock = field(factory=DeferredLock)
+    wanted: int = 0
 
 
 @define(eq=False)
@@ -83,7 +121,7 @@ class _Address:
     failures: int = 0
     last: float = 0.0
     wanted: int = 0
-    lock: DeferredLock = field(factory=DeferredLock)
+    locks: dict[bytes, _Lock] = field(factory=dict)
 
 
 @frozen(eq=False)
@@ -94,21 +132,30 @@ class Access:
     clock: IReactorTime
     _addresses: dict[str, _Address] = field(factory=dict, init=False)
 
-    async def login(self, header: str | None, address: str) -> str:
+    async def login(self, header: bytes | None, address: str) -> str:
         """Return the user's name for an ``Authorization`` header that came from an address.
 
-        Raises ``MissingCredentials`` or ``WrongCredentials``.
+        Tries of one user wait for each other, so that guesses in parallel are slowed as well; other users do not
+        wait for them. Raises ``MissingCredentials``, ``WrongCredentials`` or ``TooManyTries``.
         """
         credentials = basic_credentials(header)
         known = self._known(address)
+        own = known.locks.get(credentials.username, _Lock())
+        if known.wanted >= MOST_AT_ONCE or own.wanted >= MOST_OF_A_USER:
+            raise TooManyTries
+        known.locks[credentials.username] = own
         known.wanted += 1
+        own.wanted += 1
         try:
-            if known.failures:
-                delay = min(FIRST_DELAY * 2 ** (known.failures - 1), LONGEST_DELAY)
-                await deferLater(self.clock, delay)
-            async with known.lock:  # one address occupies one worker at most
+            async with own.lock:
+                if known.failures:
+                    delay = min(FIRST_DELAY * 2 ** (known.failures - 1), LONGEST_DELAY)
+                    await deferLater(self.clock, delay)
                 return await self._ask(credentials, known)
         finally:
+            own.wanted -= 1
+            if not own.wanted:
+                del known.locks[credentials.username]
             known.wanted -= 1
             if not known.wanted and not known.failures:
                 self._addresses.pop(address, None)

@@ -22,6 +22,9 @@ __all__ = ["DRAIN_LIMIT", "DRAIN_TIME", "EARLY_LIMIT", "Body"]
 EARLY_LIMIT = 64 * 1024
 """Bytes that may come before anybody wants them; then the sender is held back."""
 
+SMALL_CHUNKS = 256
+"""Chunks that are kept one by one; each costs memory beside its bytes."""
+
 DRAIN_LIMIT = 8 * 1024 * 1024
 """Bytes of a refused body that are read and thrown away, so that the answer reaches its sender."""
 
@@ -82,6 +85,10 @@ class Body:
             self._early.append(data)
             if self.received >= EARLY_LIMIT:
                 self.pauseProducing()
+                if len(self._early) > SMALL_CHUNKS:
+                    self._early = [b"".join(self._early)]
+        if self._held and not self.complete:
+            self._transport.pauseProducing()  # somebody else has let it go on, or it had more in hand
 
     def ended(self) -> None:
         """Note the last byte."""

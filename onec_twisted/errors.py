@@ -25,6 +25,8 @@ __all__ = [
     "NoExchangeHere",
     "Refused",
     "SessionRestarted",
+    "ShuttingDown",
+    "TooManyTries",
     "Unforeseen",
     "UnknownMode",
     "WrongCredentials",
@@ -166,6 +168,14 @@ class FileTooLarge(Refused):
     words = "File too large"
 
 
+class TooManyTries(Refused):
+    """So many logins of one address are being checked that this one would wait too long."""
+
+    status = 429
+    words = "Too many logins at once - retry later"
+    headers = ((b"Retry-After", b"5"),)
+
+
 class FileDamaged(Refused):
     """The file on disk is shorter than what was acknowledged; only ``init`` cures it."""
 
@@ -185,6 +195,14 @@ class FileBusy(Refused):
 
     status = 503
     words = "File busy - retry later"
+    headers = ((b"Retry-After", b"5"),)
+
+
+class ShuttingDown(Refused):
+    """The daemon is about to end."""
+
+    status = 503
+    words = "Server is shutting down - retry later"
     headers = ((b"Retry-After", b"5"),)
 
 

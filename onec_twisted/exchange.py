@@ -145,7 +145,7 @@ class Exchange(Resource):
 
     async def _checkauth(self, request: ExchangeRequest) -> Answer:
         """Open a session: every ``checkauth`` opens one of its own (protocol.md, A.7)."""
-        user = await self._parts.access.login(request.getHeader("authorization"), _address_of(request))
+        user = await self._parts.access.login(request.getHeader(b"authorization"), _address_of(request))
         sessid, token, now = secrets.token_hex(16), secrets.token_hex(32), self._parts.now()
         await self._parts.catalog.open_session(sessid, token, user, now)
         self._log.info(
@@ -205,6 +205,7 @@ class Exchange(Resource):
                     received=request.body.received,
                     reason=error.words if isinstance(error, Refused) else type(error).__name__,
                 )
+                await self._parts.catalog.touch(session.sessid, self._parts.now())
                 raise
         self._log.info(
             "{sessid}: {name}: {size} bytes stored in {seconds:.3f} s, {committed} in all",
@@ -232,7 +233,8 @@ class Exchange(Resource):
         try:
             await catalog.commit(session, str(name), before, after, self._settings.session_quota, self._parts.now())
         except BaseException:
-            await workers(store.cut, session.sessid, name, before)
+            known = await catalog.file(session.sessid, str(name))  # it may have been recorded all the same
+            await workers(store.cut, session.sessid, name, known.committed if known is not None else None)
             raise
         return after
 

@@ -1,13 +1,15 @@
 """``--auth htpasswd:PATH``: users and bcrypt hashes, as ``htpasswd -B`` writes them.
 
-bcrypt is meant to be slow, so it runs off the reactor thread; an unknown user costs as much as a known one. The
-file is read again when it has changed. bcrypt itself is imported when the first checker is made: this module is
-loaded by every ``twistd`` command that takes ``--auth``.
+bcrypt is meant to be slow, so it runs off the reactor thread; an unknown user costs as much as the costliest known
+one (give all the same cost, or the cheaper ones stand out). The file is read again when it has changed. bcrypt
+itself is imported when the first checker is made: this module is loaded by every ``twistd`` command that takes
+``--auth``.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,7 +31,7 @@ __all__ = ["HtpasswdChecker", "HtpasswdCheckerFactory", "HtpasswdUnreadable", "p
 LONGEST_PASSWORD = 72
 """Bytes of a password that bcrypt looks at; ``htpasswd`` cuts there too."""
 
-BCRYPT = (b"$2y$", b"$2b$", b"$2a$")
+BCRYPT = re.compile(rb"\$2[aby]\$(?:0[4-9]|1\d|2\d|3[01])\$[./A-Za-z0-9]{53}")
 
 
 class HtpasswdUnreadable(Exception):
@@ -46,7 +48,7 @@ def parse_htpasswd(text: bytes, path: str) -> dict[bytes, bytes]:
         if not line.strip() or line.startswith(b"#"):
             continue
         user, colon, hashed = line.strip().partition(b":")
-        if not colon or not user or not hashed.startswith(BCRYPT) or len(hashed) != 60:
+        if not colon or not user or BCRYPT.fullmatch(hashed) is None:
             raise HtpasswdUnreadable(
                 f"line {number} of {path} is not USER:BCRYPT-HASH; write it with: htpasswd -B {path} USER"
             )
@@ -72,7 +74,7 @@ class HtpasswdChecker:
         self._bcrypt = bcrypt
         self._path = path
         self._in_thread = in_thread
-        self._changed: tuple[int, int] | None = None
+        self._changed: tuple[int, int, int] | None = None
         self._users: dict[bytes, bytes] = {}
         self._decoy = b""
         self._read()
@@ -82,16 +84,18 @@ class HtpasswdChecker:
         try:
             with Path(self._path).open("rb") as file:
                 status = os.fstat(file.fileno())
-                changed = (status.st_mtime_ns, status.st_ino)
+                changed = (status.st_mtime_ns, status.st_ino, status.st_size)
                 if changed == self._changed:
                     return
                 users = parse_htpasswd(file.read(), self._path)
         except OSError as error:
             raise HtpasswdUnreadable(f"cannot read {self._path}: {error.strerror}") from error
-        self._changed = changed
-        self._users = users
-        cost = max((int(hashed[4:6]) for hashed in users.values()), default=10)
+        if not users:
+            raise HtpasswdUnreadable(f"{self._path} has no users; write one with: htpasswd -B {self._path} USER")
+        cost = max(int(hashed[4:6]) for hashed in users.values())
         self._decoy = self._bcrypt.hashpw(os.urandom(8).hex().encode(), self._bcrypt.gensalt(cost))
+        self._users = users
+        self._changed = changed
 
     def _check(self, user: bytes, password: bytes) -> bool:
         """In a thread: return whether it is the user's password, in the same time if there is no such user."""
@@ -132,6 +136,6 @@ It is read again when it changes. Passwords may hold colons and any letters.
         if not argstring.strip():
             raise InvalidAuthArgumentString("htpasswd needs a filename: --auth htpasswd:PATH")
         try:
-            return HtpasswdChecker(argstring)
+            return HtpasswdChecker(str(Path(argstring).absolute()))  # --rundir changes the folder later
         except HtpasswdUnreadable as unreadable:
             raise InvalidAuthArgumentString(str(unreadable)) from unreadable

@@ -33,6 +33,9 @@ HIGH_WATER = 512 * 1024
 LOW_WATER = 256 * 1024
 """Bytes in memory at which the sender may go on."""
 
+SMALL_CHUNKS = 512
+"""Chunks that are kept one by one; each costs memory beside its bytes."""
+
 T = TypeVar("T")
 
 
@@ -66,6 +69,8 @@ class BufferedIntake:
         """See ``IBodyConsumer``."""
         self._waiting.append(data)
         self._waiting_size += len(data)
+        if len(self._waiting) > SMALL_CHUNKS:
+            self._waiting = [b"".join(self._waiting)]
         if not self._writing and self._waiting_size >= ENOUGH:
             self._write_waiting()
         if not self._paused and self._waiting_size + self._writing >= HIGH_WATER:

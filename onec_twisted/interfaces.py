@@ -103,11 +103,14 @@ class IStore(Interface):
     def cut(sessid: str, name: SafeName, committed: int | None) -> None:
         """Make a file that is not open exactly ``committed`` bytes long; None removes it."""
 
+    def sync(sessid: str) -> None:
+        """Bring all files of a session, and their names, to the disk."""
+
     def discard(sessid: str) -> None:
         """Remove the session's folder; that it is not there is fine."""
 
-    def folders() -> list[str]:
-        """Return the sessids that have a folder."""
+    def folders() -> dict[str, float]:
+        """Return the sessids that have a folder, and when it was changed, in seconds since 1970."""
 
     def free() -> int:
         """Return the bytes that the disk has left for us."""

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.cred.checkers import FilePasswordDB, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.credentials import IUsernamePassword
-from twisted.cred.strcred import AuthOptionMixin, InvalidAuthType, StrcredException, makeChecker
+from twisted.cred.strcred import (
+    AuthOptionMixin,
+    InvalidAuthType,
+    StrcredException,
+    UnsupportedInterfaces,
+    makeChecker,
+)
 from twisted.python import usage
 
 if TYPE_CHECKING:
@@ -21,7 +27,12 @@ DEFAULT_PATHS = ("/1c_exchange.php", "/bitrix/admin/1c_exchange.php")
 """1C:UNF asks the second for ``mode=info`` whatever address was typed (protocol.md, B.1)."""
 
 SIZES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-CHOICES = {"sessid": ("required", "optional"), "status-codes": ("http", "ok"), "zip": ("yes", "no")}
+CHOICES = {
+    "durability": ("piece", "handoff", "none"),
+    "sessid": ("required", "optional"),
+    "status-codes": ("http", "ok"),
+    "zip": ("yes", "no"),
+}
 LARGEST = 2**62
 
 
@@ -68,6 +79,7 @@ class Options(usage.Options, AuthOptionMixin):
         ["session-ttl", None, "86400", "A session untouched for so long is removed with its files."],
         ["lock-timeout", None, "30", "How long a piece waits for its file before 503."],
         ["idle-timeout", None, "60", "A body that brings no byte for so long is dropped."],
+        ["durability", None, "piece", "When bytes are synced to the disk: piece, handoff or none."],
         ["sessid", None, "required", "'optional' serves old nodes that send the cookie alone."],
         ["status-codes", None, "http", "'ok' answers 200 to everything but type=listen."],
         ["zip", None, "yes", "Whether nodes are to pack their files: yes or no."],
@@ -112,7 +124,10 @@ class Options(usage.Options, AuthOptionMixin):
                 Path(checker.filename).read_bytes()
             except OSError as error:
                 raise usage.UsageError(f"--auth=file: cannot read {checker.filename}: {error.strerror}") from error
-        super().addChecker(checker)
+        try:
+            super().addChecker(checker)
+        except UnsupportedInterfaces:
+            raise usage.UsageError("--auth: this kind checks no passwords; --help-auth lists those that do") from None
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse the command line; raises ``CannotStart`` with one line when it is wrong."""
@@ -147,8 +162,17 @@ class Options(usage.Options, AuthOptionMixin):
         for name, choices in CHOICES.items():
             if self[name] not in choices:
                 _wrong(name, self[name], f"must be {' or '.join(choices)}")
+        self._check_places()
+
+    def _check_places(self) -> None:
+        """See where files go and requests come from."""
+        if not self["media-root"]:
+            _wrong("media-root", "", "name a folder")
         self["listen"] = self["listen"] or [DEFAULT_LISTEN]
         self["path"] = self["path"] or list(DEFAULT_PATHS)
+        for path in self["path"]:
+            if any(other.startswith(f"{path}/") for other in self["path"]):
+                _wrong("path", path, "cannot stand above another --path")
 
 
 def _as_bytes(text: str | bytes) -> bytes:

@@ -19,8 +19,9 @@ from onec_twisted.interfaces import IPieceFile
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from threading import Lock
 
-__all__ = ["FULL", "HeldRange", "PieceFile", "open_at", "sync_folder"]
+__all__ = ["FULL", "HeldRange", "PieceFile", "open_at", "sync_file", "sync_folder"]
 
 FILE_MODE = 0o644
 BLOCK = 1024 * 1024
@@ -34,6 +35,15 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _sync_data = getattr(os, "fdatasync", os.fsync)
+
+
+def sync_file(path: Path) -> None:
+    """Bring a file's data to the disk."""
+    fd = os.open(path, _OPEN)
+    try:
+        _sync_data(fd)
+    finally:
+        os.close(fd)
 
 
 def sync_folder(folder: Path) -> None:
@@ -86,7 +96,12 @@ def _cut(fd: int, committed: int) -> None:
 @implementer(IPieceFile)
 @define
 class PieceFile:
-    """One file, open for one piece at ``offset`` bytes."""
+    """One file, open for one piece at ``offset`` bytes.
+
+    ``chain`` are the folders above it up to the session's, outermost first, ``durable`` those of the session whose
+    names are on the disk, ``unsynced`` the folders to sync before ``success``. ``naming`` is held while names are
+    made or removed. Without ``synced`` nothing is brought to the disk.
+    """
 
     path: Path
     fd: int
@@ -95,6 +110,8 @@ class PieceFile:
     unsynced: list[Path]
     chain: list[Path]
     durable: set[Path]
+    naming: Lock
+    synced: bool = True
 
     def write(self, chunks: Sequence[bytes]) -> None:
         """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
@@ -108,15 +125,16 @@ class PieceFile:
 
     def finish(self) -> None:
         """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
-        try:
-            _sync_data(self.fd)
-        except OSError as error:
-            if error.errno in FULL:
-                raise InsufficientStorage from error
-            raise
-        for folder in self.unsynced:
-            sync_folder(folder)
-        self.durable.update(self.chain)
+        if self.synced:
+            try:
+                _sync_data(self.fd)
+            except OSError as error:
+                if error.errno in FULL:
+                    raise InsufficientStorage from error
+                raise
+            for folder in self.unsynced:
+                sync_folder(folder)
+            self.durable.update(self.chain)
         fd, self.fd = self.fd, -1
         os.close(fd)
 
@@ -139,10 +157,18 @@ class PieceFile:
         try:
             os.ftruncate(fd, self.committed or 0)
             if self.committed is None:
-                with suppress(FileNotFoundError):
-                    os.unlink(self.path)
+                with self.naming:
+                    self._remove()
         finally:
             os.close(fd)
+
+    def _remove(self) -> None:
+        """Remove a file that was not there before, and the folders that are empty without it."""
+        with suppress(OSError):
+            os.unlink(self.path)
+            for folder in reversed(self.chain):
+                os.rmdir(folder)
+                self.durable.discard(folder)
 
 
 @implementer(IPieceFile)

@@ -8,6 +8,7 @@ that Twisted refuses and real nodes send. This is the only place that uses priva
 * ``_command``, ``_path``, ``_version``: the request line, which a Request learns only after the body otherwise;
 * ``_networkProducer``: the transport, or what stands for one that cannot be paused;
 * ``_savedTimeOut``: the idle time-out that the channel sets again when the request is done;
+* ``_abortingCall``: ends a connection by force, and is cancelled when it has ended;
 * ``_receivedHeaderSize``: 0 before the request line;
 * ``_respondToBadRequestAndDisconnect``: called for whatever is no HTTP.
 """
@@ -135,7 +136,7 @@ class ExchangeRequest(Request):
 
     def _accept_body(self) -> None:
         """Tell a client that asked first to send its body."""
-        if self._expected and not self.body.received and not self.body.complete:
+        if self._expected and self.clientproto == b"HTTP/1.1" and not self.body.received and not self.body.complete:
             self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
@@ -144,6 +145,17 @@ class ExchangeChannel(HTTPChannel):
 
     site: ExchangeSite
     factory: ExchangeSite
+    abortTimeout = 5
+    """Seconds after which a connection that we closed is gone, whatever its peer does."""
+
+    def loseConnection(self) -> None:
+        """Close the connection: when what was written is on its way, or by force.
+
+        TLS waits for the peer's word, and reads what it sends meanwhile; TCP waits for it to read our answer.
+        """
+        if self._abortingCall is None:
+            self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        super().loseConnection()
 
     def lineReceived(self, line: bytes) -> None:
         """Take a line of the head; in a request line, blanks and letters that are not encoded are encoded.
@@ -177,4 +189,5 @@ class ExchangeChannel(HTTPChannel):
                 b"HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
                 % (status, RESPONSES[status], answer.content_type, len(answer.body), answer.body)
             )
+        self.dataReceived = lambda _: None  # type: ignore[method-assign]  # TLS goes on delivering
         self.loseConnection()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 from twisted.web.http import combinedLogFormatter
 from twisted.web.iweb import IAccessLogFormatter
@@ -46,7 +47,7 @@ def tree(paths: Iterable[bytes], exchange: Resource, status: int = 404) -> Resou
     """Return a root resource with the exchange at each of the paths, and ``Elsewhere`` at all others."""
     root = Elsewhere(status)
     for path in paths:
-        *folders, leaf = path.lstrip(b"/").split(b"/")
+        *folders, leaf = (unquote_to_bytes(segment) for segment in path.lstrip(b"/").split(b"/"))
         parent: Resource = root
         for folder in folders:
             child = parent.getStaticEntity(folder)

@@ -15,11 +15,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -27,7 +29,7 @@ from zope.interface import implementer
 
 from onec_twisted.errors import FileDamaged, InsufficientStorage, InvalidFilename
 from onec_twisted.interfaces import IStore
-from onec_twisted.piecefile import FULL, HeldRange, PieceFile, open_at, sync_folder
+from onec_twisted.piecefile import FULL, HeldRange, PieceFile, open_at, sync_file, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,23 +40,24 @@ __all__ = ["MediaRootTaken", "Store"]
 
 FOLDER_MODE = 0o755
 GONE = ".gone-"
+
+SESSID = re.compile(r"[0-9a-f]{32}")
+"""What our folders are called; whatever else lies beside them is not ours to touch."""
+
 _NOT_A_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
     """Yield every file, and whatever else is no folder, below a folder; symbolic links are not followed."""
-    folders = [folder]
-    while folders:
-        try:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    path = Path(entry.path)
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(path)
-                    else:
-                        yield path
-        except FileNotFoundError:
-            continue
+    for place, _, names in os.walk(folder):
+        for name in names:
+            yield Path(place, name)
+
+
+def _folders_below(folder: Path) -> Iterator[Path]:
+    """Yield every folder below a folder; symbolic links are not followed."""
+    for place, _, _ in os.walk(folder):
+        yield Path(place)
 
 
 def _make_folder(folder: Path) -> None:
@@ -81,9 +84,14 @@ class MediaRootTaken(Exception):
 @implementer(IStore)
 @frozen
 class Store:
-    """The media root at ``media_root``; ``prepare`` comes before all else."""
+    """The media root at ``media_root``; ``prepare`` comes before all else.
+
+    Without ``synced`` pieces are not brought to the disk one by one; ``sync`` does so for a whole session.
+    """
 
     media_root: Path
+    synced: bool = True
+    _naming: Lock = field(factory=Lock, init=False)
     _locks: list[int] = field(factory=list, init=False)
     _durable: dict[str, set[Path]] = field(factory=dict, init=False)
     """Of each session, the folders whose own names are known to be on the disk.
@@ -140,11 +148,12 @@ class Store:
         path = self.temp.joinpath(sessid, *name.segments)
         chain = list(reversed(path.parents[: len(name.segments)]))
         try:
-            for folder in chain:
-                if committed is None:
-                    _make_folder(folder)
-                _check_folder(folder)
-            fd = open_at(path, committed)
+            with self._naming:
+                for folder in chain:
+                    if committed is None:
+                        _make_folder(folder)
+                    _check_folder(folder)
+                fd = open_at(path, committed)
         except OSError as error:
             if error.errno in _NOT_A_NAME:
                 raise InvalidFilename from error
@@ -155,7 +164,17 @@ class Store:
         unsynced = []
         if committed is None:
             unsynced = [path.parent, *(folder.parent for folder in chain if folder not in durable)]
-        return PieceFile(path, fd, committed, committed or 0, list(dict.fromkeys(unsynced)), chain, durable)
+        return PieceFile(
+            path,
+            fd,
+            committed,
+            committed or 0,
+            list(dict.fromkeys(unsynced)),
+            chain,
+            durable,
+            self._naming,
+            self.synced,
+        )
 
     def compare(self, sessid: str, name: SafeName, start: int, committed: int) -> HeldRange:
         """See ``IStore``. Raises ``FileDamaged`` when the file is shorter than what is committed."""
@@ -191,6 +210,14 @@ class Store:
         with suppress(FileDamaged):
             self.open(sessid, name, committed).roll_back()
 
+    def sync(self, sessid: str) -> None:
+        """See ``IStore``."""
+        for path in _files_below(self.temp / sessid):
+            sync_file(path)
+        for folder in (self.temp / sessid, *_folders_below(self.temp / sessid), self.temp):
+            with suppress(FileNotFoundError):
+                sync_folder(folder)
+
     def discard(self, sessid: str) -> None:
         """See ``IStore``. The folder is renamed first: what is still being written to it is out of sight."""
         folder = self.temp / sessid
@@ -204,10 +231,14 @@ class Store:
         sync_folder(self.temp)
         shutil.rmtree(gone, ignore_errors=True)
 
-    def folders(self) -> list[str]:
+    def folders(self) -> dict[str, float]:
         """See ``IStore``."""
         with os.scandir(self.temp) as entries:
-            return [one.name for one in entries if one.is_dir() and not one.name.startswith(".")]
+            return {
+                entry.name: entry.stat(follow_symlinks=False).st_mtime
+                for entry in entries
+                if SESSID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            }
 
     def free(self) -> int:
         """See ``IStore``."""

@@ -49,8 +49,11 @@ class Sweep:
                 if not self.turns.busy(sessid):
                     await self._remove(sessid)
             # Folders are listed before the records are asked for, and a session is on record before it has a
-            # folder: one that is opened meanwhile is never taken for an orphan.
-            for sessid in await self.catalog.unknown(await self.workers(self.store.folders)):
+            # folder: one that is opened meanwhile is never taken for an orphan. A young one stays: somebody may
+            # be about to put the catalog back that it belongs to.
+            folders = await self.workers(self.store.folders)
+            old = [sessid for sessid, changed in folders.items() if changed < self.now() - self.session_ttl]
+            for sessid in await self.catalog.unknown(old):
                 if not self.turns.busy(sessid):
                     await self.workers(self.store.discard, sessid)
                     self._log.info("{sessid}: folder without a record removed", sessid=sessid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from functools import partial
@@ -9,24 +10,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import TimerService
-from twisted.application.service import MultiService, Service
+from twisted.application.service import MultiService
 from twisted.application.strports import service as listening_service
 from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from onec_twisted.access import Access, NodeRealm
+from onec_twisted.access import Access, AnyOf, NodeRealm
 from onec_twisted.catalog import Catalog
+from onec_twisted.errors import ShuttingDown
 from onec_twisted.exchange import Exchange, Parts, Settings
 from onec_twisted.options import CannotStart, Options
-from onec_twisted.schema import CatalogUnusable, create_catalog, open_pool
+from onec_twisted.schema import CatalogUnusable, create_catalog, open_pool, record_damage, recorded_lengths
 from onec_twisted.site import ExchangeSite, tree
 from onec_twisted.space import Space
-from onec_twisted.store import Store
+from onec_twisted.store import MediaRootTaken, Store
 from onec_twisted.sweep import Sweep, interval_for
 from onec_twisted.turns import Turns
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IReactorTime
 
 __all__ = ["ExchangeService", "Options", "makeService"]
@@ -34,39 +40,109 @@ __all__ = ["ExchangeService", "Options", "makeService"]
 WORKERS = 16
 """Threads that write to the disk; most of their time they wait for it."""
 
-
-class WorkersService(Service):
-    """Runs the threads that write to the disk."""
-
-    def __init__(self) -> None:
-        """Make the pool; its threads come when they are needed."""
-        self.pool = ThreadPool(minthreads=0, maxthreads=WORKERS, name="disk")
-
-    def startService(self) -> None:
-        """Start the pool."""
-        super().startService()
-        self.pool.start()
-
-    def stopService(self) -> None:
-        """Wait for what is being written, then end the threads."""
-        super().stopService()
-        self.pool.stop()
+GRACE = 30.0
+"""Seconds that pieces in flight have to end when the daemon is told to stop."""
 
 
 class ExchangeService(MultiService):
-    """The whole daemon. A port that cannot be had ends the start with one line."""
+    """The whole daemon: its children listen and sweep, ``pool`` are the threads that write to the disk.
+
+    ``prepare`` blocks, and makes the media root ready; it runs when twistd has given up its privileges. What cannot
+    be had ends the start with one line.
+    """
+
+    _log = Logger()
+
+    def __init__(self, pool: ThreadPool, turns: Turns, clock: IReactorTime, prepare: Callable[[], None]) -> None:
+        """Begin with nothing running."""
+        super().__init__()
+        self._pool = pool
+        self._turns = turns
+        self._clock = clock
+        self._prepare = prepare
+        self.at_stop: Callable[[], None] = _do_nothing
 
     def privilegedStartService(self) -> None:
         """Listen. Raises ``CannotStart``."""
         try:
             super().privilegedStartService()
         except Exception as error:
-            cannot = CannotStart(
+            raise _told(
                 f"{str(error).rstrip('.')}; choose another --listen, or stop the program that uses it"
-            )
-            if sys.stderr is not sys.__stderr__:  # by now twistd has turned it into a part of the log
-                print(cannot, file=sys.__stderr__)
-            raise cannot from None
+            ) from None
+
+    def startService(self) -> None:
+        """Make the media root ready, and start. Raises ``CannotStart``."""
+        try:
+            self._prepare()
+        except CannotStart as cannot:
+            raise _told(str(cannot.code)) from None
+        self._pool.start()
+        super().startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop listening, let pieces in flight end, drop those that do not, and stop."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self.at_stop()
+        self._turns.close()
+        await maybeDeferred(super().stopService)
+        idle = self._turns.idle()
+        if not idle.called:
+            self._log.info("waiting up to {seconds} s for pieces in flight", seconds=GRACE)
+            late = self._clock.callLater(GRACE, self._turns.drop_all, ShuttingDown())
+            await idle
+            if late.active():
+                late.cancel()
+        self._pool.stop()
+
+
+def _do_nothing() -> None:
+    """Leave the second signal to twistd."""
+
+
+def _end_at_the_next_signal() -> None:
+    """Let a second SIGTERM or Ctrl-C end the process at once."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _told(words: str) -> CannotStart:
+    """Return the end of the start, told on standard error: twistd has made ``sys.stderr`` a part of the log."""
+    cannot = CannotStart(words.removeprefix("onec-exchange: "))
+    if sys.stderr is not sys.__stderr__:
+        print(cannot, file=sys.__stderr__)
+    return cannot
+
+
+def prepare(store: Store, named: str) -> None:
+    """Make the media root ready: take it, make the catalog, and cut off what was never acknowledged.
+
+    ``named`` is what the administrator calls it. Blocks. Raises ``CannotStart`` with one line that says what to do.
+    """
+    try:
+        store.prepare()
+        store.lock()
+        create_catalog(store.database)
+        damaged = store.recover(recorded_lengths(store.database))
+        record_damage(store.database, damaged)
+    except MediaRootTaken:
+        raise CannotStart(
+            f"--media-root={named}: another onec-exchange works there; stop it, or give another folder"
+        ) from None
+    except CatalogUnusable as error:
+        raise CannotStart(str(error)) from None
+    except OSError as error:
+        raise CannotStart(
+            f"--media-root={named}: cannot be written ({error.strerror}); give a folder that the daemon's user owns"
+        ) from None
+    for sessid, name in damaged:
+        Logger(namespace=__name__).critical(
+            "{sessid}: {name} has lost acknowledged bytes on the disk; it is refused until init",
+            sessid=sessid,
+            name=name,
+        )
 
 
 def makeService(options: Options, reactor: Any = None) -> ExchangeService:
@@ -75,26 +151,17 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     ``options`` are parsed; ``reactor`` is Twisted's, or one that a test gives. Raises ``CannotStart`` with one line
     that says what to do.
     """
-    if reactor is None:
+    twistd_runs_it = reactor is None
+    if twistd_runs_it:
         from twisted.internet import reactor
     clock: IReactorTime = reactor
-    store = Store(Path(options["media-root"]).absolute())
-    try:
-        store.prepare()
-        create_catalog(store.database)
-    except OSError as error:
-        raise CannotStart(
-            f"--media-root={options['media-root']}: cannot be written ({error.strerror}); "
-            "give a folder that the daemon's user owns"
-        ) from None
-    except CatalogUnusable as error:
-        raise CannotStart(str(error)) from None
+    store = Store(Path(options["media-root"]).absolute(), synced=options["durability"] == "piece")
 
     # Seconds since 1970 that go on evenly when somebody sets the system's clock
     now = partial(_anchored_now, time.time() - time.monotonic())
-    workers_service = WorkersService()
-    workers = partial(deferToThreadPool, reactor, workers_service.pool)
-    catalog = Catalog(open_pool(store.database, reactor))
+    pool = ThreadPool(minthreads=0, maxthreads=WORKERS, name="disk")
+    workers = partial(deferToThreadPool, reactor, pool)
+    catalog = Catalog(open_pool(store.database, reactor, synced=store.synced))
     turns = Turns(clock, options["lock-timeout"])
     settings = Settings(
         file_limit=options["file-limit"],
@@ -106,7 +173,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         always_ok=options["status-codes"] == "ok",
     )
     parts = Parts(
-        access=Access(Portal(NodeRealm(), options["credCheckers"]), clock),
+        access=Access(Portal(NodeRealm(), [AnyOf(options["credCheckers"])]), clock),
         catalog=catalog,
         store=store,
         turns=turns,
@@ -119,8 +186,9 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     site = ExchangeSite(root, clock, options["idle-timeout"], always_ok=settings.always_ok)
     sweep = Sweep(catalog, store, turns, workers, options["session-ttl"], now)
 
-    daemon = ExchangeService()
-    workers_service.setServiceParent(daemon)
+    daemon = ExchangeService(pool, turns, clock, partial(prepare, store, options["media-root"]))
+    if twistd_runs_it:
+        daemon.at_stop = _end_at_the_next_signal
     for endpoint in options["listen"]:
         try:
             listening_service(endpoint, site, reactor).setServiceParent(daemon)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field, frozen
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.test.iosim import FakeTransport, connect, makeFakeClient
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
@@ -108,6 +108,8 @@ class FakeBody:
 
     def deliver(self, consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
         """See ``IBody``; the limit is not looked at."""
+        if self.dropped is not None:
+            return fail(self.dropped)
         self._consumer = consumer
         self._delivered = Deferred()
         return self._delivered
@@ -199,11 +201,15 @@ class FaultyStore:
         """See ``IStore``."""
         self.store.cut(sessid, name, committed)
 
+    def sync(self, sessid: str) -> None:
+        """See ``IStore``."""
+        self.store.sync(sessid)
+
     def discard(self, sessid: str) -> None:
         """See ``IStore``."""
         self.store.discard(sessid)
 
-    def folders(self) -> list[str]:
+    def folders(self) -> dict[str, float]:
         """See ``IStore``."""
         return self.store.folders()
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet import defer
 from twisted.internet.defer import DeferredLock
 
-from onec_twisted.errors import BodyTimedOut, FileBusy, SessionRestarted
+from onec_twisted.errors import BodyTimedOut, FileBusy, SessionRestarted, ShuttingDown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ class _Session:
     wanted: int = 0
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Turns:
     """Who may write which file. ``lock_timeout`` and ``silence`` are in seconds of ``clock``."""
 
@@ -56,10 +56,36 @@ class Turns:
     lock_timeout: float
     silence: float = SILENCE
     _sessions: dict[str, _Session] = field(factory=dict, init=False)
+    _closed: bool = field(default=False, init=False)
+    _idle: list[Deferred[None]] = field(factory=list, init=False)
 
     def busy(self, sessid: str) -> bool:
         """Return whether somebody writes in the session, or waits to."""
         return sessid in self._sessions
+
+    def close(self) -> None:
+        """Let nobody in any more: newcomers hear ``ShuttingDown``."""
+        self._closed = True
+
+    def idle(self) -> Deferred[None]:
+        """Fire when nobody writes or waits."""
+        idle: Deferred[None] = defer.Deferred()
+        self._idle.append(idle)
+        self._tell_idle()
+        return idle
+
+    def drop_all(self, reason: BaseException) -> None:
+        """Drop every writer; a piece that is complete and only being recorded stays. To be called once closed."""
+        for session in list(self._sessions.values()):
+            for file in list(session.files.values()):
+                for waiting in list(file.lock.waiting):
+                    waiting.cancel()
+                if file.writer is not None:
+                    file.writer.drop(reason)
+
+    def _tell_idle(self) -> None:
+        while self._idle and not self._sessions:
+            self._idle.pop().callback(None)
 
     @asynccontextmanager
     async def of_file(self, sessid: str, name: str, writer: IBody) -> AsyncIterator[None]:
@@ -120,6 +146,8 @@ class Turns:
     @asynccontextmanager
     async def _session(self, sessid: str) -> AsyncIterator[_Session]:
         """Count who works in a session, and forget it after the last."""
+        if self._closed:
+            raise ShuttingDown
         session = self._sessions.setdefault(sessid, _Session())
         session.wanted += 1
         try:
@@ -128,6 +156,7 @@ class Turns:
             session.wanted -= 1
             if not session.wanted:
                 del self._sessions[sessid]
+                self._tell_idle()
 
     async def _wait(self, waiting: Deferred[DeferredLock], deadline: float) -> None:
         """Wait for a lock, until a moment of the clock."""
@@ -138,7 +167,7 @@ class Turns:
         except defer.TimeoutError:
             raise FileBusy from None
         except defer.CancelledError:
-            raise SessionRestarted from None
+            raise ShuttingDown if self._closed else SessionRestarted from None
 
     def _look(self, file: _File) -> None:
         """Drop a silent writer that somebody waits for, or look again when it could have become silent."""

@@ -6,13 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from in_memory import basic
-from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.checkers import ICredentialsChecker, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
-from onec_twisted.access import FORGET, LONGEST_DELAY, Access, Node, NodeRealm, basic_credentials
-from onec_twisted.errors import MissingCredentials, WrongCredentials
+from onec_twisted.access import (
+    FORGET,
+    LONGEST_DELAY,
+    MOST_AT_ONCE,
+    MOST_OF_A_USER,
+    Access,
+    AnyOf,
+    Node,
+    NodeRealm,
+    basic_credentials,
+)
+from onec_twisted.errors import MissingCredentials, TooManyTries, WrongCredentials
 from onec_twisted.interfaces import INode
 
 if TYPE_CHECKING:
@@ -29,7 +39,7 @@ def access(clock: Clock) -> Access:
 def login(access: Access, password: str, address: str = "192.0.2.1") -> list[Any]:
     """Try to log in; the list holds the user or the error once that is known."""
     outcome: list[Any] = []
-    Deferred.fromCoroutine(access.login(basic("shop", password), address)).addCallbacks(
+    Deferred.fromCoroutine(access.login(basic("shop", password).encode(), address)).addCallbacks(
         outcome.append, lambda failure: outcome.append(type(failure.value))
     )
     return outcome
@@ -46,15 +56,15 @@ def test_they_are_what_they_say() -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1251"])
 def test_colons_and_russian_letters(encoding: str) -> None:
     """The first colon ends the user name; cp1251 is understood as well."""
-    credentials = basic_credentials(basic("Иван", "па:роль:", encoding))
+    credentials = basic_credentials(basic("Иван", "па:роль:", encoding).encode())
 
     assert (credentials.username, credentials.password) == ("Иван".encode(), "па:роль:".encode())
 
 
 @pytest.mark.parametrize(
-    "header", [None, "", "Basic", "Basic ", "Basic x", "Basic c2hvcA==", "Bearer abc", "Basic \xff"]
+    "header", [None, b"", b"Basic", b"Basic ", b"Basic x", b"Basic c2hvcA==", b"Bearer abc", b"Basic \xff", b"\xff"]
 )
-def test_headers_that_cannot_be_read(header: str | None) -> None:
+def test_headers_that_cannot_be_read(header: bytes | None) -> None:
     """They count as missing: a proxy may have mangled them."""
     with pytest.raises(MissingCredentials):
         basic_credentials(header)
@@ -62,7 +72,7 @@ def test_headers_that_cannot_be_read(header: str | None) -> None:
 
 def test_the_scheme_comes_in_any_case(access: Access) -> None:
     """RFC 9110 section 11.1."""
-    assert basic_credentials(basic("a", "b").replace("Basic", "bAsIc  ")).username == b"a"
+    assert basic_credentials(basic("a", "b").replace("Basic", "bAsIc  ").encode()).username == b"a"
 
 
 def test_right_is_answered_at_once(access: Access) -> None:
@@ -98,23 +108,59 @@ def test_an_address_is_forgotten(access: Access, clock: Clock) -> None:
     assert login(access, "па:роль") == ["shop"]
 
 
-def test_one_address_has_one_check_at_a_time(clock: Clock) -> None:
-    """A guesser with a thousand connections occupies one worker."""
-    asked: list[Deferred[Any]] = []
+class Slow(InMemoryUsernamePasswordDatabaseDontUse):
+    """Answers when the test says so."""
 
-    class Slow(InMemoryUsernamePasswordDatabaseDontUse):
-        """Answers when the test says so."""
+    def __init__(self) -> None:
+        """Begin with nobody waiting."""
+        super().__init__()
+        self.asked: list[Deferred[Any]] = []
 
-        def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
-            """Wait."""
-            asked.append(Deferred())
-            return asked[-1]
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        """Wait."""
+        self.asked.append(Deferred())
+        return self.asked[-1]
 
-    access = Access(Portal(NodeRealm(), [Slow()]), clock)
-    outcomes = [login(access, "x") for _ in range(5)]
-    other = login(access, "x", "192.0.2.2")
-    assert len(asked) == 2
-    for place in range(6):
-        asked[place].callback(b"shop")
 
-    assert [*outcomes, other] == [["shop"]] * 6
+def test_guesses_at_one_user_wait_for_each_other(clock: Clock) -> None:
+    """A guesser with many connections is slowed as one with a single; other users and addresses are not."""
+    slow = Slow()
+    access = Access(Portal(NodeRealm(), [slow]), clock)
+    guesses = [login(access, "x") for _ in range(MOST_OF_A_USER)]
+    other_address = login(access, "x", "192.0.2.2")
+    other_user: list[Any] = []
+    Deferred.fromCoroutine(access.login(basic("other", "x").encode(), "192.0.2.1")).addCallback(other_user.append)
+    assert len(slow.asked) == 3
+    assert login(access, "x") == [TooManyTries]
+    for place in range(MOST_OF_A_USER + 2):
+        slow.asked[place].callback(b"shop")
+
+    assert [*guesses, other_address, other_user] == [["shop"]] * (MOST_OF_A_USER + 2)
+    assert access._addresses == {}
+
+
+def test_one_address_has_so_many_logins_at_once(clock: Clock) -> None:
+    """The next one is told to come again."""
+    slow = Slow()
+    access = Access(Portal(NodeRealm(), [slow]), clock)
+    for number in range(MOST_AT_ONCE):
+        Deferred.fromCoroutine(access.login(basic(f"user{number}", "x").encode(), "192.0.2.1"))
+
+    assert login(access, "x") == [TooManyTries]
+    assert login(access, "x", "192.0.2.2") == []
+    for waiting in list(slow.asked):
+        waiting.callback(b"shop")
+
+
+def test_several_checkers(clock: Clock) -> None:
+    """Each --auth counts: the first that accepts says who it is."""
+    checkers = [InMemoryUsernamePasswordDatabaseDontUse(**{name: b"x"}) for name in ("shop", "other")]
+    any_of = AnyOf(checkers)
+    assert verifyObject(ICredentialsChecker, any_of)
+    access = Access(Portal(NodeRealm(), [any_of]), clock)
+    for user in ("shop", "other"):
+        outcome: list[Any] = []
+        Deferred.fromCoroutine(access.login(basic(user, "x").encode(), user)).addCallback(outcome.append)
+
+        assert outcome == [user]
+    assert login(access, "wrong", "192.0.2.9") == [WrongCredentials]

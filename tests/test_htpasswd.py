@@ -129,7 +129,17 @@ def test_a_file_that_goes_away_is_logged(path: Path, nothing_left_behind: list[d
 
 
 @pytest.mark.parametrize(
-    "text", [b"shop", b"shop:", b":$2y$", b"shop:{SHA}abc", b"shop:$apr1$x$y", b"shop:$2y$04$short"]
+    "text",
+    [
+        b"shop",
+        b"shop:",
+        b":$2y$",
+        b"shop:{SHA}abc",
+        b"shop:$apr1$x$y",
+        b"shop:$2y$04$short",
+        b"shop:$2y$zz$" + b"x" * 53,
+        b"shop:$2y$99$" + b"x" * 53,
+    ],
 )
 def test_lines_that_are_not_bcrypt(text: bytes) -> None:
     """The line's number and the command that helps are told."""
@@ -142,6 +152,13 @@ def test_arguments_that_cannot_be(argument: str) -> None:
     """One line says what is wrong."""
     with pytest.raises(InvalidAuthArgumentString):
         HtpasswdCheckerFactory().generateChecker(argument)
+
+
+def test_a_file_without_users(path: Path) -> None:
+    """Nobody could log in: it is told at the start."""
+    path.write_bytes(b"# nobody\n")
+    with pytest.raises(HtpasswdUnreadable, match="has no users"):
+        HtpasswdChecker(str(path), inline)
 
 
 @ensureDeferred

@@ -29,6 +29,7 @@ def test_defaults() -> None:
     options = parsed(AUTH)
 
     assert {name: options[name] for name in sorted(options) if not name.startswith("cred")} == {
+        "durability": "piece",
         "body-limit": 100 * 2**20,
         "file-limit": 100 * 2**20,
         "idle-timeout": 60.0,
@@ -125,6 +126,10 @@ def test_any_text_is_a_size_or_an_error(text: str) -> None:
         ([AUTH, "--zip=1"], "--zip=1: must be yes or no"),
         ([AUTH, "--path=exchange"], "--path=exchange: write a path"),
         ([AUTH, "--path=/a?b"], "--path=/a?b: write a path"),
+        ([AUTH, "--path=/a/b", "--path=/a"], "--path=/a: cannot stand above another --path"),
+        ([AUTH, "--media-root="], "--media-root: name a folder"),
+        ([AUTH, "--durability=most"], "--durability=most: must be piece or handoff or none"),
+        (["--auth=anonymous"], "this kind checks no passwords"),
         ([AUTH, "--nonsense"], "nonsense"),
         ([AUTH, "extra"], "extra"),
     ],

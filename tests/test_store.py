@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
 from onec_twisted import piecefile
-from onec_twisted.errors import FileDamaged, InsufficientStorage, InvalidFilename
+from onec_twisted.errors import FileDamaged, InsufficientStorage, InvalidFilename, WrongOffset
 from onec_twisted.interfaces import IPieceFile, IStore
 from onec_twisted.names import SafeName
 from onec_twisted.piecefile import IOV_MAX, PieceFile
-from onec_twisted.store import Store
+from onec_twisted.store import MediaRootTaken, Store
 from onec_twisted.testing import FaultyStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+SESSID = "0123456789abcdef" * 2
 NAME = SafeName(("import_files", "ab", "x.jpg"))
 
 
@@ -36,7 +37,7 @@ def store(tmp_path: Path) -> Store:
 
 def write(store: Store, committed: int | None, *chunks: bytes, name: SafeName = NAME) -> PieceFile:
     """Store one piece, and return its file, closed."""
-    file = store.open("s", name, committed)
+    file = store.open(SESSID, name, committed)
     file.write(chunks)
     file.finish()
     return file
@@ -64,7 +65,7 @@ def test_they_are_what_they_say(store: Store) -> None:
     assert verifyObject(IStore, store)
     assert verifyObject(IStore, faulty)
     for one in (store, faulty):
-        file = one.open("s", NAME, None)
+        file = one.open(SESSID, NAME, None)
         assert verifyObject(IPieceFile, file)
         file.roll_back()
 
@@ -129,43 +130,55 @@ def test_a_file_that_lost_acknowledged_bytes_is_damaged(store: Store, harm: str)
     if harm == "folder gone":
         path.parent.rmdir()
     with pytest.raises(FileDamaged):
-        store.open("s", NAME, 5)
-    store.cut("s", NAME, 5)
+        store.open(SESSID, NAME, 5)
+    store.cut(SESSID, NAME, 5)
 
     assert (path.read_bytes() if path.exists() else None) == (b"1234" if harm == "shorter" else None)
 
 
 def test_roll_back_leaves_the_file_as_it_was(store: Store) -> None:
     """A new file goes, an old one keeps what is committed; a second call does nothing."""
-    new = store.open("s", NAME, None)
+    new = store.open(SESSID, NAME, None)
     new.write([b"torn"])
     new.roll_back()
     new.roll_back()
     assert not new.path.exists()
     write(store, None, b"12345")
-    old = store.open("s", NAME, 5)
+    old = store.open(SESSID, NAME, 5)
     old.write([b"torn"])
     old.roll_back()
 
     assert old.path.read_bytes() == b"12345"
 
 
+def test_roll_back_leaves_no_folder(store: Store) -> None:
+    """Those that the piece made, and that nobody else uses, go with its file."""
+    write(store, None, b"x", name=SafeName(("import_files", "y.jpg")))
+    file = store.open(SESSID, NAME, None)
+    file.write([b"torn"])
+    file.roll_back()
+    assert sorted(path.name for path in store.temp.rglob("*")) == sorted([SESSID, "import_files", "y.jpg"])
+    write(store, None, b"x")
+
+    assert (store.temp / SESSID / str(NAME)).read_bytes() == b"x"
+
+
 def test_roll_back_after_the_folder_is_gone(store: Store) -> None:
     """``init`` was quicker."""
-    file = store.open("s", NAME, None)
-    store.discard("s")
+    file = store.open(SESSID, NAME, None)
+    store.discard(SESSID)
     file.write([b"late"])
     file.roll_back()
 
-    assert store.folders() == []
+    assert store.folders() == {}
 
 
 def test_cut(store: Store) -> None:
     """A file that is closed already is taken back as well."""
     path = write(store, None, b"12345").path
-    store.cut("s", NAME, 3)
+    store.cut(SESSID, NAME, 3)
     assert path.read_bytes() == b"123"
-    store.cut("s", NAME, None)
+    store.cut(SESSID, NAME, None)
 
     assert not path.exists()
 
@@ -174,7 +187,7 @@ def test_new_names_are_synced_before_success(store: Store, monkeypatch: pytest.M
     """The data, the folder that got a name, and the folders that got folders; later pieces sync the data alone."""
     seen = synced(monkeypatch)
     write(store, None, b"1")
-    assert seen == ["x.jpg", "ab", "1c_temp", "s", "import_files"]
+    assert seen == ["x.jpg", "ab", "1c_temp", SESSID, "import_files"]
     del seen[:]
     write(store, 1, b"2")
     assert seen == ["x.jpg"]
@@ -186,22 +199,23 @@ def test_new_names_are_synced_before_success(store: Store, monkeypatch: pytest.M
 
 def test_folders_that_another_piece_made_are_synced_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The piece that made them may break off and sync nothing."""
-    store.open("s", NAME, None).roll_back()
+    broken = store.open(SESSID, NAME, None)
     seen = synced(monkeypatch)
     write(store, None, b"1", name=SafeName(("import_files", "ab", "y.jpg")))
 
-    assert seen == ["y.jpg", "ab", "1c_temp", "s", "import_files"]
+    assert seen == ["y.jpg", "ab", "1c_temp", SESSID, "import_files"]
+    broken.roll_back()
 
 
 def test_discard(store: Store) -> None:
     """The folder is gone, with what is being written to it; that it is not there is fine."""
-    file = store.open("s", NAME, None)
-    store.discard("s")
+    file = store.open(SESSID, NAME, None)
+    store.discard(SESSID)
     file.write([b"late"])
     file.roll_back()
-    store.discard("s")
+    store.discard(SESSID)
 
-    assert store.folders() == []
+    assert store.folders() == {}
     assert [path.name for path in store.temp.iterdir()] == []
     assert write(store, None, b"new").path.read_bytes() == b"new"
 
@@ -216,11 +230,13 @@ def test_prepare_finishes_removals(store: Store) -> None:
 
 
 def test_folders_are_sessions_only(store: Store) -> None:
-    """The database is no session."""
+    """The database is no session, nor is what others keep there, nor a link."""
     store.database.write_bytes(b"")
+    (store.temp / "lost+found").mkdir()
+    (store.temp / ("f" * 32)).symlink_to(store.media_root)
     write(store, None, b"x")
 
-    assert store.folders() == ["s"]
+    assert list(store.folders()) == [SESSID]
 
 
 def test_the_disk_has_something_left(store: Store) -> None:
@@ -264,4 +280,81 @@ def test_files_and_folders_keep_apart(store: Store) -> None:
     write(store, None, b"1", name=SafeName(("a", "b")))
     for name in (("a",), ("a", "b", "c")):
         with pytest.raises(InvalidFilename):
-            store.open("s", SafeName(name), None)
+            store.open(SESSID, SafeName(name), None)
+
+
+def test_one_daemon_per_media_root(store: Store) -> None:
+    """The second one is told; when the first has ended the place is free."""
+    store.lock()
+    other = Store(store.media_root)
+    with pytest.raises(MediaRootTaken):
+        other.lock()
+    store.unlock()
+    other.lock()
+    other.unlock()
+
+
+def test_recovery(store: Store) -> None:
+    """Every file becomes exactly its recorded length; what lost bytes is told, what has no record goes."""
+    for name, content in {"long": b"12345torn", "right": b"12345", "short": b"123", "new": b"torn"}.items():
+        write(store, None, content, name=SafeName(("a", name)))
+    recorded = {"a/long": 5, "a/right": 5, "a/short": 5, "a/gone": 5}
+    damaged = store.recover({SESSID: recorded, "f" * 32: {}})
+
+    assert sorted(damaged) == [(SESSID, "a/gone"), (SESSID, "a/short")]
+    folder = store.temp / SESSID / "a"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "long": b"12345",
+        "right": b"12345",
+        "short": b"123",
+    }
+
+
+def test_a_range_that_is_held(store: Store) -> None:
+    """It is compared, whatever its chunks; nothing is written, and a difference tells the right offset."""
+    path = write(store, None, b"0123456789").path
+    same = store.compare(SESSID, NAME, 2, 10)
+    same.write([b"23", b"", b"456"])
+    same.write([b"789"])
+    same.finish()
+    for chunks in ([b"2x"], [b"234567890"]):
+        other = store.compare(SESSID, NAME, 2, 10)
+        with pytest.raises(WrongOffset, match="10"):
+            other.write(chunks)
+        other.roll_back()
+
+    assert path.read_bytes() == b"0123456789"
+
+
+@pytest.mark.parametrize(
+    ("before", "start", "piece", "repeats"),
+    [
+        (b"ab", 0, b"ab", True),
+        (b"abab", 2, b"ab", True),
+        (b"ab", 0, b"ax", False),
+        (b"ab", 0, b"a", False),
+        (b"ab", 0, b"abc", False),
+        (b"x" * 3_000_000, 0, b"x" * 3_000_000, True),
+        (b"x" * 3_000_000, 0, b"x" * 2_999_999 + b"y", False),
+    ],
+)
+def test_a_piece_that_repeats_the_last(store: Store, before: bytes, start: int, piece: bytes, repeats: bool) -> None:
+    """Byte for byte, and as long."""
+    write(store, None, before)
+    file = store.open(SESSID, NAME, len(before))
+    file.write([piece])
+
+    assert file.repeats(start) is repeats
+    file.roll_back()
+
+
+def test_sync_brings_a_whole_session_to_the_disk(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where single pieces are not synced, the hand-off does it: data first, then names."""
+    lazy = Store(store.media_root, synced=False)
+    seen = synced(monkeypatch)
+    write(lazy, None, b"x")
+    assert seen == []
+    lazy.sync(SESSID)
+
+    assert seen[0] == "x.jpg"
+    assert {*seen[1:]} == {SESSID, "import_files", "ab", "1c_temp"}

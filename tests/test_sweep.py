@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,11 +64,16 @@ def test_an_upload_in_progress_keeps_its_session(exchange: InMemory, sweep: Swee
 
 
 def test_a_folder_without_a_record_goes(exchange: InMemory, sweep: Sweep) -> None:
-    """A stop between the record and the folder leaves one."""
+    """A stop between the record and the folder leaves one; when it is old enough it is removed."""
     known = upload(exchange)
     orphan = exchange.folder / "1c_temp" / ("0" * 32)
     orphan.mkdir()
     (orphan / "a").write_bytes(b"old")
+    now = exchange.clock.seconds()
+    os.utime(orphan, (now, now))
+    sweep.once()
+    assert len(exchange.files()) == 2, "a young one may belong to a catalog that is being put back"
+    os.utime(orphan, (1, 1))
     sweep.once()
 
     assert exchange.files() == {f"{known}/a": b"x"}

@@ -41,6 +41,7 @@ def test_it_listens_where_it_is_told(tmp_path: Path) -> None:
     reactor = Reactor()
     daemon = makeService(options(tmp_path, "--listen=tcp:8001", "--listen=tcp:8002:interface=127.0.0.1"), reactor)
     daemon.privilegedStartService()
+    daemon.startService()
 
     assert verifyObject(IService, daemon)
     assert [(port, interface) for port, _, _, interface in reactor.tcpServers] == [(8001, ""), (8002, "127.0.0.1")]
@@ -74,7 +75,7 @@ def test_a_media_root_that_is_a_file(tmp_path: Path) -> None:
     """One line with the folder and what to do."""
     (tmp_path / "media").write_bytes(b"")
     with pytest.raises(CannotStart, match="cannot be written"):
-        makeService(options(tmp_path), Reactor())
+        makeService(options(tmp_path), Reactor()).startService()
 
 
 def test_a_catalog_that_is_damaged(tmp_path: Path) -> None:
@@ -82,4 +83,4 @@ def test_a_catalog_that_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "media" / "1c_temp").mkdir(parents=True)
     (tmp_path / "media" / "1c_temp" / "exchange.sqlite3").write_bytes(b"no database" * 1000)
     with pytest.raises(CannotStart, match="restore it from a copy"):
-        makeService(options(tmp_path), Reactor())
+        makeService(options(tmp_path), Reactor()).startService()

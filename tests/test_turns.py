@@ -9,7 +9,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from onec_twisted.errors import BodyTimedOut, FileBusy, SessionRestarted
+from onec_twisted.errors import BodyTimedOut, FileBusy, SessionRestarted, ShuttingDown
 from onec_twisted.testing import FakeBody
 from onec_twisted.turns import SILENCE, Turns
 
@@ -212,6 +212,37 @@ def test_init_gives_up_too(turns: Turns, time: Clock) -> None:
     recording.done.callback(None)
 
     assert Piece(turns).start().state == "writing"
+
+
+def test_init_finds_a_piece_that_passed_just_before_it(turns: Turns) -> None:
+    """A piece and an ``init`` that wait behind another ``init``: in their order, never at the same time."""
+    first = Init(turns).start()
+    piece, second = Piece(turns).start(), Init(turns).start()
+    assert (piece.state, second.state) == ("waiting", "waiting")
+    first.done.callback(None)
+
+    assert isinstance(piece.error, SessionRestarted)
+    assert second.state == "emptying"
+    second.done.callback(None)
+
+
+def test_closing(turns: Turns, time: Clock) -> None:
+    """Newcomers are sent away, those in flight may end or are dropped; then nobody is left."""
+    writing, waiting, recording = Piece(turns).start(), Piece(turns).start(), Piece(turns, "b").start()
+    recording.body.end()
+    turns.close()
+    idle = turns.idle()
+    assert isinstance(Piece(turns, "c").start().error, ShuttingDown)
+    turns.drop_all(ShuttingDown())
+    assert isinstance(writing.error, ShuttingDown)
+    assert isinstance(waiting.error, ShuttingDown)
+    assert not idle.called
+    recording.done.callback(None)
+
+    assert recording.state == "written"
+    assert idle.called
+    assert turns.idle().called
+    assert time.getDelayedCalls() == []
 
 
 def test_init_touches_no_other_session(turns: Turns) -> None:
