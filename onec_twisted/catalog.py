@@ -100,12 +100,12 @@ class Catalog:
 
     def _recorded(self, results: list[Any] | Failure, waiting: list[Deferred[Any]]) -> None:
         """Tell everybody what became of their step, and go on with what was gathered meanwhile."""
-        self._recording = False
-        self._record_steps()
         if isinstance(results, Failure):
             results = [results] * len(waiting)
         for recorded, result in zip(waiting, results, strict=True):
             recorded.callback(result)  # a Failure makes it an errback
+        self._recording = False
+        self._record_steps()
 
     def open_session(self, sessid: str, token: str, username: str, now: float) -> Deferred[None]:
         """Put a new session on record."""

@@ -26,6 +26,7 @@ __all__ = [
     "Refused",
     "SessionRestarted",
     "ShuttingDown",
+    "SyncFailed",
     "TooManyTries",
     "Unforeseen",
     "UnknownMode",
@@ -211,6 +212,10 @@ class InsufficientStorage(Refused):
 
     status = 507
     words = "Insufficient storage"
+
+
+class SyncFailed(OSError):
+    """The disk did not take what was written; the kernel may have dropped it, and more of the file with it."""
 
 
 class ConnectionDropped(Exception):

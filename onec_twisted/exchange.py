@@ -25,7 +25,9 @@ from onec_twisted.errors import (
     MissingSessid,
     NoExchangeHere,
     Refused,
+    SyncFailed,
     Unforeseen,
+    WrongOffset,
 )
 from onec_twisted.intake import receive
 from onec_twisted.interfaces import IStreamingResource
@@ -63,6 +65,7 @@ class Settings:
     zipped: bool = True
     sessid_required: bool = True
     always_ok: bool = False
+    sync_at_handoff: bool = False
 
 
 @frozen
@@ -135,7 +138,7 @@ class Exchange(Resource):
         query = wire.parse_query(wire.query_of(request.uri))
         if query.type == "listen":
             return Answer(status=304)  # a 200 would start an exchange, again and again (A.2 row 20)
-        allowed = b"POST" if query.mode == "file" else b"GET, POST"
+        allowed = b"POST, HEAD" if query.mode == "file" else b"GET, POST"
         if request.method not in allowed.split(b", "):
             raise MethodNotAllowed(allowed)
         if query.mode == "checkauth":
@@ -184,9 +187,31 @@ class Exchange(Resource):
         )
 
     async def _file(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
-        """Append a piece to a file: all of it, or nothing."""
+        """Take a piece of a file, or tell how long the file is; a refusal tells that as well."""
         name = safe_name(query.filename)
+        try:
+            if request.method == b"HEAD":
+                committed = await self._length(session, name)
+                return Answer(headers=(wire.offset_header(committed), (b"Cache-Control", b"no-store")))
+            committed = await self._piece(session, name, request)
+        except FileDamaged:
+            raise
+        except Refused as refused:
+            refused.headers = (*refused.headers, wire.offset_header(await self._length(session, name)))
+            raise
+        return evolve(SUCCESS, headers=(wire.offset_header(committed),))
+
+    async def _length(self, session: Session, name: SafeName) -> int:
+        """Return a file's committed length in bytes, without waiting for anybody; 0 when it has not begun."""
+        record = await self._parts.catalog.file(session.sessid, str(name))
+        if record is not None and record.damaged:
+            raise FileDamaged
+        return record.committed if record is not None else 0
+
+    async def _piece(self, session: Session, name: SafeName, request: ExchangeRequest) -> int:
+        """Append a piece to a file, all of it or nothing, and return the file's new length in bytes."""
         length = request.body.length
+        offset = wire.parse_offset(request.getHeader("upload-offset"), request.getHeader("content-range"), length)
         if length is not None and length > self._settings.body_limit:
             raise FileTooLarge
         space = self._parts.space
@@ -195,7 +220,7 @@ class Exchange(Resource):
             started = self._parts.now()
             try:
                 async with self._parts.turns.of_file(session.sessid, str(name), request.body):
-                    committed = await self._append(session, name, request, room)
+                    committed = await self._store(session, name, request, room, offset)
             except BaseException as error:
                 self._log.info(
                     "{sessid}: piece of {name} dropped after {received} bytes: {reason}",
@@ -216,19 +241,27 @@ class Exchange(Resource):
             seconds=self._parts.now() - started,
             committed=committed,
         )
-        return evolve(SUCCESS, headers=((b"Upload-Offset", b"%d" % committed),))
+        return committed
 
-    async def _append(self, session: Session, name: SafeName, request: ExchangeRequest, room: int) -> int:
-        """Receive a body behind what is committed, record it, and return the new committed length."""
+    async def _store(
+        self, session: Session, name: SafeName, request: ExchangeRequest, room: int, offset: int | None
+    ) -> int:
+        """With the file's turn: put a piece where it belongs, and return the file's length."""
         catalog, store, workers = self._parts.catalog, self._parts.store, self._parts.workers
         record = await catalog.file(session.sessid, str(name))
         if record is not None and record.damaged:
             raise FileDamaged
         before = record.committed if record is not None else None
-        too_large = FileTooLarge() if room == self._settings.body_limit else InsufficientStorage()
-        received = await receive(
-            request.body, workers, lambda: store.open(session.sessid, name, before), room, too_large
-        )
+        try:
+            if offset is not None and offset != (before or 0):
+                return await self._compare(session, name, request, offset, before or 0)
+            too_large = FileTooLarge() if room == self._settings.body_limit else InsufficientStorage()
+            received = await receive(
+                request.body, workers, lambda: store.open(session.sessid, name, before), room, too_large
+            )
+        except (FileDamaged, SyncFailed) as error:
+            await self._damaged(session, name, error)
+            raise
         after = (before or 0) + received
         try:
             await catalog.commit(session, str(name), before, after, self._settings.session_quota, self._parts.now())
@@ -238,6 +271,47 @@ class Exchange(Resource):
             raise
         return after
 
+    async def _compare(
+        self, session: Session, name: SafeName, request: ExchangeRequest, offset: int, committed: int
+    ) -> int:
+        """Confirm a piece that is held already, byte for byte; raises ``WrongOffset`` for any other."""
+        if offset > committed or (request.body.length or 0) > committed - offset:
+            raise WrongOffset(committed)
+        store, workers = self._parts.store, self._parts.workers
+        await receive(
+            request.body,
+            workers,
+            lambda: store.compare(session.sessid, name, offset, committed),
+            committed - offset,
+            WrongOffset(committed),
+        )
+        self._log.info(
+            "{sessid}: {name}: {size} bytes from {offset} on are held already",
+            sessid=session.sessid,
+            user=session.username,
+            name=str(name),
+            size=request.body.received,
+            offset=offset,
+        )
+        return committed
+
+    async def _damaged(self, session: Session, name: SafeName, error: Exception) -> None:
+        """Put a file on record as damaged, and say so loudly."""
+        await self._parts.catalog.damage(session, str(name))
+        self._log.critical(
+            "{sessid}: {name} is damaged ({error}); it is refused until init",
+            sessid=session.sessid,
+            user=session.username,
+            name=str(name),
+            error=type(error).__name__,
+        )
+
+    async def _handed_off(self, session: Session) -> None:
+        """Bring the session to the disk, where that was put off until now."""
+        if self._settings.sync_at_handoff:
+            await self._parts.workers(self._parts.store.sync, session.sessid)
+            await self._parts.catalog.sync()
+
     async def _import(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
         """Confirm that a file has come, by itself or in an archive."""
         if not query.filename:
@@ -245,10 +319,12 @@ class Exchange(Resource):
         name = safe_name(query.filename)
         if not await self._parts.catalog.has_file_or_zip(session.sessid, str(name)):
             raise FileNotFound(wire.decoded(query.filename))
+        await self._handed_off(session)
         return SUCCESS
 
     async def _confirm(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
-        """Confirm what asks for nothing."""
+        """Confirm what asks for nothing else."""
+        await self._handed_off(session)
         return SUCCESS
 
     async def _query(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:

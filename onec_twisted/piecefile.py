@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import define
 from zope.interface import implementer
 
-from onec_twisted.errors import FileDamaged, InsufficientStorage, WrongOffset
+from onec_twisted.errors import FileDamaged, InsufficientStorage, SyncFailed, WrongOffset
 from onec_twisted.interfaces import IPieceFile
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class PieceFile:
             except OSError as error:
                 if error.errno in FULL:
                     raise InsufficientStorage from error
-                raise
+                raise SyncFailed(*error.args) from error
             for folder in self.unsynced:
                 sync_folder(folder)
             self.durable.update(self.chain)

@@ -14,6 +14,7 @@ from twisted.application.service import MultiService
 from twisted.application.strports import service as listening_service
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
@@ -39,6 +40,9 @@ __all__ = ["ExchangeService", "Options", "makeService"]
 
 WORKERS = 16
 """Threads that write to the disk; most of their time they wait for it."""
+
+LINGER = 0.2
+"""Seconds that the last answers have to leave."""
 
 GRACE = 30.0
 """Seconds that pieces in flight have to end when the daemon is told to stop."""
@@ -95,6 +99,7 @@ class ExchangeService(MultiService):
             await idle
             if late.active():
                 late.cancel()
+            await deferLater(self._clock, LINGER)
         self._pool.stop()
 
 
@@ -171,6 +176,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         zipped=options["zip"] == "yes",
         sessid_required=options["sessid"] == "required",
         always_ok=options["status-codes"] == "ok",
+        sync_at_handoff=options["durability"] == "handoff",
     )
     parts = Parts(
         access=Access(Portal(NodeRealm(), [AnyOf(options["credCheckers"])]), clock),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 from in_memory import flush_failures
 from pytest_twisted import ensureDeferred
+from twisted.internet.defer import Deferred
 
 from onec_twisted.catalog import Catalog, FileRecord, Session
 from onec_twisted.errors import InsufficientStorage, InvalidSession, SessionRestarted
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from twisted.internet.defer import Deferred
 
 T = TypeVar("T")
 QUOTA = 1000
@@ -161,6 +161,54 @@ def test_who_is_untouched(catalog: Catalog) -> None:
 
     assert now_of(catalog.untouched_since(5.0)) == ["old"]
     assert now_of(catalog.unknown(["old", "lost", "new"])) == ["lost"]
+
+
+def test_records_are_gathered(catalog: Catalog) -> None:
+    """What comes while a transaction runs is recorded together in the next; a step that fails harms no other."""
+    session = opened(catalog)
+    pool = catalog._pool
+    run = pool.runInteraction
+    waiting: list[tuple[Deferred[Any], Any]] = []
+
+    def later(*arguments: Any) -> Deferred[Any]:
+        fired: Deferred[Any] = Deferred()
+        waiting.append((fired, arguments))
+        return fired
+
+    pool.runInteraction = later  # type: ignore[method-assign]
+    outcomes: list[Any] = []
+    for name in "abc":
+        catalog.commit(session, name, None, 400, QUOTA, 2.0).addBoth(outcomes.append)
+    assert len(waiting) == 1
+    pool.runInteraction = run  # type: ignore[method-assign]
+    fired, arguments = waiting.pop()
+    run(*arguments).chainDeferred(fired)
+
+    assert outcomes[:2] == [None, None]
+    assert outcomes[2].check(InsufficientStorage)
+    assert [length(catalog, "s", name) for name in "abc"] == [400, 400, None]
+
+
+def test_proof_and_damage(catalog: Catalog) -> None:
+    """They belong to the file as it is now: a later piece or epoch has to prove itself."""
+    session = opened(catalog)
+    now_of(catalog.commit(session, "a", None, 5, QUOTA, 2.0))
+    now_of(catalog.commit(session, "a", 5, 8, QUOTA, 2.0))
+    now_of(catalog.prove(session, "a", 5))
+    assert now_of(catalog.file("s", "a")) == FileRecord(8, 5)
+    now_of(catalog.prove(session, "a", 8))
+    assert now_of(catalog.file("s", "a")) == FileRecord(8, 5, proven=True)
+    now_of(catalog.damage(session, "a"))
+    now_of(catalog.commit(session, "a", 8, 9, QUOTA, 2.0))
+    assert now_of(catalog.file("s", "a")) == FileRecord(9, 8, damaged=True)
+    now_of(catalog.start_epoch("s", 3.0))
+    again = now_of(catalog.session("ss"))
+    assert again is not None
+    now_of(catalog.commit(again, "a", None, 9, QUOTA, 2.0))
+    now_of(catalog.prove(session, "a", 9))
+
+    assert now_of(catalog.file("s", "a")) == FileRecord(9, 0)
+    now_of(catalog.sync())
 
 
 def test_a_full_disk(catalog: Catalog) -> None:

@@ -10,9 +10,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from in_memory import NOW, PASSWORD, PATH, USER, InMemory, Reply, basic, flush_failures
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from onec_twisted.errors import InsufficientStorage
+from onec_twisted.errors import InsufficientStorage, SyncFailed
 from onec_twisted.exchange import COOKIE
 from onec_twisted.interfaces import IStreamingResource
 
@@ -68,6 +71,19 @@ class TestCheckauth:
         assert (wrong.status, wrong.body) == (401, b"failure\nWrong user name or password")
         assert missing.headers["www-authenticate"].startswith("Basic realm=")
         assert wrong.headers["www-authenticate"].startswith("Basic realm=")
+
+    def test_a_header_that_is_no_text(self, exchange: InMemory) -> None:
+        """A stranger's nonsense is a missing login, not an error of ours."""
+        protocol: Any = exchange.site.buildProtocol(None)
+        transport = StringTransport()
+        protocol.makeConnection(transport)
+        protocol.dataReceived(
+            f"GET {PATH}?type=catalog&mode=checkauth HTTP/1.1\r\nHost: x\r\nAuthorization: Basic ".encode()
+            + b"\xff\r\n\r\n"
+        )
+
+        assert transport.value().startswith(b"HTTP/1.1 401 ")
+        protocol.connectionLost(Failure(ConnectionDone()))
 
     def test_post_is_taken_too(self, exchange: InMemory) -> None:
         """Some configurations of 1C send checkauth and init by POST."""
@@ -236,7 +252,7 @@ class TestFile:
         reply = ask(exchange, exchange.checkauth(), "type=catalog&mode=file&filename=a")
 
         assert (reply.status, reply.body) == (405, b"failure\nMethod not allowed")
-        assert reply.headers["allow"] == "POST"
+        assert reply.headers["allow"] == "POST, HEAD"
 
     @pytest.mark.parametrize(
         ("name", "words"),
@@ -360,6 +376,79 @@ class TestFile:
 
         assert (damaged.status, damaged.body) == (500, b"failure\nFile damaged")
         assert gone.body == b"failure\nFile damaged"
+        ask(exchange, session, "type=catalog&mode=init")
+        assert piece(exchange, session, "a", b"6").body == b"success"
+
+    def test_head_tells_the_length(self, exchange: InMemory) -> None:
+        """A file that has not begun is at 0; a running piece is neither waited for nor counted."""
+        cookie, sessid = session = exchange.checkauth()
+        query = f"type=catalog&mode=file&filename=a&sessid={sessid}"
+        empty = exchange.request("HEAD", query, Cookie=cookie)
+        piece(exchange, session, "a", b"12345")
+        reply = exchange.request("HEAD", query, Cookie=cookie)
+
+        assert (empty.status, empty.headers["upload-offset"]) == (200, "0")
+        assert (reply.status, reply.headers["upload-offset"], reply.body) == (200, "5", b"")
+        assert reply.headers["cache-control"] == "no-store"
+
+    def test_a_piece_that_tells_its_place(self, exchange: InMemory) -> None:
+        """At the end it is appended; what is held already is confirmed unwritten; anything else is told the place."""
+        session = exchange.checkauth()
+        assert piece(exchange, session, "a", b"01234", Upload_Offset="0").headers["upload-offset"] == "5"
+        assert piece(exchange, session, "a", b"56789", Content_Range="bytes 5-9/*").headers["upload-offset"] == "10"
+        for body, offset in ((b"56789", "5"), (b"01234", "0"), (b"345678", "3"), (b"", "3")):
+            repeated = piece(exchange, session, "a", body, Upload_Offset=offset)
+
+            assert (repeated.body, repeated.headers["upload-offset"]) == (b"success", "10")
+        for body, offset in ((b"x", "11"), (b"3456x", "3"), (b"9x", "9"), (b"x" * 3000, "1")):
+            refused = piece(exchange, session, "a", body, Upload_Offset=offset)
+
+            assert (refused.status, refused.body) == (409, b"failure\nExpected offset 10")
+            assert refused.headers["upload-offset"] == "10"
+        assert exchange.files() == {f"{session[1]}/a": b"0123456789"}
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Upload_Offset": "x"},
+            {"Upload_Offset": "-1"},
+            {"Content_Range": "bytes */5"},
+            {"Content_Range": "bytes 0-5/*"},
+            {"Content_Range": "bytes 0-4/4"},
+            {"Upload_Offset": "1", "Content_Range": "bytes 0-4/5"},
+        ],
+    )
+    def test_offsets_that_make_no_sense(self, exchange: InMemory, headers: dict[str, str]) -> None:
+        """Nonsense, and two headers that disagree."""
+        session = exchange.checkauth()
+        reply = piece(exchange, session, "a", b"01234", **headers)
+
+        assert (reply.status, reply.body) == (400, b"failure\nInvalid offset")
+        assert exchange.files() == {}
+
+    def test_every_refusal_of_a_piece_tells_the_length(self, exchange: InMemory) -> None:
+        """So that a node that can goes on from there."""
+        session = exchange.checkauth()
+        piece(exchange, session, "a", b"12345")
+        reply = piece(exchange, session, "a", b"x" * 5001)
+
+        assert (reply.status, reply.headers["upload-offset"]) == (413, "5")
+
+    def test_a_failed_sync_damages_what_was_there(
+        self, exchange: InMemory, nothing_left_behind: list[dict[str, Any]]
+    ) -> None:
+        """The kernel may have dropped pages that hold acknowledged bytes: refused until ``init``, logged loudly."""
+        session = exchange.checkauth()
+        piece(exchange, session, "a", b"12345")
+        exchange.store.on_finish = SyncFailed(errno.EIO, "Input/output error")
+        failed = piece(exchange, session, "a", b"6")
+        exchange.store.on_finish = None
+        refused = piece(exchange, session, "a", b"6")
+
+        assert failed.body == b"failure\nInternal server error"
+        assert refused.body == b"failure\nFile damaged"
+        assert any(event["log_level"].name == "critical" for event in nothing_left_behind if "name" in event)
+        assert len(flush_failures(nothing_left_behind)) == 1
         ask(exchange, session, "type=catalog&mode=init")
         assert piece(exchange, session, "a", b"6").body == b"success"
 

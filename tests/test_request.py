@@ -402,6 +402,54 @@ def test_an_answer_to_nobody(exchange: InMemory) -> None:
     assert exchange.files() == {}
 
 
+def test_http_1_0_asks_for_nothing(exchange: InMemory) -> None:
+    """RFC 9110 section 10.1.1: its ``Expect`` is ignored."""
+    session = exchange.checkauth()
+    wire = post(session, "a", b"x", b"Expect: 100-continue").replace(b"HTTP/1.1", b"HTTP/1.0")
+
+    assert CONTINUE not in Line(exchange.site).send(wire[:-1], wire[-1:])
+
+
+def test_nothing_is_parsed_after_a_malformed_request(exchange: InMemory) -> None:
+    """TLS goes on delivering after the connection is closed."""
+    line = Line(exchange.site)
+    answered = line.send(b"BAD\r\n", b"A: b\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n")
+
+    assert answered.count(b"HTTP/1.1") == 1
+    line.lose()
+
+
+def test_a_connection_that_we_closed_ends(exchange: InMemory) -> None:
+    """By force, when its peer does not let it."""
+    line = Line(exchange.site)
+    line.send(b"BAD\r\n")
+    exchange.clock.advance(4.9)
+    assert not line.transport.disconnected
+    exchange.clock.advance(0.1)
+
+    assert line.transport.disconnected
+    line.lose()
+
+
+def test_small_chunks_cost_little(exchange: InMemory) -> None:
+    """A million chunks of a byte are not kept as a million objects while their file is busy."""
+    session = exchange.checkauth()
+    over: Deferred[None] = Deferred()
+
+    async def occupy() -> None:
+        async with exchange.parts.turns.of_file(session[1], "a", FakeBody()):
+            await over
+
+    Deferred.fromCoroutine(occupy())
+    line = Line(exchange.site)
+    line.send(post(session, "a", b"x" * 4000, chunks=1))
+    body = line.protocol.requests[0].body
+    assert sum(map(len, body._early)) == 4000
+    over.callback(None)
+
+    assert line.answered.endswith(b"success")
+
+
 def test_http_1_0(exchange: InMemory) -> None:
     """Answered with a length, and closed."""
     session = exchange.checkauth()

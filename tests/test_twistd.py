@@ -12,6 +12,7 @@ import ssl
 import stat
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from daemon import AUTH, PATIENCE, Daemon, run, start
-from trade import PATH, Trade
+from trade import PATH, ExchangeFailed, Trade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -214,6 +215,114 @@ def test_a_restart_knows_its_sessions(daemons: Callable[..., Daemon]) -> None:
     again.import_file("a")
     again.close()
     node.close()
+
+
+def test_a_crash_leaves_no_byte_that_was_not_acknowledged(daemons: Callable[..., Daemon]) -> None:
+    """After kill -9 and a restart every file is what was acknowledged, before any request touches it."""
+    first = daemons()
+    node = logged_in(first)
+    node.send_file("a", b"first")
+    lines = []
+    for name in ("a", "new"):
+        line = socket.create_connection(("127.0.0.1", first.port), PATIENCE)
+        line.sendall(head(node, name, 10 * MB) + b"x" * 3 * MB)
+        lines.append(line)
+    folder = first.temp / node.sessid
+    deadline = time.monotonic() + PATIENCE
+    while not (folder / "new").exists() or (folder / "a").stat().st_size < MB:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    first.kill()
+    (folder / "unknown").write_bytes(b"")
+    logged_in(daemons()).close()
+
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"first"}
+    for line in lines:
+        line.close()
+    node.close()
+
+
+def test_one_daemon_per_media_root(daemons: Callable[..., Daemon]) -> None:
+    """A second one ends with one line and status 1; when the first is killed its place is free."""
+    first = daemons()
+    status, _, complaint = run(first.folder, AUTH, "--listen=tcp:0:interface=127.0.0.1")
+    assert status == 1
+    (line,) = complaint.splitlines()
+    assert "another onec-exchange works there" in line
+    first.kill()
+
+    logged_in(daemons()).close()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_stop_waits_for_pieces_in_flight(daemons: Callable[..., Daemon], ends: bool) -> None:
+    """SIGTERM: nobody new is let in, a piece that goes on is stored; a second signal ends at once."""
+    daemon = daemons()
+    node = logged_in(daemon)
+    node.send_file("a", b"first")
+    line = socket.create_connection(("127.0.0.1", daemon.port), PATIENCE)
+    line.sendall(head(node, "a", 2 * MB) + b"x" * MB)
+    deadline = time.monotonic() + PATIENCE
+    while (daemon.temp / node.sessid / "a").stat().st_size < MB // 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    daemon.process.terminate()
+    daemon.wait_for("waiting up to 30.0 s for pieces in flight")
+    if ends:
+        with pytest.raises(ExchangeFailed, match="Server is shutting down"):
+            node.send_file("b", b"x")
+        line.sendall(b"x" * MB)
+        assert read_answer(line).endswith(b"success")
+    else:
+        daemon.process.terminate()
+    daemon.process.wait(PATIENCE)
+    line.close()
+    node.close()
+    size = (daemon.temp / node.sessid / "a").stat().st_size
+
+    assert size == 2 * MB + 5 if ends else size >= 5
+    logged_in(daemons()).close()
+    assert (daemon.temp / node.sessid / "a").stat().st_size == (2 * MB + 5 if ends else 5)
+
+
+@pytest.mark.parametrize("durability", ["handoff", "none"])
+def test_durability(daemons: Callable[..., Daemon], durability: str) -> None:
+    """Whatever is synced when: the bytes are there, and kill -9 takes nothing back."""
+    first = daemons(f"--durability={durability}")
+    node = logged_in(first)
+    node.send_file("a", b"x" * MB)
+    node.import_file("a")
+    node.send_file("a", b"y")
+    first.kill()
+    daemons(f"--durability={durability}")
+
+    assert (first.temp / node.sessid / "a").stat().st_size == MB + 1
+    node.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_privileges_are_given_up(daemons: Callable[..., Daemon], tmp_path: Path) -> None:
+    """With twistd's --uid the files are that user's, and the daemon works."""
+    tmp_path.chmod(0o755)
+    for folder in tmp_path.parents[:2]:
+        folder.chmod(0o755)
+    (tmp_path / "run").mkdir()
+    os.chown(tmp_path / "run", 65534, 65534)
+    daemon = daemons(twistd=("-n", "--pidfile=", "--uid=65534", "--gid=65534"))
+    node = logged_in(daemon)
+    node.send_file("a", b"x")
+    node.close()
+
+    assert {path.stat().st_uid for path in (daemon.temp, *daemon.temp.rglob("*"))} == {65534}
+
+
+def test_two_ways_to_log_in(daemons: Callable[..., Daemon]) -> None:
+    """--auth may be repeated, and each counts."""
+    daemon = daemons("--auth=memory:other:word")
+    for user, password in (("shop", "secret"), ("other", "word")):
+        node = Trade("127.0.0.1", daemon.port, user, password)
+        node.checkauth()
+        node.close()
 
 
 @pytest.mark.parametrize("umask", ["0077", "0000"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from onec_twisted import errors, wire
 from onec_twisted.errors import Refused, UnknownMode
-from onec_twisted.wire import Query, failure, parse_query, path_of, query_of, without_secrets
+from onec_twisted.wire import Query, failure, parse_offset, parse_query, path_of, query_of, without_secrets
 
 REQUEST_LINES = [
     # UT 11.5, UNF and the Bitrix module, as they put them together (protocol.md, A.2)
@@ -134,6 +134,34 @@ def test_each_reason_has_its_own_words() -> None:
 def test_any_words_stay_one_line(words: str) -> None:
     """A file's name cannot add lines or markup to an answer."""
     assert failure(errors.FileNotFound(words)).body.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("upload_offset", "content_range", "length", "place"),
+    [
+        (None, None, 5, None),
+        ("0", None, 5, 0),
+        ("7", None, None, 7),
+        (None, "bytes 5-9/*", 5, 5),
+        (None, "bytes 5-9/10", None, 5),
+        ("5", "bytes 5-9/10", 5, 5),
+    ],
+)
+def test_offsets(upload_offset: str | None, content_range: str | None, length: int | None, place: int | None) -> None:
+    """Either header, or both when they agree."""
+    assert parse_offset(upload_offset, content_range, length) == place
+
+
+@given(st.none() | st.text(max_size=20), st.none() | st.text(max_size=30), st.none() | st.integers(0, 10))
+def test_any_offset_is_understood_or_refused(
+    upload_offset: str | None, content_range: str | None, size: int | None
+) -> None:
+    """Nothing else is raised, and no place is negative."""
+    try:
+        place = parse_offset(upload_offset, content_range, size)
+    except errors.InvalidOffset:
+        return
+    assert place is None or place >= 0
 
 
 def test_answers_end_without_a_line_feed() -> None:
