@@ -134,8 +134,17 @@ class Catalog:
         return self._record(_commit, session, name, before, after, quota, now)
 
     def prove(self, session: Session, name: str, committed: int) -> Deferred[None]:
-        """Record that the answer to the piece that ends at ``committed`` bytes is known to have been delivered."""
-        return self._record(_prove, session, name, committed)
+        """Record that the answer to the piece that ends at ``committed`` bytes is known to have been delivered.
+
+        It waits for another record to go to the disk with, or for ``flush``.
+        """
+        recorded: Deferred[None] = Deferred()
+        self._steps.append((recorded, _prove, (session, name, committed)))
+        return recorded
+
+    def flush(self) -> None:
+        """Record what waits for company."""
+        self._record_steps()
 
     def damage(self, session: Session, name: str) -> Deferred[None]:
         """Record that acknowledged bytes of a file are doubtful."""

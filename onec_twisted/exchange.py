@@ -17,19 +17,14 @@ from onec_twisted.errors import (
     ConnectionDropped,
     FileDamaged,
     FileNotFound,
-    FileTooLarge,
-    InsufficientStorage,
     InvalidSession,
     MethodNotAllowed,
     MissingFilename,
     MissingSessid,
     NoExchangeHere,
     Refused,
-    SyncFailed,
     Unforeseen,
-    WrongOffset,
 )
-from onec_twisted.intake import receive
 from onec_twisted.interfaces import IStreamingResource
 from onec_twisted.names import safe_name
 from onec_twisted.wire import Answer, Query
@@ -41,9 +36,8 @@ if TYPE_CHECKING:
     from onec_twisted.catalog import Catalog, Session
     from onec_twisted.intake import Workers
     from onec_twisted.interfaces import IStore
-    from onec_twisted.names import SafeName
+    from onec_twisted.pieces import Pieces
     from onec_twisted.request import ExchangeRequest
-    from onec_twisted.space import Space
     from onec_twisted.turns import Turns
 
 __all__ = ["COOKIE", "Exchange", "Parts", "Settings"]
@@ -59,8 +53,6 @@ class Settings:
     """What the administrator chose: sizes in bytes, times in seconds."""
 
     file_limit: int
-    body_limit: int
-    session_quota: int
     session_ttl: float
     zipped: bool = True
     sessid_required: bool = True
@@ -76,7 +68,7 @@ class Parts:
     catalog: Catalog
     store: IStore
     turns: Turns
-    space: Space
+    pieces: Pieces
     workers: Workers
     now: Callable[[], float]
 
@@ -93,6 +85,7 @@ class Exchange(Resource):
         super().__init__()
         self._settings = settings
         self._parts = parts
+        self._pieces = parts.pieces
         self._modes: dict[str, Callable[[Session, Query, ExchangeRequest], Awaitable[Answer]]] = {
             "init": self._init,
             "file": self._file,
@@ -180,6 +173,7 @@ class Exchange(Resource):
         """Start the session afresh: what came before is gone, and never comes back."""
         async with self._parts.turns.of_session(session.sessid):
             await self._parts.catalog.start_epoch(session.sessid, self._parts.now())
+            self._pieces.forget(session.sessid)
             await self._parts.workers(self._parts.store.discard, session.sessid)
         self._log.info("{sessid}: new epoch", sessid=session.sessid, user=session.username)
         return wire.init_answer(
@@ -191,120 +185,18 @@ class Exchange(Resource):
         name = safe_name(query.filename)
         try:
             if request.method == b"HEAD":
-                committed = await self._length(session, name)
+                committed = await self._pieces.length(session, name)
                 return Answer(headers=(wire.offset_header(committed), (b"Cache-Control", b"no-store")))
-            committed = await self._piece(session, name, request)
+            upload_offset, content_range = request.getHeader("upload-offset"), request.getHeader("content-range")
+            offset = wire.parse_offset(upload_offset, content_range, request.body.length)
+            stored = await self._pieces.take(session, name, request.body, offset)
         except FileDamaged:
             raise
         except Refused as refused:
-            refused.headers = (*refused.headers, wire.offset_header(await self._length(session, name)))
+            refused.headers = (*refused.headers, wire.offset_header(await self._pieces.length(session, name)))
             raise
-        return evolve(SUCCESS, headers=(wire.offset_header(committed),))
-
-    async def _length(self, session: Session, name: SafeName) -> int:
-        """Return a file's committed length in bytes, without waiting for anybody; 0 when it has not begun."""
-        record = await self._parts.catalog.file(session.sessid, str(name))
-        if record is not None and record.damaged:
-            raise FileDamaged
-        return record.committed if record is not None else 0
-
-    async def _piece(self, session: Session, name: SafeName, request: ExchangeRequest) -> int:
-        """Append a piece to a file, all of it or nothing, and return the file's new length in bytes."""
-        length = request.body.length
-        offset = wire.parse_offset(request.getHeader("upload-offset"), request.getHeader("content-range"), length)
-        if length is not None and length > self._settings.body_limit:
-            raise FileTooLarge
-        space = self._parts.space
-        await space.look()
-        with space.promise(session.sessid, session.held, request.body, self._settings.body_limit) as room:
-            started = self._parts.now()
-            try:
-                async with self._parts.turns.of_file(session.sessid, str(name), request.body):
-                    committed = await self._store(session, name, request, room, offset)
-            except BaseException as error:
-                self._log.info(
-                    "{sessid}: piece of {name} dropped after {received} bytes: {reason}",
-                    sessid=session.sessid,
-                    user=session.username,
-                    name=str(name),
-                    received=request.body.received,
-                    reason=error.words if isinstance(error, Refused) else type(error).__name__,
-                )
-                await self._parts.catalog.touch(session.sessid, self._parts.now())
-                raise
-        self._log.info(
-            "{sessid}: {name}: {size} bytes stored in {seconds:.3f} s, {committed} in all",
-            sessid=session.sessid,
-            user=session.username,
-            name=str(name),
-            size=request.body.received,
-            seconds=self._parts.now() - started,
-            committed=committed,
-        )
-        return committed
-
-    async def _store(
-        self, session: Session, name: SafeName, request: ExchangeRequest, room: int, offset: int | None
-    ) -> int:
-        """With the file's turn: put a piece where it belongs, and return the file's length."""
-        catalog, store, workers = self._parts.catalog, self._parts.store, self._parts.workers
-        record = await catalog.file(session.sessid, str(name))
-        if record is not None and record.damaged:
-            raise FileDamaged
-        before = record.committed if record is not None else None
-        try:
-            if offset is not None and offset != (before or 0):
-                return await self._compare(session, name, request, offset, before or 0)
-            too_large = FileTooLarge() if room == self._settings.body_limit else InsufficientStorage()
-            received = await receive(
-                request.body, workers, lambda: store.open(session.sessid, name, before), room, too_large
-            )
-        except (FileDamaged, SyncFailed) as error:
-            await self._damaged(session, name, error)
-            raise
-        after = (before or 0) + received
-        try:
-            await catalog.commit(session, str(name), before, after, self._settings.session_quota, self._parts.now())
-        except BaseException:
-            known = await catalog.file(session.sessid, str(name))  # it may have been recorded all the same
-            await workers(store.cut, session.sessid, name, known.committed if known is not None else None)
-            raise
-        return after
-
-    async def _compare(
-        self, session: Session, name: SafeName, request: ExchangeRequest, offset: int, committed: int
-    ) -> int:
-        """Confirm a piece that is held already, byte for byte; raises ``WrongOffset`` for any other."""
-        if offset > committed or (request.body.length or 0) > committed - offset:
-            raise WrongOffset(committed)
-        store, workers = self._parts.store, self._parts.workers
-        await receive(
-            request.body,
-            workers,
-            lambda: store.compare(session.sessid, name, offset, committed),
-            committed - offset,
-            WrongOffset(committed),
-        )
-        self._log.info(
-            "{sessid}: {name}: {size} bytes from {offset} on are held already",
-            sessid=session.sessid,
-            user=session.username,
-            name=str(name),
-            size=request.body.received,
-            offset=offset,
-        )
-        return committed
-
-    async def _damaged(self, session: Session, name: SafeName, error: Exception) -> None:
-        """Put a file on record as damaged, and say so loudly."""
-        await self._parts.catalog.damage(session, str(name))
-        self._log.critical(
-            "{sessid}: {name} is damaged ({error}); it is refused until init",
-            sessid=session.sessid,
-            user=session.username,
-            name=str(name),
-            error=type(error).__name__,
-        )
+        request.delivery = stored.delivery
+        return evolve(SUCCESS, headers=(wire.offset_header(stored.committed),))
 
     async def _handed_off(self, session: Session) -> None:
         """Bring the session to the disk, where that was put off until now."""

@@ -16,7 +16,7 @@ from onec_twisted.errors import Unforeseen
 from onec_twisted.interfaces import IBodyConsumer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from twisted.python.failure import Failure
 
@@ -76,6 +76,14 @@ class BufferedIntake:
         if not self._paused and self._waiting_size + self._writing >= HIGH_WATER:
             self._paused = True
             self.body.pauseProducing()
+
+    async def written(self) -> IPieceFile:
+        """Write the rest, and return the file."""
+        await self._quiet()
+        if self._failure is not None:
+            self._failure.raiseException()
+        chunks, self._waiting = self._waiting, []
+        return await self.workers(self._write, chunks)
 
     async def finish(self) -> None:
         """Write the rest and bring all of it to the disk."""
@@ -138,9 +146,17 @@ class BufferedIntake:
 
 
 async def receive(
-    body: IBody, workers: Workers, open_file: Callable[[], IPieceFile], limit: int, too_large: BaseException
-) -> int:
+    body: IBody,
+    workers: Workers,
+    open_file: Callable[[], IPieceFile],
+    limit: int,
+    too_large: BaseException,
+    is_repeat: Callable[[IPieceFile], Awaitable[bool]] | None = None,
+) -> int | None:
     """Bring a whole body to the disk, or nothing of it; return its bytes.
+
+    ``is_repeat``, when given, is asked once all bytes are written, and before they are synced; None is returned, and
+    nothing is kept, if it says so.
 
     Raises what ``IBody.deliver`` fails with, ``InsufficientStorage`` on a full disk, ``FileDamaged``, or ``OSError``.
     The file is what it was before then.
@@ -148,6 +164,9 @@ async def receive(
     intake = BufferedIntake(body, workers, open_file)
     try:
         await body.deliver(intake, limit, too_large)
+        if is_repeat is not None and await is_repeat(await intake.written()):
+            await intake.roll_back()
+            return None
         await intake.finish()
     except BaseException:
         await intake.roll_back()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from onec_twisted.request import ExchangeRequest
     from onec_twisted.wire import Answer
 
-__all__ = ["IBody", "IBodyConsumer", "INode", "IPieceFile", "IStore", "IStreamingResource"]
+__all__ = ["IBody", "IBodyConsumer", "ILine", "INode", "IPieceFile", "IStore", "IStreamingResource"]
 
 
 class INode(Interface):
@@ -57,6 +57,19 @@ class IBody(Interface):
 
     def drop(reason: BaseException) -> None:
         """Take no more of it: ``deliver`` fails with the reason. Does nothing once the body is complete."""
+
+
+class ILine(Interface):
+    """A connection that can be asked what its peer has acknowledged, also when it has ended."""
+
+    def unacknowledged() -> int:
+        """Return the bytes of answers that the peer's machine has not acknowledged."""
+
+    def over() -> bool:
+        """Return whether nothing can be acknowledged any more."""
+
+    def close() -> None:
+        """Ask no more."""
 
 
 class IStreamingResource(Interface):

@@ -8,6 +8,7 @@ that Twisted refuses and real nodes send. This is the only place that uses priva
 * ``_command``, ``_path``, ``_version``: the request line, which a Request learns only after the body otherwise;
 * ``_networkProducer``: the transport, or what stands for one that cannot be paused;
 * ``_savedTimeOut``: the idle time-out that the channel sets again when the request is done;
+* ``_tempDataLen`` of a TCP transport, beside its ``dataBuffer`` and ``offset``: bytes not handed to the kernel;
 * ``_abortingCall``: ends a connection by force, and is cancelled when it has ended;
 * ``_receivedHeaderSize``: 0 before the request line;
 * ``_respondToBadRequestAndDisconnect``: called for whatever is no HTTP.
@@ -15,26 +16,37 @@ that Twisted refuses and real nodes send. This is the only place that uses priva
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
+import socket
+import sys
+import termios
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.web.http import RESPONSES, HTTPChannel, datetimeToString
 from twisted.web.server import Request
+from zope.interface import implementer
 
 from onec_twisted.body import Body
 from onec_twisted.errors import ConnectionDropped, MalformedRequest, Unforeseen
-from onec_twisted.interfaces import IStreamingResource
+from onec_twisted.interfaces import ILine, IStreamingResource
 from onec_twisted.wire import Answer, failure, path_of
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from onec_twisted.delivery import Delivery
     from onec_twisted.site import ExchangeSite
 
-__all__ = ["ExchangeChannel", "ExchangeRequest"]
+__all__ = ["ExchangeChannel", "ExchangeRequest", "SocketLine", "line_of"]
+
+TCP_CLOSE = 7
+"""Linux's number for the state of a connection that is over."""
 
 LONGEST_CONTENT_LENGTH = 64
 """Bytes of a Content-Length header; Python refuses to read numbers of thousands of digits."""
@@ -56,6 +68,7 @@ class ExchangeRequest(Request):
     def __init__(self, *args: Any, **kw: Any) -> None:
         """Begin without an answer."""
         super().__init__(*args, **kw)
+        self.delivery: Delivery | None = None
         self._headers_complete = False
         self._answered = False
         self._body_over = False
@@ -70,6 +83,7 @@ class ExchangeRequest(Request):
         self.postpath: list[bytes] = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
         self.args: dict[bytes, list[bytes]] = {}
         self.site = cast("ExchangeSite", channel.site)  # set by Site.buildProtocol
+        channel.look_at_deliveries()
         self._expected = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
         self.requestHeaders.removeHeader(b"expect")  # or Twisted answers it before anybody has decided
         self.body = Body(
@@ -113,6 +127,8 @@ class ExchangeRequest(Request):
             answer = failure(Unforeseen())
         if not self._disconnected:
             self._answer(answer)
+        elif self.delivery is not None:
+            self.delivery.lost()
 
     def _answer(self, answer: Answer) -> None:
         """Write an answer; after that, read or throw away what is left of the body."""
@@ -128,6 +144,8 @@ class ExchangeRequest(Request):
             self.channel.persistent = False
         self.write(answer.body)
         self._answered = True
+        if self.delivery is not None:
+            cast("ExchangeChannel", self.channel).watch(self.delivery)
         if self._body_over:
             self.finish()
         elif not self.body.complete:
@@ -140,13 +158,65 @@ class ExchangeRequest(Request):
             self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
+@implementer(ILine)
+class SocketLine:
+    """A socket of Linux, by a duplicate of its descriptor: Twisted closes its own before anybody can ask."""
+
+    def __init__(self, transport: Any) -> None:
+        """Keep a transport's socket, and look at what it has not handed to the kernel."""
+        self._transport = transport
+        self._socket = socket.socket(fileno=os.dup(transport.socket.fileno()))
+
+    def unacknowledged(self) -> int:
+        """See ``ILine``: SIOCOUTQ, and what Twisted still holds."""
+        transport = self._transport
+        held: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+        return held + int.from_bytes(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+    def over(self) -> bool:
+        """See ``ILine``: the state is CLOSE. What is no TCP acknowledges nothing afterwards."""
+        if self._socket.family not in (socket.AF_INET, socket.AF_INET6):
+            return True
+        return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE
+
+    def close(self) -> None:
+        """See ``ILine``."""
+        self._socket.close()
+
+
+def line_of(transport: Any) -> SocketLine | None:
+    """Return what a transport's kernel can be asked by, None where it cannot; under TLS it is TCP's."""
+    bottom = getattr(transport, "transport", transport)
+    if sys.platform != "linux" or not hasattr(bottom, "socket"):
+        return None
+    return SocketLine(bottom)
+
+
 class ExchangeChannel(HTTPChannel):
     """Speaks HTTP/1.1 with a node, and says ``failure`` to whatever is none."""
+
+    _deliveries: tuple[Delivery, ...] = ()
 
     site: ExchangeSite
     factory: ExchangeSite
     abortTimeout = 5
     """Seconds after which a connection that we closed is gone, whatever its peer does."""
+
+    def watch(self, delivery: Delivery) -> None:
+        """See an answer that was written arrive."""
+        self._deliveries = (*(one for one in self._deliveries if one.delivered is None), delivery)
+        delivery.sent(line_of(self.transport))
+
+    def look_at_deliveries(self) -> None:
+        """Ask for answers that are on their way: a request that comes brings their acknowledgement with it."""
+        for delivery in self._deliveries:
+            delivery.look()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell the requests, and the answers on their way."""
+        super().connectionLost(reason)
+        for delivery in self._deliveries:
+            delivery.lost()
 
     def loseConnection(self) -> None:
         """Close the connection: when what was written is on its way, or by force.

@@ -24,6 +24,7 @@ from onec_twisted.catalog import Catalog
 from onec_twisted.errors import ShuttingDown
 from onec_twisted.exchange import Exchange, Parts, Settings
 from onec_twisted.options import CannotStart, Options
+from onec_twisted.pieces import Pieces
 from onec_twisted.schema import CatalogUnusable, create_catalog, open_pool, record_damage, recorded_lengths
 from onec_twisted.site import ExchangeSite, tree
 from onec_twisted.space import Space
@@ -57,11 +58,12 @@ class ExchangeService(MultiService):
 
     _log = Logger()
 
-    def __init__(self, pool: ThreadPool, turns: Turns, clock: IReactorTime, prepare: Callable[[], None]) -> None:
+    def __init__(self, pool: ThreadPool, pieces: Pieces, clock: IReactorTime, prepare: Callable[[], None]) -> None:
         """Begin with nothing running."""
         super().__init__()
         self._pool = pool
-        self._turns = turns
+        self._pieces = pieces
+        self._turns = pieces.turns
         self._clock = clock
         self._prepare = prepare
         self.at_stop: Callable[[], None] = _do_nothing
@@ -100,6 +102,7 @@ class ExchangeService(MultiService):
             if late.active():
                 late.cancel()
             await deferLater(self._clock, LINGER)
+        self._pieces.flush()
         self._pool.stop()
 
 
@@ -168,10 +171,12 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     workers = partial(deferToThreadPool, reactor, pool)
     catalog = Catalog(open_pool(store.database, reactor, synced=store.synced))
     turns = Turns(clock, options["lock-timeout"])
+    space = Space(partial(workers, store.free), time.monotonic, options["min-free"], options["session-quota"])
+    pieces = Pieces(
+        options["body-limit"], options["session-quota"], catalog, store, turns, space, workers, now, clock
+    )
     settings = Settings(
         file_limit=options["file-limit"],
-        body_limit=options["body-limit"],
-        session_quota=options["session-quota"],
         session_ttl=options["session-ttl"],
         zipped=options["zip"] == "yes",
         sessid_required=options["sessid"] == "required",
@@ -183,7 +188,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         catalog=catalog,
         store=store,
         turns=turns,
-        space=Space(partial(workers, store.free), time.monotonic, options["min-free"], options["session-quota"]),
+        pieces=pieces,
         workers=workers,
         now=now,
     )
@@ -192,7 +197,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     site = ExchangeSite(root, clock, options["idle-timeout"], always_ok=settings.always_ok)
     sweep = Sweep(catalog, store, turns, workers, options["session-ttl"], now)
 
-    daemon = ExchangeService(pool, turns, clock, partial(prepare, store, options["media-root"]))
+    daemon = ExchangeService(pool, pieces, clock, partial(prepare, store, options["media-root"]))
     if twistd_runs_it:
         daemon.at_stop = _end_at_the_next_signal
     for endpoint in options["listen"]:

@@ -16,6 +16,7 @@ from twisted.web.http_headers import Headers
 from onec_twisted.access import Access, NodeRealm
 from onec_twisted.catalog import Catalog
 from onec_twisted.exchange import COOKIE, Exchange, Parts, Settings
+from onec_twisted.pieces import Pieces
 from onec_twisted.schema import create_catalog
 from onec_twisted.site import ExchangeSite, tree
 from onec_twisted.space import Space
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 NOW = 1_800_000_000.0
 USER, PASSWORD = "shop", "secret"
 PATH = "/1c_exchange.php"
-SETTINGS = Settings(file_limit=1000, body_limit=5000, session_quota=20_000, session_ttl=3600)
+SETTINGS = Settings(file_limit=1000, session_ttl=3600)
+BODY_LIMIT = 5000
+SESSION_QUOTA = 20_000
 MIN_FREE = 1000
 
 
@@ -117,7 +120,14 @@ def basic(user: str, password: str, encoding: str = "utf-8") -> str:
     return "Basic " + b64encode(f"{user}:{password}".encode(encoding)).decode("ascii")
 
 
-def make_in_memory(folder: Path, clock: Clock, workers: Workers = inline, **changes: Any) -> InMemory:
+def make_in_memory(
+    folder: Path,
+    clock: Clock,
+    workers: Workers = inline,
+    body_limit: int = BODY_LIMIT,
+    session_quota: int = SESSION_QUOTA,
+    **changes: Any,
+) -> InMemory:
     """Put an exchange together as ``tap`` does, with ``SETTINGS`` and changes to them, and these ``workers``."""
     settings = evolve(SETTINGS, **changes)
     real = Store(folder)
@@ -126,12 +136,14 @@ def make_in_memory(folder: Path, clock: Clock, workers: Workers = inline, **chan
     store = FaultyStore(real, free_bytes=1_000_000)
     checker = InMemoryUsernamePasswordDatabaseDontUse(shop=PASSWORD.encode())
     catalog = Catalog(InlinePool(real.database))  # type: ignore[arg-type]
+    turns = Turns(clock, lock_timeout=30)
+    space = Space(lambda: inline(store.free), clock.seconds, MIN_FREE, session_quota)
     parts = Parts(
         access=Access(Portal(NodeRealm(), [checker]), clock),
         catalog=catalog,
         store=store,
-        turns=Turns(clock, lock_timeout=30),
-        space=Space(lambda: inline(store.free), clock.seconds, MIN_FREE, settings.session_quota),
+        turns=turns,
+        pieces=Pieces(body_limit, session_quota, catalog, store, turns, space, workers, clock.seconds, clock),
         workers=workers,
         now=clock.seconds,
     )

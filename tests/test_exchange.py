@@ -317,7 +317,8 @@ class TestFile:
         """A piece that two requests were promised room for is rolled back by the one that comes second."""
         exchange = make_exchange(session_quota=100)
         session = exchange.checkauth()
-        exchange.parts.space.quota = 1000
+        space = exchange.parts.pieces.space
+        space.quota = 1000
         piece(exchange, session, "a", b"x" * 60)
         reply = piece(exchange, session, "a", b"y" * 60)
 

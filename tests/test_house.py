@@ -30,6 +30,8 @@ ORDER = [
     "htpasswd",
     "access",
     "body",
+    "delivery",
+    "pieces",
     "request",
     "exchange",
     "sweep",
@@ -156,5 +158,5 @@ def test_every_test_has_a_sentence(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
     ]
 
-    assert tests
+    assert tests or "RuleBasedStateMachine" in path.read_text(encoding="utf-8")
     assert [node.name for node in tests if not ast.get_docstring(node)] == []

@@ -107,6 +107,7 @@ def test_a_connection_that_breaks_at_any_byte_changes_nothing(exchange: InMemory
     first = Line(exchange.site)
     first.send(post(session, "a", b"first"))
     first.lose()
+    exchange.parts.pieces.flush()
     wire = post(session, "a", b"0123456789", chunks=chunks)
     for cut in range(len(wire)):
         line = Line(exchange.site)

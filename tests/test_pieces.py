@@ -1,0 +1,166 @@
+"""What becomes of one piece: the rules of a repeat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from onec_twisted.names import SafeName
+from onec_twisted.pieces import PATIENCE, Pieces, Stored
+from onec_twisted.testing import FakeBody
+
+if TYPE_CHECKING:
+    from in_memory import InMemory
+
+    from onec_twisted.catalog import Session
+    from onec_twisted.delivery import Delivery
+
+NAME = SafeName(("a",))
+
+
+@pytest.fixture
+def pieces(exchange: InMemory) -> Pieces:
+    """The pieces of an exchange in memory."""
+    return exchange.parts.pieces
+
+
+@pytest.fixture
+def session(exchange: InMemory) -> Session:
+    """A session of it."""
+    cookie, _ = exchange.checkauth()
+    found: list[Any] = []
+    exchange.catalog.session(cookie.partition("=")[2]).addCallback(found.append)
+    session: Session = found[0]
+    return session
+
+
+def send(pieces: Pieces, session: Session, data: bytes, *, chunked: bool = False) -> list[Any]:
+    """Send a piece; the list holds what becomes of it."""
+    body = FakeBody(None if chunked else len(data))
+    outcome: list[Any] = []
+    Deferred.fromCoroutine(pieces.take(session, NAME, body, None)).addBoth(outcome.append)
+    body.feed(data)
+    body.end()
+    return outcome
+
+
+def stored(pieces: Pieces, session: Session, data: bytes, **how: bool) -> Stored:
+    """Send a piece that is stored at once."""
+    (outcome,) = send(pieces, session, data, **how)
+    assert isinstance(outcome, Stored), outcome
+    return outcome
+
+
+def way(stored: Stored) -> Delivery:
+    """Return the way of the answer."""
+    assert stored.delivery is not None
+    return stored.delivery
+
+
+def content(exchange: InMemory, session: Session) -> bytes:
+    """Return what lies on the disk."""
+    return exchange.files()[f"{session.sessid}/a"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_repeat_is_not_appended(exchange: InMemory, pieces: Pieces, session: Session, chunked: bool) -> None:
+    """Again and again, while no answer arrives; then the next equal piece is data."""
+    way(stored(pieces, session, b"first")).sent(None)
+    way(stored(pieces, session, b"same")).lost()
+    for _ in range(3):
+        again = stored(pieces, session, b"same", chunked=chunked)
+        assert again.committed == 9
+        way(again).lost()
+    way(stored(pieces, session, b"same")).sent(None)
+    assert content(exchange, session) == b"firstsame"
+    assert pieces.repeats == 4
+    way(stored(pieces, session, b"same")).sent(None)
+
+    assert content(exchange, session) == b"firstsamesame"
+    pieces.flush()
+
+
+def test_equal_pieces_that_arrive_are_both_data(exchange: InMemory, pieces: Pieces, session: Session) -> None:
+    """Files of zeros must grow."""
+    for _ in range(5):
+        way(stored(pieces, session, bytes(1000))).sent(None)
+
+    assert content(exchange, session) == bytes(5000)
+    pieces.flush()
+
+
+@pytest.mark.parametrize("other", [b"samE", b"sam", b"same!"])
+def test_another_piece_is_data(exchange: InMemory, pieces: Pieces, session: Session, other: bytes) -> None:
+    """Near is not equal, whatever became of the answer."""
+    way(stored(pieces, session, b"same")).lost()
+    stored(pieces, session, other)
+
+    assert content(exchange, session) == b"same" + other
+
+
+def test_only_the_last_piece_can_be_repeated(exchange: InMemory, pieces: Pieces, session: Session) -> None:
+    """An older one that comes again is data."""
+    way(stored(pieces, session, b"one")).lost()
+    way(stored(pieces, session, b"two")).lost()
+    stored(pieces, session, b"one")
+
+    assert content(exchange, session) == b"onetwoone"
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_an_equal_piece_waits_for_the_fate_of_the_answer(
+    exchange: InMemory, pieces: Pieces, session: Session, arrives: bool
+) -> None:
+    """At most 2 s: an answer that is still open then was not delivered."""
+    first = stored(pieces, session, b"same")
+    again = send(pieces, session, b"same")
+    exchange.clock.advance(PATIENCE - 0.1)
+    assert again == []
+    if arrives:
+        way(first).sent(None)
+    else:
+        exchange.clock.advance(0.1)
+
+    assert isinstance(again[0], Stored)
+    assert content(exchange, session) == (b"samesame" if arrives else b"same")
+    pieces.flush()
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_a_proof_survives(exchange: InMemory, pieces: Pieces, session: Session, proven: bool) -> None:
+    """What is on record counts after a restart; a piece with no proof there was not delivered."""
+    delivery = way(stored(pieces, session, b"same"))
+    if proven:
+        delivery.sent(None)
+        exchange.clock.advance(1)
+    else:
+        pieces._deliveries.clear()
+    restarted = Pieces(
+        pieces.body_limit,
+        pieces.session_quota,
+        pieces.catalog,
+        pieces.store,
+        pieces.turns,
+        pieces.space,
+        pieces.workers,
+        pieces.now,
+        pieces.clock,
+    )
+    way(stored(restarted, session, b"same")).lost()
+
+    assert content(exchange, session) == (b"samesame" if proven else b"same")
+
+
+def test_nothing_is_remembered(exchange: InMemory, pieces: Pieces, session: Session) -> None:
+    """Of answers that arrived, were lost, or belong to an epoch that is gone."""
+    way(stored(pieces, session, b"1")).sent(None)
+    exchange.clock.advance(1)
+    way(stored(pieces, session, b"2")).lost()
+    assert pieces._deliveries == {}
+    stored(pieces, session, b"3")
+    pieces.forget(session.sessid)
+
+    assert pieces._deliveries == {}
+    assert exchange.clock.getDelayedCalls() == []

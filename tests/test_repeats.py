@@ -1,0 +1,119 @@
+"""A piece whose answer never arrived is not doubled; equal pieces that arrived both count. On real sockets."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from daemon import Daemon, start
+from faulty_node import answer, connect, go_deaf, logged_in, request, reset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="SIOCOUTQ is Linux's")
+SAME = b"the same bytes " * 100
+
+
+@pytest.fixture
+def daemons(tmp_path: Path) -> Iterator[Callable[[], Daemon]]:
+    """Start daemons that end with the test."""
+    started: list[Daemon] = []
+
+    def make() -> Daemon:
+        started.append(start(tmp_path / "run"))
+        return started[-1]
+
+    yield make
+    for daemon in started:
+        if daemon.process.poll() is None:
+            daemon.kill()
+
+
+@pytest.mark.parametrize("end", ["FIN", "RST", "none"])
+def test_an_answer_that_was_read(daemons: Callable[[], Daemon], end: str) -> None:
+    """Whatever becomes of the connection: the next equal piece is data."""
+    daemon = daemons()
+    node = logged_in(daemon)
+    lines = []
+    for _ in range(4):
+        line = connect(daemon)
+        line.sendall(request(node, "a", SAME))
+        assert answer(line)
+        if end == "FIN":
+            line.close()
+        elif end == "RST":
+            reset(line)
+        lines.append(line)
+
+    assert (daemon.temp / node.sessid / "a").read_bytes() == SAME * 4
+    for line in lines:
+        line.close()
+
+
+def test_equal_pieces_on_one_connection(daemons: Callable[[], Daemon]) -> None:
+    """A file of zeros grows, one answer after another and sent ahead."""
+    daemon = daemons()
+    node = logged_in(daemon)
+    line = connect(daemon)
+    for _ in range(20):
+        line.sendall(request(node, "a", bytes(1000)))
+        assert answer(line)
+    line.sendall(request(node, "a", bytes(1000)) * 3)
+    read = b""
+    while read.count(b"\r\n\r\nsuccess") < 3:
+        read += line.recv(65536)
+    line.close()
+
+    assert (daemon.temp / node.sessid / "a").read_bytes() == bytes(23_000)
+
+
+@pytest.mark.parametrize("end", ["RST", "FIN", "vanished", "killed"])
+def test_an_answer_that_was_lost(daemons: Callable[[], Daemon], end: str) -> None:
+    """The piece comes again on a new connection, and is not doubled; the one after it is data."""
+    daemon = daemons()
+    node = logged_in(daemon)
+    line = connect(daemon)
+    go_deaf(line)
+    line.sendall(request(node, "a", SAME))
+    daemon.wait_for("bytes stored")
+    if end == "RST":
+        reset(line)
+    elif end == "FIN":
+        line.close()
+    elif end == "killed":
+        daemon.kill()
+        daemon = daemons()
+    again = connect(daemon)
+    again.sendall(request(node, "a", SAME))
+    assert answer(again)
+    assert (daemon.temp / node.sessid / "a").read_bytes() == SAME
+    daemon.wait_for("a repeat of the last 1500 bytes")
+    again.sendall(request(node, "a", SAME))
+    assert answer(again)
+
+    assert (daemon.temp / node.sessid / "a").read_bytes() == SAME * 2
+    again.close()
+    line.close()
+
+
+def test_a_proof_survives_a_kill(daemons: Callable[[], Daemon]) -> None:
+    """Long after the answer was read, with the connection still open."""
+    daemon = daemons()
+    node = logged_in(daemon)
+    line = connect(daemon)
+    line.sendall(request(node, "a", SAME))
+    assert answer(line)
+    time.sleep(0.5)
+    daemon.kill()
+    daemon = daemons()
+    again = connect(daemon)
+    again.sendall(request(node, "a", SAME))
+    assert answer(again)
+
+    assert (daemon.temp / node.sessid / "a").read_bytes() == SAME * 2
+    again.close()
+    line.close()
