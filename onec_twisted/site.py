@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from twisted.web.http import combinedLogFormatter
+from twisted.web.http import combinedLogFormatter, datetimeToLogString
 from twisted.web.iweb import IAccessLogFormatter
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -60,13 +60,16 @@ def tree(paths: Iterable[bytes], exchange: Resource, status: int = 404) -> Resou
 
 
 @provider(IAccessLogFormatter)
-def access_log_line(timestamp: str, request: ExchangeRequest) -> str:
-    """Return a request's line in the access log, in the combined format; sessids are hidden."""
+def access_log_line(_timestamp: str, request: ExchangeRequest) -> str:
+    """Return a request's line in the access log, in the combined format; sessids are hidden.
+
+    The timestamp that comes is the reactor's, which may not count from 1970.
+    """
     request.uri = without_secrets(request.uri)
     referer = request.getHeader(b"referer")
     if referer is not None:
         request.requestHeaders.setRawHeaders(b"referer", [without_secrets(referer)])
-    line: str = combinedLogFormatter(timestamp, request)
+    line: str = combinedLogFormatter(datetimeToLogString(), request)
     return line
 
 

@@ -162,6 +162,8 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     twistd_runs_it = reactor is None
     if twistd_runs_it:
         from twisted.internet import reactor
+
+        reactor.seconds = time.monotonic  # somebody may set the system's clock
     clock: IReactorTime = reactor
     store = Store(Path(options["media-root"]).absolute(), synced=options["durability"] == "piece")
 

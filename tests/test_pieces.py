@@ -153,6 +153,41 @@ def test_a_proof_survives(exchange: InMemory, pieces: Pieces, session: Session, 
     assert content(exchange, session) == (b"samesame" if proven else b"same")
 
 
+def test_many_pieces_at_the_quotas_edge(exchange: InMemory, pieces: Pieces, session: Session) -> None:
+    """Fifty that race for the last bytes: never more than the quota, and no room is lost."""
+    pieces.session_quota = pieces.space.quota = 1000
+    bodies = [FakeBody(90) for _ in range(50)]
+    outcomes: list[Any] = []
+    for number, body in enumerate(bodies):
+        name = SafeName((f"{number}",))
+        Deferred.fromCoroutine(pieces.take(session, name, body, None)).addBoth(outcomes.append)
+    for body in bodies:
+        body.feed(b"x" * 90)
+    for body in bodies:
+        body.end()
+
+    assert sum(isinstance(outcome, Stored) for outcome in outcomes) == 11
+    assert sum(map(len, exchange.files().values())) == 990
+
+
+def test_many_sessions_at_the_disks_edge(exchange: InMemory, pieces: Pieces) -> None:
+    """Fifty that race for what the disk has left: the bytes to leave free stay free."""
+    exchange.store.free_bytes = 2000
+    bodies = []
+    outcomes: list[Any] = []
+    for _ in range(50):
+        cookie, _sessid = exchange.checkauth()
+        found: list[Any] = []
+        exchange.catalog.session(cookie.partition("=")[2]).addCallback(found.append)
+        bodies.append(FakeBody(90))
+        Deferred.fromCoroutine(pieces.take(found[0], NAME, bodies[-1], None)).addBoth(outcomes.append)
+    for body in bodies:
+        body.feed(b"x" * 90)
+        body.end()
+
+    assert sum(map(len, exchange.files().values())) == 990
+
+
 def test_nothing_is_remembered(exchange: InMemory, pieces: Pieces, session: Session) -> None:
     """Of answers that arrived, were lost, or belong to an epoch that is gone."""
     way(stored(pieces, session, b"1")).sent(None)
