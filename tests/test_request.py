@@ -82,6 +82,18 @@ def post(session: tuple[str, str], name: str, body: bytes, *headers: bytes, chun
     return b"\r\n".join([*head, b"Transfer-Encoding: chunked", b"", coded + b"0\r\n\r\n"])
 
 
+def occupied(exchange: InMemory, session: tuple[str, str]) -> Deferred[None]:
+    """Write the file ``a`` until the Deferred is fired."""
+    over: Deferred[None] = Deferred()
+
+    async def occupy() -> None:
+        async with exchange.parts.turns.of_file(session[1], "a", FakeBody()):
+            await over
+
+    Deferred.fromCoroutine(occupy())
+    return over
+
+
 FORMS = pytest.mark.parametrize("chunks", [0, 3], ids=["content-length", "chunked"])
 
 
@@ -300,13 +312,7 @@ def test_time_stands_still_while_we_hold_the_sender_back(make_exchange: Callable
 def test_a_piece_waits_for_its_file_and_hears_503(exchange: InMemory) -> None:
     """Its bytes are not taken meanwhile; after the lock's time-out it may come again."""
     session = exchange.checkauth()
-    over: Deferred[None] = Deferred()
-
-    async def occupy() -> None:
-        async with exchange.parts.turns.of_file(session[1], "a", FakeBody()):
-            await over
-
-    Deferred.fromCoroutine(occupy())
+    over = occupied(exchange, session)
     line = Line(exchange.site)
     line.send(post(session, "a", b"0123456789", b"Expect: 100-continue")[:-10])
     exchange.clock.advance(29)
@@ -387,13 +393,7 @@ def test_the_connection_lives_on_and_times_out_when_idle(exchange: InMemory) -> 
 def test_an_answer_to_nobody(exchange: InMemory) -> None:
     """A connection that is lost while its piece waits is not answered, and its piece not stored."""
     session = exchange.checkauth()
-    over: Deferred[None] = Deferred()
-
-    async def occupy() -> None:
-        async with exchange.parts.turns.of_file(session[1], "a", FakeBody()):
-            await over
-
-    Deferred.fromCoroutine(occupy())
+    over = occupied(exchange, session)
     line = Line(exchange.site)
     line.send(post(session, "a", b"x"))
     line.lose()
@@ -435,13 +435,7 @@ def test_a_connection_that_we_closed_ends(exchange: InMemory) -> None:
 def test_small_chunks_cost_little(exchange: InMemory) -> None:
     """A million chunks of a byte are not kept as a million objects while their file is busy."""
     session = exchange.checkauth()
-    over: Deferred[None] = Deferred()
-
-    async def occupy() -> None:
-        async with exchange.parts.turns.of_file(session[1], "a", FakeBody()):
-            await over
-
-    Deferred.fromCoroutine(occupy())
+    over = occupied(exchange, session)
     line = Line(exchange.site)
     line.send(post(session, "a", b"x" * 4000, chunks=1))
     body = line.protocol.requests[0].body
