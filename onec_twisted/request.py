@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ExchangeChannel", "ExchangeRequest", "SocketLine", "line_of"]
 
+TLS_FLUSH = 0.01
+"""Seconds after which Twisted's TLS has handed an answer to TCP: it gathers small writes for a turn."""
+
 TCP_CLOSE = 7
 """Linux's number for the state of a connection that is over."""
 
@@ -205,7 +208,11 @@ class ExchangeChannel(HTTPChannel):
     def watch(self, delivery: Delivery) -> None:
         """See an answer that was written arrive."""
         self._deliveries = (*(one for one in self._deliveries if one.delivered is None), delivery)
-        delivery.sent(line_of(self.transport))
+        line = line_of(self.transport)
+        if line is not None and self.isSecure():
+            self.callLater(TLS_FLUSH, lambda: delivery.sent(line))
+        else:
+            delivery.sent(line)
 
     def look_at_deliveries(self) -> None:
         """Ask for answers that are on their way: a request that comes brings their acknowledgement with it."""

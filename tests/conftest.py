@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of the garbage collections that follow, one for each test."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[list[dict[str, Any]]]:
     """Fail a test that leaves a logged failure, a Deferred nobody handled, or a delayed call.

@@ -189,14 +189,22 @@ def test_records_are_gathered(catalog: Catalog) -> None:
     assert [length(catalog, "s", name) for name in "abc"] == [400, 400, None]
 
 
+def prove(catalog: Catalog, session: Session, committed: int) -> None:
+    """Record a proof, which waits for company until it is told not to."""
+    proven = catalog.prove(session, "a", committed)
+    assert not proven.called
+    catalog.flush()
+    now_of(proven)
+
+
 def test_proof_and_damage(catalog: Catalog) -> None:
     """They belong to the file as it is now: a later piece or epoch has to prove itself."""
     session = opened(catalog)
     now_of(catalog.commit(session, "a", None, 5, QUOTA, 2.0))
     now_of(catalog.commit(session, "a", 5, 8, QUOTA, 2.0))
-    now_of(catalog.prove(session, "a", 5))
+    prove(catalog, session, 5)
     assert now_of(catalog.file("s", "a")) == FileRecord(8, 5)
-    now_of(catalog.prove(session, "a", 8))
+    prove(catalog, session, 8)
     assert now_of(catalog.file("s", "a")) == FileRecord(8, 5, proven=True)
     now_of(catalog.damage(session, "a"))
     now_of(catalog.commit(session, "a", 8, 9, QUOTA, 2.0))
@@ -205,7 +213,7 @@ def test_proof_and_damage(catalog: Catalog) -> None:
     again = now_of(catalog.session("ss"))
     assert again is not None
     now_of(catalog.commit(again, "a", None, 9, QUOTA, 2.0))
-    now_of(catalog.prove(session, "a", 9))
+    prove(catalog, session, 9)
 
     assert now_of(catalog.file("s", "a")) == FileRecord(9, 0)
     now_of(catalog.sync())
