@@ -72,6 +72,7 @@ class Catalog:
         self._pool = pool
         self._steps: list[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]]] = []
         self._recording = False
+        self._flushed: list[Deferred[None]] = []
 
     def close(self) -> None:
         """End the thread, when all that was asked for has been done."""
@@ -106,6 +107,7 @@ class Catalog:
             recorded.callback(result)  # a Failure makes it an errback
         self._recording = False
         self._record_steps()
+        self._tell_flushed()
 
     def open_session(self, sessid: str, token: str, username: str, now: float) -> Deferred[None]:
         """Put a new session on record."""
@@ -142,13 +144,29 @@ class Catalog:
         self._steps.append((recorded, _prove, (session, name, committed)))
         return recorded
 
-    def flush(self) -> None:
-        """Record what waits for company."""
+    def flush(self) -> Deferred[None]:
+        """Record what waits for company; fires when nothing is left to record."""
         self._record_steps()
+        flushed: Deferred[None] = Deferred()
+        self._flushed.append(flushed)
+        self._tell_flushed()
+        return flushed
+
+    def _tell_flushed(self) -> None:
+        while self._flushed and not self._recording and not self._steps:
+            self._flushed.pop().callback(None)
 
     def damage(self, session: Session, name: str) -> Deferred[None]:
         """Record that acknowledged bytes of a file are doubtful."""
         return self._record(_damage, session, name)
+
+    def damage_all(self, session: Session) -> Deferred[None]:
+        """Record that acknowledged bytes of every file of a session are doubtful."""
+        return self._record(_damage_all, session)
+
+    def has_damaged(self, sessid: str) -> Deferred[bool]:
+        """Fire with whether any file of a session is damaged."""
+        return self._run(_has_damaged, sessid)
 
     def sync(self) -> Deferred[None]:
         """Bring all that is recorded to the disk, where single transactions are not."""
@@ -170,9 +188,9 @@ class Catalog:
         """Fire with those sessids that are not on record."""
         return self._run(_unknown, sessids)
 
-    def remove_session(self, sessid: str) -> Deferred[None]:
-        """Forget a session and its files."""
-        return self._record(_remove_session, sessid)
+    def remove_session(self, sessid: str, then: float) -> Deferred[bool]:
+        """Forget a session and its files, unless somebody has touched it since a moment; fires with whether."""
+        return self._record(_remove_session, sessid, then)
 
 
 def _open_session(cursor: Transaction, sessid: str, token_hash: str, username: str, now: float) -> None:
@@ -244,6 +262,18 @@ def _damage(cursor: Transaction, session: Session, name: str) -> None:
     )
 
 
+def _damage_all(cursor: Transaction, session: Session) -> None:
+    cursor.execute(
+        "UPDATE files SET damaged = 1 WHERE sessid = (SELECT sessid FROM sessions WHERE sessid = ? AND epoch = ?)",
+        (session.sessid, session.epoch),
+    )
+
+
+def _has_damaged(cursor: Transaction, sessid: str) -> bool:
+    cursor.execute("SELECT 1 FROM files WHERE sessid = ? AND damaged <> 0 LIMIT 1", (sessid,))
+    return cursor.fetchone() is not None
+
+
 def _checkpoint(cursor: Transaction) -> None:
     cursor.execute("PRAGMA wal_checkpoint(FULL)")
 
@@ -292,6 +322,9 @@ def _unknown(cursor: Transaction, sessids: list[str]) -> list[str]:
     return unknown
 
 
-def _remove_session(cursor: Transaction, sessid: str) -> None:
+def _remove_session(cursor: Transaction, sessid: str, then: float) -> bool:
+    cursor.execute("DELETE FROM sessions WHERE sessid = ? AND touched < ?", (sessid, then))
+    if not cursor.rowcount:
+        return False
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
-    cursor.execute("DELETE FROM sessions WHERE sessid = ?", (sessid,))
+    return True

@@ -199,10 +199,24 @@ class Exchange(Resource):
         return evolve(SUCCESS, headers=(wire.offset_header(stored.committed),))
 
     async def _handed_off(self, session: Session) -> None:
-        """Bring the session to the disk, where that was put off until now."""
-        if self._settings.sync_at_handoff:
+        """Bring the session to the disk, where that was put off until now. Raises ``FileDamaged``."""
+        catalog = self._parts.catalog
+        if await catalog.has_damaged(session.sessid):
+            raise FileDamaged
+        if not self._settings.sync_at_handoff:
+            return
+        try:
             await self._parts.workers(self._parts.store.sync, session.sessid)
-            await self._parts.catalog.sync()
+        except OSError as error:  # the system tells it once, and may have dropped any of it
+            await catalog.damage_all(session)
+            self._log.critical(
+                "{sessid}: files could not be brought to the disk ({error}); they are refused until init",
+                sessid=session.sessid,
+                user=session.username,
+                error=str(error),
+            )
+            raise FileDamaged from error
+        await catalog.sync()
 
     async def _import(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
         """Confirm that a file has come, by itself or in an archive."""

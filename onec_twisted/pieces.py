@@ -8,10 +8,12 @@ pieces are, for files may hold equal runs (DESIGN section 4).
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from onec_twisted.delivery import Delivery
@@ -21,6 +23,7 @@ from onec_twisted.intake import receive
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from onec_twisted.catalog import Catalog, FileRecord, Session
@@ -91,7 +94,9 @@ class Pieces:
         if body.length is not None and body.length > self.body_limit:
             raise FileTooLarge
         await self.space.look()
-        with self.space.promise(session.sessid, session.held, body, self.body_limit) as room:
+        needs_room = offset is None or offset >= await self.length(session, name)
+        promise = self.space.promise(session.sessid, session.held, body, self.body_limit)
+        with promise if needs_room else nullcontext(0) as room:
             started = self.now()
             try:
                 async with self.turns.of_file(session.sessid, str(name), body):
@@ -124,12 +129,26 @@ class Pieces:
         for delivery in self._deliveries.pop(sessid, {}).values():
             delivery.forget()
 
-    def flush(self) -> None:
-        """Put proofs on record that wait for company."""
+    def flush(self) -> Deferred[None]:
+        """Put proofs on record that wait for company; fires when they are there."""
         if self._flush_call is not None and self._flush_call.active():
             self._flush_call.cancel()
         self._flush_call = None
-        self.catalog.flush()
+        return self.catalog.flush()
+
+    async def settle(self, patience: float) -> None:
+        """Ask for the answers on their way, again after ``patience`` seconds if need be, and record the proofs."""
+        if self._look():
+            await deferLater(self.clock, patience)
+            self._look()
+        await self.flush()
+
+    def _look(self) -> bool:
+        """Ask for all answers on their way; return whether any is still open."""
+        deliveries = [one for of_session in self._deliveries.values() for one in of_session.values()]
+        for delivery in deliveries:
+            delivery.look()
+        return any(delivery.delivered is None for delivery in deliveries)
 
     async def _store(
         self, session: Session, name: SafeName, body: IBody, room: int, offset: int | None
@@ -147,8 +166,11 @@ class Pieces:
                 return await self._compare(session, name, body, offset, before or 0), False
             too_large = FileTooLarge() if room == self.body_limit else InsufficientStorage()
             is_repeat = None
-            if record is not None and offset is None and self._may_be_repeat(session, name, record, body.length):
-                is_repeat = partial(self._is_repeat, session, name, record)
+            if record is not None and offset is None:
+                # Taken now, with the turn: it is forgotten as soon as its fate is on record
+                delivery = self._deliveries.get(session.sessid, {}).get(str(name))
+                if self._may_be_repeat(record, delivery, body.length):
+                    is_repeat = partial(self._is_repeat, record, delivery)
             received = await receive(
                 body, self.workers, lambda: self.store.open(session.sessid, name, before), room, too_large, is_repeat
             )
@@ -187,21 +209,19 @@ class Pieces:
         )
         return committed
 
-    def _may_be_repeat(self, session: Session, name: SafeName, record: FileRecord, length: int | None) -> bool:
+    def _may_be_repeat(self, record: FileRecord, delivery: Delivery | None, length: int | None) -> bool:
         """Return whether a piece is worth comparing with the last one: nothing is read from the disk for others."""
         size = record.committed - record.last_start
         if record.proven or not size or length not in (None, size):
             return False
-        delivery = self._deliveries.get(session.sessid, {}).get(str(name))
         if delivery is not None:
             delivery.look()
         return delivery is None or not delivery.delivered
 
-    async def _is_repeat(self, session: Session, name: SafeName, record: FileRecord, file: IPieceFile) -> bool:
+    async def _is_repeat(self, record: FileRecord, delivery: Delivery | None, file: IPieceFile) -> bool:
         """Return whether what was written is the last piece again, whose answer never arrived."""
         if not await self.workers(file.repeats, record.last_start):
             return False
-        delivery = self._deliveries.get(session.sessid, {}).get(str(name))
         return delivery is None or not await delivery.known(PATIENCE)
 
     async def _repeated(self, session: Session, name: SafeName, record: FileRecord) -> int:

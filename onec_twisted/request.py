@@ -51,6 +51,9 @@ TLS_FLUSH = 0.01
 TCP_CLOSE = 7
 """Linux's number for the state of a connection that is over."""
 
+OUR_FIN = (4, 9, 11)
+"""Linux's numbers for FIN_WAIT1, LAST_ACK and CLOSING: our FIN is unacknowledged, and counted as a byte."""
+
 LONGEST_CONTENT_LENGTH = 64
 """Bytes of a Content-Length header; Python refuses to read numbers of thousands of digits."""
 
@@ -174,13 +177,20 @@ class SocketLine:
         """See ``ILine``: SIOCOUTQ, and what Twisted still holds."""
         transport = self._transport
         held: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-        return held + int.from_bytes(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        sent = int.from_bytes(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        if sent and self._state() in OUR_FIN:
+            sent -= 1
+        return held + sent
+
+    def _state(self) -> int | None:
+        """Return the state of a TCP connection, None for what is no TCP."""
+        if self._socket.family not in (socket.AF_INET, socket.AF_INET6):
+            return None
+        return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
     def over(self) -> bool:
         """See ``ILine``: the state is CLOSE. What is no TCP acknowledges nothing afterwards."""
-        if self._socket.family not in (socket.AF_INET, socket.AF_INET6):
-            return True
-        return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE
+        return self._state() in (None, TCP_CLOSE)
 
     def close(self) -> None:
         """See ``ILine``."""
@@ -208,7 +218,10 @@ class ExchangeChannel(HTTPChannel):
     def watch(self, delivery: Delivery) -> None:
         """See an answer that was written arrive."""
         self._deliveries = (*(one for one in self._deliveries if one.delivered is None), delivery)
-        line = line_of(self.transport)
+        try:
+            line = line_of(self.transport)
+        except OSError:
+            return  # no descriptor left to ask by: it counts as open, and as lost when the connection ends
         if line is not None and self.isSecure():
             self.callLater(TLS_FLUSH, lambda: delivery.sent(line))
         else:

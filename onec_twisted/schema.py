@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from twisted.enterprise.adbapi import ConnectionPool
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = [
@@ -68,12 +69,27 @@ def _open_unsynced(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what the database or the system says into words for the administrator.
+
+    A copy of the database would be worse than none: files would be cut back to what it knows.
+    """
+    try:
+        yield
+    except (sqlite3.Error, OSError, ValueError, TypeError) as error:
+        raise CatalogUnusable(
+            f"{path} cannot be used ({error}); move the whole folder {path.parent} away to start afresh, "
+            "and let the nodes export again"
+        ) from error
+
+
 def create_catalog(path: Path) -> None:
     """Make the database if it is not there, readable by us alone, and see that it can be used.
 
     Blocks; for the start of the daemon. Raises ``CatalogUnusable`` with words for the administrator.
     """
-    try:
+    with _told(path):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         with closing(sqlite3.connect(path)) as connection:
             _open(connection)
@@ -85,12 +101,6 @@ def create_catalog(path: Path) -> None:
                     f"{path} was written by another version of onec-exchange (schema {version}, "
                     f"this one knows {SCHEMA_VERSION}); install the version that wrote it"
                 )
-            connection.execute("SELECT COUNT(*) FROM sessions").fetchone()
-    except (sqlite3.Error, OSError) as error:
-        raise CatalogUnusable(
-            f"{path} cannot be used ({error}); restore it from a copy, or move the whole folder {path.parent} "
-            "away to start afresh"
-        ) from error
 
 
 def recorded_lengths(path: Path) -> dict[str, dict[str, int]]:
@@ -99,17 +109,17 @@ def recorded_lengths(path: Path) -> dict[str, dict[str, int]]:
     Blocks; for the start of the daemon.
     """
     lengths: dict[str, dict[str, int]] = {}
-    with closing(sqlite3.connect(path)) as connection:
+    with _told(path), closing(sqlite3.connect(path)) as connection:
         for (sessid,) in connection.execute("SELECT sessid FROM sessions"):
             lengths[sessid] = {}
         for sessid, name, committed in connection.execute("SELECT sessid, name, committed FROM files"):
-            lengths[sessid][name] = committed
+            lengths.setdefault(sessid, {})[name] = int(committed)
     return lengths
 
 
 def record_damage(path: Path, damaged: list[tuple[str, str]]) -> None:
     """Put files, by sessid and name, on record as damaged. Blocks; for the start of the daemon."""
-    with closing(sqlite3.connect(path)) as connection, connection:
+    with _told(path), closing(sqlite3.connect(path)) as connection, connection:
         connection.executemany("UPDATE files SET damaged = 1 WHERE sessid = ? AND name = ?", damaged)
 
 

@@ -47,17 +47,40 @@ SESSID = re.compile(r"[0-9a-f]{32}")
 _NOT_A_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield a folder and those below it, each with the names of what is no folder in it.
+
+    No symbolic link is followed, and one to a folder is no folder; the first is none either. Raises ``OSError``.
+    """
+
+    def fail(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    if folder.is_symlink():
+        return
+    for place, folders, names in os.walk(folder, onerror=fail):
+        yield Path(place), names + [name for name in folders if Path(place, name).is_symlink()]
+
+
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield every file, and whatever else is no folder, below a folder; symbolic links are not followed."""
-    for place, _, names in os.walk(folder):
+    """Yield every file, and whatever else is no folder, below a folder."""
+    for place, names in _walk(folder):
         for name in names:
-            yield Path(place, name)
+            yield place / name
 
 
-def _folders_below(folder: Path) -> Iterator[Path]:
-    """Yield every folder below a folder; symbolic links are not followed."""
-    for place, _, _ in os.walk(folder):
-        yield Path(place)
+def _is_whole(path: Path, committed: int) -> bool:
+    """Return whether a file has its committed length, after cutting off what was never acknowledged."""
+    try:
+        os.close(open_at(path, committed))
+    except (FileDamaged, FileNotFoundError):
+        return False
+    except OSError as error:
+        if error.errno in _NOT_A_NAME:
+            return False
+        raise
+    return True
 
 
 def _make_folder(folder: Path) -> None:
@@ -119,6 +142,7 @@ class Store:
             if not folder.is_dir():
                 folder.mkdir(parents=True)
                 folder.chmod(FOLDER_MODE)
+                sync_folder(folder.parent)
         probe = self.temp / f"{GONE}probe-{secrets.token_hex(4)}"
         probe.write_bytes(b"")
         probe.unlink()
@@ -193,15 +217,11 @@ class Store:
             missing = dict(files)
             folder = self.temp / sessid
             for path in _files_below(folder):
-                committed = missing.pop(path.relative_to(folder).as_posix(), None)
-                if committed is None:
+                name = path.relative_to(folder).as_posix()
+                if name not in files:
                     path.unlink()
-                    continue
-                size = path.lstat().st_size
-                if size > committed:
-                    os.truncate(path, committed)
-                elif size < committed:
-                    missing[path.relative_to(folder).as_posix()] = committed
+                elif _is_whole(path, files[name]):
+                    del missing[name]
             damaged += [(sessid, name) for name in missing]
         return damaged
 
@@ -212,11 +232,14 @@ class Store:
 
     def sync(self, sessid: str) -> None:
         """See ``IStore``."""
-        for path in _files_below(self.temp / sessid):
-            sync_file(path)
-        for folder in (self.temp / sessid, *_folders_below(self.temp / sessid), self.temp):
+        folders = list(_walk(self.temp / sessid))
+        for folder, names in folders:
+            for name in names:
+                with suppress(FileNotFoundError):  # a piece has just been rolled back
+                    sync_file(folder / name)
+        for place in (*(folder for folder, _ in folders), self.temp):
             with suppress(FileNotFoundError):
-                sync_folder(folder)
+                sync_folder(place)
 
     def discard(self, sessid: str) -> None:
         """See ``IStore``. The folder is renamed first: what is still being written to it is out of sight."""

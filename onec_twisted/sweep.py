@@ -45,23 +45,28 @@ class Sweep:
 
     async def _once(self) -> None:
         try:
-            for sessid in await self.catalog.untouched_since(self.now() - self.session_ttl):
-                if not self.turns.busy(sessid):
-                    await self._remove(sessid)
+            then = self.now() - self.session_ttl
+            for sessid in await self.catalog.untouched_since(then):
+                if not self.turns.busy(sessid) and not self.turns.closed:
+                    await self._remove(sessid, then)
             # Folders are listed before the records are asked for, and a session is on record before it has a
             # folder: one that is opened meanwhile is never taken for an orphan. A young one stays: somebody may
             # be about to put the catalog back that it belongs to.
             folders = await self.workers(self.store.folders)
             old = [sessid for sessid, changed in folders.items() if changed < self.now() - self.session_ttl]
             for sessid in await self.catalog.unknown(old):
-                if not self.turns.busy(sessid):
+                if not self.turns.busy(sessid) and not self.turns.closed:
                     await self.workers(self.store.discard, sessid)
                     self._log.info("{sessid}: folder without a record removed", sessid=sessid)
         except Exception:
             self._log.failure("the sweep failed and will be tried again")
 
-    async def _remove(self, sessid: str) -> None:
-        """Forget a session, then its folder: a stop in between leaves a folder that the next sweep finds."""
-        await self.catalog.remove_session(sessid)
+    async def _remove(self, sessid: str, then: float) -> None:
+        """Forget a session, then its folder: a stop in between leaves a folder that a later sweep finds.
+
+        One that was touched while those before it were removed stays.
+        """
+        if not await self.catalog.remove_session(sessid, then):
+            return
         await self.workers(self.store.discard, sessid)
         self._log.info("{sessid}: session ended, nobody has touched it", sessid=sessid)

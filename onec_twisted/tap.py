@@ -93,16 +93,18 @@ class ExchangeService(MultiService):
     async def _stop(self) -> None:
         self.at_stop()
         self._turns.close()
-        await maybeDeferred(super().stopService)
+        late = self._clock.callLater(GRACE, self._turns.drop_all, ShuttingDown())
         idle = self._turns.idle()
         if not idle.called:
             self._log.info("waiting up to {seconds} s for pieces in flight", seconds=GRACE)
-            late = self._clock.callLater(GRACE, self._turns.drop_all, ShuttingDown())
-            await idle
-            if late.active():
-                late.cancel()
+        await maybeDeferred(super().stopService)
+        was_busy = not idle.called
+        await idle
+        if late.active():
+            late.cancel()
+        if was_busy:
             await deferLater(self._clock, LINGER)
-        self._pieces.flush()
+        await self._pieces.settle(LINGER)
         self._pool.stop()
 
 

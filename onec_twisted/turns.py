@@ -56,7 +56,7 @@ class Turns:
     lock_timeout: float
     silence: float = SILENCE
     _sessions: dict[str, _Session] = field(factory=dict, init=False)
-    _closed: bool = field(default=False, init=False)
+    closed: bool = field(default=False, init=False)
     _idle: list[Deferred[None]] = field(factory=list, init=False)
 
     def busy(self, sessid: str) -> bool:
@@ -65,7 +65,7 @@ class Turns:
 
     def close(self) -> None:
         """Let nobody in any more: newcomers hear ``ShuttingDown``."""
-        self._closed = True
+        self.closed = True
 
     def idle(self) -> Deferred[None]:
         """Fire when nobody writes or waits."""
@@ -77,6 +77,8 @@ class Turns:
     def drop_all(self, reason: BaseException) -> None:
         """Drop every writer; a piece that is complete and only being recorded stays. To be called once closed."""
         for session in list(self._sessions.values()):
+            for waiting in list(session.gate.waiting):
+                waiting.cancel()
             for file in list(session.files.values()):
                 for waiting in list(file.lock.waiting):
                     waiting.cancel()
@@ -146,7 +148,7 @@ class Turns:
     @asynccontextmanager
     async def _session(self, sessid: str) -> AsyncIterator[_Session]:
         """Count who works in a session, and forget it after the last."""
-        if self._closed:
+        if self.closed:
             raise ShuttingDown
         session = self._sessions.setdefault(sessid, _Session())
         session.wanted += 1
@@ -167,7 +169,7 @@ class Turns:
         except defer.TimeoutError:
             raise FileBusy from None
         except defer.CancelledError:
-            raise ShuttingDown if self._closed else SessionRestarted from None
+            raise ShuttingDown if self.closed else SessionRestarted from None
 
     def _look(self, file: _File) -> None:
         """Drop a silent writer that somebody waits for, or look again when it could have become silent."""

@@ -121,7 +121,7 @@ def test_a_piece_of_an_old_epoch_is_not_recorded(catalog: Catalog) -> None:
 def test_a_piece_of_a_session_that_is_gone_is_not_recorded(catalog: Catalog) -> None:
     """The sweep was quicker."""
     session = opened(catalog)
-    now_of(catalog.remove_session("s"))
+    assert now_of(catalog.remove_session("s", 9.0))
     with pytest.raises(InvalidSession):
         now_of(catalog.commit(session, "a", None, 10, QUOTA, 4.0))
 
@@ -195,6 +195,26 @@ def prove(catalog: Catalog, session: Session, committed: int) -> None:
     assert not proven.called
     catalog.flush()
     now_of(proven)
+
+
+def test_a_session_that_was_touched_meanwhile_is_not_removed(catalog: Catalog) -> None:
+    """Neither it nor its files."""
+    session = opened(catalog)
+    now_of(catalog.commit(session, "a", None, 5, QUOTA, 8.0))
+
+    assert not now_of(catalog.remove_session("s", 8.0))
+    assert length(catalog, "s", "a") == 5
+
+
+def test_damage_of_all(catalog: Catalog) -> None:
+    """Of one session, in its epoch."""
+    session, other = opened(catalog), opened(catalog, "t")
+    for one in (session, other):
+        now_of(catalog.commit(one, "a", None, 5, QUOTA, 2.0))
+    now_of(catalog.damage_all(session))
+
+    assert now_of(catalog.has_damaged("s"))
+    assert not now_of(catalog.has_damaged("t"))
 
 
 def test_proof_and_damage(catalog: Catalog) -> None:

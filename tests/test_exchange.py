@@ -504,6 +504,31 @@ class TestOtherModes:
 
         assert ask(exchange, session, "type=catalog&mode=import&filename=import0_1.xml").body == b"success"
 
+    def test_a_handoff_whose_sync_fails(
+        self,
+        make_exchange: Callable[..., InMemory],
+        monkeypatch: pytest.MonkeyPatch,
+        nothing_left_behind: list[dict[str, Any]],
+    ) -> None:
+        """The system tells it once: the session is refused from then on, until ``init``."""
+        exchange = make_exchange(sync_at_handoff=True)
+        session = exchange.checkauth()
+        piece(exchange, session, "a", b"x")
+        assert ask(exchange, session, "type=catalog&mode=import&filename=a").body == b"success"
+
+        def broken(store: Any, sessid: str) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(exchange.store), "sync", broken)
+            failed = ask(exchange, session, "type=catalog&mode=complete")
+        again = ask(exchange, session, "type=catalog&mode=import&filename=a")
+
+        assert (failed.body, again.body) == (b"failure\nFile damaged", b"failure\nFile damaged")
+        assert any(event["log_level"].name == "critical" for event in nothing_left_behind if "error" in event)
+        ask(exchange, session, "type=catalog&mode=init")
+        assert ask(exchange, session, "type=catalog&mode=complete").body == b"success"
+
     def test_import_without_a_name(self, exchange: InMemory) -> None:
         """The name is asked for."""
         reply = ask(exchange, exchange.checkauth(), "type=catalog&mode=import")

@@ -128,6 +128,51 @@ def test_an_equal_piece_waits_for_the_fate_of_the_answer(
     pieces.flush()
 
 
+def test_an_answer_that_arrives_while_an_equal_piece_comes_in(
+    exchange: InMemory, pieces: Pieces, session: Session
+) -> None:
+    """Its proof is on record, and forgotten, before the last byte of the piece: the piece is data."""
+    first = way(stored(pieces, session, b"same"))
+    body = FakeBody(4)
+    outcome: list[Any] = []
+    Deferred.fromCoroutine(pieces.take(session, NAME, body, None)).addBoth(outcome.append)
+    body.feed(b"sa")
+    first.sent(None)
+    exchange.clock.advance(1)
+    assert pieces._deliveries == {}
+    body.feed(b"me")
+    body.end()
+
+    assert isinstance(outcome[0], Stored)
+    assert content(exchange, session) == b"samesame"
+
+
+def test_a_range_that_is_held_needs_no_room(exchange: InMemory, pieces: Pieces, session: Session) -> None:
+    """A node that lost the answer to the last piece of a full quota can finish."""
+    pieces.session_quota = pieces.space.quota = 4
+    stored(pieces, session, b"same")
+    body = FakeBody(4)
+    outcome: list[Any] = []
+    Deferred.fromCoroutine(pieces.take(session, NAME, body, 0)).addBoth(outcome.append)
+    body.feed(b"same")
+    body.end()
+
+    assert outcome == [Stored(4, None)]
+
+
+def test_settling(exchange: InMemory, pieces: Pieces, session: Session) -> None:
+    """Before the daemon ends, answers are asked for once more, and proofs are on record."""
+    way(stored(pieces, session, b"1")).sent(None)
+    settled = Deferred.fromCoroutine(pieces.settle(1))
+    assert settled.called
+    stored(pieces, session, b"2")
+    settled = Deferred.fromCoroutine(pieces.settle(1))
+    assert not settled.called
+    exchange.clock.advance(1)
+
+    assert settled.called
+
+
 @pytest.mark.parametrize("proven", [True, False])
 def test_a_proof_survives(exchange: InMemory, pieces: Pieces, session: Session, proven: bool) -> None:
     """What is on record counts after a restart; a piece with no proof there was not delivered."""

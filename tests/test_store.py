@@ -310,6 +310,22 @@ def test_recovery(store: Store) -> None:
     }
 
 
+def test_recovery_follows_no_link(store: Store) -> None:
+    """Neither one in the place of a file, nor one in the place of a session's folder."""
+    outside = store.media_root / "outside"
+    outside.mkdir()
+    (outside / "precious").write_bytes(b"precious bytes")
+    write(store, None, b"x", name=SafeName(("a",)))
+    (store.temp / SESSID / "link").symlink_to(outside / "precious")
+    (store.temp / SESSID / "folder").symlink_to(outside)
+    (store.temp / ("f" * 32)).symlink_to(outside)
+    damaged = store.recover({SESSID: {"a": 1, "link": 3}, "f" * 32: {"precious": 3}})
+
+    assert sorted(damaged) == [(SESSID, "link"), ("f" * 32, "precious")]
+    assert (outside / "precious").read_bytes() == b"precious bytes"
+    assert sorted(path.name for path in (store.temp / SESSID).iterdir()) == ["a", "link"]
+
+
 def test_a_range_that_is_held(store: Store) -> None:
     """It is compared, whatever its chunks; nothing is written, and a difference tells the right offset."""
     path = write(store, None, b"0123456789").path

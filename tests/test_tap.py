@@ -82,5 +82,5 @@ def test_a_catalog_that_is_damaged(tmp_path: Path) -> None:
     """One line with the database and what to do."""
     (tmp_path / "media" / "1c_temp").mkdir(parents=True)
     (tmp_path / "media" / "1c_temp" / "exchange.sqlite3").write_bytes(b"no database" * 1000)
-    with pytest.raises(CannotStart, match="restore it from a copy"):
+    with pytest.raises(CannotStart, match="start afresh"):
         makeService(options(tmp_path), Reactor()).startService()
