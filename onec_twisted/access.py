@@ -1,6 +1,6 @@
 """Credentials through ``twisted.cred``, judged at the headers.
 
-``HTTPAuthSessionWrapper`` cannot stand in front of bodies that stream (style.md, B4): it knows who sends only
+``HTTPAuthSessionWrapper`` cannot stand in front of bodies that stream: it knows who sends only
 after the last byte. The portal is asked directly. A wrong password slows the next tries of that address a little;
 nobody else waits for it.
 """

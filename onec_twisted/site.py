@@ -91,5 +91,5 @@ class ExchangeSite(Site):
         self.always_ok = always_ok
 
     def acceptableProtocols(self) -> list[bytes]:
-        """Offer HTTP/1.1 alone over TLS: streaming rests on its channel (style.md, C3.14)."""
+        """Offer HTTP/1.1 alone over TLS: streaming rests on its channel."""
         return [b"http/1.1"]
