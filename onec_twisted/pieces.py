@@ -22,6 +22,7 @@ from onec_twisted.intake import receive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -94,9 +95,7 @@ class Pieces:
         if body.length is not None and body.length > self.body_limit:
             raise FileTooLarge
         await self.space.look()
-        needs_room = offset is None or offset >= await self.length(session, name)
-        promise = self.space.promise(session.sessid, session.held, body, self.body_limit)
-        with promise if needs_room else nullcontext(0) as room:
+        with await self._promise(session, name, body, offset) as room:
             started = self.now()
             try:
                 async with self.turns.of_file(session.sessid, str(name), body):
@@ -149,6 +148,18 @@ class Pieces:
         for delivery in deliveries:
             delivery.look()
         return any(delivery.delivered is None for delivery in deliveries)
+
+    async def _promise(
+        self, session: Session, name: SafeName, body: IBody, offset: int | None
+    ) -> AbstractContextManager[int]:
+        """Return the promise of room for a piece; one that is held already, or may be, needs none of the quota."""
+        if offset is not None and offset < await self.length(session, name):
+            return nullcontext(0)
+        if offset is None and body.length and self.space.is_over_quota_alone(session.held, body.length):
+            record = await self.catalog.file(session.sessid, str(name))
+            if record is not None and not record.proven and body.length == record.committed - record.last_start:
+                return nullcontext(self.body_limit)  # if it is another piece, the catalog refuses it
+        return self.space.promise(session.sessid, session.held, body, self.body_limit)
 
     async def _store(
         self, session: Session, name: SafeName, body: IBody, room: int, offset: int | None

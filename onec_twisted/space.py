@@ -65,6 +65,10 @@ class Space:
         self._left = free - coming - self.min_free
         self._read_at = self.seconds()
 
+    def is_over_quota_alone(self, held: int, size: int) -> bool:
+        """Return whether a session that holds so many bytes has no room for more, though the disk has."""
+        return held + size > self.quota and size <= self._left
+
     @contextmanager
     def promise(self, sessid: str, held: int, body: IBody, most: int) -> Iterator[int]:
         """Keep room for a body while it is received; yields how many bytes it may have.

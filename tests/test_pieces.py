@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
 from twisted.internet.defer import Deferred
 
+from onec_twisted.errors import InsufficientStorage
 from onec_twisted.names import SafeName
 from onec_twisted.pieces import PATIENCE, Pieces, Stored
 from onec_twisted.testing import FakeBody
@@ -158,6 +160,17 @@ def test_a_range_that_is_held_needs_no_room(exchange: InMemory, pieces: Pieces, 
     body.end()
 
     assert outcome == [Stored(4, None)]
+
+
+@pytest.mark.parametrize("other", [b"same", b"diff"])
+def test_a_repeat_at_the_quotas_edge(exchange: InMemory, pieces: Pieces, session: Session, other: bytes) -> None:
+    """It is confirmed; another piece of its size is refused, and leaves nothing."""
+    pieces.session_quota = pieces.space.quota = 4
+    way(stored(pieces, session, b"same")).lost()
+    (outcome,) = send(pieces, evolve(session, held=4), other)
+
+    assert isinstance(outcome, Stored) if other == b"same" else outcome.check(InsufficientStorage)
+    assert content(exchange, session) == b"same"
 
 
 def test_settling(exchange: InMemory, pieces: Pieces, session: Session) -> None:
