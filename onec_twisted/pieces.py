@@ -81,9 +81,7 @@ class Pieces:
 
         Raises ``FileDamaged``.
         """
-        record = await self.catalog.file(session.sessid, str(name))
-        if record is not None and record.damaged:
-            raise FileDamaged
+        record = await self._sound(session, name)
         return record.committed if record is not None else 0
 
     async def take(self, session: Session, name: SafeName, body: IBody, offset: int | None) -> Stored:
@@ -149,6 +147,13 @@ class Pieces:
             delivery.look()
         return any(delivery.delivered is None for delivery in deliveries)
 
+    async def _sound(self, session: Session, name: SafeName) -> FileRecord | None:
+        """Return what is on record of a file, None if nothing is. Raises ``FileDamaged``."""
+        record = await self.catalog.file(session.sessid, str(name))
+        if record is not None and record.damaged:
+            raise FileDamaged
+        return record
+
     async def _promise(
         self, session: Session, name: SafeName, body: IBody, offset: int | None
     ) -> AbstractContextManager[int]:
@@ -168,9 +173,7 @@ class Pieces:
 
         Returns the file's length, and whether the piece is the last of the file.
         """
-        record = await self.catalog.file(session.sessid, str(name))
-        if record is not None and record.damaged:
-            raise FileDamaged
+        record = await self._sound(session, name)
         before = record.committed if record is not None else None
         try:
             if offset is not None and offset != (before or 0):
