@@ -9,15 +9,17 @@ import contextlib
 import hashlib
 import os
 import random
+import sqlite3
 import sys
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import define, field
-from daemon import Daemon, start
+from daemon import PATIENCE, Daemon, start
 from faulty_node import answer, connect, go_deaf, logged_in, request, reset
 
 if TYPE_CHECKING:
@@ -30,8 +32,6 @@ PIECE = 40_000
 """Bytes of a piece at most: it must fit what TCP sends unacknowledged."""
 
 ZEROS = bytes(1000)
-PROOF = 0.2
-"""Seconds in which the proof of a delivered answer is on record, with a margin."""
 
 
 @define(eq=False)
@@ -95,11 +95,20 @@ class Chaos:
         return heard
 
     def kill_after(self, wire: bytes) -> bool:
-        """Kill the daemon long after the answer was heard."""
+        """Kill the daemon when the proof that the answer was heard is on record."""
         heard = self.nothing(wire)
-        time.sleep(PROOF)
+        if heard:
+            self.wait_for_proof()
         self.kill()
         return heard
+
+    def wait_for_proof(self) -> None:
+        """Wait until it is on record that the last answer arrived: a kill before that leaves it open."""
+        deadline = time.monotonic() + PATIENCE
+        with closing(sqlite3.connect(self.daemon.temp / "exchange.sqlite3")) as catalog:
+            while catalog.execute("SELECT proven FROM files").fetchone() != (1,):
+                assert time.monotonic() < deadline, self.daemon.log
+                time.sleep(0.01)
 
     def nothing(self, wire: bytes) -> bool:
         """Let the piece through."""
@@ -129,11 +138,13 @@ def test_chaos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seed = int(os.environ.get("ONEC_CHAOS_SEED", random.randrange(10**6)))
     chaos = Chaos(tmp_path / "run", random.Random(seed))
     sent = bytearray()
-    last = ""
+    body, last = b"", ""
     pieces = 0
     while chaos.met.total() < FAULTS:
         # A kill between the answer and its proof leaves it open whether the answer arrived: no equal piece follows
         zeros = chaos.chance.random() < 0.3 and last != "kill_during"
+        if zeros and body == ZEROS:
+            chaos.wait_for_proof()  # the faults of the next one may begin with a kill
         body = ZEROS if zeros else chaos.chance.randbytes(chaos.chance.randrange(1, PIECE))
         last = chaos.send(body)
         sent += body
