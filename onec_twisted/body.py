@@ -1,21 +1,25 @@
-"""The body of a request while it comes in: kept back until somebody wants it, given away, or thrown away."""
+"""The body of a request while it comes in: kept back until somebody wants it, given away, or thrown away.
+
+Whoever takes it may also have it from its socket: then its bytes never come through here, but their number does.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
 from onec_twisted.errors import BodyTimedOut, ConnectionDropped
-from onec_twisted.interfaces import IBody
+from onec_twisted.interfaces import IBody, ISocketConsumer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 
-    from onec_twisted.interfaces import IBodyConsumer
+    from onec_twisted.interfaces import IBodyConsumer, IBodySocket
 
 __all__ = ["DRAIN_LIMIT", "DRAIN_TIME", "EARLY_LIMIT", "Body"]
 
@@ -37,7 +41,8 @@ class Body:
     """A body on its way in.
 
     ``transport`` can be paused; ``length`` is in bytes, None when unknown; ``idle_timeout`` is in seconds of
-    ``clock``; ``accepted`` is called once, when somebody wants the body.
+    ``clock``; ``accepted`` is called once, when somebody wants the body. ``socket`` is where it comes from, None
+    where nobody can have it from there.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Body:
         length: int | None,
         idle_timeout: float,
         accepted: Callable[[], None],
+        socket: IBodySocket | None = None,
     ) -> None:
         """Begin with nothing received."""
         self.length = length
@@ -56,7 +62,10 @@ class Body:
         self._clock = clock
         self._idle_timeout = idle_timeout
         self._accepted = accepted
+        self._socket = socket
         self._held = False
+        self._moving = False
+        self._read_next = False
         self._early: list[bytes] = []
         self._last_byte = 0.0
         self._failure: BaseException | None = None
@@ -121,6 +130,8 @@ class Body:
             else:
                 self._last_byte = self._clock.seconds()
                 self._watch_silence()
+                if self._socket is not None and (self.length or 0) <= limit and ISocketConsumer.providedBy(consumer):
+                    self._socket.when_readable(partial(self._moves, consumer, self._socket))
         return delivered
 
     def pauseProducing(self) -> None:
@@ -131,14 +142,14 @@ class Body:
 
     def resumeProducing(self) -> None:
         """See ``IBody``."""
-        if self._held and not self.complete:
+        if self._held and not self.complete and not self._moving:
             self._last_byte = self._clock.seconds()
             self._transport.resumeProducing()
         self._held = False
 
     def silence(self) -> float:
         """See ``IBody``."""
-        if self._consumer is None or self._held:
+        if self._consumer is None or self._held or self._moving:
             return 0.0
         return self._clock.seconds() - self._last_byte
 
@@ -167,9 +178,35 @@ class Body:
         elif self._consumer is not None:
             self._consumer.write(data)
 
+    def _moves(self, consumer: ISocketConsumer, socket: IBodySocket) -> bool:
+        """Let the consumer move what waits in the socket, if it is worth it; the reactor reads nothing meanwhile."""
+        waiting = socket.waiting()
+        if self._read_next or waiting < consumer.bulk:
+            self._read_next = False
+            return False
+        self._moving = True
+        self._transport.pauseProducing()
+        consumer.move(socket.fileno(), (self.length or 0) - self.received).addCallback(self._moved, socket)
+        return True
+
+    def _moved(self, size: int, socket: IBodySocket) -> None:
+        """Go on behind what was moved. When nothing was, the next read tells why."""
+        self._moving = False
+        self._read_next = not size
+        self.received += size
+        if size:
+            self._last_byte = self._clock.seconds()
+        if not self._held:
+            self._transport.resumeProducing()
+        socket.moved(size)
+        if self._consumer is None:
+            socket.release()
+
     def _stop(self, reason: BaseException | None) -> None:
         """End the delivery: well, or for a reason that also holds for one that has not begun."""
         self._consumer = None
+        if self._socket is not None and not self._moving:
+            self._socket.release()
         self._early = []
         if reason is not None and self._failure is None:
             self._failure = reason

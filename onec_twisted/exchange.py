@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from onec_twisted.access import Access
-    from onec_twisted.catalog import Catalog, Session
-    from onec_twisted.intake import Workers
+    from onec_twisted.catalog import Catalog
     from onec_twisted.interfaces import IStore
     from onec_twisted.pieces import Pieces
+    from onec_twisted.records import Session
     from onec_twisted.request import ExchangeRequest
     from onec_twisted.turns import Turns
+    from onec_twisted.workers import Workers
 
 __all__ = ["COOKIE", "Exchange", "Parts", "Settings"]
 

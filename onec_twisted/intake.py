@@ -1,30 +1,38 @@
-"""A body on its way to the disk.
+"""A body on its way to the disk: past Python where the kernel can, through it where not.
 
-Bytes are gathered while a worker writes those before them, so that each hop to a worker carries as much as came
-in meanwhile; when more waits than one connection may hold, the sender is held back. A small body costs one hop.
+``BufferedIntake`` gathers bytes while a worker writes those before them, so that each hop to a worker carries as much
+as came in meanwhile; when more waits than one connection may hold, the sender is held back. A small body costs one
+hop. ``ZeroCopyIntake`` does the same while little comes in, and lets a worker move what waits in the socket to the
+file, through a pipe, by splice(2), as long as much comes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+import os
+import select
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
-from twisted.internet.defer import Deferred
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from onec_twisted.errors import Unforeseen
-from onec_twisted.interfaces import IBodyConsumer
+from onec_twisted.interfaces import IBodyConsumer, ISocketConsumer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from twisted.python.failure import Failure
+    from collections.abc import Awaitable, Callable, Iterator
 
     from onec_twisted.interfaces import IBody, IPieceFile
+    from onec_twisted.workers import Workers
 
-__all__ = ["BufferedIntake", "Workers", "receive"]
+    Intake = Callable[[IBody, Workers, Callable[[], IPieceFile]], "BufferedIntake"]
 
-ENOUGH = 128 * 1024
+__all__ = ["INTAKES", "BufferedIntake", "ZeroCopyIntake", "receive"]
+
+ENOUGH = 64 * 1024
 """Bytes worth a hop to a worker; a body that ends with less is written when it ends."""
 
 HIGH_WATER = 512 * 1024
@@ -36,14 +44,17 @@ LOW_WATER = 256 * 1024
 SMALL_CHUNKS = 512
 """Chunks that are kept one by one; each costs memory beside its bytes."""
 
-T = TypeVar("T")
+BULK = 128 * 1024
+"""Bytes in a socket that are worth a hop to a worker; less is read, and gathered."""
 
+PIPE_SIZE = 1024 * 1024
+"""Bytes that a pipe between a socket and a file may hold; Linux gives no more to those who are not root."""
 
-class Workers(Protocol):
-    """Runs blocking functions off the reactor thread."""
+TURN = 16 * 1024 * 1024
+"""Bytes that a worker moves for one body before the reactor sees it again."""
 
-    def __call__(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
-        """Fire with what the function returns, or fail with what it raises."""
+SOON = 2
+"""Milliseconds that a worker waits for a socket that has run dry: longer than the way to the reactor and back."""
 
 
 @implementer(IBodyConsumer)
@@ -60,10 +71,12 @@ class BufferedIntake:
     _file: IPieceFile | None = field(default=None, init=False)
     _waiting: list[bytes] = field(factory=list, init=False)
     _waiting_size: int = field(default=0, init=False)
-    _writing: int = field(default=0, init=False)
+    _writing: int | None = field(default=None, init=False)
+    """Bytes that a worker is writing; None while none has anything of ours."""
     _paused: bool = field(default=False, init=False)
+    _ending: bool = field(default=False, init=False)
     _failure: Failure | None = field(default=None, init=False)
-    _idle: Deferred[None] | None = field(default=None, init=False)
+    _idle: list[Deferred[None]] = field(factory=list, init=False)
 
     def write(self, data: bytes) -> None:
         """See ``IBodyConsumer``."""
@@ -71,67 +84,80 @@ class BufferedIntake:
         self._waiting_size += len(data)
         if len(self._waiting) > SMALL_CHUNKS:
             self._waiting = [b"".join(self._waiting)]
-        if not self._writing and self._waiting_size >= ENOUGH:
+        if self._writing is None and self._waiting_size >= ENOUGH:
             self._write_waiting()
-        if not self._paused and self._waiting_size + self._writing >= HIGH_WATER:
+        if not self._paused and self._waiting_size + (self._writing or 0) >= HIGH_WATER:
             self._paused = True
             self.body.pauseProducing()
 
     async def written(self) -> IPieceFile:
         """Write the rest, and return the file."""
-        await self._quiet()
-        if self._failure is not None:
-            self._failure.raiseException()
-        chunks, self._waiting = self._waiting, []
-        return await self.workers(self._write, chunks)
+        await self._end()
+        return await self.workers(self._write, self._take_waiting())
 
-    async def finish(self) -> None:
-        """Write the rest and bring all of it to the disk."""
-        await self._quiet()
-        if self._failure is not None:
-            self._failure.raiseException()
-        await self.workers(self._write_and_finish, self._waiting)
+    async def finish(self, keep: Callable[[Callable[[], int]], Awaitable[Any]]) -> None:
+        """Write the rest and bring all of it to the disk, and keep it: see ``receive``."""
+        await self._end()
+        chunks = self._take_waiting()
+
+        def bring() -> int:
+            """In a worker: the last bytes, and the syncs."""
+            self._write(chunks).finish()
+            return self.body.received
+
+        await keep(bring)
 
     async def roll_back(self) -> None:
         """Make the file what it was before the body; what a worker is writing is waited for."""
+        self._ending = True
         await self._quiet()
         if self._file is not None:
             await self.workers(self._file.roll_back)
 
+    async def _end(self) -> None:
+        """Wait for what a worker is writing; raises what it raised."""
+        self._ending = True
+        await self._quiet()
+        if self._failure is not None:
+            self._failure.raiseException()
+
+    def _take_waiting(self) -> list[bytes]:
+        """Return what waits in memory, for a worker to write."""
+        chunks, self._waiting, self._waiting_size = self._waiting, [], 0
+        return chunks
+
     def _write_waiting(self) -> None:
         """Give all that waits to a worker."""
-        chunks, self._waiting = self._waiting, []
-        self._writing, self._waiting_size = self._waiting_size, 0
-        self.workers(self._write, chunks).addCallbacks(self._written, self._failed)
+        self._writing = self._waiting_size
+        self.workers(self._write, self._take_waiting()).addCallbacks(self._written, self._failed)
 
-    def _written(self, _: IPieceFile) -> None:
+    def _written(self, _: object) -> None:
         """Go on with what came in meanwhile, or rest."""
-        self._writing = 0
-        if self._waiting_size >= ENOUGH and self._idle is None:
+        self._writing = None
+        if self._waiting_size >= ENOUGH and not self._idle:
             self._write_waiting()
-        if self._paused and self._waiting_size + self._writing <= LOW_WATER:
+        if self._paused and self._waiting_size + (self._writing or 0) <= LOW_WATER:
             self._paused = False
             self.body.resumeProducing()
         self._rest()
 
     def _failed(self, failure: Failure) -> None:
         """Take no more: the disk is full or broken."""
-        self._writing = 0
+        self._writing = None
         self._failure = failure
         self.body.drop(failure.value or Unforeseen())
         self._rest()
 
     def _quiet(self) -> Deferred[None]:
         """Fire when no worker has anything of ours."""
-        self._idle = Deferred()
-        quiet = self._idle
+        quiet: Deferred[None] = Deferred()
+        self._idle.append(quiet)
         self._rest()
         return quiet
 
     def _rest(self) -> None:
-        if not self._writing and self._idle is not None:
-            idle, self._idle = self._idle, None
-            idle.callback(None)
+        while self._writing is None and self._idle:
+            self._idle.pop(0).callback(None)
 
     def _write(self, chunks: list[bytes]) -> IPieceFile:
         """In a worker: write, and open the file first if need be."""
@@ -140,34 +166,148 @@ class BufferedIntake:
         self._file.write(chunks)
         return self._file
 
-    def _write_and_finish(self, chunks: list[bytes]) -> None:
-        """In a worker: the last bytes, and the syncs."""
-        self._write(chunks).finish()
+
+@frozen
+class _Pipe:
+    """A pipe, by its two descriptors."""
+
+    reading: int
+    writing: int
+
+    def close(self) -> None:
+        """Close both ends."""
+        os.close(self.reading)
+        os.close(self.writing)
+
+
+@frozen
+class _Pipes:
+    """Pipes between sockets and files: as many as there were ever workers that needed one at the same time."""
+
+    _free: list[_Pipe] = field(factory=list, init=False)
+
+    @contextmanager
+    def one(self) -> Iterator[_Pipe]:
+        """Lend an empty pipe; one that a failure may have left full is closed."""
+        pipe = self._free.pop() if self._free else _new_pipe()
+        try:
+            yield pipe
+        except BaseException:
+            pipe.close()
+            raise
+        self._free.append(pipe)
+
+
+def _new_pipe() -> _Pipe:
+    import fcntl
+
+    pipe = _Pipe(*os.pipe2(os.O_CLOEXEC))
+    with suppress(OSError):  # the system's limit for this user: a small one works as well
+        fcntl.fcntl(pipe.writing, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    return pipe
+
+
+_PIPES = _Pipes()
+
+
+@implementer(ISocketConsumer)
+@define(eq=False)
+class ZeroCopyIntake(BufferedIntake):
+    """Writes what a body brings, and moves what waits in its socket.
+
+    ``bulk`` is how many bytes must wait there.
+    """
+
+    bulk: int = BULK
+
+    def move(self, socket: int, most: int) -> Deferred[int]:
+        """See ``ISocketConsumer``."""
+        return ensureDeferred(self._move(socket, most))
+
+    async def _move(self, socket: int, most: int) -> int:
+        """Let a worker write what waits in memory, and after that what waits in the socket."""
+        await self._quiet()
+        if self._ending or self._failure is not None:
+            return 0
+        self._writing = self._waiting_size
+        moved, failure = await self.workers(self._splice, self._take_waiting(), socket, most)
+        if failure is None:
+            self._written(None)
+        else:
+            self._failed(failure)
+        return moved
+
+    def _splice(self, chunks: list[bytes], socket: int, most: int) -> tuple[int, Failure | None]:
+        """In a worker: return how many bytes have left the socket, and what went wrong with the file.
+
+        What is wrong with the connection is left for the reactor to find.
+        """
+        moved = 0
+        try:
+            file = self._write(chunks)
+            with _PIPES.one() as pipe:
+                while moved < most and not self._ending:
+                    size = _fill(pipe.writing, socket, min(PIPE_SIZE, most - moved))
+                    if size is None and not self.workers.crowded() and _readable_soon(socket):
+                        continue
+                    if not size:
+                        break
+                    moved += size
+                    file.splice(pipe.reading, size)
+                    if moved >= TURN or self.workers.crowded():
+                        break
+        except Exception:
+            return moved, Failure()
+        return moved, None
+
+
+def _fill(pipe: int, socket: int, most: int) -> int | None:
+    """Move what waits in a socket to a pipe; return the bytes, 0 at the end of the connection, None if none wait."""
+    try:
+        return os.splice(socket, pipe, most, flags=os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return 0
+
+
+def _readable_soon(socket: int) -> bool:
+    """Return whether something comes within a moment."""
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(SOON))
+
+
+INTAKES: dict[str, Intake] = {"auto": BufferedIntake, "buffered": BufferedIntake}
+"""How bodies may be taken in: as the system can, through Python, or past it whatever comes."""
+
+if hasattr(os, "splice"):
+    INTAKES.update({"auto": ZeroCopyIntake, "zero-copy": partial(ZeroCopyIntake, bulk=1)})
 
 
 async def receive(
     body: IBody,
-    workers: Workers,
-    open_file: Callable[[], IPieceFile],
+    intake: BufferedIntake,
     limit: int,
     too_large: BaseException,
+    keep: Callable[[Callable[[], int]], Awaitable[Any]],
     is_repeat: Callable[[IPieceFile], Awaitable[bool]] | None = None,
 ) -> int | None:
     """Bring a whole body to the disk, or nothing of it; return its bytes.
 
-    ``is_repeat``, when given, is asked once all bytes are written, and before they are synced; None is returned, and
-    nothing is kept, if it says so.
+    ``keep`` is given a function that brings the last bytes to the disk and returns their number; it runs it in a
+    worker, and records what is there then in the same hop. ``is_repeat``, when given, is asked once all bytes are
+    written, and before they are synced; None is returned, and nothing is kept, if it says so.
 
-    Raises what ``IBody.deliver`` fails with, ``InsufficientStorage`` on a full disk, ``FileDamaged``, or ``OSError``.
-    The file is what it was before then.
+    Raises what ``IBody.deliver`` fails with, ``InsufficientStorage`` on a full disk, ``FileDamaged``, or ``OSError``,
+    and what ``keep`` raises. The file is what it was before then, unless it was brought to the disk.
     """
-    intake = BufferedIntake(body, workers, open_file)
     try:
         await body.deliver(intake, limit, too_large)
         if is_repeat is not None and await is_repeat(await intake.written()):
             await intake.roll_back()
             return None
-        await intake.finish()
+        await intake.finish(keep)
     except BaseException:
         await intake.roll_back()
         raise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from twisted.internet.defer import Deferred
 
@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from onec_twisted.request import ExchangeRequest
     from onec_twisted.wire import Answer
 
-__all__ = ["IBody", "IBodyConsumer", "ILine", "INode", "IPieceFile", "IStore", "IStreamingResource"]
+__all__ = [
+    "IBody",
+    "IBodyConsumer",
+    "IBodySocket",
+    "ILine",
+    "INode",
+    "IPieceFile",
+    "ISocketConsumer",
+    "IStore",
+    "IStreamingResource",
+]
 
 
 class INode(Interface):
@@ -29,6 +39,38 @@ class IBodyConsumer(Interface):
 
     def write(data: bytes) -> None:
         """Take the next bytes of the body; must not block."""
+
+
+class ISocketConsumer(IBodyConsumer):
+    """Takes a body also from its socket, past the reactor."""
+
+    bulk: int = Attribute("Bytes that must wait in the socket to be worth moving.")
+
+    def move(socket: int, most: int) -> Deferred[int]:
+        """Move bytes that wait in a socket, ``most`` of them at most, to behind what was written before.
+
+        Fires with how many have left the socket, whatever became of them; never fails. Nothing is written, and
+        nothing else is read from the socket, before it has fired.
+        """
+
+
+class IBodySocket(Interface):
+    """The socket that a body of known length comes from."""
+
+    def when_readable(moves: Callable[[], bool]) -> None:
+        """Ask before each read from now on, until ``release``: one that moves the bytes itself returns True."""
+
+    def waiting() -> int:
+        """Return the bytes that wait in the socket."""
+
+    def fileno() -> int:
+        """Return a descriptor of the socket that stays open until ``release``."""
+
+    def moved(size: int) -> None:
+        """Count bytes of the body that somebody has taken from the socket; its last byte ends the body."""
+
+    def release() -> None:
+        """Read from the socket as ever."""
 
 
 class IBody(Interface):
@@ -87,6 +129,9 @@ class IPieceFile(Interface):
 
     def write(chunks: Sequence[bytes]) -> None:
         """Write behind what was written before; the first piece of bytes goes to the committed length."""
+
+    def splice(pipe: int, size: int) -> None:
+        """Write ``size`` bytes that wait in a pipe."""
 
     def finish() -> None:
         """Bring all of it to the disk, names of new files and folders included, and close."""

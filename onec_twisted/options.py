@@ -17,6 +17,8 @@ from twisted.cred.strcred import (
 )
 from twisted.python import usage
 
+from onec_twisted.intake import INTAKES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -32,6 +34,8 @@ CHOICES = {
     "sessid": ("required", "optional"),
     "status-codes": ("http", "ok"),
     "zip": ("yes", "no"),
+    "access-log": ("yes", "no"),
+    "intake": tuple(INTAKES),
 }
 LARGEST = 2**62
 
@@ -83,6 +87,8 @@ class Options(usage.Options, AuthOptionMixin):
         ["sessid", None, "required", "'optional' serves old nodes that send the cookie alone."],
         ["status-codes", None, "http", "'ok' answers 200 to everything but type=listen."],
         ["zip", None, "yes", "Whether nodes are to pack their files: yes or no."],
+        ["access-log", None, "no", "Whether each request gets a line in the log: yes or no."],
+        ["intake", None, "auto", "How bodies come in: auto, buffered, or zero-copy by splice(2)."],
     ]
 
     def __init__(self) -> None:

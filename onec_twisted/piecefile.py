@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
+import stat
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from attrs import define
@@ -17,11 +18,11 @@ from onec_twisted.errors import FileDamaged, InsufficientStorage, SyncFailed, Wr
 from onec_twisted.interfaces import IPieceFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from threading import Lock
 
-__all__ = ["FULL", "HeldRange", "PieceFile", "open_at", "sync_file", "sync_folder"]
+__all__ = ["HeldRange", "PieceFile", "full_disk_told", "open_at", "sync_file", "sync_folder"]
 
 FILE_MODE = 0o644
 BLOCK = 1024 * 1024
@@ -35,6 +36,17 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _sync_data = getattr(os, "fdatasync", os.fsync)
+
+
+@contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Turn what the system says when there is no room into ``InsufficientStorage``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise InsufficientStorage from error
+        raise
 
 
 def sync_file(path: Path) -> None:
@@ -69,28 +81,24 @@ def _write_at(fd: int, chunks: Sequence[bytes], offset: int) -> None:
 
 
 def open_at(path: Path, committed: int | None) -> int:
-    """Open a file and make it exactly its committed length; None makes it."""
+    """Open a file and make it exactly its committed length; None makes it. Raises ``FileDamaged``."""
     try:
         fd = os.open(path, _OPEN | (os.O_CREAT if committed is None else 0), FILE_MODE)
     except FileNotFoundError as error:
         raise FileDamaged from error
     try:
-        if committed is None:
+        status = os.fstat(fd)
+        if committed is None and stat.S_IMODE(status.st_mode) != FILE_MODE:
             os.fchmod(fd, FILE_MODE)
-        _cut(fd, committed or 0)
+        if status.st_size > (committed or 0):
+            os.ftruncate(fd, committed or 0)  # what was never acknowledged
     except BaseException:
         os.close(fd)
         raise
+    if status.st_size < (committed or 0):
+        os.close(fd)
+        raise FileDamaged  # what was acknowledged is missing
     return fd
-
-
-def _cut(fd: int, committed: int) -> None:
-    """Cut off what was never acknowledged; raises ``FileDamaged`` when what was is missing."""
-    size = os.fstat(fd).st_size
-    if size < committed:
-        raise FileDamaged
-    if size > committed:
-        os.ftruncate(fd, committed)
 
 
 @implementer(IPieceFile)
@@ -115,22 +123,29 @@ class PieceFile:
 
     def write(self, chunks: Sequence[bytes]) -> None:
         """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
-        try:
+        with full_disk_told():
             _write_at(self.fd, chunks, self.offset)
-        except OSError as error:
-            if error.errno in FULL:
-                raise InsufficientStorage from error
-            raise
         self.offset += sum(map(len, chunks))
+
+    def splice(self, pipe: int, size: int) -> None:
+        """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
+        end = self.offset + size
+        with full_disk_told():
+            while self.offset < end:
+                try:
+                    self.offset += os.splice(pipe, self.fd, end - self.offset, offset_dst=self.offset)
+                except OSError as error:
+                    if error.errno != errno.EINVAL:
+                        raise
+                    self.write([os.read(pipe, end - self.offset)])  # a file system that cannot
 
     def finish(self) -> None:
         """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
         if self.synced:
             try:
-                _sync_data(self.fd)
+                with full_disk_told():
+                    _sync_data(self.fd)
             except OSError as error:
-                if error.errno in FULL:
-                    raise InsufficientStorage from error
                 raise SyncFailed(*error.args) from error
             for folder in self.unsynced:
                 sync_folder(folder)
@@ -187,6 +202,13 @@ class HeldRange:
             if end > self.committed or os.pread(self.fd, len(chunk), self.offset) != chunk:
                 raise WrongOffset(self.committed)
             self.offset = end
+
+    def splice(self, pipe: int, size: int) -> None:
+        """Compare as well."""
+        while size:
+            chunk = os.read(pipe, min(size, BLOCK))
+            size -= len(chunk)
+            self.write([chunk])
 
     def finish(self) -> None:
         """See ``IPieceFile``."""

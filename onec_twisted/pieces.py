@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from onec_twisted.delivery import Delivery
 from onec_twisted.errors import FileDamaged, FileTooLarge, InsufficientStorage, Refused, SyncFailed, WrongOffset
-from onec_twisted.intake import receive
+from onec_twisted.intake import INTAKES, receive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from onec_twisted.catalog import Catalog, FileRecord, Session
-    from onec_twisted.intake import Workers
+    from onec_twisted.catalog import Catalog
+    from onec_twisted.intake import Intake
     from onec_twisted.interfaces import IBody, IPieceFile, IStore
     from onec_twisted.names import SafeName
+    from onec_twisted.records import FileRecord, Session
     from onec_twisted.space import Space
     from onec_twisted.turns import Turns
+    from onec_twisted.workers import Workers
 
 __all__ = ["Pieces", "Stored"]
 
@@ -71,6 +73,7 @@ class Pieces:
     workers: Workers
     now: Callable[[], float]
     clock: IReactorTime
+    intake: Intake = INTAKES["auto"]
     repeats: int = field(default=0, init=False)
     _deliveries: dict[str, dict[str, Delivery]] = field(factory=lambda: defaultdict(dict), init=False)
     _flush_call: IDelayedCall | None = field(default=None, init=False)
@@ -185,34 +188,44 @@ class Pieces:
                 delivery = self._deliveries.get(session.sessid, {}).get(str(name))
                 if self._may_be_repeat(record, delivery, body.length):
                     is_repeat = partial(self._is_repeat, record, delivery)
-            received = await receive(
-                body, self.workers, lambda: self.store.open(session.sessid, name, before), room, too_large, is_repeat
-            )
+            intake = self.intake(body, self.workers, partial(self.store.open, session.sessid, name, before))
+            keep = partial(self._keep, session, name, before)
+            received = await receive(body, intake, room, too_large, keep, is_repeat)
         except (FileDamaged, SyncFailed) as error:
             await self._damaged(session, name, error)
             raise
         if received is None and record is not None:
             return await self._repeated(session, name, record), True
-        after = (before or 0) + (received or 0)
+        return (before or 0) + (received or 0), True
+
+    async def _keep(self, session: Session, name: SafeName, before: int | None, bring: Callable[[], int]) -> None:
+        """Put a piece on the disk, and on record; one that is not on record after all is cut off."""
+        brought = False
+
+        def grown() -> int:
+            """In a worker: return the file's new length."""
+            nonlocal brought
+            size = bring()
+            brought = True
+            return (before or 0) + size
+
         try:
-            await self.catalog.commit(session, str(name), before, after, self.session_quota, self.now())
+            await self.catalog.commit(session, str(name), before, grown, self.session_quota, self.now())
         except BaseException:
-            known = await self.catalog.file(session.sessid, str(name))  # it may have been recorded all the same
-            await self.workers(self.store.cut, session.sessid, name, known.committed if known is not None else None)
+            if brought:
+                known = await self.catalog.file(session.sessid, str(name))  # it may have been recorded all the same
+                await self.workers(
+                    self.store.cut, session.sessid, name, known.committed if known is not None else None
+                )
             raise
-        return after, True
 
     async def _compare(self, session: Session, name: SafeName, body: IBody, offset: int, committed: int) -> int:
         """Confirm a piece that is held already, byte for byte; raises ``WrongOffset`` for any other."""
         if offset > committed or (body.length or 0) > committed - offset:
             raise WrongOffset(committed)
-        await receive(
-            body,
-            self.workers,
-            lambda: self.store.compare(session.sessid, name, offset, committed),
-            committed - offset,
-            WrongOffset(committed),
-        )
+        held = partial(self.store.compare, session.sessid, name, offset, committed)
+        intake = self.intake(body, self.workers, held)
+        await receive(body, intake, committed - offset, WrongOffset(committed), self.workers)
         self._log.info(
             "{sessid}: {name}: {size} bytes from {offset} on are held already",
             sessid=session.sessid,

@@ -10,6 +10,7 @@ that Twisted refuses and real nodes send. This is the only place that uses priva
 * ``_savedTimeOut``: the idle time-out that the channel sets again when the request is done;
 * ``_tempDataLen`` of a TCP transport, beside its ``dataBuffer`` and ``offset``: bytes not handed to the kernel;
 * ``_abortingCall``: ends a connection by force, and is cancelled when it has ended;
+* ``_transferDecoder``: counts the bytes of a body that are still to come;
 * ``_receivedHeaderSize``: 0 before the request line;
 * ``_respondToBadRequestAndDisconnect``: called for whatever is no HTTP.
 """
@@ -27,6 +28,7 @@ from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.web.http import RESPONSES, HTTPChannel, datetimeToString
 from twisted.web.server import Request
@@ -34,16 +36,18 @@ from zope.interface import implementer
 
 from onec_twisted.body import Body
 from onec_twisted.errors import ConnectionDropped, MalformedRequest, Unforeseen
-from onec_twisted.interfaces import ILine, IStreamingResource
+from onec_twisted.interfaces import IBodySocket, ILine, IStreamingResource
 from onec_twisted.wire import Answer, failure, path_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.python.failure import Failure
 
     from onec_twisted.delivery import Delivery
     from onec_twisted.site import ExchangeSite
 
-__all__ = ["ExchangeChannel", "ExchangeRequest", "SocketLine", "line_of"]
+__all__ = ["BodySocket", "ExchangeChannel", "ExchangeRequest", "SocketLine", "line_of", "socket_of"]
 
 TLS_FLUSH = 0.01
 """Seconds after which Twisted's TLS has handed an answer to TCP: it gathers small writes for a turn."""
@@ -56,6 +60,9 @@ OUR_FIN = (4, 9, 11)
 
 LONGEST_CONTENT_LENGTH = 64
 """Bytes of a Content-Length header; Python refuses to read numbers of thousands of digits."""
+
+SMALL = 64 * 1024
+"""Bytes of a body that is always read: it comes with its head, or just behind it."""
 
 _RAW = re.compile(rb"[ \x7f-\xff]")
 
@@ -93,7 +100,12 @@ class ExchangeRequest(Request):
         self._expected = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
         self.requestHeaders.removeHeader(b"expect")  # or Twisted answers it before anybody has decided
         self.body = Body(
-            channel._networkProducer, self.site.reactor, length, self.site.body_timeout, self._accept_body
+            channel._networkProducer,
+            self.site.reactor,
+            length,
+            self.site.body_timeout,
+            self._accept_body,
+            socket_of(channel, length or 0),
         )
         if length != 0:
             self._idle_timeout = channel.setTimeout(None)  # while a body comes, the time-out is the body's
@@ -162,6 +174,54 @@ class ExchangeRequest(Request):
         """Tell a client that asked first to send its body."""
         if self._expected and self.clientproto == b"HTTP/1.1" and not self.body.received and not self.body.complete:
             self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+@implementer(IBodySocket)
+class BodySocket:
+    """The socket of a connection without TLS, while a body comes in."""
+
+    def __init__(self, channel: Any) -> None:
+        """Leave everything as it is."""
+        self._channel = channel
+        self._transport = channel.transport
+        self._descriptor: int | None = None
+
+    def when_readable(self, moves: Callable[[], bool]) -> None:
+        """See ``IBodySocket``."""
+        read = self._transport.doRead
+        self._transport.doRead = lambda: None if moves() else read()
+
+    def waiting(self) -> int:
+        """See ``IBodySocket``."""
+        return int.from_bytes(fcntl.ioctl(self._transport.socket, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    def fileno(self) -> int:
+        """See ``IBodySocket``: a duplicate, for Twisted may close its own at any moment."""
+        if self._descriptor is None:
+            self._descriptor = os.dup(self._transport.fileno())
+        return self._descriptor
+
+    def moved(self, size: int) -> None:
+        """See ``IBodySocket``."""
+        decoder = self._channel._transferDecoder
+        if self._transport.connected and decoder is not None:
+            decoder.contentLength -= size
+            if not decoder.contentLength:
+                self._channel.rawDataReceived(b"")
+
+    def release(self) -> None:
+        """See ``IBodySocket``."""
+        self._transport.__dict__.pop("doRead", None)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def socket_of(channel: Any, length: int) -> BodySocket | None:
+    """Return where a body of so many bytes comes from; None for what cannot be had from there, or is too small."""
+    if length < SMALL or channel.isSecure() or not isinstance(channel.transport, Connection):
+        return None
+    return BodySocket(channel)
 
 
 @implementer(ILine)

@@ -1,6 +1,7 @@
 """The catalog's database: its tables, and what is done with it before the daemon starts.
 
-``schema`` and ``catalog`` hold the only SQL. It keeps to what PostgreSQL knows as well, pragmas aside.
+``schema`` and ``statements`` hold the only SQL. It keeps to what PostgreSQL knows as well, pragmas and
+``WITHOUT ROWID`` aside.
 """
 
 from __future__ import annotations
@@ -8,9 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
-
-from twisted.enterprise.adbapi import ConnectionPool
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +19,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "CatalogUnusable",
     "create_catalog",
-    "open_pool",
+    "opened",
     "record_damage",
     "recorded_lengths",
 ]
@@ -35,7 +34,6 @@ CREATE TABLE sessions (
     held       INTEGER NOT NULL,
     touched    DOUBLE PRECISION NOT NULL
 );
-CREATE INDEX sessions_touched ON sessions (touched);
 CREATE TABLE files (
     sessid    TEXT NOT NULL,
     name      TEXT NOT NULL,
@@ -44,7 +42,7 @@ CREATE TABLE files (
     proven    INTEGER NOT NULL,
     damaged   INTEGER NOT NULL,
     PRIMARY KEY (sessid, name)
-);
+) WITHOUT ROWID;
 """
 """``held`` is the sum of the session's committed bytes; ``touched`` is in seconds since 1970.
 
@@ -57,16 +55,20 @@ class CatalogUnusable(Exception):
     """The database cannot be used; the words say what to do."""
 
 
-def _open(connection: sqlite3.Connection) -> None:
-    """Make a new connection safe and quick."""
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
+def opened(path: Path, *, synced: bool = True) -> sqlite3.Connection:
+    """Return a connection that begins and ends no transaction by itself, and may be used in one thread at a time.
 
-
-def _open_unsynced(connection: sqlite3.Connection) -> None:
-    """Make a new connection safe against kill -9, but not against a power cut, and quicker."""
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
+    The write-ahead log is on the disk when a transaction ends. Without ``synced`` it is safe against kill -9, but not
+    against a power cut.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @contextmanager
@@ -91,8 +93,7 @@ def create_catalog(path: Path) -> None:
     """
     with _told(path):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        with closing(sqlite3.connect(path)) as connection:
-            _open(connection)
+        with closing(opened(path)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
@@ -121,19 +122,3 @@ def record_damage(path: Path, damaged: list[tuple[str, str]]) -> None:
     """Put files, by sessid and name, on record as damaged. Blocks; for the start of the daemon."""
     with _told(path), closing(sqlite3.connect(path)) as connection, connection:
         connection.executemany("UPDATE files SET damaged = 1 WHERE sessid = ? AND name = ?", damaged)
-
-
-def open_pool(path: Path, reactor: Any, *, synced: bool = True) -> ConnectionPool:
-    """Return the connection to a database that ``create_catalog`` has seen; its thread starts with the reactor.
-
-    ``synced`` brings each transaction to the disk; without it a power cut may take the last ones back.
-    """
-    return ConnectionPool(
-        "sqlite3",
-        str(path),
-        check_same_thread=False,
-        cp_min=1,
-        cp_max=1,
-        cp_openfun=_open if synced else _open_unsynced,
-        cp_reactor=reactor,
-    )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from twisted.internet.interfaces import IReactorTime
+    from twisted.web.http import Request
 
 __all__ = ["Elsewhere", "ExchangeSite", "access_log_line", "tree"]
 
@@ -76,19 +77,32 @@ def access_log_line(_timestamp: str, request: ExchangeRequest) -> str:
 class ExchangeSite(Site):
     """Serves a resource tree to nodes.
 
-    A body may be silent for ``body_timeout`` seconds; ``always_ok`` answers 200 to what is no HTTP as well. The
-    channel is ours: Twisted's would only choose between HTTP/1.1 and HTTP/2.
+    A body may be silent for ``body_timeout`` seconds; ``always_ok`` answers 200 to what is no HTTP as well;
+    ``access_log`` gives each request a line in the log. The channel is ours: Twisted's would only choose between
+    HTTP/1.1 and HTTP/2.
     """
 
     protocol = ExchangeChannel  # type: ignore[assignment]  # Twisted names its own chooser
 
     def __init__(
-        self, resource: Resource, reactor: IReactorTime, body_timeout: float, *, always_ok: bool = False
+        self,
+        resource: Resource,
+        reactor: IReactorTime,
+        body_timeout: float,
+        *,
+        always_ok: bool = False,
+        access_log: bool = True,
     ) -> None:
         """Serve the tree with the reactor's clock."""
         super().__init__(resource, requestFactory=ExchangeRequest, reactor=reactor, logFormatter=access_log_line)
         self.body_timeout = body_timeout
         self.always_ok = always_ok
+        self._access_log = access_log
+
+    def log(self, request: Request) -> None:
+        """Write a request's line, if that is wanted."""
+        if self._access_log:
+            super().log(request)
 
     def acceptableProtocols(self) -> list[bytes]:
         """Offer HTTP/1.1 alone over TLS: streaming rests on its channel."""

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 from zope.interface import implementer
 
-from onec_twisted.errors import FileDamaged, InsufficientStorage, InvalidFilename
+from onec_twisted.errors import FileDamaged, InvalidFilename
 from onec_twisted.interfaces import IStore
-from onec_twisted.piecefile import FULL, HeldRange, PieceFile, open_at, sync_file, sync_folder
+from onec_twisted.piecefile import HeldRange, PieceFile, full_disk_told, open_at, sync_file, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,21 +83,21 @@ def _is_whole(path: Path, committed: int) -> bool:
     return True
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder, unless it is there."""
-    with suppress(FileExistsError):
-        folder.mkdir()
-        folder.chmod(FOLDER_MODE)
+def _check_folder(folder: Path, *, make: bool) -> None:
+    """See that what is above a file is a folder, and no symbolic link: none is ever followed.
 
-
-def _check_folder(folder: Path) -> None:
-    """See that what is above a file is a folder, and no symbolic link: none is ever followed."""
+    ``make`` makes one that is not there; otherwise it raises ``FileDamaged``.
+    """
     try:
         mode = folder.lstat().st_mode
     except FileNotFoundError as error:
-        raise FileDamaged from error
-    if not stat.S_ISDIR(mode):
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        if not make:
+            raise FileDamaged from error
+        folder.mkdir()
+        folder.chmod(FOLDER_MODE)
+    else:
+        if not stat.S_ISDIR(mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
 class MediaRootTaken(Exception):
@@ -172,17 +172,13 @@ class Store:
         path = self.temp.joinpath(sessid, *name.segments)
         chain = list(reversed(path.parents[: len(name.segments)]))
         try:
-            with self._naming:
+            with self._naming, full_disk_told():
                 for folder in chain:
-                    if committed is None:
-                        _make_folder(folder)
-                    _check_folder(folder)
+                    _check_folder(folder, make=committed is None)
                 fd = open_at(path, committed)
         except OSError as error:
             if error.errno in _NOT_A_NAME:
                 raise InvalidFilename from error
-            if error.errno in FULL:
-                raise InsufficientStorage from error
             raise
         durable = self._durable.setdefault(sessid, set())
         unsynced = []

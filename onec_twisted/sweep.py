@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from onec_twisted.catalog import Catalog
-    from onec_twisted.intake import Workers
     from onec_twisted.interfaces import IStore
     from onec_twisted.turns import Turns
+    from onec_twisted.workers import Workers
 
 __all__ = ["Sweep", "interval_for"]
 

@@ -15,22 +15,23 @@ from twisted.application.strports import service as listening_service
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.threadpool import ThreadPool
 
 from onec_twisted.access import Access, AnyOf, NodeRealm
 from onec_twisted.catalog import Catalog
+from onec_twisted.database import Database
 from onec_twisted.errors import ShuttingDown
 from onec_twisted.exchange import Exchange, Parts, Settings
+from onec_twisted.intake import INTAKES
 from onec_twisted.options import CannotStart, Options
 from onec_twisted.pieces import Pieces
-from onec_twisted.schema import CatalogUnusable, create_catalog, open_pool, record_damage, recorded_lengths
+from onec_twisted.schema import CatalogUnusable, create_catalog, record_damage, recorded_lengths
 from onec_twisted.site import ExchangeSite, tree
 from onec_twisted.space import Space
 from onec_twisted.store import MediaRootTaken, Store
 from onec_twisted.sweep import Sweep, interval_for
 from onec_twisted.turns import Turns
+from onec_twisted.workers import DiskWorkers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +51,7 @@ GRACE = 30.0
 
 
 class ExchangeService(MultiService):
-    """The whole daemon: its children listen and sweep, ``pool`` are the threads that write to the disk.
+    """The whole daemon: its children listen and sweep, ``workers`` write to the disk.
 
     ``prepare`` blocks, and makes the media root ready; it runs when twistd has given up its privileges. What cannot
     be had ends the start with one line.
@@ -58,10 +59,16 @@ class ExchangeService(MultiService):
 
     _log = Logger()
 
-    def __init__(self, pool: ThreadPool, pieces: Pieces, clock: IReactorTime, prepare: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        workers: DiskWorkers,
+        pieces: Pieces,
+        clock: IReactorTime,
+        prepare: Callable[[], None],
+    ) -> None:
         """Begin with nothing running."""
         super().__init__()
-        self._pool = pool
+        self._workers = workers
         self._pieces = pieces
         self._turns = pieces.turns
         self._clock = clock
@@ -83,7 +90,6 @@ class ExchangeService(MultiService):
             self._prepare()
         except CannotStart as cannot:
             raise _told(str(cannot.code)) from None
-        self._pool.start()
         super().startService()
 
     def stopService(self) -> Deferred[None]:
@@ -105,7 +111,8 @@ class ExchangeService(MultiService):
         if was_busy:
             await deferLater(self._clock, LINGER)
         await self._pieces.settle(LINGER)
-        self._pool.stop()
+        self._workers.stop()
+        self._pieces.catalog.close()
 
 
 def _do_nothing() -> None:
@@ -171,13 +178,21 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
 
     # Seconds since 1970 that go on evenly when somebody sets the system's clock
     now = partial(_anchored_now, time.time() - time.monotonic())
-    pool = ThreadPool(minthreads=0, maxthreads=WORKERS, name="disk")
-    workers = partial(deferToThreadPool, reactor, pool)
-    catalog = Catalog(open_pool(store.database, reactor, synced=store.synced))
+    workers = DiskWorkers(reactor, WORKERS)
+    catalog = Catalog(Database(store.database, synced=store.synced), workers)
     turns = Turns(clock, options["lock-timeout"])
     space = Space(partial(workers, store.free), time.monotonic, options["min-free"], options["session-quota"])
     pieces = Pieces(
-        options["body-limit"], options["session-quota"], catalog, store, turns, space, workers, now, clock
+        options["body-limit"],
+        options["session-quota"],
+        catalog,
+        store,
+        turns,
+        space,
+        workers,
+        now,
+        clock,
+        INTAKES[options["intake"]],
     )
     settings = Settings(
         file_limit=options["file-limit"],
@@ -198,10 +213,16 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     )
     paths = [path.encode("ascii") for path in options["path"]]
     root = tree(paths, Exchange(settings, parts), status=200 if settings.always_ok else 404)
-    site = ExchangeSite(root, clock, options["idle-timeout"], always_ok=settings.always_ok)
+    site = ExchangeSite(
+        root,
+        clock,
+        options["idle-timeout"],
+        always_ok=settings.always_ok,
+        access_log=options["access-log"] == "yes",
+    )
     sweep = Sweep(catalog, store, turns, workers, options["session-ttl"], now)
 
-    daemon = ExchangeService(pool, pieces, clock, partial(prepare, store, options["media-root"]))
+    daemon = ExchangeService(workers, pieces, clock, partial(prepare, store, options["media-root"]))
     if twistd_runs_it:
         daemon.at_stop = _end_at_the_next_signal
     for endpoint in options["listen"]:

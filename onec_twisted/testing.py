@@ -5,7 +5,7 @@ Each stands for an interface of ``onec_twisted.interfaces`` or of Twisted, and i
 
 from __future__ import annotations
 
-import sqlite3
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +21,6 @@ from onec_twisted.interfaces import IBody, IBodyConsumer, IPieceFile, IStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from twisted.test.iosim import IOPump
     from twisted.web.server import Site
@@ -32,7 +31,7 @@ __all__ = [
     "Bytes",
     "FakeBody",
     "FaultyStore",
-    "InlinePool",
+    "InlineWorkers",
     "LateWorkers",
     "Pipe",
     "inline",
@@ -41,9 +40,19 @@ __all__ = [
 T = TypeVar("T")
 
 
-def inline(function: Callable[..., T], *args: Any) -> Deferred[T]:
+class InlineWorkers:
     """Workers that are done at once."""
-    return maybeDeferred(function, *args)
+
+    def __call__(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Do it now."""
+        return maybeDeferred(function, *args)
+
+    def crowded(self) -> bool:
+        """Say that nobody waits."""
+        return False
+
+
+inline = InlineWorkers()
 
 
 @define(eq=False)
@@ -60,6 +69,10 @@ class LateWorkers:
         self._calls.append((fired, function, args))
         return fired
 
+    def crowded(self) -> bool:
+        """Say that nobody waits."""
+        return False
+
     @property
     def waiting(self) -> int:
         """Return how many calls are remembered."""
@@ -70,26 +83,6 @@ class LateWorkers:
         calls, self._calls = self._calls, []
         for fired, function, args in calls:
             maybeDeferred(function, *args).chainDeferred(fired)
-
-
-class InlinePool:
-    """Stands for ``twisted.enterprise.adbapi.ConnectionPool`` of one SQLite connection, without its thread."""
-
-    def __init__(self, path: Path) -> None:
-        """Open the database."""
-        self._connection = sqlite3.connect(path)
-
-    def runInteraction(self, interaction: Callable[..., T], *args: Any) -> Deferred[T]:
-        """Run a transaction now."""
-        return maybeDeferred(self._run, interaction, *args)
-
-    def _run(self, interaction: Callable[..., T], *args: Any) -> T:
-        with self._connection:
-            return interaction(self._connection.cursor(), *args)
-
-    def close(self) -> None:
-        """Close the database."""
-        self._connection.close()
 
 
 @implementer(IBody)
@@ -161,6 +154,10 @@ class _FaultyFile:
                 self.file.write([chunks[0][:1]])  # a disk that is full takes the beginning
             raise self.store.on_write
         self.file.write(chunks)
+
+    def splice(self, pipe: int, size: int) -> None:
+        """See ``IPieceFile``."""
+        self.write([os.read(pipe, size)])
 
     def finish(self) -> None:
         """See ``IPieceFile``."""

@@ -15,13 +15,14 @@ from twisted.web.http_headers import Headers
 
 from onec_twisted.access import Access, NodeRealm
 from onec_twisted.catalog import Catalog
+from onec_twisted.database import Database
 from onec_twisted.exchange import COOKIE, Exchange, Parts, Settings
 from onec_twisted.pieces import Pieces
 from onec_twisted.schema import create_catalog
 from onec_twisted.site import ExchangeSite, tree
 from onec_twisted.space import Space
 from onec_twisted.store import Store
-from onec_twisted.testing import Bytes, FaultyStore, InlinePool, Pipe, inline
+from onec_twisted.testing import Bytes, FaultyStore, Pipe, inline
 from onec_twisted.turns import Turns
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.task import Clock
 
-    from onec_twisted.intake import Workers
+    from onec_twisted.workers import Workers
 
 NOW = 1_800_000_000.0
 USER, PASSWORD = "shop", "secret"
@@ -135,7 +136,7 @@ def make_in_memory(
     create_catalog(real.database)
     store = FaultyStore(real, free_bytes=1_000_000)
     checker = InMemoryUsernamePasswordDatabaseDontUse(shop=PASSWORD.encode())
-    catalog = Catalog(InlinePool(real.database))  # type: ignore[arg-type]
+    catalog = Catalog(Database(real.database), inline)
     turns = Turns(clock, lock_timeout=30)
     space = Space(lambda: inline(store.free), clock.seconds, MIN_FREE, session_quota)
     parts = Parts(

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
-from onec_twisted.catalog import Catalog, Session
+from onec_twisted import statements
+from onec_twisted.catalog import Catalog
+from onec_twisted.database import Database
 from onec_twisted.errors import ConnectionDropped, WrongOffset
 from onec_twisted.names import SafeName
 from onec_twisted.pieces import Pieces, Stored
 from onec_twisted.schema import create_catalog, recorded_lengths
 from onec_twisted.space import Space
 from onec_twisted.store import Store
-from onec_twisted.testing import FakeBody, InlinePool, inline
+from onec_twisted.testing import FakeBody, inline
 from onec_twisted.turns import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from onec_twisted.records import Session
 
 SESSID = "0123456789abcdef" * 2
 NAME = SafeName(("import_files", "a"))
@@ -51,7 +60,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.store.lock()
         create_catalog(self.store.database)
         assert self.store.recover(recorded_lengths(self.store.database)) == []
-        self.catalog = Catalog(InlinePool(self.store.database))  # type: ignore[arg-type]
+        self.catalog = Catalog(Database(self.store.database), inline)
         turns = Turns(self.clock, 30)
         space = Space(lambda: inline(lambda: LOTS), self.clock.seconds, 0, LOTS)
         self.pieces = Pieces(
@@ -68,10 +77,10 @@ class AnyOrder(RuleBasedStateMachine):
         self.stop()
         shutil.rmtree(self.folder)
 
-    def now(self, deferred: Deferred[Any]) -> Any:
+    def now(self, awaitable: Coroutine[Any, Any, Any] | Deferred[Any]) -> Any:
         """Return what has fired."""
         fired: list[Any] = []
-        deferred.addBoth(fired.append)
+        ensureDeferred(awaitable).addBoth(fired.append)
         return fired[0]
 
     def session(self) -> Session:
@@ -185,6 +194,14 @@ class AnyOrder(RuleBasedStateMachine):
         self.pieces.forget(SESSID)
         self.store.discard(SESSID)
         self.model, self.last, self.proven = None, b"", False
+
+    @invariant()
+    def memory_is_what_is_on_record(self) -> None:
+        """What the catalog answers from memory stands in its database."""
+        known = self.session(), self.now(self.catalog.file(SESSID, str(NAME)))
+        token_hash = hashlib.sha256(b"token").hexdigest()
+        session, files = self.catalog._database.read(statements.session, token_hash)  # type: ignore[misc]
+        assert (evolve(known[0], touched=session.touched), known[1]) == (session, files.get(str(NAME)))
 
     @invariant()
     def the_file_is_what_was_acknowledged(self) -> None:

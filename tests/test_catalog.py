@@ -9,26 +9,30 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 from in_memory import flush_failures
 from pytest_twisted import ensureDeferred
-from twisted.internet.defer import Deferred
+from twisted.internet import defer
 
-from onec_twisted.catalog import Catalog, FileRecord, Session
+from onec_twisted.catalog import Catalog
+from onec_twisted.database import Database
 from onec_twisted.errors import InsufficientStorage, InvalidSession, SessionRestarted
-from onec_twisted.schema import create_catalog, open_pool
-from onec_twisted.testing import InlinePool
+from onec_twisted.records import FileRecord, Session
+from onec_twisted.schema import create_catalog
+from onec_twisted.testing import LateWorkers, inline
+from onec_twisted.workers import DiskWorkers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
     from pathlib import Path
 
+    from twisted.internet.defer import Deferred
 
 T = TypeVar("T")
 QUOTA = 1000
 
 
-def now_of(deferred: Deferred[T]) -> T:
+def now_of(awaitable: Coroutine[Any, Any, T] | Deferred[T]) -> T:
     """Return what has fired already, or raise it."""
     fired: list[Any] = []
-    deferred.addBoth(fired.append)
+    defer.ensureDeferred(awaitable).addBoth(fired.append)
     if hasattr(fired[0], "raiseException"):
         fired[0].raiseException()
     result: T = fired[0]
@@ -46,7 +50,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def catalog(path: Path) -> Iterator[Catalog]:
     """A catalog without its thread."""
-    catalog = Catalog(InlinePool(path))  # type: ignore[arg-type]
+    catalog = Catalog(Database(path), inline)
     yield catalog
     catalog.close()
 
@@ -86,9 +90,9 @@ def test_a_file_grows_by_what_is_committed(catalog: Catalog) -> None:
     """The length, what the session holds, and when it was touched are recorded together."""
     session = opened(catalog)
     assert length(catalog, "s", "a") is None
-    now_of(catalog.commit(session, "a", None, 0, QUOTA, 2.0))
-    now_of(catalog.commit(session, "a", 0, 10, QUOTA, 3.0))
-    now_of(catalog.commit(session, "b", None, 5, QUOTA, 4.0))
+    now_of(catalog.commit(session, "a", None, lambda: 0, QUOTA, 2.0))
+    now_of(catalog.commit(session, "a", 0, lambda: 10, QUOTA, 3.0))
+    now_of(catalog.commit(session, "b", None, lambda: 5, QUOTA, 4.0))
 
     assert length(catalog, "s", "a") == 10
     assert now_of(catalog.session("ss")) == Session("s", "shop", epoch=1, held=15, touched=4.0)
@@ -99,9 +103,9 @@ def test_a_piece_over_the_quota_is_not_recorded(catalog: Catalog, before: int | 
     """Nothing changes."""
     session = opened(catalog)
     if before is not None:
-        now_of(catalog.commit(session, "a", None, before, QUOTA, 2.0))
+        now_of(catalog.commit(session, "a", None, lambda: before or 0, QUOTA, 2.0))
     with pytest.raises(InsufficientStorage):
-        now_of(catalog.commit(session, "a", before, QUOTA + 1, QUOTA, 3.0))
+        now_of(catalog.commit(session, "a", before, lambda: QUOTA + 1, QUOTA, 3.0))
 
     assert length(catalog, "s", "a") == before
 
@@ -109,10 +113,10 @@ def test_a_piece_over_the_quota_is_not_recorded(catalog: Catalog, before: int | 
 def test_a_piece_of_an_old_epoch_is_not_recorded(catalog: Catalog) -> None:
     """What was on its way when ``init`` came never appears."""
     session = opened(catalog)
-    now_of(catalog.commit(session, "a", None, 10, QUOTA, 2.0))
+    now_of(catalog.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
     now_of(catalog.start_epoch("s", 3.0))
     with pytest.raises(SessionRestarted):
-        now_of(catalog.commit(session, "a", 10, 20, QUOTA, 4.0))
+        now_of(catalog.commit(session, "a", 10, lambda: 20, QUOTA, 4.0))
 
     assert length(catalog, "s", "a") is None
     assert now_of(catalog.session("ss")) == Session("s", "shop", epoch=2, held=0, touched=3.0)
@@ -123,17 +127,17 @@ def test_a_piece_of_a_session_that_is_gone_is_not_recorded(catalog: Catalog) -> 
     session = opened(catalog)
     assert now_of(catalog.remove_session("s", 9.0))
     with pytest.raises(InvalidSession):
-        now_of(catalog.commit(session, "a", None, 10, QUOTA, 4.0))
+        now_of(catalog.commit(session, "a", None, lambda: 10, QUOTA, 4.0))
 
 
 def test_a_second_writer_is_found_out(catalog: Catalog) -> None:
     """Turns see to it that there is none; if there were one, its piece would not be recorded."""
     session = opened(catalog)
-    now_of(catalog.commit(session, "a", None, 10, QUOTA, 2.0))
+    now_of(catalog.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
     with pytest.raises(RuntimeError):
-        now_of(catalog.commit(session, "a", 5, 20, QUOTA, 2.0))
+        now_of(catalog.commit(session, "a", 5, lambda: 20, QUOTA, 2.0))
     with pytest.raises(sqlite3.IntegrityError):
-        now_of(catalog.commit(session, "a", None, 20, QUOTA, 2.0))
+        now_of(catalog.commit(session, "a", None, lambda: 20, QUOTA, 2.0))
 
     assert length(catalog, "s", "a") == 10
     found = now_of(catalog.session("ss"))
@@ -145,8 +149,8 @@ def test_files_and_archives(catalog: Catalog) -> None:
     """A name counts when it came, or when any archive did."""
     session = opened(catalog)
     other = opened(catalog, "t")
-    now_of(catalog.commit(other, "x.zip", None, 1, QUOTA, 2.0))
-    now_of(catalog.commit(session, "a.xml", None, 1, QUOTA, 2.0))
+    now_of(catalog.commit(other, "x.zip", None, lambda: 1, QUOTA, 2.0))
+    now_of(catalog.commit(session, "a.xml", None, lambda: 1, QUOTA, 2.0))
 
     assert now_of(catalog.has_file_or_zip("s", "a.xml"))
     assert not now_of(catalog.has_file_or_zip("s", "b.xml"))
@@ -163,32 +167,6 @@ def test_who_is_untouched(catalog: Catalog) -> None:
     assert now_of(catalog.unknown(["old", "lost", "new"])) == ["lost"]
 
 
-def test_records_are_gathered(catalog: Catalog) -> None:
-    """What comes while a transaction runs is recorded together in the next; a step that fails harms no other."""
-    session = opened(catalog)
-    pool = catalog._pool
-    run = pool.runInteraction
-    waiting: list[tuple[Deferred[Any], Any]] = []
-
-    def later(*arguments: Any) -> Deferred[Any]:
-        fired: Deferred[Any] = Deferred()
-        waiting.append((fired, arguments))
-        return fired
-
-    pool.runInteraction = later  # type: ignore[method-assign]
-    outcomes: list[Any] = []
-    for name in "abc":
-        catalog.commit(session, name, None, 400, QUOTA, 2.0).addBoth(outcomes.append)
-    assert len(waiting) == 1
-    pool.runInteraction = run  # type: ignore[method-assign]
-    fired, arguments = waiting.pop()
-    run(*arguments).chainDeferred(fired)
-
-    assert outcomes[:2] == [None, None]
-    assert outcomes[2].check(InsufficientStorage)
-    assert [length(catalog, "s", name) for name in "abc"] == [400, 400, None]
-
-
 def prove(catalog: Catalog, session: Session, committed: int) -> None:
     """Record a proof, which waits for company until it is told not to."""
     proven = catalog.prove(session, "a", committed)
@@ -200,7 +178,7 @@ def prove(catalog: Catalog, session: Session, committed: int) -> None:
 def test_a_session_that_was_touched_meanwhile_is_not_removed(catalog: Catalog) -> None:
     """Neither it nor its files."""
     session = opened(catalog)
-    now_of(catalog.commit(session, "a", None, 5, QUOTA, 8.0))
+    now_of(catalog.commit(session, "a", None, lambda: 5, QUOTA, 8.0))
 
     assert not now_of(catalog.remove_session("s", 8.0))
     assert length(catalog, "s", "a") == 5
@@ -210,7 +188,7 @@ def test_damage_of_all(catalog: Catalog) -> None:
     """Of one session, in its epoch."""
     session, other = opened(catalog), opened(catalog, "t")
     for one in (session, other):
-        now_of(catalog.commit(one, "a", None, 5, QUOTA, 2.0))
+        now_of(catalog.commit(one, "a", None, lambda: 5, QUOTA, 2.0))
     now_of(catalog.damage_all(session))
 
     assert now_of(catalog.has_damaged("s"))
@@ -220,19 +198,19 @@ def test_damage_of_all(catalog: Catalog) -> None:
 def test_proof_and_damage(catalog: Catalog) -> None:
     """They belong to the file as it is now: a later piece or epoch has to prove itself."""
     session = opened(catalog)
-    now_of(catalog.commit(session, "a", None, 5, QUOTA, 2.0))
-    now_of(catalog.commit(session, "a", 5, 8, QUOTA, 2.0))
+    now_of(catalog.commit(session, "a", None, lambda: 5, QUOTA, 2.0))
+    now_of(catalog.commit(session, "a", 5, lambda: 8, QUOTA, 2.0))
     prove(catalog, session, 5)
     assert now_of(catalog.file("s", "a")) == FileRecord(8, 5)
     prove(catalog, session, 8)
     assert now_of(catalog.file("s", "a")) == FileRecord(8, 5, proven=True)
     now_of(catalog.damage(session, "a"))
-    now_of(catalog.commit(session, "a", 8, 9, QUOTA, 2.0))
+    now_of(catalog.commit(session, "a", 8, lambda: 9, QUOTA, 2.0))
     assert now_of(catalog.file("s", "a")) == FileRecord(9, 8, damaged=True)
     now_of(catalog.start_epoch("s", 3.0))
     again = now_of(catalog.session("ss"))
     assert again is not None
-    now_of(catalog.commit(again, "a", None, 9, QUOTA, 2.0))
+    now_of(catalog.commit(again, "a", None, lambda: 9, QUOTA, 2.0))
     prove(catalog, session, 9)
 
     assert now_of(catalog.file("s", "a")) == FileRecord(9, 0)
@@ -242,35 +220,95 @@ def test_proof_and_damage(catalog: Catalog) -> None:
 def test_a_full_disk(catalog: Catalog) -> None:
     """It is told as that, nothing is recorded, and the catalog works again when there is room."""
     session = opened(catalog)
-    connection = catalog._pool._connection  # type: ignore[attr-defined]
+    connection = catalog._database._connection
+    assert connection is not None
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(InsufficientStorage):
-        now_of(catalog.commit(session, "x" * 10_000, None, 1, QUOTA, 2.0))
+        now_of(catalog.commit(session, "x" * 10_000, None, lambda: 1, QUOTA, 2.0))
     connection.execute("PRAGMA max_page_count = 1000000")
-    now_of(catalog.commit(session, "x" * 10_000, None, 1, QUOTA, 2.0))
+    now_of(catalog.commit(session, "x" * 10_000, None, lambda: 1, QUOTA, 2.0))
 
     assert length(catalog, "s", "x" * 10_000) == 1
 
 
 @ensureDeferred
-async def test_a_restart_knows_what_was_recorded(tmp_path: Path, nothing_left_behind: list[dict[str, Any]]) -> None:
-    """Through the real pool and its thread, in a database that is opened again."""
+async def test_a_restart_knows_what_was_recorded(path: Path, nothing_left_behind: list[dict[str, Any]]) -> None:
+    """Through real threads, in a database that is opened again."""
     from twisted.internet import reactor
 
-    path = tmp_path / "catalog.sqlite3"
-    create_catalog(path)
-    first = Catalog(open_pool(path, reactor))
+    workers = DiskWorkers(reactor, 4)  # type: ignore[arg-type]
+    first = Catalog(Database(path), workers)
     await first.open_session("s", "token", "shop", 1.0)
     session = await first.session("token")
     assert session is not None
-    await first.commit(session, "a", None, 10, QUOTA, 2.0)
+    await first.commit(session, "a", None, lambda: 10, QUOTA, 2.0)
     with pytest.raises(InsufficientStorage):
-        await first.commit(session, "a", 10, QUOTA + 1, QUOTA, 2.0)
+        await first.commit(session, "a", 10, lambda: QUOTA + 1, QUOTA, 2.0)
     first.close()
-    second = Catalog(open_pool(path, reactor))
+    second = Catalog(Database(path), workers)
 
     assert await second.file("s", "a") == FileRecord(10, 0)
     assert await second.session("token") == Session("s", "shop", epoch=1, held=10, touched=2.0)
+    workers.stop()
     second.close()
     assert flush_failures(nothing_left_behind) == []
+
+
+def test_a_session_in_use_is_answered_from_memory(path: Path) -> None:
+    """After its first request nothing is asked of the database; what fails is read anew."""
+    workers = LateWorkers()
+    catalog = Catalog(Database(path), workers)
+    opening = defer.ensureDeferred(catalog.open_session("s", "ss", "shop", 1.0))
+    workers.run()
+    now_of(opening)
+    session = now_of(catalog.session("ss"))
+    assert session is not None
+    assert now_of(catalog.file("s", "a")) is None
+    assert workers.hops == 1
+
+    committing = defer.ensureDeferred(catalog.commit(session, "a", None, lambda: QUOTA + 1, QUOTA, 2.0))
+    workers.run()
+    with pytest.raises(InsufficientStorage):
+        now_of(committing)
+    reading = defer.ensureDeferred(catalog.session("ss"))
+    workers.run()
+    assert now_of(reading) == session
+    assert workers.hops == 3
+    catalog.close()
+
+
+def test_what_is_read_while_it_is_written_is_not_kept(path: Path) -> None:
+    """It may be older than what is recorded: the next request reads it again."""
+    first = Catalog(Database(path), inline)
+    session = opened(first)
+    first.close()
+    workers = LateWorkers()
+    catalog = Catalog(Database(path), workers)
+    reading = defer.ensureDeferred(catalog.session("ss"))
+    committing = defer.ensureDeferred(catalog.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
+    workers.run()
+    assert now_of(reading) == session
+    now_of(committing)
+    again = defer.ensureDeferred(catalog.session("ss"))
+    workers.run()
+    assert now_of(again) == Session("s", "shop", epoch=1, held=10, touched=2.0)
+    assert now_of(catalog.file("s", "a")) == FileRecord(10, 0)
+    catalog.close()
+
+
+def test_a_file_that_cannot_be_brought_to_the_disk_is_not_recorded(catalog: Catalog) -> None:
+    """And a proof that would have gone along is recorded with the next."""
+    session = opened(catalog)
+    now_of(catalog.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
+    proven = catalog.prove(session, "a", 10)
+
+    def cannot() -> int:
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input"):
+        now_of(catalog.commit(session, "b", None, cannot, QUOTA, 2.0))
+    assert not proven.called
+    now_of(catalog.commit(session, "b", None, lambda: 1, QUOTA, 2.0))
+    now_of(proven)
+    assert now_of(catalog.file("s", "a")) == FileRecord(10, 0, proven=True)

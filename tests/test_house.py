@@ -19,8 +19,12 @@ ORDER = [
     "names",
     "commerceml",
     "interfaces",
+    "records",
     # what they stand on
+    "workers",
     "schema",
+    "database",
+    "statements",
     "catalog",
     "piecefile",
     "store",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from onec_twisted.errors import ConnectionDropped, InsufficientStorage
-from onec_twisted.intake import ENOUGH, HIGH_WATER, LOW_WATER, BufferedIntake, receive
+from onec_twisted.intake import ENOUGH, HIGH_WATER, INTAKES, LOW_WATER, BufferedIntake, receive
 from onec_twisted.interfaces import IBodyConsumer, IPieceFile
 from onec_twisted.testing import FakeBody, LateWorkers, inline
 
@@ -43,6 +44,10 @@ class MemoryFile:
         self.data += b"".join(chunks)
         self.chunks.append(len(chunks))
 
+    def splice(self, pipe: int, size: int) -> None:
+        """See ``IPieceFile``."""
+        self.write([os.read(pipe, size)])
+
     def finish(self) -> None:
         """See ``IPieceFile``."""
         self.state = "finished"
@@ -67,7 +72,8 @@ class Receiving:
 
     def start(self) -> Receiving:
         """Begin."""
-        coroutine = receive(self.body, self.workers, self.file.open, 10**9, ValueError())
+        intake = INTAKES["auto"](self.body, self.workers, self.file.open)
+        coroutine = receive(self.body, intake, 10**9, ValueError(), self.workers)
         Deferred.fromCoroutine(coroutine).addCallbacks(
             self.outcome.append, lambda failure: self.outcome.append(failure.value)
         )
@@ -194,7 +200,8 @@ def test_a_file_that_cannot_be_opened() -> None:
 
     body = FakeBody()
     outcome: list[Any] = []
-    Deferred.fromCoroutine(receive(body, inline, cannot, 10**9, ValueError())).addErrback(outcome.append)
+    intake = BufferedIntake(body, inline, cannot)
+    Deferred.fromCoroutine(receive(body, intake, 10**9, ValueError(), inline)).addErrback(outcome.append)
     body.end()
 
     assert outcome[0].value is reason

@@ -30,6 +30,8 @@ def test_defaults() -> None:
 
     assert {name: options[name] for name in sorted(options) if not name.startswith("cred")} == {
         "durability": "piece",
+        "access-log": "no",
+        "intake": "auto",
         "body-limit": 100 * 2**20,
         "file-limit": 100 * 2**20,
         "idle-timeout": 60.0,

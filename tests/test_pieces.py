@@ -16,8 +16,8 @@ from onec_twisted.testing import FakeBody
 if TYPE_CHECKING:
     from in_memory import InMemory
 
-    from onec_twisted.catalog import Session
     from onec_twisted.delivery import Delivery
+    from onec_twisted.records import Session
 
 NAME = SafeName(("a",))
 
@@ -33,7 +33,7 @@ def session(exchange: InMemory) -> Session:
     """A session of it."""
     cookie, _ = exchange.checkauth()
     found: list[Any] = []
-    exchange.catalog.session(cookie.partition("=")[2]).addCallback(found.append)
+    Deferred.fromCoroutine(exchange.catalog.session(cookie.partition("=")[2])).addCallback(found.append)
     session: Session = found[0]
     return session
 
@@ -236,7 +236,7 @@ def test_many_sessions_at_the_disks_edge(exchange: InMemory, pieces: Pieces) -> 
     for _ in range(50):
         cookie, _sessid = exchange.checkauth()
         found: list[Any] = []
-        exchange.catalog.session(cookie.partition("=")[2]).addCallback(found.append)
+        Deferred.fromCoroutine(exchange.catalog.session(cookie.partition("=")[2])).addCallback(found.append)
         bodies.append(FakeBody(90))
         Deferred.fromCoroutine(pieces.take(found[0], NAME, bodies[-1], None)).addBoth(outcomes.append)
     for body in bodies:

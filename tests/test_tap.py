@@ -25,9 +25,12 @@ def options(tmp_path: Path, *arguments: str) -> Options:
 
 
 class Reactor(MemoryReactorClock):
-    """A reactor in memory whose threads never start."""
+    """A reactor in memory that never hears of its threads."""
 
     refuses: Exception | None = None
+
+    def callFromThread(self, function: Any, *arguments: Any, **keywords: Any) -> None:
+        """Do nothing: it does not run."""
 
     def listenTCP(self, port: int, *arguments: Any, **keywords: Any) -> Any:
         """Listen, or not."""
@@ -46,6 +49,8 @@ def test_it_listens_where_it_is_told(tmp_path: Path) -> None:
     assert verifyObject(IService, daemon)
     assert [(port, interface) for port, _, _, interface in reactor.tcpServers] == [(8001, ""), (8002, "127.0.0.1")]
     assert (tmp_path / "media" / "1c_temp" / "exchange.sqlite3").exists()
+    daemon._workers.stop()
+    daemon._pieces.catalog.close()
 
 
 @pytest.mark.parametrize(

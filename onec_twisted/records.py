@@ -1,0 +1,123 @@
+"""What is on record, as values, and the sessions in use in memory: a piece asks the disk nothing.
+
+The catalog alone writes its database, so what was read or written once is known. Sessions that nobody uses are
+forgotten, and read again when they are.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from attrs import define, evolve, field, frozen
+
+__all__ = ["FileRecord", "KnownSession", "KnownSessions", "Session"]
+
+SESSIONS = 2000
+"""Sessions kept in memory."""
+
+FILES = 100_000
+"""Files kept in memory, of all sessions together; about 250 bytes each."""
+
+
+@frozen
+class Session:
+    """What one ``checkauth`` opened. ``held`` is in bytes, ``touched`` in seconds since 1970."""
+
+    sessid: str
+    username: str
+    epoch: int
+    held: int
+    touched: float
+
+
+@frozen
+class FileRecord:
+    """What is known of a file: lengths in bytes, see ``SCHEMA``."""
+
+    committed: int
+    last_start: int
+    proven: bool = False
+    damaged: bool = False
+
+
+@define(eq=False)
+class KnownSession:
+    """A session and all its files.
+
+    Its methods do what a record did, whose outcomes may come in another order than they were recorded: what belongs
+    to another epoch, or to another length of a file, changes nothing.
+    """
+
+    session: Session
+    files: dict[str, FileRecord] = field(factory=dict)
+
+    def touch(self, now: float) -> None:
+        """Note that the session is in use."""
+        self.session = evolve(self.session, touched=max(now, self.session.touched))
+
+    def commit(self, epoch: int, name: str, before: int | None, after: int, now: float) -> None:
+        """Note that a file has grown from ``before`` bytes to ``after`` bytes."""
+        session = self.session
+        if epoch == session.epoch:
+            old = self.files.get(name)
+            self.files[name] = FileRecord(after, before or 0, damaged=old is not None and old.damaged)
+            held = session.held + after - (before or 0)
+            self.session = Session(session.sessid, session.username, epoch, held, max(now, session.touched))
+
+    def prove(self, epoch: int, name: str, committed: int) -> None:
+        """Note that the answer to a file's last piece was delivered."""
+        record = self.files.get(name)
+        if epoch == self.session.epoch and record is not None and record.committed == committed:
+            self.files[name] = evolve(record, proven=True)
+
+    def damage(self, epoch: int, names: list[str]) -> None:
+        """Note that files are damaged."""
+        for name in names:
+            if epoch == self.session.epoch and name in self.files:
+                self.files[name] = evolve(self.files[name], damaged=True)
+
+    def start_epoch(self, epoch: int, now: float) -> None:
+        """Note that all files are gone."""
+        if epoch > self.session.epoch:
+            self.files = {}
+            self.session = evolve(self.session, epoch=epoch, held=0, touched=max(now, self.session.touched))
+
+
+class KnownSessions:
+    """The sessions in use, by token and by sessid; the least recently used is forgotten first."""
+
+    def __init__(self, sessions: int = SESSIONS, files: int = FILES) -> None:
+        """Know none, and keep at most so many sessions, and files of others than the last."""
+        self._most_sessions, self._most_files = sessions, files
+        self._sessions: OrderedDict[str, tuple[KnownSession, str]] = OrderedDict()
+        self._sessids: dict[str, str] = {}
+
+    def of_token(self, token_hash: str) -> KnownSession | None:
+        """Return the session that a token opens, None if it is not known."""
+        sessid = self._sessids.get(token_hash)
+        if sessid is None:
+            return None
+        self._sessions.move_to_end(sessid)
+        return self._sessions[sessid][0]
+
+    def of_sessid(self, sessid: str) -> KnownSession | None:
+        """Return a session, None if it is not known."""
+        found = self._sessions.get(sessid)
+        return found[0] if found is not None else None
+
+    def add(self, token_hash: str, known: KnownSession) -> None:
+        """Know a session, and forget others where they are too many."""
+        self.forget(known.session.sessid)
+        files = sum(len(one.files) for one, _ in self._sessions.values())
+        while self._sessions and (len(self._sessions) >= self._most_sessions or files > self._most_files):
+            sessid = next(iter(self._sessions))
+            files -= len(self._sessions[sessid][0].files)
+            self.forget(sessid)
+        self._sessions[known.session.sessid] = known, token_hash
+        self._sessids[token_hash] = known.session.sessid
+
+    def forget(self, sessid: str) -> None:
+        """Know a session no more."""
+        found = self._sessions.pop(sessid, None)
+        if found is not None:
+            del self._sessids[found[1]]

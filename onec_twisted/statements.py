@@ -1,0 +1,186 @@
+"""The catalog's statements: functions of a cursor, each a step of a transaction or a question.
+
+``schema`` and this module hold the only SQL.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onec_twisted.errors import InsufficientStorage, InvalidSession, SessionRestarted
+from onec_twisted.records import FileRecord, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from sqlite3 import Cursor
+
+__all__ = [
+    "checkpoint",
+    "commit",
+    "damage",
+    "damage_all",
+    "file",
+    "has_damaged",
+    "has_file_or_zip",
+    "nothing",
+    "open_session",
+    "prove",
+    "remove_session",
+    "session",
+    "start_epoch",
+    "touch",
+    "unknown",
+    "untouched_since",
+]
+
+
+def nothing(_: Cursor) -> None:
+    """Record nothing: what waits for company goes along."""
+
+
+def open_session(cursor: Cursor, sessid: str, token_hash: str, username: str, now: float) -> None:
+    """Put a new session on record."""
+    cursor.execute(
+        "INSERT INTO sessions (sessid, token_hash, username, epoch, held, touched) VALUES (?, ?, ?, 1, 0, ?)",
+        (sessid, token_hash, username, now),
+    )
+
+
+def touch(cursor: Cursor, sessid: str, now: float) -> None:
+    """Record that a session is in use."""
+    cursor.execute("UPDATE sessions SET touched = ? WHERE sessid = ?", (now, sessid))
+
+
+def session(cursor: Cursor, token_hash: str) -> tuple[Session, dict[str, FileRecord]] | None:
+    """Return a session and all its files."""
+    cursor.execute("SELECT sessid, username, epoch, held, touched FROM sessions WHERE token_hash = ?", (token_hash,))
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    cursor.execute("SELECT name, committed, last_start, proven, damaged FROM files WHERE sessid = ?", (row[0],))
+    return Session(*row), {name: _file_record(values) for name, *values in cursor}
+
+
+def file(cursor: Cursor, sessid: str, name: str) -> FileRecord | None:
+    """Return what is known of a file, None if it is not on record."""
+    cursor.execute(
+        "SELECT committed, last_start, proven, damaged FROM files WHERE sessid = ? AND name = ?", (sessid, name)
+    )
+    row = cursor.fetchone()
+    return _file_record(row) if row else None
+
+
+def _file_record(row: Sequence[int]) -> FileRecord:
+    return FileRecord(row[0], row[1], bool(row[2]), bool(row[3]))
+
+
+def commit(
+    cursor: Cursor, session: Session, name: str, before: int | None, after: int, quota: int, now: float
+) -> None:
+    """Record that a file has grown from ``before`` bytes (None: it was not there) to ``after`` bytes.
+
+    Raises ``SessionRestarted`` when the session is in another epoch by now, ``InvalidSession`` when it is gone,
+    ``InsufficientStorage`` when it would hold more than ``quota`` bytes.
+    """
+    grown = after - (before or 0)
+    cursor.execute(
+        "UPDATE sessions SET held = held + ?, touched = ? WHERE sessid = ? AND epoch = ? AND held + ? <= ?",
+        (grown, now, session.sessid, session.epoch, grown, quota),
+    )
+    if not cursor.rowcount:
+        cursor.execute("SELECT epoch FROM sessions WHERE sessid = ?", (session.sessid,))
+        row = cursor.fetchone()
+        if row is None:
+            raise InvalidSession
+        raise InsufficientStorage if row[0] == session.epoch else SessionRestarted
+    if before is None:
+        cursor.execute(
+            "INSERT INTO files (sessid, name, committed, last_start, proven, damaged) VALUES (?, ?, ?, 0, 0, 0)",
+            (session.sessid, name, after),
+        )
+        return
+    cursor.execute(
+        "UPDATE files SET committed = ?, last_start = ?, proven = 0 WHERE sessid = ? AND name = ? AND committed = ?",
+        (after, before, session.sessid, name, before),
+    )
+    if cursor.rowcount != 1:
+        raise RuntimeError(f"two writers of {name} in {session.sessid}")
+
+
+def prove(cursor: Cursor, session: Session, name: str, committed: int) -> None:
+    """Record that the answer to the piece that ends at ``committed`` bytes was delivered."""
+    cursor.execute(
+        "UPDATE files SET proven = 1 WHERE sessid = (SELECT sessid FROM sessions WHERE sessid = ? AND epoch = ?)"
+        " AND name = ? AND committed = ?",
+        (session.sessid, session.epoch, name, committed),
+    )
+
+
+def damage(cursor: Cursor, session: Session, name: str) -> None:
+    """Record that acknowledged bytes of a file are doubtful."""
+    cursor.execute(
+        "UPDATE files SET damaged = 1 WHERE sessid = (SELECT sessid FROM sessions WHERE sessid = ? AND epoch = ?)"
+        " AND name = ?",
+        (session.sessid, session.epoch, name),
+    )
+
+
+def damage_all(cursor: Cursor, session: Session) -> None:
+    """Record that acknowledged bytes of every file of a session are doubtful."""
+    cursor.execute(
+        "UPDATE files SET damaged = 1 WHERE sessid = (SELECT sessid FROM sessions WHERE sessid = ? AND epoch = ?)",
+        (session.sessid, session.epoch),
+    )
+
+
+def has_damaged(cursor: Cursor, sessid: str) -> bool:
+    """Return whether any file of a session is damaged."""
+    cursor.execute("SELECT 1 FROM files WHERE sessid = ? AND damaged <> 0 LIMIT 1", (sessid,))
+    return cursor.fetchone() is not None
+
+
+def checkpoint(cursor: Cursor) -> None:
+    """Bring all that is recorded to the disk."""
+    cursor.execute("PRAGMA wal_checkpoint(FULL)")
+
+
+def start_epoch(cursor: Cursor, sessid: str, now: float) -> int:
+    """Return the epoch that has begun; 0 when the session is gone."""
+    cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
+    cursor.execute("UPDATE sessions SET epoch = epoch + 1, held = 0, touched = ? WHERE sessid = ?", (now, sessid))
+    cursor.execute("SELECT epoch FROM sessions WHERE sessid = ?", (sessid,))
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def has_file_or_zip(cursor: Cursor, sessid: str, name: str) -> bool:
+    """Return whether a session holds a file of that name, or any archive."""
+    cursor.execute(
+        "SELECT 1 FROM files WHERE sessid = ? AND (name = ? OR LOWER(name) LIKE '%.zip') LIMIT 1", (sessid, name)
+    )
+    return cursor.fetchone() is not None
+
+
+def untouched_since(cursor: Cursor, then: float) -> list[str]:
+    """Return the sessids of all sessions that nobody has touched since a moment."""
+    cursor.execute("SELECT sessid FROM sessions WHERE touched < ?", (then,))
+    return [sessid for (sessid,) in cursor.fetchall()]
+
+
+def unknown(cursor: Cursor, sessids: list[str]) -> list[str]:
+    """Return those sessids that are not on record."""
+    unknown = []
+    for sessid in sessids:
+        cursor.execute("SELECT 1 FROM sessions WHERE sessid = ?", (sessid,))
+        if cursor.fetchone() is None:
+            unknown.append(sessid)
+    return unknown
+
+
+def remove_session(cursor: Cursor, sessid: str, then: float) -> bool:
+    """Forget a session and its files, unless somebody has touched it since a moment; return whether."""
+    cursor.execute("DELETE FROM sessions WHERE sessid = ? AND touched < ?", (sessid, then))
+    if not cursor.rowcount:
+        return False
+    cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
+    return True

