@@ -130,8 +130,7 @@ class Body:
             else:
                 self._last_byte = self._clock.seconds()
                 self._watch_silence()
-                if self._socket is not None and (self.length or 0) <= limit and ISocketConsumer.providedBy(consumer):
-                    self._socket.when_readable(partial(self._moves, consumer, self._socket))
+                self._offer_socket(consumer)
         return delivered
 
     def pauseProducing(self) -> None:
@@ -177,6 +176,14 @@ class Body:
             self._stop(self._too_large)
         elif self._consumer is not None:
             self._consumer.write(data)
+
+    def _offer_socket(self, consumer: IBodyConsumer) -> None:
+        """Let a consumer that can have the rest of a body of known length from its socket."""
+        length, socket = self.length or 0, self._socket
+        if socket is None or length > self._limit or not ISocketConsumer.providedBy(consumer):
+            return
+        if length - self.received >= consumer.bulk:
+            socket.when_readable(partial(self._moves, consumer, socket))
 
     def _moves(self, consumer: ISocketConsumer, socket: IBodySocket) -> bool:
         """Let the consumer move what waits in the socket, if it is worth it; the reactor reads nothing meanwhile."""

@@ -93,11 +93,21 @@ class Database:
             asked.outcomes, outcomes = outcomes[: len(asked.steps)], outcomes[len(asked.steps) :]
 
     def _transaction(self, steps: list[Step]) -> list[Any]:
-        """Take steps in one transaction; one that fails leaves nothing, and its Failure in its place."""
+        """Take steps in one transaction; one that fails leaves nothing, and its Failure in its place.
+
+        That one fails is seldom: only then they are taken again with a savepoint each.
+        """
+        try:
+            return self._take_all(steps, _take)
+        except Exception:
+            return self._take_all(steps, _take_safely)
+
+    def _take_all(self, steps: list[Step], take: Callable[..., Any]) -> list[Any]:
+        """Take steps in one transaction."""
         cursor = self._cursor()
         cursor.execute("BEGIN")
         try:
-            outcomes = [_take(cursor, *step) for step in steps]
+            outcomes = [take(cursor, *step) for step in steps]
             cursor.execute("COMMIT")
         except BaseException:
             if cursor.connection.in_transaction:
@@ -108,6 +118,11 @@ class Database:
 
 def _take(cursor: sqlite3.Cursor, step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """Take one step of a transaction."""
+    return step(cursor, *args)
+
+
+def _take_safely(cursor: sqlite3.Cursor, step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Take one step of a transaction; one that fails leaves nothing."""
     cursor.execute("SAVEPOINT step")
     try:
         outcome = step(cursor, *args)

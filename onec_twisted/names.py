@@ -26,6 +26,10 @@ _ELSEWHERE = (
 """What nodes put in front of a name: the place of the file on their own machine. Dropped in this order."""
 
 
+_PLAIN = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+"""What most names are: nothing to drop, nothing to refuse."""
+
+
 @frozen
 class SafeName:
     """A relative path that stays where it is put: no segment is empty, leads with a dot or is over-long."""
@@ -49,6 +53,8 @@ def safe_name(raw: bytes | None) -> SafeName:
     """
     if not raw:
         raise MissingFilename
+    if _PLAIN.fullmatch(raw):
+        return SafeName((raw.decode("ascii"),))
     name = decoded(raw).replace("\\", "/")
     if any(ord(mark) < 0x20 or 0x7F <= ord(mark) < 0xA0 or mark == "\ufffd" for mark in name):
         raise InvalidFilename

@@ -87,7 +87,7 @@ class Options(usage.Options, AuthOptionMixin):
         ["sessid", None, "required", "'optional' serves old nodes that send the cookie alone."],
         ["status-codes", None, "http", "'ok' answers 200 to everything but type=listen."],
         ["zip", None, "yes", "Whether nodes are to pack their files: yes or no."],
-        ["access-log", None, "no", "Whether each request gets a line in the log: yes or no."],
+        ["access-log", None, "no", "Whether each request and each piece gets a line in the log: yes or no."],
         ["intake", None, "auto", "How bodies come in: auto, buffered, or zero-copy by splice(2)."],
     ]
 

@@ -60,8 +60,9 @@ class Stored:
 class Pieces:
     """Takes pieces.
 
-    ``body_limit`` and ``session_quota`` are in bytes; ``now`` returns seconds since 1970; ``repeats`` counts the
-    repeats that were not appended.
+    ``body_limit`` and ``session_quota`` are in bytes; ``now`` returns seconds since 1970; ``logs_each`` gives each
+    piece an event in the log, not only those that something happened to; ``repeats`` counts the repeats that were
+    not appended.
     """
 
     body_limit: int
@@ -74,6 +75,7 @@ class Pieces:
     now: Callable[[], float]
     clock: IReactorTime
     intake: Intake = INTAKES["auto"]
+    logs_each: bool = False
     repeats: int = field(default=0, init=False)
     _deliveries: dict[str, dict[str, Delivery]] = field(factory=lambda: defaultdict(dict), init=False)
     _flush_call: IDelayedCall | None = field(default=None, init=False)
@@ -113,15 +115,16 @@ class Pieces:
                 )
                 await self.catalog.touch(session.sessid, self.now())
                 raise
-        self._log.info(
-            "{sessid}: {name}: {size} bytes stored in {seconds:.3f} s, {committed} in all",
-            sessid=session.sessid,
-            user=session.username,
-            name=str(name),
-            size=body.received,
-            seconds=self.now() - started,
-            committed=committed,
-        )
+        if self.logs_each:
+            self._log.info(
+                "{sessid}: {name}: {size} bytes stored in {seconds:.3f} s, {committed} in all",
+                sessid=session.sessid,
+                user=session.username,
+                name=str(name),
+                size=body.received,
+                seconds=self.now() - started,
+                committed=committed,
+            )
         return Stored(committed, delivery)
 
     def forget(self, sessid: str) -> None:

@@ -68,7 +68,7 @@ class KnownSession:
         """Note that the answer to a file's last piece was delivered."""
         record = self.files.get(name)
         if epoch == self.session.epoch and record is not None and record.committed == committed:
-            self.files[name] = evolve(record, proven=True)
+            self.files[name] = FileRecord(committed, record.last_start, proven=True, damaged=record.damaged)
 
     def damage(self, epoch: int, names: list[str]) -> None:
         """Note that files are damaged."""

@@ -2,27 +2,20 @@
 
 Twisted looks a resource up after the last byte of the body, which it keeps in memory or in a temporary file until
 then. ``ExchangeRequest`` does so at the headers, and keeps nothing; ``ExchangeChannel`` understands request lines
-that Twisted refuses and real nodes send. This is the only place that uses private names of
-``twisted.web.http.HTTPChannel``; ``tests/test_request.py`` pins them for the oldest and the newest Twisted:
+that Twisted refuses and real nodes send. It uses private names of ``twisted.web.http.HTTPChannel``;
+``tests/test_request.py`` pins them for the oldest and the newest Twisted:
 
 * ``_command``, ``_path``, ``_version``: the request line, which a Request learns only after the body otherwise;
 * ``_networkProducer``: the transport, or what stands for one that cannot be paused;
 * ``_savedTimeOut``: the idle time-out that the channel sets again when the request is done;
-* ``_tempDataLen`` of a TCP transport, beside its ``dataBuffer`` and ``offset``: bytes not handed to the kernel;
 * ``_abortingCall``: ends a connection by force, and is cancelled when it has ended;
-* ``_transferDecoder``: counts the bytes of a body that are still to come;
 * ``_receivedHeaderSize``: 0 before the request line;
 * ``_respondToBadRequestAndDisconnect``: called for whatever is no HTTP.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
-import socket
-import sys
-import termios
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
@@ -30,39 +23,28 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
 from twisted.logger import Logger
-from twisted.web.http import RESPONSES, HTTPChannel, datetimeToString
+from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.server import Request
-from zope.interface import implementer
 
 from onec_twisted.body import Body
 from onec_twisted.errors import ConnectionDropped, MalformedRequest, Unforeseen
-from onec_twisted.interfaces import IBodySocket, ILine, IStreamingResource
-from onec_twisted.wire import Answer, failure, path_of
+from onec_twisted.interfaces import IStreamingResource
+from onec_twisted.sockets import SocketLine, line_of, socket_of
+from onec_twisted.wire import Answer, failure, head_of, path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from twisted.python.failure import Failure
 
     from onec_twisted.delivery import Delivery
     from onec_twisted.site import ExchangeSite
 
-__all__ = ["BodySocket", "ExchangeChannel", "ExchangeRequest", "SocketLine", "line_of", "socket_of"]
+__all__ = ["ExchangeChannel", "ExchangeRequest"]
 
 TLS_FLUSH = 0.01
 """Seconds after which Twisted's TLS has handed an answer to TCP: it gathers small writes for a turn."""
 
-TCP_CLOSE = 7
-"""Linux's number for the state of a connection that is over."""
-
-OUR_FIN = (4, 9, 11)
-"""Linux's numbers for FIN_WAIT1, LAST_ACK and CLOSING: our FIN is unacknowledged, and counted as a byte."""
-
 LONGEST_CONTENT_LENGTH = 64
 """Bytes of a Content-Length header; Python refuses to read numbers of thousands of digits."""
-
-SMALL = 64 * 1024
-"""Bytes of a body that is always read: it comes with its head, or just behind it."""
 
 _RAW = re.compile(rb"[ \x7f-\xff]")
 
@@ -105,7 +87,7 @@ class ExchangeRequest(Request):
             length,
             self.site.body_timeout,
             self._accept_body,
-            socket_of(channel, length or 0),
+            socket_of(channel, length),
         )
         if length != 0:
             self._idle_timeout = channel.setTimeout(None)  # while a body comes, the time-out is the body's
@@ -150,17 +132,20 @@ class ExchangeRequest(Request):
 
     def _answer(self, answer: Answer) -> None:
         """Write an answer; after that, read or throw away what is left of the body."""
-        self.setResponseCode(answer.status)
-        self.setHeader(b"Date", datetimeToString())
-        if answer.status != 304:
-            self.setHeader(b"Content-Type", answer.content_type)
-            self.setHeader(b"Content-Length", b"%d" % len(answer.body))
-        for name, value in answer.headers:
-            self.setHeader(name, value)
         if not self.body.complete:
-            self.setHeader(b"Connection", b"close")
             self.channel.persistent = False
-        self.write(answer.body)
+        self.setResponseCode(answer.status)
+        head = head_of(
+            answer,
+            self.clientproto,
+            self.code_message,
+            self.site.date(),
+            closes=not self.channel.persistent and self.clientproto == b"HTTP/1.1",
+        )
+        has_body = self.method != b"HEAD" and answer.status != 304
+        self.startedWriting = 1
+        self.sentLength = len(answer.body) if has_body else 0
+        cast("ExchangeChannel", self.channel).send(head + answer.body if has_body else head)
         self._answered = True
         if self.delivery is not None:
             cast("ExchangeChannel", self.channel).watch(self.delivery)
@@ -176,112 +161,32 @@ class ExchangeRequest(Request):
             self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-@implementer(IBodySocket)
-class BodySocket:
-    """The socket of a connection without TLS, while a body comes in."""
-
-    def __init__(self, channel: Any) -> None:
-        """Leave everything as it is."""
-        self._channel = channel
-        self._transport = channel.transport
-        self._descriptor: int | None = None
-
-    def when_readable(self, moves: Callable[[], bool]) -> None:
-        """See ``IBodySocket``."""
-        read = self._transport.doRead
-        self._transport.doRead = lambda: None if moves() else read()
-
-    def waiting(self) -> int:
-        """See ``IBodySocket``."""
-        return int.from_bytes(fcntl.ioctl(self._transport.socket, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-    def fileno(self) -> int:
-        """See ``IBodySocket``: a duplicate, for Twisted may close its own at any moment."""
-        if self._descriptor is None:
-            self._descriptor = os.dup(self._transport.fileno())
-        return self._descriptor
-
-    def moved(self, size: int) -> None:
-        """See ``IBodySocket``."""
-        decoder = self._channel._transferDecoder
-        if self._transport.connected and decoder is not None:
-            decoder.contentLength -= size
-            if not decoder.contentLength:
-                self._channel.rawDataReceived(b"")
-
-    def release(self) -> None:
-        """See ``IBodySocket``."""
-        self._transport.__dict__.pop("doRead", None)
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-
-def socket_of(channel: Any, length: int) -> BodySocket | None:
-    """Return where a body of so many bytes comes from; None for what cannot be had from there, or is too small."""
-    if length < SMALL or channel.isSecure() or not isinstance(channel.transport, Connection):
-        return None
-    return BodySocket(channel)
-
-
-@implementer(ILine)
-class SocketLine:
-    """A socket of Linux, by a duplicate of its descriptor: Twisted closes its own before anybody can ask."""
-
-    def __init__(self, transport: Any) -> None:
-        """Keep a transport's socket, and look at what it has not handed to the kernel."""
-        self._transport = transport
-        self._socket = socket.socket(fileno=os.dup(transport.socket.fileno()))
-
-    def unacknowledged(self) -> int:
-        """See ``ILine``: SIOCOUTQ, and what Twisted still holds."""
-        transport = self._transport
-        held: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-        sent = int.from_bytes(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-        if sent and self._state() in OUR_FIN:
-            sent -= 1
-        return held + sent
-
-    def _state(self) -> int | None:
-        """Return the state of a TCP connection, None for what is no TCP."""
-        if self._socket.family not in (socket.AF_INET, socket.AF_INET6):
-            return None
-        return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-
-    def over(self) -> bool:
-        """See ``ILine``: the state is CLOSE. What is no TCP acknowledges nothing afterwards."""
-        return self._state() in (None, TCP_CLOSE)
-
-    def close(self) -> None:
-        """See ``ILine``."""
-        self._socket.close()
-
-
-def line_of(transport: Any) -> SocketLine | None:
-    """Return what a transport's kernel can be asked by, None where it cannot; under TLS it is TCP's."""
-    bottom = getattr(transport, "transport", transport)
-    if sys.platform != "linux" or not hasattr(bottom, "socket"):
-        return None
-    return SocketLine(bottom)
-
-
 class ExchangeChannel(HTTPChannel):
     """Speaks HTTP/1.1 with a node, and says ``failure`` to whatever is none."""
 
     _deliveries: tuple[Delivery, ...] = ()
+    _line: SocketLine | None = None
 
     site: ExchangeSite
     factory: ExchangeSite
     abortTimeout = 5
     """Seconds after which a connection that we closed is gone, whatever its peer does."""
 
+    def send(self, data: bytes) -> None:
+        """Write an answer, at once where nothing waits to be written before it: that spares the reactor a turn."""
+        transport: Any = self.transport
+        transport.write(data)
+        if isinstance(transport, Connection) and transport.connected:
+            transport.doWrite()
+
     def watch(self, delivery: Delivery) -> None:
         """See an answer that was written arrive."""
         self._deliveries = (*(one for one in self._deliveries if one.delivered is None), delivery)
         try:
-            line = line_of(self.transport)
+            self._line = self._line or line_of(self.transport)
         except OSError:
             return  # no descriptor left to ask by: it counts as open, and as lost when the connection ends
+        line = self._line.shared() if self._line is not None else None
         if line is not None and self.isSecure():
             self.callLater(TLS_FLUSH, lambda: delivery.sent(line))
         else:
@@ -297,6 +202,8 @@ class ExchangeChannel(HTTPChannel):
         super().connectionLost(reason)
         for delivery in self._deliveries:
             delivery.lost()
+        if self._line is not None:
+            self._line.close()
 
     def loseConnection(self) -> None:
         """Close the connection: when what was written is on its way, or by force.

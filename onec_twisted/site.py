@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from twisted.web.http import combinedLogFormatter, datetimeToLogString
+from twisted.web.http import combinedLogFormatter, datetimeToLogString, datetimeToString
 from twisted.web.iweb import IAccessLogFormatter
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -98,6 +98,14 @@ class ExchangeSite(Site):
         self.body_timeout = body_timeout
         self.always_ok = always_ok
         self._access_log = access_log
+        self._date = b"", -1
+
+    def date(self) -> bytes:
+        """Return the value of a Date header; made once a second."""
+        second = int(self.reactor.seconds())
+        if self._date[1] != second:
+            self._date = datetimeToString(), second
+        return self._date[0]
 
     def log(self, request: Request) -> None:
         """Write a request's line, if that is wanted."""

@@ -193,6 +193,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         now,
         clock,
         INTAKES[options["intake"]],
+        options["access-log"] == "yes",
     )
     settings = Settings(
         file_limit=options["file-limit"],

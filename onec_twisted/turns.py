@@ -6,7 +6,7 @@ dropped: its client has most likely gone, and the piece that waits may be the sa
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -16,7 +16,7 @@ from twisted.internet.defer import DeferredLock
 from onec_twisted.errors import BodyTimedOut, FileBusy, SessionRestarted, ShuttingDown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -97,7 +97,7 @@ class Turns:
         meanwhile.
         """
         deadline = self.clock.seconds() + self.lock_timeout
-        async with self._session(sessid) as session:
+        with self._session(sessid) as session:
             await self._wait(session.gate.acquire(), deadline)
             file = session.files.setdefault(name, _File())
             file.wanted += 1
@@ -130,7 +130,7 @@ class Turns:
         that takes longer than the lock's time-out.
         """
         deadline = self.clock.seconds() + self.lock_timeout
-        async with self._session(sessid) as session:
+        with self._session(sessid) as session:
             await self._wait(session.gate.acquire(), deadline)
             try:
                 for file in list(session.files.values()):
@@ -145,8 +145,8 @@ class Turns:
             finally:
                 session.gate.release()
 
-    @asynccontextmanager
-    async def _session(self, sessid: str) -> AsyncIterator[_Session]:
+    @contextmanager
+    def _session(self, sessid: str) -> Iterator[_Session]:
         """Count who works in a session, and forget it after the last."""
         if self.closed:
             raise ShuttingDown
@@ -162,8 +162,9 @@ class Turns:
 
     async def _wait(self, waiting: Deferred[DeferredLock], deadline: float) -> None:
         """Wait for a lock, until a moment of the clock."""
-        if not waiting.called:
-            waiting.addTimeout(max(0.0, deadline - self.clock.seconds()), self.clock)
+        if waiting.called:
+            return  # nobody else had it
+        waiting.addTimeout(max(0.0, deadline - self.clock.seconds()), self.clock)
         try:
             await waiting
         except defer.TimeoutError:

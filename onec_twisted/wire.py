@@ -25,6 +25,7 @@ __all__ = [
     "checkauth_answer",
     "decoded",
     "failure",
+    "head_of",
     "init_answer",
     "offset_header",
     "parse_offset",
@@ -73,6 +74,21 @@ class Answer:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
+def head_of(answer: Answer, version: bytes, reason: bytes, date: bytes, *, closes: bool) -> bytes:
+    """Return the head of an answer.
+
+    ``version`` is the request's, ``reason`` the status in words, ``date`` as RFC 9110 section 5.6.7 has it;
+    ``closes`` says that the connection ends with it.
+    """
+    lines = [b"%s %d %s" % (version, answer.status, reason), b"Date: " + date]
+    if answer.status != 304:
+        lines += [b"Content-Type: " + answer.content_type, b"Content-Length: %d" % len(answer.body)]
+    lines += [b"%s: %s" % header for header in answer.headers]
+    if closes:
+        lines.append(b"Connection: close")
+    return b"\r\n".join((*lines, b"", b""))
+
+
 def path_of(uri: bytes) -> bytes:
     """Return the path of a request target, without query; RFC 9112 section 3.2.2 allows ``http://host/path``."""
     if not uri.startswith(b"/") and b"://" in uri.split(b"?", 1)[0]:
@@ -91,6 +107,10 @@ def _fields(query: bytes) -> list[tuple[bytes, bytes]]:
     return [(key, value) for key, _, value in pairs if key]
 
 
+def _unquoted(raw: bytes) -> bytes:
+    return unquote_to_bytes(raw) if b"%" in raw else raw
+
+
 def parse_query(query: bytes) -> Query:
     """Understand a query string.
 
@@ -102,7 +122,7 @@ def parse_query(query: bytes) -> Query:
     """
     fields: dict[bytes, bytes] = {}
     for key, value in _fields(query):
-        fields.setdefault(unquote_to_bytes(key).lower(), unquote_to_bytes(value))
+        fields.setdefault(_unquoted(key).lower(), _unquoted(value))
     kind = fields.get(b"type", b"").decode("ascii", "replace").strip().lower()
     mode = fields.get(b"mode", b"").decode("ascii", "replace").strip().lower()
     if kind in CATALOG_TYPES:

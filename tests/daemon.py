@@ -85,7 +85,7 @@ def start(
     folder.mkdir(exist_ok=True)
     listening = [f"--listen={endpoint}" for endpoint in listen]
     process = subprocess.Popen(
-        command(auth, *listening, *arguments, twistd=twistd),
+        command(auth, "--access-log=yes", *listening, *arguments, twistd=twistd),
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

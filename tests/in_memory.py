@@ -17,6 +17,7 @@ from onec_twisted.access import Access, NodeRealm
 from onec_twisted.catalog import Catalog
 from onec_twisted.database import Database
 from onec_twisted.exchange import COOKIE, Exchange, Parts, Settings
+from onec_twisted.intake import INTAKES
 from onec_twisted.pieces import Pieces
 from onec_twisted.schema import create_catalog
 from onec_twisted.site import ExchangeSite, tree
@@ -127,6 +128,7 @@ def make_in_memory(
     workers: Workers = inline,
     body_limit: int = BODY_LIMIT,
     session_quota: int = SESSION_QUOTA,
+    intake: str = "auto",
     **changes: Any,
 ) -> InMemory:
     """Put an exchange together as ``tap`` does, with ``SETTINGS`` and changes to them, and these ``workers``."""
@@ -144,7 +146,19 @@ def make_in_memory(
         catalog=catalog,
         store=store,
         turns=turns,
-        pieces=Pieces(body_limit, session_quota, catalog, store, turns, space, workers, clock.seconds, clock),
+        pieces=Pieces(
+            body_limit,
+            session_quota,
+            catalog,
+            store,
+            turns,
+            space,
+            workers,
+            clock.seconds,
+            clock,
+            INTAKES[intake],
+            logs_each=True,
+        ),
         workers=workers,
         now=clock.seconds,
     )

@@ -80,7 +80,7 @@ def read_answer(line: socket.socket) -> bytes:
 
 def test_the_users_story(daemons: Callable[..., Daemon]) -> None:
     """To the byte: where the file lies, what is answered, what is refused."""
-    daemon = daemons("--access-log=yes")
+    daemon = daemons()
     node = logged_in(daemon)
     body = random.Random(1).randbytes(3 * MB)
     for start_at in range(0, len(body), MB):

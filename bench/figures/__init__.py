@@ -1,0 +1,1 @@
+"""The figures: what is measured, each a function of a contest."""

@@ -1,0 +1,77 @@
+"""@tus/server with @tus/file-store, from npm, when node is there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from bench.peer import Launch, Missing
+from bench.targets import Tus
+
+if TYPE_CHECKING:
+    from bench.targets import Target
+
+__all__ = ["TusServer"]
+
+SOURCE = Path(__file__).parent / "tus"
+"""Our program and the exact versions of the packages that it needs."""
+
+INSTALL = 60
+"""Seconds that npm may take."""
+
+
+@frozen
+class TusServer:
+    """The server of the tus project; its packages are kept in ``cache`` from run to run."""
+
+    cache: Path = Path(sys.prefix) / "bench-tus"
+    name: str = "@tus/server"
+
+    def version(self) -> str:
+        """Return the versions; packages that are not there yet are fetched. Raises ``Missing``."""
+        node, npm = shutil.which("node"), shutil.which("npm")
+        if node is None or npm is None:
+            raise Missing("node or npm is not installed")
+        wanted = json.loads((SOURCE / "package.json").read_text())["dependencies"]
+        try:
+            if self._installed(wanted) != wanted:
+                self._install(npm)
+            shutil.copy(SOURCE / "server.js", self.cache)
+            printed = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+        except (OSError, subprocess.SubprocessError) as error:
+            raise Missing(f"npm could not install it ({type(error).__name__})") from None
+        if self._installed(wanted) != wanted:
+            raise Missing("npm installed other versions than were asked for")
+        packages = ", ".join(f"{package} {version}" for package, version in wanted.items())
+        return f"{packages}, node {printed.strip().removeprefix('v')}, POST and one PATCH"
+
+    def _installed(self, wanted: dict[str, str]) -> dict[str, str]:
+        """Return the versions of the packages in the cache."""
+        found = {}
+        for package in wanted:
+            described = self.cache / "node_modules" / package / "package.json"
+            if described.exists():
+                found[package] = json.loads(described.read_text())["version"]
+        return found
+
+    def _install(self, npm: str) -> None:
+        self.cache.mkdir(parents=True, exist_ok=True)
+        shutil.copy(SOURCE / "package.json", self.cache)
+        command = [npm, "install", "--prefix", str(self.cache), "--no-audit", "--no-fund"]
+        command += ["--ignore-scripts", "--fetch-retries=1"]
+        subprocess.run(command, cwd=self.cache, capture_output=True, check=True, timeout=INSTALL)
+
+    def launch(self, folder: Path, port: int) -> Launch:
+        """Return how to start it."""
+        command = (shutil.which("node") or "node", str(self.cache / "server.js"), str(folder / "files"), str(port))
+        return Launch(command, cwd=self.cache, environment={"NODE_ENV": "production"})
+
+    def target(self, port: int) -> Target:
+        """Return how it takes uploads."""
+        return Tus(port)

@@ -1,0 +1,132 @@
+"""What the kernel knows of a connection: what its peer has acknowledged, and a body that nobody has read yet.
+
+It uses private names of Twisted; ``tests/test_sockets.py`` pins them for the oldest and the newest one:
+
+* ``_transferDecoder`` of a channel: counts the bytes of a body that are still to come;
+* ``_tempDataLen`` of a TCP transport, beside its ``dataBuffer`` and ``offset``: bytes not handed to the kernel.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import sys
+import termios
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.tcp import Connection
+from zope.interface import implementer
+
+from onec_twisted.interfaces import IBodySocket, ILine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["BodySocket", "SocketLine", "line_of", "socket_of"]
+
+TCP_CLOSE = 7
+"""Linux's number for the state of a connection that is over."""
+
+OUR_FIN = (4, 9, 11)
+"""Linux's numbers for FIN_WAIT1, LAST_ACK and CLOSING: our FIN is unacknowledged, and counted as a byte."""
+
+
+@implementer(IBodySocket)
+class BodySocket:
+    """The socket of a connection without TLS, while a body comes in."""
+
+    def __init__(self, channel: Any) -> None:
+        """Leave everything as it is."""
+        self._channel = channel
+        self._transport = channel.transport
+        self._descriptor: int | None = None
+
+    def when_readable(self, moves: Callable[[], bool]) -> None:
+        """See ``IBodySocket``."""
+        read = self._transport.doRead
+        self._transport.doRead = lambda: None if moves() else read()
+
+    def waiting(self) -> int:
+        """See ``IBodySocket``."""
+        return int.from_bytes(fcntl.ioctl(self._transport.socket, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    def fileno(self) -> int:
+        """See ``IBodySocket``: a duplicate, for Twisted may close its own at any moment."""
+        if self._descriptor is None:
+            self._descriptor = os.dup(self._transport.fileno())
+        return self._descriptor
+
+    def moved(self, size: int) -> None:
+        """See ``IBodySocket``."""
+        decoder = self._channel._transferDecoder
+        if self._transport.connected and decoder is not None:
+            decoder.contentLength -= size
+            if not decoder.contentLength:
+                self._channel.rawDataReceived(b"")
+
+    def release(self) -> None:
+        """See ``IBodySocket``."""
+        self._transport.__dict__.pop("doRead", None)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def socket_of(channel: Any, length: int | None) -> BodySocket | None:
+    """Return where a body of so many bytes comes from; None for what cannot be had from there."""
+    if not length or channel.isSecure() or not isinstance(channel.transport, Connection):
+        return None
+    return BodySocket(channel)
+
+
+@implementer(ILine)
+class SocketLine:
+    """A socket of Linux, by a duplicate of its descriptor: Twisted closes its own before anybody can ask.
+
+    Shared by all who ask about one connection, and closed by the last.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        """Keep a transport's socket, and look at what it has not handed to the kernel."""
+        self._users = 1
+        self._transport = transport
+        self._socket = socket.socket(fileno=os.dup(transport.socket.fileno()))
+
+    def unacknowledged(self) -> int:
+        """See ``ILine``: SIOCOUTQ, and what Twisted still holds."""
+        transport = self._transport
+        held: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+        sent = int.from_bytes(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        if sent and self._state() in OUR_FIN:
+            sent -= 1
+        return held + sent
+
+    def _state(self) -> int | None:
+        """Return the state of a TCP connection, None for what is no TCP."""
+        if self._socket.family not in (socket.AF_INET, socket.AF_INET6):
+            return None
+        return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+    def over(self) -> bool:
+        """See ``ILine``: the state is CLOSE. What is no TCP acknowledges nothing afterwards."""
+        return self._state() in (None, TCP_CLOSE)
+
+    def close(self) -> None:
+        """See ``ILine``."""
+        self._users -= 1
+        if not self._users:
+            self._socket.close()
+
+    def shared(self) -> SocketLine:
+        """Return itself for somebody else, who closes it as well."""
+        self._users += 1
+        return self
+
+
+def line_of(transport: Any) -> SocketLine | None:
+    """Return what a transport's kernel can be asked by, None where it cannot; under TLS it is TCP's."""
+    bottom = getattr(transport, "transport", transport)
+    if sys.platform != "linux" or not hasattr(bottom, "socket"):
+        return None
+    return SocketLine(bottom)
