@@ -50,7 +50,7 @@ BULK = 128 * 1024
 PIPE_SIZE = 1024 * 1024
 """Bytes that a pipe between a socket and a file may hold; Linux gives no more to those who are not root."""
 
-TURN = 16 * 1024 * 1024
+TURN = 64 * 1024 * 1024
 """Bytes that a worker moves for one body before the reactor sees it again."""
 
 SOON = 2
@@ -86,9 +86,15 @@ class BufferedIntake:
             self._waiting = [b"".join(self._waiting)]
         if self._writing is None and self._waiting_size >= ENOUGH:
             self._write_waiting()
-        if not self._paused and self._waiting_size + (self._writing or 0) >= HIGH_WATER:
+        if not self._paused and self._holds_enough():
             self._paused = True
             self.body.pauseProducing()
+
+    def _holds_enough(self) -> bool:
+        """Return whether what follows has to wait in the kernel: all the more while many wait for a worker."""
+        if self._writing is None:
+            return False
+        return self._waiting_size + self._writing >= HIGH_WATER or self.workers.crowded()
 
     async def written(self) -> IPieceFile:
         """Write the rest, and return the file."""

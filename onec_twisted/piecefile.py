@@ -5,6 +5,7 @@ Bytes are written at the committed length, never at the file's end: what lies th
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import stat
@@ -28,6 +29,9 @@ FILE_MODE = 0o644
 BLOCK = 1024 * 1024
 """Bytes that are compared at a time."""
 
+WRITEBACK = 4 * 1024 * 1024
+"""Bytes that are worth starting the disk for."""
+
 IOV_MAX = 1024
 """Buffers that one ``writev`` takes; the least that Linux and the BSDs promise."""
 
@@ -36,6 +40,16 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _sync_data = getattr(os, "fdatasync", os.fsync)
+_sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)
+if _sync_file_range is not None:
+    _sync_file_range.argtypes = ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint
+SYNC_FILE_RANGE_WRITE = 2
+
+
+def _start_writeback(fd: int, start: int, size: int) -> None:
+    """Have the system begin to write a range to the disk, without waiting; where it cannot, nothing is lost."""
+    if _sync_file_range is not None:
+        _sync_file_range(fd, start, size, SYNC_FILE_RANGE_WRITE)
 
 
 @contextmanager
@@ -108,7 +122,8 @@ class PieceFile:
 
     ``chain`` are the folders above it up to the session's, outermost first, ``durable`` those of the session whose
     names are on the disk, ``unsynced`` the folders to sync before ``success``. ``naming`` is held while names are
-    made or removed. Without ``synced`` nothing is brought to the disk.
+    made or removed. Without ``synced`` nothing is brought to the disk; with it, what lies before ``started`` is on its
+    way there.
     """
 
     path: Path
@@ -120,12 +135,14 @@ class PieceFile:
     durable: set[Path]
     naming: Lock
     synced: bool = True
+    started: int = 0
 
     def write(self, chunks: Sequence[bytes]) -> None:
         """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
         with full_disk_told():
             _write_at(self.fd, chunks, self.offset)
         self.offset += sum(map(len, chunks))
+        self._start_writeback()
 
     def splice(self, pipe: int, size: int) -> None:
         """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
@@ -138,6 +155,14 @@ class PieceFile:
                     if error.errno != errno.EINVAL:
                         raise
                     self.write([os.read(pipe, end - self.offset)])  # a file system that cannot
+        self._start_writeback()
+
+    def _start_writeback(self) -> None:
+        """Let the disk begin with what has come, so that the sync at the end finds little left to do."""
+        started = self.started or self.committed or 0
+        if self.synced and self.offset - started >= WRITEBACK:
+            _start_writeback(self.fd, started, self.offset - started)
+            self.started = self.offset
 
     def finish(self) -> None:
         """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""

@@ -51,6 +51,10 @@ delivered; ``damaged`` that acknowledged bytes are missing or doubtful.
 """
 
 
+CHECKPOINT = 4000
+"""Pages of the write-ahead log, 4 KiB each, after which it is taken into the database; that costs syncs."""
+
+
 class CatalogUnusable(Exception):
     """The database cannot be used; the words say what to do."""
 
@@ -65,6 +69,7 @@ def opened(path: Path, *, synced: bool = True) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT}")
     except BaseException:
         connection.close()
         raise

@@ -61,6 +61,7 @@ class LateWorkers:
 
     _calls: list[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]]] = field(factory=list, init=False)
     hops: int = field(default=0, init=False)
+    is_crowded: bool = field(default=False, init=False)
 
     def __call__(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
         """Remember a call."""
@@ -70,8 +71,8 @@ class LateWorkers:
         return fired
 
     def crowded(self) -> bool:
-        """Say that nobody waits."""
-        return False
+        """Say what the test has set."""
+        return self.is_crowded
 
     @property
     def waiting(self) -> int:

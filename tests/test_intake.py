@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,12 +14,12 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from onec_twisted.errors import ConnectionDropped, InsufficientStorage
-from onec_twisted.intake import ENOUGH, HIGH_WATER, INTAKES, LOW_WATER, BufferedIntake, receive
-from onec_twisted.interfaces import IBodyConsumer, IPieceFile
+from onec_twisted.intake import ENOUGH, HIGH_WATER, INTAKES, LOW_WATER, BufferedIntake, ZeroCopyIntake, receive
+from onec_twisted.interfaces import IBodyConsumer, IPieceFile, ISocketConsumer
 from onec_twisted.testing import FakeBody, LateWorkers, inline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 @implementer(IPieceFile)
@@ -30,6 +31,7 @@ class MemoryFile:
     state: str = "open"
     opened: int = 0
     fails: BaseException | None = None
+    fails_after: int | None = None
     chunks: list[int] = field(factory=list)
 
     def open(self) -> MemoryFile:
@@ -39,7 +41,7 @@ class MemoryFile:
 
     def write(self, chunks: Sequence[bytes]) -> None:
         """See ``IPieceFile``."""
-        if self.fails is not None:
+        if self.fails is not None and (self.fails_after is None or sum(map(len, chunks)) > self.fails_after):
             raise self.fails
         self.data += b"".join(chunks)
         self.chunks.append(len(chunks))
@@ -81,8 +83,9 @@ class Receiving:
 
 
 def test_they_are_what_they_say() -> None:
-    """The intake provides what a body asks of it, and the file here what the intake asks."""
+    """The intakes provide what a body asks of them, and the file here what the intakes ask."""
     assert verifyObject(IBodyConsumer, BufferedIntake(FakeBody(), inline, MemoryFile))
+    assert verifyObject(ISocketConsumer, ZeroCopyIntake(FakeBody(), inline, MemoryFile))
     assert verifyObject(IPieceFile, MemoryFile())
 
 
@@ -205,3 +208,130 @@ def test_a_file_that_cannot_be_opened() -> None:
     body.end()
 
     assert outcome[0].value is reason
+
+
+def test_memory_is_bounded_all_the_more_when_many_wait() -> None:
+    """While all workers are busy, what comes stays in the kernel."""
+    receiving = Receiving()
+    receiving.workers.is_crowded = True
+    receiving.start()
+    receiving.body.feed(b"x" * ENOUGH)
+    assert receiving.body.paused
+    receiving.workers.run()
+    assert not receiving.body.paused
+    receiving.body.end()
+    receiving.workers.run()
+
+    assert receiving.outcome == [ENOUGH]
+
+
+@pytest.fixture
+def line() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The two ends of a connection; ours does not block."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+@define(eq=False)
+class Moving:
+    """An intake that moves what waits in a socket, when a test says so."""
+
+    file: MemoryFile = field(factory=MemoryFile)
+    body: FakeBody = field(factory=FakeBody)
+    workers: LateWorkers = field(factory=LateWorkers)
+    moved: list[int] = field(factory=list)
+    intake: ZeroCopyIntake = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make the intake."""
+        self.intake = ZeroCopyIntake(self.body, self.workers, self.file.open)
+
+    def move(self, ours: socket.socket, most: int) -> None:
+        """Begin to move."""
+        self.intake.move(ours.fileno(), most).addCallback(self.moved.append)
+
+
+Line = tuple[socket.socket, socket.socket]
+
+
+def test_what_was_read_before_comes_first(line: Line) -> None:
+    """What a worker writes already, what waits in memory, and then what waits in the socket, in two hops."""
+    ours, theirs = line
+    moving = Moving()
+    moving.intake.write(b"a" * ENOUGH)
+    moving.intake.write(b"b")
+    theirs.sendall(b"c" * 1000)
+    moving.move(ours, 900)
+    moving.workers.run()
+    moving.workers.run()
+
+    assert moving.moved == [900]
+    assert moving.file.data == b"a" * ENOUGH + b"b" + b"c" * 900
+    assert moving.workers.hops == 2
+    assert ours.recv(1000) == b"c" * 100
+
+
+def test_a_socket_that_has_nothing(line: Line) -> None:
+    """Or nothing more: nothing has left it, and whoever reads next finds out why."""
+    ours, theirs = line
+    moving = Moving()
+    moving.move(ours, 10)
+    moving.workers.run()
+    theirs.close()
+    moving.move(ours, 10)
+    moving.workers.run()
+    ours.close()
+    with open(os.devnull, "rb") as no_socket:
+        moving.move(no_socket, 10)  # type: ignore[arg-type]
+        moving.workers.run()
+
+    assert moving.moved == [0, 0, 0]
+    assert moving.file.data == b""
+    assert moving.body.dropped is None
+
+
+def test_a_disk_that_fails_while_bytes_move(line: Line) -> None:
+    """The body is dropped; what has left the socket is counted, and lies in no pipe that another body gets."""
+    ours, theirs = line
+    theirs.sendall(b"lost")
+    moving = Moving(MemoryFile(fails=InsufficientStorage(), fails_after=0))
+    moving.move(ours, 10)
+    moving.workers.run()
+    assert moving.moved == [4]
+    assert isinstance(moving.body.dropped, InsufficientStorage)
+
+    theirs.sendall(b"next")
+    after = Moving()
+    after.move(ours, 4)
+    after.workers.run()
+    assert after.file.data == b"next"
+
+
+def test_a_body_that_ends_meanwhile(line: Line) -> None:
+    """One that is rolled back moves nothing any more."""
+    ours, theirs = line
+    theirs.sendall(b"late")
+    moving = Moving()
+    moving.intake.write(b"a" * ENOUGH)
+    moving.move(ours, 10)
+    rolled_back = Deferred.fromCoroutine(moving.intake.roll_back())
+    while not rolled_back.called:
+        moving.workers.run()
+
+    assert moving.moved == [0]
+    assert moving.file.state == "rolled back"
+    assert ours.recv(10) == b"late"
+
+
+def test_a_worker_lets_others_have_their_turn(line: Line) -> None:
+    """When calls wait for a thread, it comes back after one load of its pipe."""
+    ours, theirs = line
+    theirs.sendall(b"x" * 1000)
+    moving = Moving()
+    moving.workers.is_crowded = True
+    moving.move(ours, 10**9)
+    moving.workers.run()
+
+    assert moving.moved == [1000]

@@ -15,7 +15,7 @@ from onec_twisted import piecefile
 from onec_twisted.errors import FileDamaged, InsufficientStorage, InvalidFilename, WrongOffset
 from onec_twisted.interfaces import IPieceFile, IStore
 from onec_twisted.names import SafeName
-from onec_twisted.piecefile import IOV_MAX, PieceFile
+from onec_twisted.piecefile import IOV_MAX, WRITEBACK, PieceFile
 from onec_twisted.store import MediaRootTaken, Store
 from onec_twisted.testing import FaultyStore
 
@@ -374,3 +374,63 @@ def test_sync_brings_a_whole_session_to_the_disk(store: Store, monkeypatch: pyte
 
     assert seen[0] == "x.jpg"
     assert {*seen[1:]} == {SESSID, "import_files", "ab", "1c_temp"}
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_bytes_from_a_pipe(store: Store, monkeypatch: pytest.MonkeyPatch, refuses: bool) -> None:
+    """They go where bytes from memory would, also where the file system cannot splice."""
+    if refuses:
+
+        def splice(*_: Any, **__: Any) -> int:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+        monkeypatch.setattr(os, "splice", splice)
+    reading, writing = os.pipe()
+    os.write(writing, b"from a pipe, and more")
+    file = store.open(SESSID, NAME, None)
+    file.write([b"first "])
+    file.splice(reading, 11)
+    file.write([b" last"])
+    file.finish()
+    assert os.read(reading, 100) == b", and more"
+    os.write(writing, b"a pipe!")
+    held = store.compare(SESSID, NAME, 11, 22)
+    held.splice(reading, 6)
+    with pytest.raises(WrongOffset):
+        held.splice(reading, 1)
+    held.roll_back()
+    os.close(reading)
+    os.close(writing)
+
+    assert (store.temp / SESSID / str(NAME)).read_bytes() == b"first from a pipe last"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_pipe_that_does_not_fit(store: Store, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """A full disk is told as one, anything else as it is."""
+
+    def splice(*_: Any, **__: Any) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "splice", splice)
+    file = store.open(SESSID, NAME, None)
+    with pytest.raises(InsufficientStorage if code == errno.ENOSPC else OSError):
+        file.splice(0, 10)
+    file.roll_back()
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_the_disk_begins_before_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: bool) -> None:
+    """With what has come so far, each range once, behind what is committed; not where nothing is ever synced."""
+    begun: list[tuple[int, int]] = []
+    monkeypatch.setattr(piecefile, "_start_writeback", lambda _fd, start, size: begun.append((start, size)))
+    store = Store(tmp_path, synced=synced)
+    store.prepare()
+    write(store, None, b"12345")
+    file = store.open(SESSID, NAME, 5)
+    half = bytes(WRITEBACK // 2)
+    for _ in range(5):
+        file.write([half])
+    file.finish()
+
+    assert begun == ([(5, WRITEBACK), (5 + WRITEBACK, WRITEBACK)] if synced else [])

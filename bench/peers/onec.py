@@ -46,16 +46,16 @@ class OnecExchange:
         """Return the versions."""
         if not self.twistd.exists():
             raise Missing("twistd is not beside the interpreter")
-        return f"{package_version('onec-twisted', 'Twisted')}, --durability={self.durability}, no log"
+        return f"{package_version('onec-twisted', 'Twisted')}, --durability={self.durability}"
 
     def launch(self, folder: Path, port: int) -> Launch:
-        """Return how to start it; what it logs goes to a publisher with no observer."""
+        """Return how to start it; it logs to a file, as by default."""
         start = (sys.executable, slow_disk.__file__) if self.slow_disk else (str(self.twistd),)
         command = (
             *start,
             "-n",
             "--pidfile=",
-            "--logger=twisted.logger.LogPublisher",
+            f"--logfile={folder / 'twistd.log'}",
             "onec-exchange",
             "--auth=memory:bench:secret",
             f"--listen=tcp:{port}:interface=127.0.0.1",
