@@ -122,8 +122,8 @@ class PieceFile:
 
     ``chain`` are the folders above it up to the session's, outermost first, ``durable`` those of the session whose
     names are on the disk, ``unsynced`` the folders to sync before ``success``. ``naming`` is held while names are
-    made or removed. Without ``synced`` nothing is brought to the disk; with it, what lies before ``started`` is on its
-    way there.
+    made or removed. Without ``synced`` nothing is brought to the disk; with it, what lies before ``started`` is on
+    its way there.
     """
 
     path: Path
