@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 FIGURES: dict[str, Callable[[Contest], None]] = {
+    "small-disk": small_on_disk,
+    "small-many": small_many,
+    "small-memory": small_in_memory,
     "large": large,
     "durability": durability,
-    "small-disk": small_on_disk,
-    "small-memory": small_in_memory,
-    "small-many": small_many,
     "peak-memory": one_body,
     "slow-uploads": slow_uploads,
     "latency": beside_uploads,

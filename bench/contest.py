@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from contextlib import ExitStack, contextmanager
@@ -29,6 +28,9 @@ __all__ = ["FULL", "QUICK", "Contest", "Failed", "Scale", "Timed"]
 SETTLE = 0.1
 """Seconds after the last answer in which a server may still work: they count as its work."""
 
+LARGE = 1_000_000
+"""Bytes of a file that is removed as soon as it was checked."""
+
 FAILURES = (LoadFailed, StoredWrongly, CannotRun)
 """What ends the part of one peer in one figure, and not the run."""
 
@@ -54,7 +56,7 @@ class Scale:
     """Slow uploads at once."""
     probes: int = 200
     """Requests of each kind whose latency is measured in a round."""
-    probe_seconds: float = 5
+    probe_seconds: float = 3
     """How long they are asked for at most."""
 
 
@@ -124,11 +126,10 @@ class Contest:
 
     @contextmanager
     def servers(self, figure: str, peers: Sequence[Peer], folder: Path | None = None) -> Iterator[list[Server]]:
-        """Start the peers that can be had, each in a folder of its own; end them and remove what they stored."""
+        """Start the peers that can be had, each in a folder of its own; end them."""
         place = (folder or self.folder) / figure
         place.mkdir()
         with ExitStack() as stack:
-            stack.callback(shutil.rmtree, place, ignore_errors=True)
             begun = []
             for peer in peers:
                 with self.failing(figure, peer.name):
@@ -165,7 +166,11 @@ class Contest:
         return Timed(sent.seconds, cpu, sent)
 
     def check(self, server: Server, stored: Sequence[Stored]) -> None:
-        """Check what a server has stored by size and digest, and remove it."""
+        """Check what a server has stored by size and digest, and make room again.
+
+        Small files stay until the end: ext4 is slow to make new ones where many have been removed of late.
+        """
         self.content.check(server.folder, stored)
         for file in stored:
-            (server.folder / file.path).unlink()
+            if file.size >= LARGE:
+                (server.folder / file.path).unlink()

@@ -191,9 +191,13 @@ class Body:
         if self._read_next or waiting < consumer.bulk:
             self._read_next = False
             return False
+        try:
+            descriptor = socket.fileno()
+        except OSError:
+            return False  # none is left: it is read, as ever
         self._moving = True
         self._transport.pauseProducing()
-        consumer.move(socket.fileno(), (self.length or 0) - self.received).addCallback(self._moved, socket)
+        consumer.move(descriptor, (self.length or 0) - self.received).addCallback(self._moved, socket)
         return True
 
     def _moved(self, size: int, socket: IBodySocket) -> None:

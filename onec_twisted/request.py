@@ -21,7 +21,6 @@ from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
-from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.server import Request
@@ -29,7 +28,7 @@ from twisted.web.server import Request
 from onec_twisted.body import Body
 from onec_twisted.errors import ConnectionDropped, MalformedRequest, Unforeseen
 from onec_twisted.interfaces import IStreamingResource
-from onec_twisted.sockets import SocketLine, line_of, socket_of
+from onec_twisted.sockets import SocketLine, is_plain, line_of, read_at_once, socket_of, write_now
 from onec_twisted.wire import Answer, failure, head_of, path_of
 
 if TYPE_CHECKING:
@@ -45,6 +44,12 @@ TLS_FLUSH = 0.01
 
 LONGEST_CONTENT_LENGTH = 64
 """Bytes of a Content-Length header; Python refuses to read numbers of thousands of digits."""
+
+READ = 64 * 1024
+"""Bytes that are read from a connection at a time: Twisted's own number."""
+
+READ_BODY = 256 * 1024
+"""Bytes that are read at a time while a large body comes in."""
 
 _RAW = re.compile(rb"[ \x7f-\xff]")
 
@@ -104,6 +109,7 @@ class ExchangeRequest(Request):
             self.channel._savedTimeOut = self._idle_timeout
         self.body.ended()
         self._body_over = True
+        read_at_once(self.channel.transport, READ)
         if self._answered:
             self.finish()
 
@@ -156,7 +162,9 @@ class ExchangeRequest(Request):
             self.body.drain(lambda: cast("None", channel.loseConnection()))
 
     def _accept_body(self) -> None:
-        """Tell a client that asked first to send its body."""
+        """Make room for a large body, and tell a client that asked first to send it."""
+        if self.body.length is None or self.body.length > READ:
+            read_at_once(self.channel.transport, READ_BODY)
         if self._expected and self.clientproto == b"HTTP/1.1" and not self.body.received and not self.body.complete:
             self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -175,9 +183,9 @@ class ExchangeChannel(HTTPChannel):
     def send(self, data: bytes) -> None:
         """Write an answer, at once where nothing waits to be written before it: that spares the reactor a turn."""
         transport: Any = self.transport
-        transport.write(data)
-        if isinstance(transport, Connection) and transport.connected:
-            transport.doWrite()
+        sent = write_now(transport, data)
+        if sent < len(data):
+            transport.write(data[sent:])
 
     def watch(self, delivery: Delivery) -> None:
         """See an answer that was written arrive."""
@@ -187,7 +195,7 @@ class ExchangeChannel(HTTPChannel):
         except OSError:
             return  # no descriptor left to ask by: it counts as open, and as lost when the connection ends
         line = self._line.shared() if self._line is not None else None
-        if line is not None and self.isSecure():
+        if line is not None and not is_plain(self.transport):
             self.callLater(TLS_FLUSH, lambda: delivery.sent(line))
         else:
             delivery.sent(line)

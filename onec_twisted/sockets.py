@@ -23,13 +23,38 @@ from onec_twisted.interfaces import IBodySocket, ILine
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BodySocket", "SocketLine", "line_of", "socket_of"]
+__all__ = ["BodySocket", "SocketLine", "is_plain", "line_of", "read_at_once", "socket_of", "write_now"]
 
 TCP_CLOSE = 7
 """Linux's number for the state of a connection that is over."""
 
 OUR_FIN = (4, 9, 11)
 """Linux's numbers for FIN_WAIT1, LAST_ACK and CLOSING: our FIN is unacknowledged, and counted as a byte."""
+
+
+def is_plain(transport: Any) -> bool:
+    """Return whether what is written to a transport is what its socket carries: TCP or a unix socket, no TLS."""
+    return isinstance(transport, Connection) and not transport.TLS
+
+
+def read_at_once(transport: Any, size: int) -> None:
+    """Let the reactor read so many bytes of a connection at a time, with TLS or without."""
+    bottom = getattr(transport, "transport", transport)
+    if isinstance(bottom, Connection):
+        bottom.bufferSize = size
+
+
+def write_now(transport: Any, data: bytes) -> int:
+    """Hand bytes to the kernel at once, where nothing waits before them; return how many it took.
+
+    That spares the reactor two changes of what it watches, and a turn.
+    """
+    if not is_plain(transport) or not transport.connected or transport.disconnecting:
+        return 0
+    if transport.dataBuffer or transport._tempDataLen:
+        return 0
+    sent = transport.writeSomeData(data)
+    return sent if isinstance(sent, int) else 0  # the reactor will find out as well
 
 
 @implementer(IBodySocket)
@@ -75,9 +100,7 @@ class BodySocket:
 
 def socket_of(channel: Any, length: int | None) -> BodySocket | None:
     """Return where a body of so many bytes comes from; None for what cannot be had from there."""
-    if not length or channel.isSecure() or not isinstance(channel.transport, Connection):
-        return None
-    return BodySocket(channel)
+    return BodySocket(channel) if length and is_plain(channel.transport) else None
 
 
 @implementer(ILine)

@@ -98,13 +98,16 @@ class Turns:
         """
         deadline = self.clock.seconds() + self.lock_timeout
         with self._session(sessid) as session:
-            await self._wait(session.gate.acquire(), deadline)
+            passes = session.gate.locked
+            if passes:
+                await self._wait(session.gate.acquire(), deadline)
             file = session.files.setdefault(name, _File())
             file.wanted += 1
             turn = file.lock.acquire()
             if turn.called:
                 file.writer = writer
-            session.gate.release()  # runs who waits there, at once: by now this piece is in its place
+            if passes:
+                session.gate.release()  # runs who waits there, at once: by now this piece is in its place
             try:
                 self._look(file)
                 await self._wait(turn, deadline)
