@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
@@ -17,7 +19,6 @@ from bench.samples import Sample, Series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from bench.content import Content, Stored
     from bench.loads import Sent, Uploads
@@ -127,8 +128,7 @@ class Contest:
     @contextmanager
     def servers(self, figure: str, peers: Sequence[Peer], folder: Path | None = None) -> Iterator[list[Server]]:
         """Start the peers that can be had, each in a folder of its own; end them."""
-        place = (folder or self.folder) / figure
-        place.mkdir()
+        place = Path(tempfile.mkdtemp(prefix=f"{figure}-", dir=folder or self.folder))
         with ExitStack() as stack:
             begun = []
             for peer in peers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
@@ -57,13 +58,16 @@ class Uploads:
     def run(self, marks: Marks) -> Sent:
         """Upload."""
         senders = [self.target.enter(self.content) for _ in range(self.connections)]
+        once = secrets.token_hex(4)  # files of other rounds may still be there
         warm = [
-            Stored(sender.upload(f"warm-{number}.bin", number, WARM_UP), number, WARM_UP)
+            Stored(sender.upload(f"warm-{once}-{number}.bin", number, WARM_UP), number, WARM_UP)
             for number, sender in enumerate(senders)
         ]
         begin, end = Barrier(self.connections + 1), Event()
         with ThreadPoolExecutor(self.connections) as threads:
-            work = [threads.submit(self._send, number, sender, begin, end) for number, sender in enumerate(senders)]
+            work = [
+                threads.submit(self._send, number, sender, once, begin, end) for number, sender in enumerate(senders)
+            ]
             marks.reach("ready")
             begin.wait()
             if not self.pieces:
@@ -75,7 +79,9 @@ class Uploads:
         stored = [file for one in sent for file in one[2]]
         return Sent(last - first, sum(file.size for file in stored), (*warm, *stored))
 
-    def _send(self, number: int, sender: Sender, begin: Barrier, end: Event) -> tuple[float, float, list[Stored]]:
+    def _send(
+        self, number: int, sender: Sender, once: str, begin: Barrier, end: Event
+    ) -> tuple[float, float, list[Stored]]:
         """Upload on one connection; return when that began and ended, and the files."""
         stored: list[Stored] = []
         begin.wait()
@@ -83,7 +89,7 @@ class Uploads:
         prefix = self.names[number % len(self.names)]
         while len(stored) < self.pieces or not (self.pieces or end.is_set()):
             piece = number * 1000 + len(stored)
-            name = f"{prefix}-{piece}.bin"
+            name = f"{prefix}-{once}-{piece}.bin"
             stored.append(Stored(sender.upload(name, piece, self.size), piece, self.size))
         return first, time.monotonic(), stored
 
