@@ -52,6 +52,7 @@ class Catalog:
         """How many records are on their way, by sessid."""
         self._loading: list[set[str]] = []
         """For each session that is being read, the sessids of records that were on their way meanwhile."""
+        self._waiting: dict[str, list[Deferred[Session | None]]] = {}
         self._flushed: list[Deferred[None]] = []
 
     def close(self) -> None:
@@ -105,11 +106,28 @@ class Catalog:
         self._known.add(token_hash, KnownSession(Session(sessid, username, 1, 0, now)))
 
     async def session(self, token: str) -> Session | None:
-        """Return the session that a token opens, None if it opens none."""
+        """Return the session that a token opens, None if it opens none.
+
+        Those who ask for one that has to be read go on in the order in which they asked: pieces of a file do.
+        """
         token_hash = _hash(token)
         known = self._known.of_token(token_hash)
         if known is not None:
             return known.session
+        read: Deferred[Session | None] = Deferred()
+        waiting = self._waiting.setdefault(token_hash, [])
+        waiting.append(read)
+        if len(waiting) == 1:
+            ensureDeferred(self._read_session(token_hash)).addBoth(self._tell_waiting, token_hash)
+        return await read
+
+    def _tell_waiting(self, outcome: Session | Failure | None, token_hash: str) -> None:
+        """Tell all who wait for a session, the first one first."""
+        for read in self._waiting.pop(token_hash):
+            read.callback(outcome)  # a Failure makes it an errback
+
+    async def _read_session(self, token_hash: str) -> Session | None:
+        """Read a session, and keep it in memory."""
         meanwhile = set(self._writing)
         self._loading.append(meanwhile)
         try:
@@ -120,7 +138,7 @@ class Catalog:
             return None
         session, files = found
         # What was recorded meanwhile may be missing in what was read: it is good enough to answer with, not to keep
-        if session.sessid not in meanwhile and self._known.of_token(token_hash) is None:
+        if session.sessid not in meanwhile:
             self._known.add(token_hash, KnownSession(session, files))
         return session
 

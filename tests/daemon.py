@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import re
 import subprocess
@@ -15,6 +16,9 @@ from attrs import define, field
 SCRIPTS = Path(sys.executable).parent
 PATIENCE = 60
 """Seconds after which a test gives up on a process."""
+
+INTAKE = os.environ.get("ONEC_TEST_INTAKE", "auto")
+"""How bodies come in: tox runs the suite with each of them."""
 
 AUTH = "--auth=memory:shop:secret"
 LISTENING = re.compile(r"ExchangeSite.* starting on (\S+)")
@@ -85,7 +89,7 @@ def start(
     folder.mkdir(exist_ok=True)
     listening = [f"--listen={endpoint}" for endpoint in listen]
     process = subprocess.Popen(
-        command(auth, "--access-log=yes", *listening, *arguments, twistd=twistd),
+        command(auth, "--access-log=yes", f"--intake={INTAKE}", *listening, *arguments, twistd=twistd),
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

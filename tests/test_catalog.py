@@ -312,3 +312,38 @@ def test_a_file_that_cannot_be_brought_to_the_disk_is_not_recorded(catalog: Cata
     now_of(catalog.commit(session, "b", None, lambda: 1, QUOTA, 2.0))
     now_of(proven)
     assert now_of(catalog.file("s", "a")) == FileRecord(10, 0, proven=True)
+
+
+def test_who_asks_first_goes_on_first(path: Path) -> None:
+    """Requests that come while a session is read wait for the same reading, and keep their order."""
+    first = Catalog(Database(path), inline)
+    session = opened(first)
+    first.close()
+    workers = LateWorkers()
+    catalog = Catalog(Database(path), workers)
+    order: list[tuple[int, Session | None]] = []
+
+    async def ask(number: int) -> None:
+        order.append((number, await catalog.session("ss")))
+
+    for number in range(3):
+        defer.ensureDeferred(ask(number))
+    assert workers.hops == 1
+    workers.run()
+
+    assert order == [(number, session) for number in range(3)]
+    catalog.close()
+
+
+def test_a_session_that_cannot_be_read(tmp_path: Path) -> None:
+    """All who wait hear of it, and the next one tries again."""
+    workers = LateWorkers()
+    catalog = Catalog(Database(tmp_path / "nowhere" / "catalog.sqlite3"), workers)
+    outcomes: list[Any] = []
+    for _ in range(2):
+        defer.ensureDeferred(catalog.session("ss")).addErrback(outcomes.append)
+    workers.run()
+    defer.ensureDeferred(catalog.session("ss")).addErrback(outcomes.append)
+    workers.run()
+
+    assert [outcome.type for outcome in outcomes] == [sqlite3.OperationalError] * 3

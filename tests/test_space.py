@@ -133,3 +133,34 @@ def test_room_that_a_body_did_not_use_comes_back_at_once(space: Space) -> None:
             coming.feed(b"x")
     with space.promise("s", 0, body(700), 5000) as room:
         assert room == 700
+
+
+def test_who_comes_first_goes_on_first(clock: Clock) -> None:
+    """Bodies that come while the disk is asked wait for the same answer, and keep their order; or all hear why not."""
+    asked: list[Deferred[int]] = []
+
+    def free() -> Deferred[int]:
+        asked.append(Deferred())
+        return asked[-1]
+
+    space = Space(free, clock.seconds, min_free=0, quota=1000)
+    order: list[object] = []
+
+    async def ask(number: int) -> None:
+        try:
+            await space.look()
+            order.append(number)
+        except OSError as error:
+            order.append(str(error))
+
+    for number in range(3):
+        Deferred.fromCoroutine(ask(number))
+    (only,) = asked
+    only.errback(OSError("no disk"))
+    assert order == ["no disk"] * 3
+    order.clear()
+    for number in range(3):
+        Deferred.fromCoroutine(ask(number))
+    asked[-1].callback(100)
+
+    assert (order, len(asked)) == ([0, 1, 2], 2)
