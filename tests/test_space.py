@@ -136,7 +136,7 @@ def test_room_that_a_body_did_not_use_comes_back_at_once(space: Space) -> None:
 
 
 def test_who_comes_first_goes_on_first(clock: Clock) -> None:
-    """Bodies that come while the disk is asked wait for the same answer, and keep their order; or all hear why not."""
+    """Bodies that come while the disk is asked wait for one answer, and keep their order; or all hear why not."""
     asked: list[Deferred[int]] = []
 
     def free() -> Deferred[int]:
