@@ -187,6 +187,9 @@ class Body:
 
     def _moves(self, consumer: ISocketConsumer, socket: IBodySocket) -> bool:
         """Let the consumer move what waits in the socket, if it is worth it; the reactor reads nothing meanwhile."""
+        if self._moving:
+            self._transport.pauseProducing()  # somebody else has let it go on
+            return True
         waiting = socket.waiting()
         if self._read_next or waiting < consumer.bulk:
             self._read_next = False
@@ -209,9 +212,11 @@ class Body:
             self._last_byte = self._clock.seconds()
         if not self._held:
             self._transport.resumeProducing()
-        socket.moved(size)
-        if self._consumer is None:
-            socket.release()
+        try:
+            socket.moved(size)
+        finally:
+            if self._consumer is None:
+                socket.release()
 
     def _stop(self, reason: BaseException | None) -> None:
         """End the delivery: well, or for a reason that also holds for one that has not begun."""

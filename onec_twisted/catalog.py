@@ -59,12 +59,15 @@ class Catalog:
         """Close the database, when nothing is left to record."""
         self._database.close()
 
-    async def _record(self, sessid: str, make: Callable[[], Step]) -> Any:
-        """Record the step that ``make`` returns in a worker, and take along what waits for company.
+    async def _record(self, sessid: str, make: Callable[[], Step], *, at_once: bool = True) -> Any:
+        """Record the step that ``make`` returns in a worker.
 
+        When that is ``at_once``, what waits for company goes along; where ``make`` waits for the disk it does not.
         Raises what ``make`` or the step raises, and ``InsufficientStorage`` for a full disk.
         """
-        later, self._later = self._later, []
+        later: list[tuple[Deferred[None], str, Step]] = []
+        if at_once:
+            later, self._later = self._later, []
         sessids = [sessid, *(other for _, other, _ in later)]
         self._writing.update(sessids)
         for loading in self._loading:
@@ -72,7 +75,8 @@ class Catalog:
         try:
             mine, *others = await self._workers(self._make_and_record, make, [step for _, _, step in later])
         except BaseException:
-            self._later = later + self._later
+            for recorded, _, _ in later:
+                recorded.errback(Failure())
             raise
         else:
             for (recorded, _, _), outcome in zip(later, others, strict=True):
@@ -82,8 +86,7 @@ class Catalog:
                 self._writing[one] -= 1
                 if not self._writing[one]:
                     del self._writing[one]
-            if self._flushed:
-                self._flush()
+            self._tell_flushed()
         if isinstance(mine, Failure):
             self._known.forget(sessid)  # nobody knows what is on record now
             if mine.check(sqlite3.OperationalError) and "full" in str(mine.value):  # error codes: from Python 3.11 on
@@ -174,7 +177,7 @@ class Catalog:
             after = bring()
             return statements.commit, (session, name, before, after, quota, now)
 
-        await self._record(session.sessid, make)
+        await self._record(session.sessid, make, at_once=False)
         known = self._known.of_sessid(session.sessid)
         if known is not None:
             known.commit(session.epoch, name, before, after, now)
@@ -183,7 +186,7 @@ class Catalog:
     def prove(self, session: Session, name: str, committed: int) -> Deferred[None]:
         """Record that the answer to the piece that ends at ``committed`` bytes is known to have been delivered.
 
-        It waits for another record to go to the disk with, or for ``flush``.
+        It waits for another record to go to the disk with, or for ``record_proofs``.
         """
 
         def note(_: object) -> None:
@@ -195,22 +198,22 @@ class Catalog:
         self._later.append((recorded, session.sessid, (statements.prove, (session, name, committed))))
         return recorded.addCallback(note)
 
+    def record_proofs(self) -> None:
+        """Record what waits for company, now; who waits for it is told what became of it."""
+        if self._later:
+            ensureDeferred(self._record("", lambda: (statements.nothing, ()))).addErrback(lambda _: None)
+
     def flush(self) -> Deferred[None]:
         """Record what waits for company; fires when nothing is left to record."""
         flushed: Deferred[None] = Deferred()
         self._flushed.append(flushed)
-        self._flush()
+        self.record_proofs()
+        self._tell_flushed()
         return flushed
 
-    def _flush(self) -> None:
-        """Record what waits for company, and tell when nothing is left."""
-        if self._writing:
-            return
-        if self._later:
-            # who waits for one of them is told what became of it
-            ensureDeferred(self._record("", lambda: (statements.nothing, ()))).addErrback(lambda _: None)
-            return
-        while self._flushed:
+    def _tell_flushed(self) -> None:
+        """Tell when nothing is left to record."""
+        while self._flushed and not self._writing and not self._later:
             self._flushed.pop().callback(None)
 
     async def damage(self, session: Session, name: str) -> None:

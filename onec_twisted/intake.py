@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import select
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from onec_twisted.errors import Unforeseen
 from onec_twisted.interfaces import IBodyConsumer, ISocketConsumer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from onec_twisted.interfaces import IBody, IPieceFile
     from onec_twisted.workers import Workers
@@ -192,15 +192,15 @@ class _Pipes:
 
     _free: list[_Pipe] = field(factory=list, init=False)
 
-    @contextmanager
-    def one(self) -> Iterator[_Pipe]:
-        """Lend an empty pipe; one that a failure may have left full is closed."""
-        pipe = self._free.pop() if self._free else _new_pipe()
+    def take(self) -> _Pipe:
+        """Return an empty pipe. Raises ``OSError`` when no descriptor is left."""
         try:
-            yield pipe
-        except BaseException:
-            pipe.close()
-            raise
+            return self._free.pop()
+        except IndexError:
+            return _new_pipe()
+
+    def give_back(self, pipe: _Pipe) -> None:
+        """Take an empty pipe back."""
         self._free.append(pipe)
 
 
@@ -248,22 +248,31 @@ class ZeroCopyIntake(BufferedIntake):
 
         What is wrong with the connection is left for the reactor to find.
         """
-        moved = 0
         try:
             file = self._write(chunks)
-            with _PIPES.one() as pipe:
-                while moved < most and not self._ending:
-                    size = _fill(pipe.writing, socket, min(PIPE_SIZE, most - moved))
-                    if size is None and not self.workers.crowded() and _readable_soon(socket):
-                        continue
-                    if not size:
-                        break
-                    moved += size
-                    file.splice(pipe.reading, size)
-                    if moved >= TURN or self.workers.crowded():
-                        break
         except Exception:
+            return 0, Failure()
+        try:
+            pipe = _PIPES.take()
+        except OSError:
+            return 0, None  # no descriptor is left: it is read, as ever
+        moved, waited = 0, False
+        try:
+            while moved < most and not self._ending:
+                size = _fill(pipe.writing, socket, min(PIPE_SIZE, most - moved))
+                if size is None and not waited and not self.workers.crowded() and _readable_soon(socket):
+                    waited = True  # once: what is readable and cannot be moved, as urgent data, has to be read
+                    continue
+                if not size:
+                    break
+                moved, waited = moved + size, False
+                file.splice(pipe.reading, size)
+                if moved >= TURN or self.workers.crowded():
+                    break
+        except Exception:
+            pipe.close()  # there may be something in it
             return moved, Failure()
+        _PIPES.give_back(pipe)
         return moved, None
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from onec_twisted.catalog import Catalog
@@ -78,7 +77,7 @@ class Pieces:
     logs_each: bool = False
     repeats: int = field(default=0, init=False)
     _deliveries: dict[str, dict[str, Delivery]] = field(factory=lambda: defaultdict(dict), init=False)
-    _flush_call: IDelayedCall | None = field(default=None, init=False)
+    _proofs_call: IDelayedCall | None = field(default=None, init=False)
     _log = Logger()
 
     async def length(self, session: Session, name: SafeName) -> int:
@@ -132,19 +131,20 @@ class Pieces:
         for delivery in self._deliveries.pop(sessid, {}).values():
             delivery.forget()
 
-    def flush(self) -> Deferred[None]:
-        """Put proofs on record that wait for company; fires when they are there."""
-        if self._flush_call is not None and self._flush_call.active():
-            self._flush_call.cancel()
-        self._flush_call = None
-        return self.catalog.flush()
+    def _record_proofs(self) -> None:
+        """Put proofs on record that have waited for company long enough."""
+        self._proofs_call = None
+        self.catalog.record_proofs()
 
     async def settle(self, patience: float) -> None:
         """Ask for the answers on their way, again after ``patience`` seconds if need be, and record the proofs."""
         if self._look():
             await deferLater(self.clock, patience)
             self._look()
-        await self.flush()
+        if self._proofs_call is not None:
+            self._proofs_call.cancel()
+            self._proofs_call = None
+        await self.catalog.flush()
 
     def _look(self) -> bool:
         """Ask for all answers on their way; return whether any is still open."""
@@ -179,6 +179,8 @@ class Pieces:
 
         Returns the file's length, and whether the piece is the last of the file.
         """
+        # Taken with the turn, and before the record is read: it is forgotten as soon as its fate is on record
+        delivery = self._deliveries.get(session.sessid, {}).get(str(name))
         record = await self._sound(session, name)
         before = record.committed if record is not None else None
         try:
@@ -186,11 +188,8 @@ class Pieces:
                 return await self._compare(session, name, body, offset, before or 0), False
             too_large = FileTooLarge() if room == self.body_limit else InsufficientStorage()
             is_repeat = None
-            if record is not None and offset is None:
-                # Taken now, with the turn: it is forgotten as soon as its fate is on record
-                delivery = self._deliveries.get(session.sessid, {}).get(str(name))
-                if self._may_be_repeat(record, delivery, body.length):
-                    is_repeat = partial(self._is_repeat, record, delivery)
+            if record is not None and offset is None and self._may_be_repeat(record, delivery, body.length):
+                is_repeat = partial(self._is_repeat, record, delivery)
             intake = self.intake(body, self.workers, partial(self.store.open, session.sessid, name, before))
             keep = partial(self._keep, session, name, before)
             received = await receive(body, intake, room, too_large, keep, is_repeat)
@@ -298,8 +297,8 @@ class Pieces:
                 "{sessid}: a proof of delivery was not recorded", failure, sessid=session.sessid
             )
         )
-        if self._flush_call is None or not self._flush_call.active():
-            self._flush_call = self.clock.callLater(PROOF_DELAY, self.flush)
+        if self._proofs_call is None:
+            self._proofs_call = self.clock.callLater(PROOF_DELAY, self._record_proofs)
 
     async def _damaged(self, session: Session, name: SafeName, error: Exception) -> None:
         """Put a file on record as damaged, and say so loudly."""

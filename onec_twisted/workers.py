@@ -48,14 +48,24 @@ class DiskWorkers:
         self._told = False
 
     def __call__(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
-        """See ``Workers``."""
+        """See ``Workers``. Raises ``RuntimeError`` when there is no thread, and none can be started."""
+        if len(self._threads) < min(self._open + 1, self._most):
+            self._start_thread()
         fired: Deferred[T] = Deferred()
         self._open += 1
         self._calls.put((fired, function, args))
-        if len(self._threads) < min(self._open, self._most):
-            self._threads.append(Thread(target=self._work, name=f"disk-{len(self._threads)}", daemon=True))
-            self._threads[-1].start()
         return fired
+
+    def _start_thread(self) -> None:
+        """Start a thread; those that are there go on alone when the system has none left."""
+        thread = Thread(target=self._work, name=f"disk-{len(self._threads)}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._threads:
+                raise
+        else:
+            self._threads.append(thread)
 
     def crowded(self) -> bool:
         """See ``Workers``."""

@@ -11,6 +11,7 @@ from in_memory import flush_failures
 from pytest_twisted import ensureDeferred
 from twisted.internet import defer
 
+from onec_twisted import statements
 from onec_twisted.catalog import Catalog
 from onec_twisted.database import Database
 from onec_twisted.errors import InsufficientStorage, InvalidSession, SessionRestarted
@@ -298,20 +299,62 @@ def test_what_is_read_while_it_is_written_is_not_kept(path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_brought_to_the_disk_is_not_recorded(catalog: Catalog) -> None:
-    """And a proof that would have gone along is recorded with the next."""
+    """Its failure is told as it is."""
     session = opened(catalog)
-    now_of(catalog.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
-    proven = catalog.prove(session, "a", 10)
 
     def cannot() -> int:
         raise OSError(5, "Input/output error")
 
     with pytest.raises(OSError, match="Input"):
         now_of(catalog.commit(session, "b", None, cannot, QUOTA, 2.0))
-    assert not proven.called
-    now_of(catalog.commit(session, "b", None, lambda: 1, QUOTA, 2.0))
+
+    assert now_of(catalog.file("s", "b")) is None
+
+
+def test_a_proof_does_not_wait_for_a_piece(path: Path) -> None:
+    """One that is being brought to the disk may take seconds; the proof is on record before, and a flush waits."""
+    workers = LateWorkers()
+    catalog = Catalog(Database(path), workers)
+    opening = defer.ensureDeferred(catalog.open_session("s", "ss", "shop", 1.0))
+    workers.run()
+    now_of(opening)
+    session = now_of(catalog.session("ss"))
+    assert session is not None
+    committing = defer.ensureDeferred(catalog.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
+    workers.run()
+    now_of(committing)
+    proven = catalog.prove(session, "a", 10)
+    seen: list[FileRecord | None] = []
+
+    def slow() -> int:
+        seen.append(catalog._database.read(statements.file, "s", "a"))
+        return 1
+
+    catalog.record_proofs()
+    committing = defer.ensureDeferred(catalog.commit(session, "b", None, slow, QUOTA, 3.0))
+    flushed = catalog.flush()
+    assert not flushed.called
+    workers.run()
     now_of(proven)
-    assert now_of(catalog.file("s", "a")) == FileRecord(10, 0, proven=True)
+    now_of(committing)
+
+    assert flushed.called
+    assert seen == [FileRecord(10, 0, proven=True)]
+    catalog.close()
+
+
+def test_a_proof_that_cannot_be_recorded(path: Path) -> None:
+    """Who waits for it is told, and nobody tries for ever."""
+
+    class NoWorkers(LateWorkers):
+        def __call__(self, *_: Any) -> Any:
+            raise RuntimeError("can't start new thread")
+
+    catalog = Catalog(Database(path), NoWorkers())  # type: ignore[arg-type]
+    proven = catalog.prove(Session("s", "shop", 1, 0, 1.0), "a", 10)
+    assert catalog.flush().called
+    with pytest.raises(RuntimeError, match="thread"):
+        now_of(proven)
 
 
 def test_who_asks_first_goes_on_first(path: Path) -> None:

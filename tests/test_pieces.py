@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from onec_twisted.errors import InsufficientStorage
 from onec_twisted.names import SafeName
-from onec_twisted.pieces import PATIENCE, Pieces, Stored
+from onec_twisted.pieces import PATIENCE, PROOF_DELAY, Pieces, Stored
 from onec_twisted.testing import FakeBody
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def test_a_repeat_is_not_appended(exchange: InMemory, pieces: Pieces, session: S
     way(stored(pieces, session, b"same")).sent(None)
 
     assert content(exchange, session) == b"firstsamesame"
-    pieces.flush()
+    exchange.clock.advance(PROOF_DELAY)
 
 
 def test_equal_pieces_that_arrive_are_both_data(exchange: InMemory, pieces: Pieces, session: Session) -> None:
@@ -90,7 +90,7 @@ def test_equal_pieces_that_arrive_are_both_data(exchange: InMemory, pieces: Piec
         way(stored(pieces, session, bytes(1000))).sent(None)
 
     assert content(exchange, session) == bytes(5000)
-    pieces.flush()
+    exchange.clock.advance(PROOF_DELAY)
 
 
 @pytest.mark.parametrize("other", [b"samE", b"sam", b"same!"])
@@ -127,7 +127,7 @@ def test_an_equal_piece_waits_for_the_fate_of_the_answer(
 
     assert isinstance(again[0], Stored)
     assert content(exchange, session) == (b"samesame" if arrives else b"same")
-    pieces.flush()
+    exchange.clock.advance(PROOF_DELAY)
 
 
 def test_an_answer_that_arrives_while_an_equal_piece_comes_in(

@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from onec_twisted.body import DRAIN_LIMIT, DRAIN_TIME
 from onec_twisted.interfaces import IStreamingResource
+from onec_twisted.pieces import PROOF_DELAY
 from onec_twisted.request import ExchangeRequest
 from onec_twisted.site import ExchangeSite
 from onec_twisted.testing import FakeBody, LateWorkers
@@ -119,7 +120,7 @@ def test_a_connection_that_breaks_at_any_byte_changes_nothing(exchange: InMemory
     first = Line(exchange.site)
     first.send(post(session, "a", b"first"))
     first.lose()
-    exchange.parts.pieces.flush()
+    exchange.clock.advance(PROOF_DELAY)
     wire = post(session, "a", b"0123456789", chunks=chunks)
     for cut in range(len(wire)):
         line = Line(exchange.site)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 import struct
@@ -20,6 +21,7 @@ from twisted.internet.threads import deferToThread
 from twisted.web.http import HTTPChannel, _IdentityTransferDecoder
 from zope.interface.verify import verifyClass
 
+from onec_twisted import intake as intake_module
 from onec_twisted.errors import InsufficientStorage
 from onec_twisted.interfaces import IBodySocket, ILine
 from onec_twisted.sockets import BodySocket, SocketLine
@@ -297,3 +299,39 @@ async def test_a_repeat_is_compared(served: Served) -> None:
     assert heard[:2] == [SUCCESS] * 2
     assert heard[2] == b"409 failure\nExpected offset %d" % len(LARGE)
     assert served.stored() == {"a": LARGE}
+
+
+@pytest.mark.parametrize("kind", ["tcp"], indirect=True)
+@ensureDeferred
+async def test_urgent_data(served: Served) -> None:
+    """It is no part of the stream: what cannot be moved past is read, and no worker turns in circles."""
+
+    def talk() -> list[bytes]:
+        with served.connect() as line:
+            line.sendall(served.post("a", LARGE)[: -len(LARGE) // 2])
+            line.send(b"!", socket.MSG_OOB)
+            line.sendall(LARGE[len(LARGE) - len(LARGE) // 2 :])
+            return answers(line)
+
+    assert await deferToThread(talk) == [SUCCESS]
+    assert served.stored() == {"a": LARGE}
+
+
+@ensureDeferred
+async def test_no_descriptor_left(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one for the socket or for a pipe the body is read, as ever."""
+
+    def none_left(*_: int) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def talk() -> list[bytes]:
+        with served.connect() as line:
+            line.sendall(served.post("a", LARGE))
+            return answers(line)
+
+    monkeypatch.setattr(intake_module, "_PIPES", intake_module._Pipes())
+    monkeypatch.setattr(intake_module, "_new_pipe", none_left)
+    assert await deferToThread(talk) == [SUCCESS]
+    monkeypatch.setattr(BodySocket, "fileno", none_left)
+    assert await deferToThread(talk) == [SUCCESS]
+    assert served.stored() == {"a": LARGE * 2}

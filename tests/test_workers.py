@@ -79,3 +79,22 @@ async def test_a_stop_waits_for_what_was_asked_for() -> None:
     workers.stop()
 
     assert sorted(outcomes) == list(range(10))
+
+
+@ensureDeferred
+async def test_a_system_without_threads(workers: DiskWorkers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are there go on alone; when there is none, the call is refused, and is not done later."""
+    from twisted.internet import reactor
+
+    def cannot(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    assert await workers(lambda: 1) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", cannot)
+        assert await gatherResults([workers(lambda: 2) for _ in range(5)]) == [2] * 5
+        none = DiskWorkers(reactor, 2)  # type: ignore[arg-type]
+        with pytest.raises(RuntimeError, match="new thread"):
+            none(lambda: 3)
+    assert await none(lambda: 4) == 4
+    none.stop()
