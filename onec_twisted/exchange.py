@@ -197,7 +197,7 @@ class Exchange(Resource):
             refused.headers = (*refused.headers, wire.offset_header(await self._pieces.length(session, name)))
             raise
         request.delivery = stored.delivery
-        return Answer(body=b"success", headers=(wire.offset_header(stored.committed),))
+        return Answer(body=SUCCESS.body, headers=(wire.offset_header(stored.committed),))
 
     async def _handed_off(self, session: Session) -> None:
         """Bring the session to the disk, where that was put off until now. Raises ``FileDamaged``."""

@@ -256,8 +256,8 @@ async def test_a_restart_knows_what_was_recorded(path: Path, nothing_left_behind
     assert flush_failures(nothing_left_behind) == []
 
 
-def test_a_session_in_use_is_answered_from_memory(path: Path) -> None:
-    """After its first request nothing is asked of the database; what fails is read anew."""
+def opened_late(path: Path) -> tuple[LateWorkers, Catalog, Session]:
+    """Return workers that wait to be told, and a catalog with a session whose opening they have recorded."""
     workers = LateWorkers()
     catalog = Catalog(Database(path), workers)
     opening = defer.ensureDeferred(catalog.open_session("s", "ss", "shop", 1.0))
@@ -265,6 +265,12 @@ def test_a_session_in_use_is_answered_from_memory(path: Path) -> None:
     now_of(opening)
     session = now_of(catalog.session("ss"))
     assert session is not None
+    return workers, catalog, session
+
+
+def test_a_session_in_use_is_answered_from_memory(path: Path) -> None:
+    """After its first request nothing is asked of the database; what fails is read anew."""
+    workers, catalog, session = opened_late(path)
     assert now_of(catalog.file("s", "a")) is None
     assert workers.hops == 1
 
@@ -313,13 +319,7 @@ def test_a_file_that_cannot_be_brought_to_the_disk_is_not_recorded(catalog: Cata
 
 def test_a_proof_does_not_wait_for_a_piece(path: Path) -> None:
     """One that is being brought to the disk may take seconds; the proof is on record before, and a flush waits."""
-    workers = LateWorkers()
-    catalog = Catalog(Database(path), workers)
-    opening = defer.ensureDeferred(catalog.open_session("s", "ss", "shop", 1.0))
-    workers.run()
-    now_of(opening)
-    session = now_of(catalog.session("ss"))
-    assert session is not None
+    workers, catalog, session = opened_late(path)
     committing = defer.ensureDeferred(catalog.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
     workers.run()
     now_of(committing)
