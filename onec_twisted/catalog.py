@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
-from onec_twisted import statements
+from onec_twisted import outbox, statements
 from onec_twisted.errors import InsufficientStorage
 from onec_twisted.records import KnownSession, KnownSessions, Session
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from onec_twisted.database import Database, Step
-    from onec_twisted.records import FileRecord
+    from onec_twisted.records import FileRecord, Handoff
     from onec_twisted.workers import Workers
 
 __all__ = ["Catalog"]
@@ -160,22 +160,30 @@ class Catalog:
         return await self._read(statements.file, sessid, name)
 
     async def commit(
-        self, session: Session, name: str, before: int | None, bring: Callable[[], int], quota: int, now: float
+        self,
+        session: Session,
+        name: str,
+        before: int | None,
+        bring: Callable[[], int],
+        quota: int,
+        now: float,
+        kind: str = "catalog",
     ) -> int:
         """Record how far a file has grown from ``before`` bytes (None: it was not there); return its length in bytes.
 
-        ``bring`` is called in a worker; it brings the file to the disk and returns that length.
+        ``kind`` is the query's type; ``bring`` is called in a worker, brings the file to the disk and returns that
+        length.
 
-        Raises what ``bring`` raises, ``SessionRestarted`` when the session is in another epoch by now,
-        ``InvalidSession`` when it is gone, ``InsufficientStorage`` when it would hold more than ``quota`` bytes.
-        Nothing is recorded then.
+        Raises what ``bring`` raises, ``FileSealed`` when it was handed off, ``SessionRestarted`` when the session is
+        in another epoch by now, ``InvalidSession`` when it is gone, ``InsufficientStorage`` when it would hold more
+        than ``quota`` bytes. Nothing is recorded then.
         """
         after = 0
 
         def make() -> Step:
             nonlocal after
             after = bring()
-            return statements.commit, (session, name, before, after, quota, now)
+            return statements.commit, (session, name, before, after, quota, now, kind)
 
         await self._record(session.sessid, make, at_once=False)
         known = self._known.of_sessid(session.sessid)
@@ -245,21 +253,73 @@ class Catalog:
         if known is not None:
             known.start_epoch(epoch, now)
 
-    async def has_file_or_zip(self, sessid: str, name: str) -> bool:
-        """Return whether the session holds a file of that name, or any archive that it may lie in."""
-        return await self._read(statements.has_file_or_zip, sessid, name)
+    async def archives(self, sessid: str) -> dict[str, int]:
+        """Return the names of a session's archives, and their committed lengths in bytes."""
+        return await self._read(statements.archives, sessid)
 
-    async def untouched_since(self, then: float) -> list[str]:
-        """Return the sessids of all sessions that nobody has touched since a moment."""
-        return await self._read(statements.untouched_since, then)
+    async def imported(self, sessid: str, filename: str) -> Handoff | None:
+        """Return the hand-off of a name that was asked to be imported, None if it was not."""
+        return await self._read(outbox.imported, sessid, filename)
+
+    async def import_asked(
+        self, session: Session, kind: str, filename: str, archive: str, size: int, now: float
+    ) -> Handoff:
+        """Hand off what a node asks to import, and seal its file; see ``outbox.import_asked``."""
+        step = outbox.import_asked, (session, kind, filename, archive, size, now)
+        handoff = cast("Handoff", await self._record(session.sessid, lambda: step))
+        self._seal(session.epoch, [handoff])
+        return handoff
+
+    async def event_came(self, session: Session, event: str, kind: str, timestamp: str, now: float) -> list[Handoff]:
+        """Hand off an event, and files before it that nobody asked to import; see ``outbox.event_came``."""
+        step = outbox.event_came, (session, event, kind, timestamp, now)
+        handoffs = cast("list[Handoff]", await self._record(session.sessid, lambda: step))
+        self._seal(session.epoch, handoffs)
+        return handoffs
+
+    async def quiet_since(self, then: float) -> list[Session]:
+        """Return the sessions that owe the site something, and that nobody has touched since a moment."""
+        return await self._read(outbox.quiet_since, then)
+
+    async def settle(self, session: Session, now: float) -> list[Handoff]:
+        """Hand off all files of a session whose node says no more; see ``outbox.settle``."""
+        step = outbox.settle, (session, now)
+        handoffs = cast("list[Handoff]", await self._record(session.sessid, lambda: step))
+        self._seal(session.epoch, handoffs)
+        return handoffs
+
+    def _seal(self, epoch: int, handoffs: list[Handoff]) -> None:
+        """Know that the files of hand-offs are sealed."""
+        for handoff in handoffs:
+            known = self._known.of_sessid(handoff.sessid)
+            if known is not None:
+                known.seal(epoch, [name for name, _ in handoff.files])
+
+    async def note_outcome(self, handoff: Handoff, now: float) -> None:
+        """Record what became of a try to deliver a hand-off."""
+        values = handoff.number, handoff.state, handoff.tries, handoff.words, now
+        await self._record(handoff.sessid, lambda: (outbox.note_outcome, values))
+
+    async def tell(self, handoff: Handoff) -> None:
+        """Record that the node has heard of a failure."""
+        await self._record(handoff.sessid, lambda: (outbox.tell, (handoff.number,)))
+
+    async def waiting_handoffs(self) -> list[Handoff]:
+        """Return all hand-offs that are still to be delivered, in their order."""
+        return await self._read(outbox.waiting)
+
+    async def ended(self, ended: float, kept: float) -> list[str]:
+        """Return the sessids of all sessions that may go; see ``statements.ended``."""
+        return await self._read(statements.ended, ended, kept)
 
     async def unknown(self, sessids: list[str]) -> list[str]:
         """Return those sessids that are not on record."""
         return await self._read(statements.unknown, sessids)
 
-    async def remove_session(self, sessid: str, then: float) -> bool:
-        """Forget a session and its files, unless somebody has touched it since a moment; return whether."""
-        removed = cast("bool", await self._record(sessid, lambda: (statements.remove_session, (sessid, then))))
+    async def remove_session(self, sessid: str, ended: float, kept: float) -> bool:
+        """Forget a session and all that belongs to it, if it may still go; return whether."""
+        step = statements.remove_session, (sessid, ended, kept)
+        removed = cast("bool", await self._record(sessid, lambda: step))
         if removed:
             self._known.forget(sessid)
         return removed

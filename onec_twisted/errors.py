@@ -8,11 +8,16 @@ from __future__ import annotations
 
 __all__ = [
     "BodyTimedOut",
+    "ConfirmationFailed",
     "ConnectionDropped",
     "FileBusy",
     "FileDamaged",
     "FileNotFound",
+    "FileSealed",
     "FileTooLarge",
+    "HandoffRunning",
+    "ImportFailed",
+    "ImportInterrupted",
     "InsufficientStorage",
     "InvalidFilename",
     "InvalidOffset",
@@ -23,6 +28,7 @@ __all__ = [
     "MissingFilename",
     "MissingSessid",
     "NoExchangeHere",
+    "OrdersUnavailable",
     "Refused",
     "SessionRestarted",
     "ShuttingDown",
@@ -125,6 +131,17 @@ class FileNotFound(Refused):
         self.words = f"File not found: {filename}"
 
 
+class ImportFailed(Refused):
+    """The importer says no, in its own words. An answer of the protocol, hence status 200."""
+
+    status = 200
+
+    def __init__(self, words: str) -> None:
+        """Keep the words: plain text, for a person at a 1C screen."""
+        super().__init__(words)
+        self.words = words.strip() or "Import failed"
+
+
 class MethodNotAllowed(Refused):
     """A method that the mode does not take; ``file`` takes POST, the other modes GET or POST."""
 
@@ -160,6 +177,13 @@ class WrongOffset(Refused):
         """Tell the file's committed length in bytes, where the next piece is to begin."""
         super().__init__(committed)
         self.words = f"Expected offset {committed}"
+
+
+class FileSealed(Refused):
+    """The file was handed off: what the site has been told of does not change."""
+
+    status = 409
+    words = "File was handed off already - init starts anew"
 
 
 class FileTooLarge(Refused):
@@ -199,6 +223,28 @@ class FileBusy(Refused):
     headers = ((b"Retry-After", b"5"),)
 
 
+class HandoffRunning(Refused):
+    """``init`` came while files of the session are being handed off, and that took too long."""
+
+    status = 503
+    words = "Session is being imported - retry later"
+    headers = ((b"Retry-After", b"5"),)
+
+
+class OrdersUnavailable(Refused):
+    """The site gives no orders, or something else."""
+
+    status = 502
+    words = "The site gave no orders - retry later"
+
+
+class ConfirmationFailed(Refused):
+    """The site did not hear that its orders were taken; it may give them again."""
+
+    status = 502
+    words = "The site did not confirm - retry later"
+
+
 class ShuttingDown(Refused):
     """The daemon is about to end."""
 
@@ -216,6 +262,10 @@ class InsufficientStorage(Refused):
 
 class SyncFailed(OSError):
     """The disk did not take what was written; the kernel may have dropped it, and more of the file with it."""
+
+
+class ImportInterrupted(Exception):
+    """An importer could not say whether it succeeded: it is asked again, later. The words say what happened."""
 
 
 class ConnectionDropped(Exception):

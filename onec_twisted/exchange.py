@@ -16,7 +16,7 @@ from onec_twisted import commerceml, wire
 from onec_twisted.errors import (
     ConnectionDropped,
     FileDamaged,
-    FileNotFound,
+    ImportFailed,
     InvalidSession,
     MethodNotAllowed,
     MissingFilename,
@@ -27,6 +27,7 @@ from onec_twisted.errors import (
 )
 from onec_twisted.interfaces import IStreamingResource
 from onec_twisted.names import safe_name
+from onec_twisted.records import FAILED, SUCCEEDED
 from onec_twisted.wire import Answer, Query
 
 if TYPE_CHECKING:
@@ -34,9 +35,12 @@ if TYPE_CHECKING:
 
     from onec_twisted.access import Access
     from onec_twisted.catalog import Catalog
+    from onec_twisted.handoff import Handoffs
     from onec_twisted.interfaces import IStore
+    from onec_twisted.orders import Orders
     from onec_twisted.pieces import Pieces
     from onec_twisted.records import Session
+    from onec_twisted.relay import Relay
     from onec_twisted.request import ExchangeRequest
     from onec_twisted.turns import Turns
     from onec_twisted.workers import Workers
@@ -48,6 +52,9 @@ COOKIE = "onec_session"
 
 SUCCESS = Answer(body=b"success")
 
+LONGEST_TIMESTAMP = 40
+"""Characters of what a node sends with ``deactivate``: a number of seconds, or what it likes."""
+
 
 @frozen
 class Settings:
@@ -58,12 +65,12 @@ class Settings:
     zipped: bool = True
     sessid_required: bool = True
     always_ok: bool = False
-    sync_at_handoff: bool = False
+    lock_timeout: float = 30.0
 
 
 @frozen
 class Parts:
-    """What the exchange works with. ``now`` returns seconds since 1970."""
+    """What the exchange works with; ``orders`` is None for a site without. ``now`` returns seconds since 1970."""
 
     access: Access
     catalog: Catalog
@@ -71,7 +78,10 @@ class Parts:
     turns: Turns
     pieces: Pieces
     workers: Workers
+    handoffs: Handoffs
+    relay: Relay
     now: Callable[[], float]
+    orders: Orders | None = None
 
 
 @implementer(IStreamingResource)
@@ -91,11 +101,11 @@ class Exchange(Resource):
             "init": self._init,
             "file": self._file,
             "import": self._import,
-            "complete": self._confirm,
-            "deactivate": self._confirm,
-            "success": self._confirm,
-            "query": self._query,
-            "info": self._info,
+            "complete": self._event,
+            "deactivate": self._event,
+            "success": self._success,
+            "query": self._document,
+            "info": self._document,
         }
 
     async def respond(self, request: ExchangeRequest) -> Answer:
@@ -171,8 +181,12 @@ class Exchange(Resource):
         return session
 
     async def _init(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
-        """Start the session afresh: what came before is gone, and never comes back."""
+        """Start the session afresh: what came before is gone, and never comes back.
+
+        What is being handed off does not vanish under the importer's hands: it is waited for.
+        """
         async with self._parts.turns.of_session(session.sessid):
+            await self._parts.relay.idle(session.sessid, self._settings.lock_timeout)
             await self._parts.catalog.start_epoch(session.sessid, self._parts.now())
             self._pieces.forget(session.sessid)
             await self._parts.workers(self._parts.store.discard, session.sessid)
@@ -190,7 +204,7 @@ class Exchange(Resource):
                 return Answer(headers=(wire.offset_header(committed), (b"Cache-Control", b"no-store")))
             upload_offset, content_range = request.getHeader("upload-offset"), request.getHeader("content-range")
             offset = wire.parse_offset(upload_offset, content_range, request.body.length)
-            stored = await self._pieces.take(session, name, request.body, offset)
+            stored = await self._pieces.take(session, name, request.body, offset, query.type)
         except FileDamaged:
             raise
         except Refused as refused:
@@ -199,49 +213,41 @@ class Exchange(Resource):
         request.delivery = stored.delivery
         return Answer(body=SUCCESS.body, headers=(wire.offset_header(stored.committed),))
 
-    async def _handed_off(self, session: Session) -> None:
-        """Bring the session to the disk, where that was put off until now. Raises ``FileDamaged``."""
-        catalog = self._parts.catalog
-        if await catalog.has_damaged(session.sessid):
-            raise FileDamaged
-        if not self._settings.sync_at_handoff:
-            return
-        try:
-            await self._parts.workers(self._parts.store.sync, session.sessid)
-        except OSError as error:  # the system tells it once, and may have dropped any of it
-            await catalog.damage_all(session)
-            self._log.critical(
-                "{sessid}: files could not be brought to the disk ({error}); they are refused until init",
-                sessid=session.sessid,
-                user=session.username,
-                error=str(error),
-            )
-            raise FileDamaged from error
-        await catalog.sync()
-
     async def _import(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
-        """Confirm that a file has come, by itself or in an archive."""
+        """Have a file imported: the node hears ``progress`` and asks again, until it is done (protocol.md, A.6)."""
         if not query.filename:
             raise MissingFilename
-        name = safe_name(query.filename)
-        if not await self._parts.catalog.has_file_or_zip(session.sessid, str(name)):
-            raise FileNotFound(wire.decoded(query.filename))
-        await self._handed_off(session)
+        name, asked = safe_name(query.filename), wire.decoded(query.filename)
+        handoff = await self._parts.handoffs.import_file(session, query.type, name, asked)
+        if handoff.state == SUCCEEDED:
+            return SUCCESS
+        if handoff.state != FAILED:
+            return wire.progress(handoff.words)
+        if not request.gone:
+            await self._parts.handoffs.tell(handoff)
+        raise ImportFailed(handoff.words)
+
+    async def _event(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
+        """Pass on that the node has sent everything, or what is to be deactivated; that is for the site to do."""
+        timestamp = wire.decoded(query.timestamp or b"")[:LONGEST_TIMESTAMP]
+        await self._parts.handoffs.event_came(session, query.mode, query.type, timestamp)
         return SUCCESS
 
-    async def _confirm(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
-        """Confirm what asks for nothing else."""
-        await self._handed_off(session)
+    async def _success(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
+        """Tell the site that the node has taken its orders."""
+        if self._parts.orders is not None:
+            await self._parts.orders.confirm(session)
         return SUCCESS
 
-    async def _query(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
-        """Tell that there are no orders."""
+    async def _document(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
+        """Give the site's orders, or what 1C:UNF asks about them; an empty document when the site has none."""
+        if self._parts.orders is not None:
+            stream = await self._parts.orders.document(query.mode, session)
+            return Answer(content_type=wire.XML, stream=stream)
+        if query.mode == "info":
+            return Answer(body=commerceml.no_directories(), content_type=wire.XML)
         now = datetime.fromtimestamp(self._parts.now()).astimezone()
         return Answer(body=commerceml.no_orders(now), content_type=wire.XML)
-
-    async def _info(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
-        """Tell that there are no statuses, payment systems or delivery services."""
-        return Answer(body=commerceml.no_directories(), content_type=wire.XML)
 
 
 def _address_of(request: ExchangeRequest) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from attrs import frozen
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
@@ -11,21 +12,38 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
+    from onec_twisted.archive import Directory
+    from onec_twisted.description import Description
     from onec_twisted.names import SafeName
     from onec_twisted.request import ExchangeRequest
     from onec_twisted.wire import Answer
+    from onec_twisted.workers import Workers
 
 __all__ = [
+    "IAnswerStream",
     "IBody",
     "IBodyConsumer",
     "IBodySocket",
+    "IImporter",
+    "IImporterFactory",
     "ILine",
     "INode",
     "IPieceFile",
     "ISocketConsumer",
     "IStore",
     "IStreamingResource",
+    "Surroundings",
 ]
+
+
+@frozen
+class Surroundings:
+    """What an importer may work with: ``timeout`` in seconds for one try, ``secret`` to sign with, or none."""
+
+    reactor: Any
+    workers: Workers
+    timeout: float
+    secret: bytes = b""
 
 
 class INode(Interface):
@@ -114,6 +132,38 @@ class ILine(Interface):
         """Ask no more."""
 
 
+class IImporter(Interface):
+    """Takes what was handed off, into the site."""
+
+    def deliver(description: Description, progress: Callable[[str], None]) -> Awaitable[None]:
+        """Import what is described, and return when that is done. Never called twice at once for one session.
+
+        ``progress`` takes a line for the person who waits at the 1C screen. The same description may come again: when
+        the daemon dies before it has noted the end. Raises ``ImportFailed`` with words for that person, and
+        ``ImportInterrupted`` when it cannot say how it ended, and wants to be asked again. It may be cancelled.
+        """
+
+
+class IImporterFactory(Interface):
+    """Makes an importer from what follows ``--importer=NAME:``. Provided by plugins, together with ``IPlugin``."""
+
+    importerType: str = Attribute("The name, as in ``--importer=NAME:ARGUMENTS``.")
+    importerHelp: str = Attribute("What it does, in a few lines, for ``--help-importers``.")
+    argStringFormat: str = Attribute("What the arguments are, in a line.")
+
+    def generateImporter(argstring: str, surroundings: Surroundings) -> IImporter:
+        """Return the importer. Raises ``ValueError`` with words for the administrator."""
+
+
+class IAnswerStream(Interface):
+    """The body of an answer, on its way from elsewhere. Also an ``IPushProducer``."""
+
+    length: int | None = Attribute("Bytes that it has; None when that is unknown.")
+
+    def deliver(write: Callable[[bytes], object]) -> Deferred[None]:
+        """Write all of it; fires after the last byte, and fails when it breaks off."""
+
+
 class IStreamingResource(Interface):
     """A resource that is asked as soon as the headers are complete."""
 
@@ -160,6 +210,15 @@ class IStore(Interface):
 
     def cut(sessid: str, name: SafeName, committed: int | None) -> None:
         """Make a file that is not open exactly ``committed`` bytes long; None removes it."""
+
+    def folder(sessid: str) -> str:
+        """Return the absolute path of a session's folder, which need not be there."""
+
+    def directory(sessid: str, name: SafeName, committed: int) -> Directory:
+        """Return what lies in an archive, of which ``committed`` bytes are read.
+
+        Raises ``ArchiveDamaged``, and ``OSError`` when it is not there.
+        """
 
     def sync(sessid: str) -> None:
         """Bring all files of a session, and their names, to the disk."""

@@ -9,7 +9,10 @@ from attrs import frozen
 from onec_twisted.errors import InvalidFilename, MissingFilename
 from onec_twisted.wire import decoded
 
-__all__ = ["SafeName", "safe_name"]
+__all__ = ["MANIFEST", "NAME_LIMIT", "SafeName", "safe_name"]
+
+MANIFEST = "manifest.json"
+"""What the importer ``keep`` puts beside a session's files; no node may send a file of that name."""
 
 SEGMENT_LIMIT = 255
 """Bytes of one segment: the limit of every Linux file system."""
@@ -49,10 +52,12 @@ def safe_name(raw: bytes | None) -> SafeName:
     Those prefixes are dropped, sub-folders are kept.
 
     Raises ``MissingFilename`` for none or an empty name, ``InvalidFilename`` for one that could leave its folder,
-    hide in it, or not be written at all.
+    hide in it, take the manifest's place, or not be written at all.
     """
     if not raw:
         raise MissingFilename
+    if raw == MANIFEST.encode("ascii"):
+        raise InvalidFilename
     if _PLAIN.fullmatch(raw):
         return SafeName((raw.decode("ascii"),))
     name = decoded(raw).replace("\\", "/")
@@ -61,7 +66,7 @@ def safe_name(raw: bytes | None) -> SafeName:
     for prefix in _ELSEWHERE:
         name = prefix.sub("", name)
     segments = tuple(name.split("/"))
-    if any(not segment or segment.startswith(".") for segment in segments):
+    if segments == (MANIFEST,) or any(not segment or segment.startswith(".") for segment in segments):
         raise InvalidFilename
     sizes = [len(segment.encode("utf-8")) for segment in segments]
     if max(sizes) > SEGMENT_LIMIT or sum(sizes) + len(sizes) > NAME_LIMIT:

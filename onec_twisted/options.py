@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,6 +18,7 @@ from twisted.cred.strcred import (
 )
 from twisted.python import usage
 
+from onec_twisted.importers import factory_of, importers_help
 from onec_twisted.intake import INTAKES
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ CHOICES = {
     "intake": tuple(INTAKES),
 }
 LARGEST = 2**62
+TIMES = ("session-ttl", "lock-timeout", "idle-timeout", "import-hold", "import-timeout", "settle", "keep")
 
 
 class CannotStart(SystemExit, Exception):
@@ -84,6 +87,14 @@ class Options(usage.Options, AuthOptionMixin):
         ["lock-timeout", None, "30", "How long a piece waits for its file before 503."],
         ["idle-timeout", None, "60", "A body that brings no byte for so long is dropped."],
         ["durability", None, "piece", "When bytes are synced to the disk: piece, handoff or none."],
+        ["importer", None, "keep", "Who takes finished files: keep, exec:PROGRAM, http://..., https://..."],
+        ["import-hold", None, "10", "How long import waits for its end before progress is answered."],
+        ["import-timeout", None, "3600", "How long one try of the importer may take."],
+        ["import-tries", None, "16", "How often delivery is tried, with growing pauses, up to an hour each."],
+        ["import-secret", None, None, "File with the secret that signs what is sent to the site."],
+        ["orders", None, None, "Where the site's orders are: http://... or https://...; without it there are none."],
+        ["settle", None, "300", "Files that nobody asked to import are handed off when quiet for so long."],
+        ["keep", None, "86400", "How long files stay when all of a session was imported."],
         ["sessid", None, "required", "'optional' serves old nodes that send the cookie alone."],
         ["status-codes", None, "http", "'ok' answers 200 to everything but type=listen."],
         ["zip", None, "yes", "Whether nodes are to pack their files: yes or no."],
@@ -163,12 +174,37 @@ class Options(usage.Options, AuthOptionMixin):
                 _wrong(name, "0", "must be more than 0")
         if self["body-limit"] < self["file-limit"]:
             _wrong("body-limit", self["body-limit"], "is less than --file-limit: no piece of that size could come in")
-        for name in ("session-ttl", "lock-timeout", "idle-timeout"):
+        for name in TIMES:
             self[name] = _seconds(name, self[name])
         for name, choices in CHOICES.items():
             if self[name] not in choices:
                 _wrong(name, self[name], f"must be {' or '.join(choices)}")
         self._check_places()
+        self._check_site()
+
+    def opt_help_importers(self) -> NoReturn:
+        """Show all importers available."""
+        sys.stdout.write(f"{importers_help()}\n")
+        raise SystemExit(0)
+
+    def _check_site(self) -> None:
+        """See who takes finished files, and who has orders."""
+        try:
+            factory_of(self["importer"])
+        except LookupError:
+            _wrong("importer", self["importer"], "no such importer; --help-importers lists them")
+        if re.fullmatch(r"[1-9]\d{0,8}", self["import-tries"]) is None:
+            _wrong("import-tries", self["import-tries"], "must be a number, 1 or more")
+        self["import-tries"] = int(self["import-tries"])
+        if self["import-secret"] is not None:
+            try:
+                self["import-secret"] = Path(self["import-secret"]).read_bytes().strip()
+            except OSError as error:
+                _wrong("import-secret", self["import-secret"], f"cannot be read: {error.strerror}")
+            if not self["import-secret"]:
+                _wrong("import-secret", "", "the file is empty; write a secret with: openssl rand -hex 32")
+        if self["orders"] is not None and not self["orders"].startswith(("http:", "https:")):
+            _wrong("orders", self["orders"], "write an address, as in http://127.0.0.1:8000/1c-orders")
 
     def _check_places(self) -> None:
         """See where files go and requests come from."""

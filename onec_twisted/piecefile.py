@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Lock
 
-__all__ = ["HeldRange", "PieceFile", "full_disk_told", "open_at", "sync_file", "sync_folder"]
+__all__ = [
+    "FILE_MODE",
+    "HeldRange",
+    "PieceFile",
+    "full_disk_told",
+    "open_at",
+    "open_to_read",
+    "sync_file",
+    "sync_folder",
+]
 
 FILE_MODE = 0o644
 BLOCK = 1024 * 1024
@@ -61,6 +70,11 @@ def full_disk_told() -> Iterator[None]:
         if error.errno in FULL:
             raise InsufficientStorage from error
         raise
+
+
+def open_to_read(path: Path) -> int:
+    """Open a file that is there, and no symbolic link."""
+    return os.open(path, _OPEN & ~os.O_RDWR)
 
 
 def sync_file(path: Path) -> None:

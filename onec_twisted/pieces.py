@@ -17,7 +17,15 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from onec_twisted.delivery import Delivery
-from onec_twisted.errors import FileDamaged, FileTooLarge, InsufficientStorage, Refused, SyncFailed, WrongOffset
+from onec_twisted.errors import (
+    FileDamaged,
+    FileSealed,
+    FileTooLarge,
+    InsufficientStorage,
+    Refused,
+    SyncFailed,
+    WrongOffset,
+)
 from onec_twisted.intake import INTAKES, receive
 
 if TYPE_CHECKING:
@@ -88,11 +96,13 @@ class Pieces:
         record = await self._sound(session, name)
         return record.committed if record is not None else 0
 
-    async def take(self, session: Session, name: SafeName, body: IBody, offset: int | None) -> Stored:
+    async def take(
+        self, session: Session, name: SafeName, body: IBody, offset: int | None, kind: str = "catalog"
+    ) -> Stored:
         """Store a piece that claims to begin at ``offset`` bytes; None is the end of its file.
 
-        Raises ``Refused`` for whatever keeps it out, ``ConnectionDropped`` when it breaks off; the file is then what
-        it was before.
+        ``kind`` is the query's type. Raises ``Refused`` for whatever keeps it out, ``ConnectionDropped`` when it
+        breaks off; the file is then what it was before.
         """
         if body.length is not None and body.length > self.body_limit:
             raise FileTooLarge
@@ -101,7 +111,7 @@ class Pieces:
             started = self.now()
             try:
                 async with self.turns.of_file(session.sessid, str(name), body):
-                    committed, is_last = await self._store(session, name, body, room, offset)
+                    committed, is_last = await self._store(session, kind, name, body, room, offset)
                     delivery = self._on_its_way(session, str(name), committed) if is_last else None
             except BaseException as error:
                 self._log.info(
@@ -173,7 +183,7 @@ class Pieces:
         return self.space.promise(session.sessid, session.held, body, self.body_limit)
 
     async def _store(
-        self, session: Session, name: SafeName, body: IBody, room: int, offset: int | None
+        self, session: Session, kind: str, name: SafeName, body: IBody, room: int, offset: int | None
     ) -> tuple[int, bool]:
         """With the file's turn: put a piece where it belongs.
 
@@ -182,6 +192,8 @@ class Pieces:
         # Taken with the turn, and before the record is read: it is forgotten as soon as its fate is on record
         delivery = self._deliveries.get(session.sessid, {}).get(str(name))
         record = await self._sound(session, name)
+        if record is not None and record.sealed:
+            raise FileSealed
         before = record.committed if record is not None else None
         try:
             if offset is not None and offset != (before or 0):
@@ -191,7 +203,7 @@ class Pieces:
             if record is not None and offset is None and self._may_be_repeat(record, delivery, body.length):
                 is_repeat = partial(self._is_repeat, record, delivery)
             intake = self.intake(body, self.workers, partial(self.store.open, session.sessid, name, before))
-            keep = partial(self._keep, session, name, before)
+            keep = partial(self._keep, session, kind, name, before)
             received = await receive(body, intake, room, too_large, keep, is_repeat)
         except (FileDamaged, SyncFailed) as error:
             await self._damaged(session, name, error)
@@ -200,7 +212,9 @@ class Pieces:
             return await self._repeated(session, name, record), True
         return (before or 0) + (received or 0), True
 
-    async def _keep(self, session: Session, name: SafeName, before: int | None, bring: Callable[[], int]) -> None:
+    async def _keep(
+        self, session: Session, kind: str, name: SafeName, before: int | None, bring: Callable[[], int]
+    ) -> None:
         """Put a piece on the disk, and on record; one that is not on record after all is cut off."""
         brought = False
 
@@ -212,7 +226,7 @@ class Pieces:
             return (before or 0) + size
 
         try:
-            await self.catalog.commit(session, str(name), before, grown, self.session_quota, self.now())
+            await self.catalog.commit(session, str(name), before, grown, self.session_quota, self.now(), kind)
         except BaseException:
             if brought:
                 known = await self.catalog.file(session.sessid, str(name))  # it may have been recorded all the same

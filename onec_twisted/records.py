@@ -10,7 +10,11 @@ from collections import OrderedDict
 
 from attrs import define, evolve, field, frozen
 
-__all__ = ["FileRecord", "KnownSession", "KnownSessions", "Session"]
+__all__ = ["FAILED", "SUCCEEDED", "WAITING", "FileRecord", "Handoff", "KnownSession", "KnownSessions", "Session"]
+
+WAITING, SUCCEEDED, FAILED = "waiting", "succeeded", "failed"
+"""The states of a hand-off."""
+
 
 SESSIONS = 2000
 """Sessions kept in memory."""
@@ -38,6 +42,35 @@ class FileRecord:
     last_start: int
     proven: bool = False
     damaged: bool = False
+    sealed: bool = False
+
+
+@frozen
+class Handoff:
+    """Something that the site is owed: files of a session, or word of an event.
+
+    ``number`` is its place in the order of all, ``id`` is what the site knows it by. ``event`` is ``import``,
+    ``settled``, ``complete`` or ``deactivate``; ``filename`` is what the node wants imported, ``archive`` the
+    uploaded archive that it lies in, both empty for other events; ``timestamp`` is what came with ``deactivate``.
+    ``files`` are names and lengths in bytes; ``created`` is in seconds since 1970. ``tries`` have been made,
+    ``words`` are the last that the importer had; ``told`` says that the node has heard of its failure.
+    """
+
+    number: int
+    id: str
+    sessid: str
+    username: str
+    event: str
+    type: str
+    filename: str
+    archive: str
+    timestamp: str
+    files: tuple[tuple[str, int], ...]
+    created: float
+    state: str = WAITING
+    tries: int = 0
+    words: str = ""
+    told: bool = False
 
 
 @define(eq=False)
@@ -75,6 +108,12 @@ class KnownSession:
         for name in names:
             if epoch == self.session.epoch and name in self.files:
                 self.files[name] = evolve(self.files[name], damaged=True)
+
+    def seal(self, epoch: int, names: list[str]) -> None:
+        """Note that files were handed off."""
+        for name in names:
+            if epoch == self.session.epoch and name in self.files:
+                self.files[name] = evolve(self.files[name], sealed=True)
 
     def start_epoch(self, epoch: int, now: float) -> None:
         """Note that all files are gone."""

@@ -22,14 +22,14 @@ from urllib.parse import unquote_to_bytes
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.web.http import RESPONSES, HTTPChannel
+from twisted.web.http import RESPONSES, HTTPChannel, toChunk
 from twisted.web.server import Request
 
 from onec_twisted.body import Body
 from onec_twisted.errors import ConnectionDropped, MalformedRequest, Unforeseen
 from onec_twisted.interfaces import IStreamingResource
 from onec_twisted.sockets import SocketLine, is_plain, line_of, read_at_once, socket_of, write_now
-from onec_twisted.wire import Answer, failure, head_of, path_of
+from onec_twisted.wire import Answer, decoded, failure, head_of, path_of
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -73,6 +73,12 @@ class ExchangeRequest(Request):
         self._answered = False
         self._body_over = False
         self._idle_timeout: float | None = None
+        self._stream: Any = None
+
+    @property
+    def gone(self) -> bool:
+        """Return whether nobody is left to hear an answer."""
+        return bool(self._disconnected)
 
     def gotLength(self, length: int | None) -> None:
         """Find the resource: the headers are complete, and the body, of ``length`` bytes, comes next."""
@@ -118,6 +124,8 @@ class ExchangeRequest(Request):
         if self._answered and not self.finished:
             self.site.log(self)
         super().connectionLost(reason)
+        if self._stream is not None:
+            self._stream.stopProducing()
         if self._headers_complete:
             self.body.lost()
 
@@ -155,6 +163,56 @@ class ExchangeRequest(Request):
         self._answered = True
         if self.delivery is not None:
             cast("ExchangeChannel", self.channel).watch(self.delivery)
+        if answer.stream is not None:
+            self._pass_on(answer.stream)
+        else:
+            self._answer_is_out()
+
+    def _pass_on(self, stream: Any) -> None:
+        """Write a body that comes from elsewhere, as fast as the node takes it."""
+        self._stream = stream
+        self.chunked = stream.length is None and self.clientproto == b"HTTP/1.1"
+
+        def write(data: bytes) -> None:
+            if data and not self._disconnected:
+                self.sentLength += len(data)
+                self.channel.writeSequence(toChunk(data) if self.chunked else [data])
+
+        self.registerProducer(stream, True)
+        stream.deliver(write).addCallbacks(self._passed_on, self._broke_off).addErrback(self._fail)
+
+    def _passed_on(self, _: object) -> None:
+        """End an answer that came from elsewhere."""
+        self._stream = None
+        self.unregisterProducer()
+        if not self._disconnected:
+            self._answer_is_out()
+
+    def _broke_off(self, reason: Failure) -> None:
+        """Break an answer off whose body broke off: the node must not take it for whole."""
+        self._stream = None
+        if not self._disconnected:
+            self._log.warn(
+                "{method} {path}: answer broken off: {reason}",
+                method=decoded(self.method),
+                path=decoded(self.path),
+                reason=str(reason.value),
+            )
+            self.unregisterProducer()
+            self._abort()
+
+    def _fail(self, reason: Failure) -> None:
+        """Log what nobody thought of, and end the connection."""
+        self._log.failure("{method} {path} failed", reason, method=self.method, path=self.path)
+        if not self._disconnected:
+            self._abort()
+
+    def _abort(self) -> None:
+        transport: Any = self.channel.transport
+        transport.abortConnection()
+
+    def _answer_is_out(self) -> None:
+        """Let the connection go on to its next request, or close it when the node has had its chance to read."""
         if self._body_over:
             self.finish()
         elif not self.body.complete:

@@ -1,6 +1,6 @@
 """The catalog's database: its tables, and what is done with it before the daemon starts.
 
-``schema`` and ``statements`` hold the only SQL. It keeps to what PostgreSQL knows as well, pragmas and
+``schema``, ``statements`` and ``outbox`` hold the only SQL. It keeps to what PostgreSQL knows as well, pragmas and
 ``WITHOUT ROWID`` aside.
 """
 
@@ -32,7 +32,8 @@ CREATE TABLE sessions (
     username   TEXT NOT NULL,
     epoch      INTEGER NOT NULL,
     held       INTEGER NOT NULL,
-    touched    DOUBLE PRECISION NOT NULL
+    touched    DOUBLE PRECISION NOT NULL,
+    owed       INTEGER NOT NULL
 );
 CREATE TABLE files (
     sessid    TEXT NOT NULL,
@@ -41,13 +42,39 @@ CREATE TABLE files (
     last_start INTEGER NOT NULL,
     proven    INTEGER NOT NULL,
     damaged   INTEGER NOT NULL,
+    type      TEXT NOT NULL,
+    sealed    INTEGER NOT NULL,
     PRIMARY KEY (sessid, name)
 ) WITHOUT ROWID;
+CREATE TABLE handoffs (
+    number    INTEGER PRIMARY KEY,
+    id        TEXT NOT NULL UNIQUE,
+    sessid    TEXT NOT NULL,
+    username  TEXT NOT NULL,
+    event     TEXT NOT NULL,
+    type      TEXT NOT NULL,
+    filename  TEXT NOT NULL,
+    archive   TEXT NOT NULL,
+    timestamp TEXT NOT NULL,
+    files     TEXT NOT NULL,
+    created   DOUBLE PRECISION NOT NULL,
+    state     TEXT NOT NULL,
+    changed   DOUBLE PRECISION NOT NULL,
+    tries     INTEGER NOT NULL,
+    words     TEXT NOT NULL,
+    told      INTEGER NOT NULL
+);
+CREATE INDEX handoffs_of_session ON handoffs (sessid);
+CREATE INDEX handoffs_in_state ON handoffs (state);
 """
-"""``held`` is the sum of the session's committed bytes; ``touched`` is in seconds since 1970.
+"""``held`` is the sum of the session's committed bytes; ``touched``, as all times, is in seconds since 1970; ``owed``
+says that something has come since the last hand-off.
 
 ``last_start`` is where a file's last piece begins; ``proven`` says that the answer to it is known to have been
-delivered; ``damaged`` that acknowledged bytes are missing or doubtful.
+delivered; ``damaged`` that acknowledged bytes are missing or doubtful; ``sealed`` that it was handed off.
+
+``handoffs`` is the outbox: what is to be delivered to the site, and what became of it. ``number`` is their order,
+``files`` a JSON list of names and lengths, ``told`` says that the node has heard of a failure.
 """
 
 

@@ -1,13 +1,13 @@
 """The catalog's statements: functions of a cursor, each a step of a transaction or a question.
 
-``schema`` and this module hold the only SQL.
+``schema``, this module and ``outbox`` hold the only SQL.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onec_twisted.errors import InsufficientStorage, InvalidSession, SessionRestarted
+from onec_twisted.errors import FileSealed, InsufficientStorage, InvalidSession, SessionRestarted
 from onec_twisted.records import FileRecord, Session
 
 if TYPE_CHECKING:
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from sqlite3 import Cursor
 
 __all__ = [
+    "archives",
     "checkpoint",
     "commit",
     "damage",
     "damage_all",
+    "ended",
     "file",
     "has_damaged",
-    "has_file_or_zip",
     "nothing",
     "open_session",
     "prove",
@@ -30,7 +31,6 @@ __all__ = [
     "start_epoch",
     "touch",
     "unknown",
-    "untouched_since",
 ]
 
 
@@ -41,7 +41,8 @@ def nothing(_: Cursor) -> None:
 def open_session(cursor: Cursor, sessid: str, token_hash: str, username: str, now: float) -> None:
     """Put a new session on record."""
     cursor.execute(
-        "INSERT INTO sessions (sessid, token_hash, username, epoch, held, touched) VALUES (?, ?, ?, 1, 0, ?)",
+        "INSERT INTO sessions (sessid, token_hash, username, epoch, held, touched, owed)"
+        " VALUES (?, ?, ?, 1, 0, ?, 0)",
         (sessid, token_hash, username, now),
     )
 
@@ -57,34 +58,45 @@ def session(cursor: Cursor, token_hash: str) -> tuple[Session, dict[str, FileRec
     row = cursor.fetchone()
     if row is None:
         return None
-    cursor.execute("SELECT name, committed, last_start, proven, damaged FROM files WHERE sessid = ?", (row[0],))
+    cursor.execute(
+        "SELECT name, committed, last_start, proven, damaged, sealed FROM files WHERE sessid = ?", (row[0],)
+    )
     return Session(*row), {name: _file_record(values) for name, *values in cursor}
 
 
 def file(cursor: Cursor, sessid: str, name: str) -> FileRecord | None:
     """Return what is known of a file, None if it is not on record."""
     cursor.execute(
-        "SELECT committed, last_start, proven, damaged FROM files WHERE sessid = ? AND name = ?", (sessid, name)
+        "SELECT committed, last_start, proven, damaged, sealed FROM files WHERE sessid = ? AND name = ?",
+        (sessid, name),
     )
     row = cursor.fetchone()
     return _file_record(row) if row else None
 
 
 def _file_record(row: Sequence[int]) -> FileRecord:
-    return FileRecord(row[0], row[1], bool(row[2]), bool(row[3]))
+    return FileRecord(row[0], row[1], bool(row[2]), bool(row[3]), bool(row[4]))
 
 
 def commit(
-    cursor: Cursor, session: Session, name: str, before: int | None, after: int, quota: int, now: float
+    cursor: Cursor,
+    session: Session,
+    name: str,
+    before: int | None,
+    after: int,
+    quota: int,
+    now: float,
+    kind: str = "catalog",
 ) -> None:
     """Record that a file has grown from ``before`` bytes (None: it was not there) to ``after`` bytes.
 
-    Raises ``SessionRestarted`` when the session is in another epoch by now, ``InvalidSession`` when it is gone,
+    ``kind`` is the type that the query of its first piece tells. Raises ``FileSealed`` when it was handed off
+    meanwhile, ``SessionRestarted`` when the session is in another epoch by now, ``InvalidSession`` when it is gone,
     ``InsufficientStorage`` when it would hold more than ``quota`` bytes.
     """
     grown = after - (before or 0)
     cursor.execute(
-        "UPDATE sessions SET held = held + ?, touched = ? WHERE sessid = ? AND epoch = ? AND held + ? <= ?",
+        "UPDATE sessions SET held = held + ?, touched = ?, owed = 1 WHERE sessid = ? AND epoch = ? AND held + ? <= ?",
         (grown, now, session.sessid, session.epoch, grown, quota),
     )
     if not cursor.rowcount:
@@ -95,15 +107,20 @@ def commit(
         raise InsufficientStorage if row[0] == session.epoch else SessionRestarted
     if before is None:
         cursor.execute(
-            "INSERT INTO files (sessid, name, committed, last_start, proven, damaged) VALUES (?, ?, ?, 0, 0, 0)",
-            (session.sessid, name, after),
+            "INSERT INTO files (sessid, name, committed, last_start, proven, damaged, type, sealed)"
+            " VALUES (?, ?, ?, 0, 0, 0, ?, 0)",
+            (session.sessid, name, after, kind),
         )
         return
     cursor.execute(
-        "UPDATE files SET committed = ?, last_start = ?, proven = 0 WHERE sessid = ? AND name = ? AND committed = ?",
+        "UPDATE files SET committed = ?, last_start = ?, proven = 0"
+        " WHERE sessid = ? AND name = ? AND committed = ? AND sealed = 0",
         (after, before, session.sessid, name, before),
     )
     if cursor.rowcount != 1:
+        known = file(cursor, session.sessid, name)
+        if known is not None and known.sealed:
+            raise FileSealed
         raise RuntimeError(f"two writers of {name} in {session.sessid}")
 
 
@@ -145,26 +162,23 @@ def checkpoint(cursor: Cursor) -> None:
 
 
 def start_epoch(cursor: Cursor, sessid: str, now: float) -> int:
-    """Return the epoch that has begun; 0 when the session is gone."""
+    """Return the epoch that has begun; 0 when the session is gone. What still waits to be delivered is kept."""
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
-    cursor.execute("UPDATE sessions SET epoch = epoch + 1, held = 0, touched = ? WHERE sessid = ?", (now, sessid))
+    cursor.execute("DELETE FROM handoffs WHERE sessid = ? AND state <> 'waiting'", (sessid,))
+    cursor.execute(
+        "UPDATE sessions SET epoch = epoch + 1, held = 0, owed = 0, touched = ? WHERE sessid = ?", (now, sessid)
+    )
     cursor.execute("SELECT epoch FROM sessions WHERE sessid = ?", (sessid,))
     row = cursor.fetchone()
     return int(row[0]) if row else 0
 
 
-def has_file_or_zip(cursor: Cursor, sessid: str, name: str) -> bool:
-    """Return whether a session holds a file of that name, or any archive."""
+def archives(cursor: Cursor, sessid: str) -> dict[str, int]:
+    """Return the names of a session's archives, and their committed lengths in bytes."""
     cursor.execute(
-        "SELECT 1 FROM files WHERE sessid = ? AND (name = ? OR LOWER(name) LIKE '%.zip') LIMIT 1", (sessid, name)
+        "SELECT name, committed FROM files WHERE sessid = ? AND LOWER(name) LIKE '%.zip' ORDER BY name", (sessid,)
     )
-    return cursor.fetchone() is not None
-
-
-def untouched_since(cursor: Cursor, then: float) -> list[str]:
-    """Return the sessids of all sessions that nobody has touched since a moment."""
-    cursor.execute("SELECT sessid FROM sessions WHERE touched < ?", (then,))
-    return [sessid for (sessid,) in cursor.fetchall()]
+    return dict(cursor.fetchall())
 
 
 def unknown(cursor: Cursor, sessids: list[str]) -> list[str]:
@@ -177,10 +191,36 @@ def unknown(cursor: Cursor, sessids: list[str]) -> list[str]:
     return unknown
 
 
-def remove_session(cursor: Cursor, sessid: str, then: float) -> bool:
-    """Forget a session and its files, unless somebody has touched it since a moment; return whether."""
-    cursor.execute("DELETE FROM sessions WHERE sessid = ? AND touched < ?", (sessid, then))
+ENDED = """
+SELECT sessid FROM (
+    SELECT sessid, touched, CASE
+        WHEN EXISTS (SELECT 1 FROM handoffs WHERE handoffs.sessid = sessions.sessid)
+        AND NOT EXISTS (SELECT 1 FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'failed')
+        THEN :kept ELSE :ended END AS last
+    FROM sessions WHERE owed = 0) AS quiet
+WHERE touched < last AND NOT EXISTS (
+    SELECT 1 FROM handoffs WHERE handoffs.sessid = quiet.sessid AND (state = 'waiting' OR changed >= last))
+"""
+
+
+def ended(cursor: Cursor, ended: float, kept: float) -> list[str]:
+    """Return the sessids of all sessions that may go.
+
+    Those are the ones that nobody has touched since ``ended``; since ``kept``, where all was handed off with success.
+    What is not handed off stays, and so does what was handed off since then.
+    """
+    cursor.execute(ENDED, {"ended": ended, "kept": kept})
+    return [sessid for (sessid,) in cursor.fetchall()]
+
+
+def remove_session(cursor: Cursor, sessid: str, ended: float, kept: float) -> bool:
+    """Forget a session and all that belongs to it, if it may still go; see ``ended``. Return whether."""
+    cursor.execute(
+        f"DELETE FROM sessions WHERE sessid = :sessid AND sessid IN ({ENDED})",  # noqa: S608 - a constant
+        {"sessid": sessid, "ended": ended, "kept": kept},
+    )
     if not cursor.rowcount:
         return False
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
+    cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
     return True

@@ -4,6 +4,7 @@ What lies on the disk::
 
     MEDIA_ROOT/1c_temp/exchange.sqlite3          the catalog (0600)
     MEDIA_ROOT/1c_temp/<sessid>/<filename>       a file: what came, whole pieces, nothing else (0644)
+    MEDIA_ROOT/1c_temp/<sessid>/manifest.json    what was handed off, by the importer ``keep``
     MEDIA_ROOT/1c_temp/.gone-<sessid>-<random>   a folder on its way to removal
 
 A file's committed length stands in the catalog. What lies behind it was never acknowledged: it is cut off when
@@ -27,16 +28,27 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 from zope.interface import implementer
 
+from onec_twisted.archive import Directory, read_directory
 from onec_twisted.errors import FileDamaged, InvalidFilename
 from onec_twisted.interfaces import IStore
-from onec_twisted.piecefile import HeldRange, PieceFile, full_disk_told, open_at, sync_file, sync_folder
+from onec_twisted.names import MANIFEST
+from onec_twisted.piecefile import (
+    FILE_MODE,
+    HeldRange,
+    PieceFile,
+    full_disk_told,
+    open_at,
+    open_to_read,
+    sync_file,
+    sync_folder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from onec_twisted.names import SafeName
 
-__all__ = ["MediaRootTaken", "Store"]
+__all__ = ["MediaRootTaken", "Store", "modified", "read_manifest", "write_manifest"]
 
 FOLDER_MODE = 0o755
 GONE = ".gone-"
@@ -98,6 +110,34 @@ def _check_folder(folder: Path, *, make: bool) -> None:
     else:
         if not stat.S_ISDIR(mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+
+
+def read_manifest(folder: str) -> bytes:
+    """Return the manifest in a session's folder; empty when there is none."""
+    try:
+        return Path(folder, MANIFEST).read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def write_manifest(folder: str, content: bytes) -> None:
+    """Put a manifest into a session's folder, whole: it is written beside, and renamed. Makes the folder."""
+    place = Path(folder)
+    if not place.is_dir():
+        place.mkdir()
+        place.chmod(FOLDER_MODE)
+        sync_folder(place.parent)
+    beside = place / f".{MANIFEST}"
+    beside.write_bytes(content)
+    beside.chmod(FILE_MODE)
+    sync_file(beside)
+    beside.replace(place / MANIFEST)
+    sync_folder(place)
+
+
+def modified(folder: str, name: str) -> float:
+    """Return when a file was last written to, in seconds since 1970."""
+    return Path(folder, name).stat().st_mtime
 
 
 class MediaRootTaken(Exception):
@@ -201,12 +241,27 @@ class Store:
         file = self.open(sessid, name, committed)
         return HeldRange(file.fd, start, committed)
 
+    def folder(self, sessid: str) -> str:
+        """See ``IStore``."""
+        return str(self.temp / sessid)
+
+    def directory(self, sessid: str, name: SafeName, committed: int) -> Directory:
+        """See ``IStore``."""
+        path = self.temp.joinpath(sessid, *name.segments)
+        for folder in path.parents[: len(name.segments)]:
+            _check_folder(folder, make=False)
+        fd = open_to_read(path)
+        try:
+            return read_directory(fd, committed)
+        finally:
+            os.close(fd)
+
     def recover(self, recorded: dict[str, dict[str, int]]) -> list[tuple[str, str]]:
         """Make every file exactly its committed length; return those that lost bytes, as sessid and name.
 
         ``recorded`` is what the catalog knows: names and committed lengths in bytes, by sessid. What lies in a
-        session's folder without a record is removed; a session without any record is left to the sweep. Blocks; for
-        the start of the daemon, before any request.
+        session's folder without a record is removed, the manifest excepted; a session without any record is left to
+        the sweep. Blocks; for the start of the daemon, before any request.
         """
         damaged = []
         for sessid, files in recorded.items():
@@ -214,6 +269,8 @@ class Store:
             folder = self.temp / sessid
             for path in _files_below(folder):
                 name = path.relative_to(folder).as_posix()
+                if name == MANIFEST:
+                    continue
                 if name not in files:
                     path.unlink()
                 elif _is_whole(path, files[name]):

@@ -19,16 +19,21 @@ if TYPE_CHECKING:
 __all__ = ["Sweep", "interval_for"]
 
 
-def interval_for(session_ttl: float) -> float:
-    """Return the seconds between two sweeps: often enough for the sessions' life, at least once a minute."""
-    return min(60.0, max(1.0, session_ttl / 4))
+PAUSE = 10.0
+"""Seconds that a session is kept at least when its files were imported: nodes pause between requests (1C:UNF 5 s)."""
+
+
+def interval_for(*lifetimes: float) -> float:
+    """Return the seconds between two sweeps: often enough for the shortest life, at least once a minute."""
+    return min(60.0, max(1.0, min(lifetimes) / 4))
 
 
 @frozen(eq=False)
 class Sweep:
     """Ends sessions that nobody has touched for ``session_ttl`` seconds, and removes folders without a record.
 
-    A session with an upload running is in use. ``now`` returns seconds since 1970.
+    A session whose files were all imported is kept ``keep`` seconds; one that was not handed off is never taken, and
+    one with an upload running is in use. ``now`` returns seconds since 1970.
     """
 
     catalog: Catalog
@@ -36,6 +41,7 @@ class Sweep:
     turns: Turns
     workers: Workers
     session_ttl: float
+    keep: float
     now: Callable[[], float]
     _log = Logger()
 
@@ -45,10 +51,10 @@ class Sweep:
 
     async def _once(self) -> None:
         try:
-            then = self.now() - self.session_ttl
-            for sessid in await self.catalog.untouched_since(then):
+            ended, kept = self.now() - self.session_ttl, self.now() - max(self.keep, PAUSE)
+            for sessid in await self.catalog.ended(ended, kept):
                 if not self.turns.busy(sessid) and not self.turns.closed:
-                    await self._remove(sessid, then)
+                    await self._remove(sessid, ended, kept)
             # Folders are listed before the records are asked for, and a session is on record before it has a
             # folder: one that is opened meanwhile is never taken for an orphan. A young one stays: somebody may
             # be about to put the catalog back that it belongs to.
@@ -61,12 +67,12 @@ class Sweep:
         except Exception:
             self._log.failure("the sweep failed and will be tried again")
 
-    async def _remove(self, sessid: str, then: float) -> None:
+    async def _remove(self, sessid: str, ended: float, kept: float) -> None:
         """Forget a session, then its folder: a stop in between leaves a folder that a later sweep finds.
 
         One that was touched while those before it were removed stays.
         """
-        if not await self.catalog.remove_session(sessid, then):
+        if not await self.catalog.remove_session(sessid, ended, kept):
             return
         await self.workers(self.store.discard, sessid)
-        self._log.info("{sessid}: session ended, nobody has touched it", sessid=sessid)
+        self._log.info("{sessid}: session ended, its time is over", sessid=sessid)

@@ -19,12 +19,18 @@ from twisted.logger import Logger
 
 from onec_twisted.access import Access, AnyOf, NodeRealm
 from onec_twisted.catalog import Catalog
+from onec_twisted.client import SiteClient, url_of
 from onec_twisted.database import Database
 from onec_twisted.errors import ShuttingDown
 from onec_twisted.exchange import Exchange, Parts, Settings
+from onec_twisted.handoff import Handoffs, HandoffSettings
+from onec_twisted.importers import make_importer
 from onec_twisted.intake import INTAKES
+from onec_twisted.interfaces import Surroundings
 from onec_twisted.options import CannotStart, Options
+from onec_twisted.orders import Orders
 from onec_twisted.pieces import Pieces
+from onec_twisted.relay import Relay
 from onec_twisted.schema import CatalogUnusable, create_catalog, record_damage, recorded_lengths
 from onec_twisted.site import ExchangeSite, tree
 from onec_twisted.space import Space
@@ -37,6 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.interfaces import IReactorTime
+
+    from onec_twisted.interfaces import IImporter
 
 __all__ = ["ExchangeService", "Options", "makeService"]
 
@@ -201,7 +209,18 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         zipped=options["zip"] == "yes",
         sessid_required=options["sessid"] == "required",
         always_ok=options["status-codes"] == "ok",
-        sync_at_handoff=options["durability"] == "handoff",
+        lock_timeout=options["lock-timeout"],
+    )
+    importer = _importer(options, Surroundings(reactor, workers, options["import-timeout"], _secret(options)))
+    relay = Relay(options["import-tries"], catalog, store, importer, now, clock)
+    handoffs = Handoffs(
+        HandoffSettings(options["import-hold"], options["settle"], options["durability"] == "handoff"),
+        catalog,
+        store,
+        turns,
+        workers,
+        relay,
+        now,
     )
     parts = Parts(
         access=Access(Portal(NodeRealm(), [AnyOf(options["credCheckers"])]), clock),
@@ -210,7 +229,10 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         turns=turns,
         pieces=pieces,
         workers=workers,
+        handoffs=handoffs,
+        relay=relay,
         now=now,
+        orders=_orders(options, reactor),
     )
     paths = [path.encode("ascii") for path in options["path"]]
     root = tree(paths, Exchange(settings, parts), status=200 if settings.always_ok else 404)
@@ -221,7 +243,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         always_ok=settings.always_ok,
         access_log=options["access-log"] == "yes",
     )
-    sweep = Sweep(catalog, store, turns, workers, options["session-ttl"], now)
+    sweep = Sweep(catalog, store, turns, workers, options["session-ttl"], options["keep"], now)
 
     daemon = ExchangeService(workers, pieces, clock, partial(prepare, store, options["media-root"]))
     if twistd_runs_it:
@@ -234,8 +256,38 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
                 f"--listen={endpoint}: cannot be understood ({type(error).__name__}: {error}); "
                 "write a Twisted endpoint as in tcp:8080:interface=127.0.0.1"
             ) from None
-    TimerService(interval_for(options["session-ttl"]), sweep.once).setServiceParent(daemon)
+    relay.setServiceParent(daemon)
+    for interval, call in (
+        (interval_for(options["settle"]), handoffs.settle_quiet),
+        (interval_for(options["session-ttl"], options["keep"]), sweep.once),
+    ):
+        timer = TimerService(interval, call)
+        timer.clock = reactor
+        timer.setServiceParent(daemon)
     return daemon
+
+
+def _secret(options: Options) -> bytes:
+    return options["import-secret"] or b""
+
+
+def _importer(options: Options, surroundings: Surroundings) -> IImporter:
+    """Return the importer that was chosen. Raises ``CannotStart``."""
+    try:
+        return make_importer(options["importer"], surroundings)
+    except Exception as error:  # a plugin's may raise anything
+        raise CannotStart(f"--importer={options['importer']}: {error}; --help-importers lists them") from None
+
+
+def _orders(options: Options, reactor: Any) -> Orders | None:
+    """Return where orders come from, if anywhere. Raises ``CannotStart``."""
+    if options["orders"] is None:
+        return None
+    scheme, _, argument = options["orders"].partition(":")
+    try:
+        return Orders(url_of(scheme, argument), SiteClient(reactor, _secret(options)))
+    except ValueError as error:
+        raise CannotStart(f"--orders={options['orders']}: {error}") from None
 
 
 def _anchored_now(offset: float) -> float:

@@ -17,7 +17,7 @@ from twisted.test.iosim import FakeTransport, connect, makeFakeClient
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
-from onec_twisted.interfaces import IBody, IBodyConsumer, IPieceFile, IStore
+from onec_twisted.interfaces import IBody, IBodyConsumer, IImporter, IPieceFile, IStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from twisted.test.iosim import IOPump
     from twisted.web.server import Site
 
+    from onec_twisted.archive import Directory
+    from onec_twisted.description import Description
     from onec_twisted.names import SafeName
 
 __all__ = [
     "Bytes",
     "FakeBody",
+    "FakeImporter",
     "FaultyStore",
     "InlineWorkers",
     "LateWorkers",
@@ -178,13 +181,14 @@ class _FaultyFile:
 @implementer(IStore)
 @define(eq=False)
 class FaultyStore:
-    """A store whose disk can be made to fail; counts how often a file is opened."""
+    """A store whose disk can be made to fail; counts how often a file is opened, and an archive's directory read."""
 
     store: IStore
     on_write: BaseException | None = None
     on_finish: BaseException | None = None
     free_bytes: int | None = None
     opened: int = field(default=0, init=False)
+    directories: int = field(default=0, init=False)
 
     def open(self, sessid: str, name: SafeName, committed: int | None) -> IPieceFile:
         """See ``IStore``."""
@@ -194,6 +198,15 @@ class FaultyStore:
     def compare(self, sessid: str, name: SafeName, start: int, committed: int) -> IPieceFile:
         """See ``IStore``."""
         return self.store.compare(sessid, name, start, committed)
+
+    def folder(self, sessid: str) -> str:
+        """See ``IStore``."""
+        return self.store.folder(sessid)
+
+    def directory(self, sessid: str, name: SafeName, committed: int) -> Directory:
+        """See ``IStore``."""
+        self.directories += 1
+        return self.store.directory(sessid, name, committed)
 
     def cut(self, sessid: str, name: SafeName, committed: int | None) -> None:
         """See ``IStore``."""
@@ -241,6 +254,40 @@ class Bytes:
 
     def stopProducing(self) -> None:
         """Do nothing: all of it has been written."""
+
+
+@implementer(IImporter)
+@define(eq=False)
+class FakeImporter:
+    """An importer that a test answers for.
+
+    ``delivered`` are the descriptions that came, ``running`` those that have not been answered; without ``patient``
+    each is done at once.
+    """
+
+    patient: bool = False
+    delivered: list[Description] = field(factory=list, init=False)
+    running: list[tuple[Description, Callable[[str], None], Deferred[None]]] = field(factory=list, init=False)
+    cancelled: int = field(default=0, init=False)
+
+    async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
+        """See ``IImporter``."""
+        self.delivered.append(description)
+        if self.patient:
+            ended: Deferred[None] = Deferred(self._note_cancel)
+            self.running.append((description, progress, ended))
+            await ended
+
+    def _note_cancel(self, _: Deferred[None]) -> None:
+        self.cancelled += 1
+
+    def end(self, reason: BaseException | None = None) -> None:
+        """End what has been running longest: well, or for a reason."""
+        _, _, ended = self.running.pop(0)
+        if reason is None:
+            ended.callback(None)
+        else:
+            ended.errback(reason)
 
 
 PEER = IPv4Address("TCP", "192.0.2.1", 4000)

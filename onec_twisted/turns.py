@@ -90,8 +90,8 @@ class Turns:
             self._idle.pop().callback(None)
 
     @asynccontextmanager
-    async def of_file(self, sessid: str, name: str, writer: IBody) -> AsyncIterator[None]:
-        """Have a file to oneself, in the order of asking.
+    async def of_file(self, sessid: str, name: str, writer: IBody | None) -> AsyncIterator[None]:
+        """Have a file to oneself, in the order of asking; None for ``writer`` writes nothing, and is never dropped.
 
         Raises ``FileBusy`` when the turn does not come in time, ``SessionRestarted`` when the session is emptied
         meanwhile.

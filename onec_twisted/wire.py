@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
@@ -31,6 +31,7 @@ __all__ = [
     "parse_offset",
     "parse_query",
     "path_of",
+    "progress",
     "query_of",
     "without_secrets",
 ]
@@ -62,27 +63,37 @@ class Query:
     filename: bytes | None = None
     sessid: bytes | None = None
     version: bytes | None = None
+    timestamp: bytes | None = None
 
 
 @frozen
 class Answer:
-    """What a node hears: HTTP status, body, and headers beside Content-Length, as pairs of name and value."""
+    """What a node hears: HTTP status, body, and headers beside Content-Length, as pairs of name and value.
+
+    ``stream``, an ``IAnswerStream``, is a body that comes from elsewhere.
+    """
 
     status: int = 200
     body: bytes = b""
     content_type: bytes = TEXT
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    stream: Any = None
 
 
 def head_of(answer: Answer, version: bytes, reason: bytes, date: bytes, *, closes: bool) -> bytes:
-    """Return the head of an answer.
+    """Return the head of an answer; one whose stream tells no length is sent in chunks, or ends with its connection.
 
     ``version`` is the request's, ``reason`` the status in words, ``date`` as RFC 9110 section 5.6.7 has it;
     ``closes`` says that the connection ends with it.
     """
     lines = [b"%s %d %s" % (version, answer.status, reason), b"Date: " + date]
     if answer.status != 304:
-        lines += [b"Content-Type: " + answer.content_type, b"Content-Length: %d" % len(answer.body)]
+        length = len(answer.body) if answer.stream is None else answer.stream.length
+        lines.append(b"Content-Type: " + answer.content_type)
+        if length is not None:
+            lines.append(b"Content-Length: %d" % length)
+        elif version == b"HTTP/1.1":
+            lines.append(b"Transfer-Encoding: chunked")
     lines += [b"%s: %s" % header for header in answer.headers]
     if closes:
         lines.append(b"Connection: close")
@@ -135,6 +146,7 @@ def parse_query(query: bytes) -> Query:
         filename=fields.get(b"filename"),
         sessid=fields.get(b"sessid"),
         version=fields.get(b"version"),
+        timestamp=fields.get(b"timestamp"),
     )
 
 
@@ -203,6 +215,11 @@ def _one_line(text: str) -> str:
 def failure(refused: Refused) -> Answer:
     """Return the answer to a refused request: ``failure`` alone in its line, then the reason."""
     return Answer(refused.status, b"failure\n" + _one_line(refused.words).encode("utf-8"), headers=refused.headers)
+
+
+def progress(words: str) -> Answer:
+    """Return the answer to a request that is not done yet: the node asks again (protocol.md, A.2 row 11)."""
+    return Answer(body=b"progress\n" + _one_line(words).encode("utf-8"))
 
 
 def checkauth_answer(cookie: str, token: str, sessid: str, timestamp: int, *, secure: bool) -> Answer:

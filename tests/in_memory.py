@@ -17,8 +17,11 @@ from onec_twisted.access import Access, NodeRealm
 from onec_twisted.catalog import Catalog
 from onec_twisted.database import Database
 from onec_twisted.exchange import COOKIE, Exchange, Parts, Settings
+from onec_twisted.handoff import Handoffs, HandoffSettings
 from onec_twisted.intake import INTAKES
+from onec_twisted.keep import Keep
 from onec_twisted.pieces import Pieces
+from onec_twisted.relay import Relay
 from onec_twisted.schema import create_catalog
 from onec_twisted.site import ExchangeSite, tree
 from onec_twisted.space import Space
@@ -32,12 +35,14 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.task import Clock
 
+    from onec_twisted.interfaces import IImporter
     from onec_twisted.workers import Workers
 
 NOW = 1_800_000_000.0
 USER, PASSWORD = "shop", "secret"
 PATH = "/1c_exchange.php"
 SETTINGS = Settings(file_limit=1000, session_ttl=3600)
+HANDOFF = HandoffSettings()
 BODY_LIMIT = 5000
 SESSION_QUOTA = 20_000
 MIN_FREE = 1000
@@ -129,6 +134,8 @@ def make_in_memory(
     body_limit: int = BODY_LIMIT,
     session_quota: int = SESSION_QUOTA,
     intake: str = "auto",
+    importer: IImporter | None = None,
+    handoff: HandoffSettings = HANDOFF,
     **changes: Any,
 ) -> InMemory:
     """Put an exchange together as ``tap`` does, with ``SETTINGS`` and changes to them, and these ``workers``."""
@@ -141,6 +148,8 @@ def make_in_memory(
     catalog = Catalog(Database(real.database), inline)
     turns = Turns(clock, lock_timeout=30)
     space = Space(lambda: inline(store.free), clock.seconds, MIN_FREE, session_quota)
+    relay = Relay(3, catalog, store, importer or Keep(inline), clock.seconds, clock, lambda: 1.0)
+    handoffs = Handoffs(handoff, catalog, store, turns, inline, relay, clock.seconds)
     parts = Parts(
         access=Access(Portal(NodeRealm(), [checker]), clock),
         catalog=catalog,
@@ -160,8 +169,11 @@ def make_in_memory(
             logs_each=True,
         ),
         workers=workers,
+        handoffs=handoffs,
+        relay=relay,
         now=clock.seconds,
     )
+    relay.startService()
     root = tree([PATH.encode()], Exchange(settings, parts), 200 if settings.always_ok else 404)
     site = ExchangeSite(root, clock, body_timeout=60, always_ok=settings.always_ok)
     pipe = Pipe(site)

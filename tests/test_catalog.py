@@ -126,7 +126,7 @@ def test_a_piece_of_an_old_epoch_is_not_recorded(catalog: Catalog) -> None:
 def test_a_piece_of_a_session_that_is_gone_is_not_recorded(catalog: Catalog) -> None:
     """The sweep was quicker."""
     session = opened(catalog)
-    assert now_of(catalog.remove_session("s", 9.0))
+    assert now_of(catalog.remove_session("s", 9.0, 9.0))
     with pytest.raises(InvalidSession):
         now_of(catalog.commit(session, "a", None, lambda: 10, QUOTA, 4.0))
 
@@ -146,16 +146,15 @@ def test_a_second_writer_is_found_out(catalog: Catalog) -> None:
     assert found.held == 10
 
 
-def test_files_and_archives(catalog: Catalog) -> None:
-    """A name counts when it came, or when any archive did."""
+def test_archives(catalog: Catalog) -> None:
+    """By their names, and how long they are."""
     session = opened(catalog)
     other = opened(catalog, "t")
-    now_of(catalog.commit(other, "x.zip", None, lambda: 1, QUOTA, 2.0))
+    now_of(catalog.commit(other, "x.ZIP", None, lambda: 1, QUOTA, 2.0))
     now_of(catalog.commit(session, "a.xml", None, lambda: 1, QUOTA, 2.0))
 
-    assert now_of(catalog.has_file_or_zip("s", "a.xml"))
-    assert not now_of(catalog.has_file_or_zip("s", "b.xml"))
-    assert now_of(catalog.has_file_or_zip("t", "b.xml"))
+    assert now_of(catalog.archives("s")) == {}
+    assert now_of(catalog.archives("t")) == {"x.ZIP": 1}
 
 
 def test_who_is_untouched(catalog: Catalog) -> None:
@@ -164,7 +163,7 @@ def test_who_is_untouched(catalog: Catalog) -> None:
     opened(catalog, "new", 1.0)
     now_of(catalog.touch("new", 10.0))
 
-    assert now_of(catalog.untouched_since(5.0)) == ["old"]
+    assert now_of(catalog.ended(5.0, 0.0)) == ["old"]
     assert now_of(catalog.unknown(["old", "lost", "new"])) == ["lost"]
 
 
@@ -181,7 +180,7 @@ def test_a_session_that_was_touched_meanwhile_is_not_removed(catalog: Catalog) -
     session = opened(catalog)
     now_of(catalog.commit(session, "a", None, lambda: 5, QUOTA, 8.0))
 
-    assert not now_of(catalog.remove_session("s", 8.0))
+    assert not now_of(catalog.remove_session("s", 8.0, 8.0))
     assert length(catalog, "s", "a") == 5
 
 

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from in_memory import NOW, PASSWORD, PATH, USER, InMemory, Reply, basic, flush_failures
+from trade import packed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -17,6 +18,7 @@ from zope.interface.verify import verifyObject
 
 from onec_twisted.errors import InsufficientStorage, SyncFailed
 from onec_twisted.exchange import COOKIE
+from onec_twisted.handoff import HandoffSettings
 from onec_twisted.interfaces import IStreamingResource
 
 if TYPE_CHECKING:
@@ -500,7 +502,7 @@ class TestOtherModes:
     def test_import_of_what_lies_in_an_archive(self, exchange: InMemory) -> None:
         """With zip=yes the name asked for was never a filename of a piece."""
         session = exchange.checkauth()
-        piece(exchange, session, "v8_1A76_155ae.ZIP", b"PK")
+        piece(exchange, session, "v8_1A76_155ae.ZIP", packed({"import0_1.xml": b"<?xml"}))
 
         assert ask(exchange, session, "type=catalog&mode=import&filename=import0_1.xml").body == b"success"
 
@@ -511,9 +513,10 @@ class TestOtherModes:
         nothing_left_behind: list[dict[str, Any]],
     ) -> None:
         """The system tells it once: the session is refused from then on, until ``init``."""
-        exchange = make_exchange(sync_at_handoff=True)
+        exchange = make_exchange(handoff=HandoffSettings(sync=True))
         session = exchange.checkauth()
         piece(exchange, session, "a", b"x")
+        piece(exchange, session, "b", b"x")
         assert ask(exchange, session, "type=catalog&mode=import&filename=a").body == b"success"
 
         def broken(store: Any, sessid: str) -> None:
@@ -522,7 +525,7 @@ class TestOtherModes:
         with monkeypatch.context() as patch:
             patch.setattr(type(exchange.store), "sync", broken)
             failed = ask(exchange, session, "type=catalog&mode=complete")
-        again = ask(exchange, session, "type=catalog&mode=import&filename=a")
+        again = ask(exchange, session, "type=catalog&mode=import&filename=b")
 
         assert (failed.body, again.body) == (b"failure\nFile damaged", b"failure\nFile damaged")
         assert any(event["log_level"].name == "critical" for event in nothing_left_behind if "error" in event)

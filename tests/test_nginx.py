@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import define
 from daemon import PATIENCE, Daemon, start
-from trade import ExchangeFailed, Trade
+from trade import ExchangeFailed, Trade, packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +98,7 @@ def test_an_upload_goes_through_and_is_never_served(front: Front, tmp_path: Path
     node.checkauth()
     node.init()
     assert node.file_limit == 4 * MB
-    body = random.Random(3).randbytes(10 * MB)
+    body = packed({"import0_1.xml": b"<?xml", "picture.jpg": random.Random(3).randbytes(10 * MB)})
     (tmp_path / "import.zip").write_bytes(body)
     with (tmp_path / "import.zip").open("rb") as file:
         node.send_split("import.zip", file, len(body))

@@ -15,7 +15,7 @@ from daemon import PATIENCE, SCRIPTS
 import onec_twisted
 
 ROOT = Path(__file__).parent.parent
-DROPINS = ["twisted/plugins/onec_twisted_dropin.py", "twisted/plugins/onec_twisted_htpasswd.py"]
+DROPINS = [f"twisted/plugins/onec_twisted_{name}.py" for name in ("dropin", "htpasswd", "importers")]
 
 
 def is_editable() -> bool:
@@ -60,7 +60,8 @@ def test_other_commands_do_not_load_the_program(tmp_path: Path) -> None:
     code = (
         "import sys; from twisted.plugin import getPlugins; from twisted.application.service import IServiceMaker;"
         "assert any(one.tapname == 'onec-exchange' for one in getPlugins(IServiceMaker));"
-        "assert 'onec_twisted.tap' not in sys.modules and 'bcrypt' not in sys.modules"
+        "assert 'onec_twisted.tap' not in sys.modules and not {'bcrypt', 'treq', 'onec_twisted.webhook'}"
+        " & set(sys.modules)"
     )
     subprocess.run([str(SCRIPTS / "python"), "-W", "ignore", "-c", code], cwd=tmp_path, check=True, timeout=PATIENCE)
 

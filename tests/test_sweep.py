@@ -9,10 +9,13 @@ import pytest
 from in_memory import InMemory, flush_failures
 from twisted.internet.defer import Deferred
 
+from onec_twisted.errors import ImportFailed
 from onec_twisted.sweep import Sweep, interval_for
-from onec_twisted.testing import FakeBody
+from onec_twisted.testing import FakeBody, FakeImporter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.task import Clock
 
 
@@ -20,7 +23,24 @@ if TYPE_CHECKING:
 def sweep(exchange: InMemory) -> Sweep:
     """A sweep of the exchange in memory."""
     parts = exchange.parts
-    return Sweep(parts.catalog, parts.store, parts.turns, parts.workers, exchange.settings.session_ttl, parts.now)
+    return Sweep(
+        parts.catalog, parts.store, parts.turns, parts.workers, exchange.settings.session_ttl, KEEP, parts.now
+    )
+
+
+KEEP = 600
+
+
+@pytest.fixture
+def importer() -> FakeImporter:
+    """Who takes what is handed off."""
+    return FakeImporter()
+
+
+@pytest.fixture
+def exchange(make_exchange: Callable[..., InMemory], importer: FakeImporter) -> InMemory:
+    """An exchange that leaves no manifests."""
+    return make_exchange(importer=importer)
 
 
 def upload(exchange: InMemory) -> str:
@@ -30,11 +50,32 @@ def upload(exchange: InMemory) -> str:
     return sessid
 
 
-def test_a_session_nobody_touched_goes_with_its_folder(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:
-    """The others stay."""
-    upload(exchange)
+def imported(exchange: InMemory) -> str:
+    """Open a session with one file, and ask for its import; return its sessid."""
+    cookie, sessid = exchange.checkauth()
+    exchange.request("POST", f"type=catalog&mode=file&filename=a&sessid={sessid}", b"x", Cookie=cookie)
+    exchange.request("GET", f"type=catalog&mode=import&filename=a&sessid={sessid}", Cookie=cookie)
+    return sessid
+
+
+def test_a_session_without_files_goes(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:
+    """When nobody has touched it for its time."""
+    cookie, sessid = exchange.checkauth()
     clock.advance(exchange.settings.session_ttl - 1)
-    young = upload(exchange)
+    sweep.once()
+    alive = exchange.request("GET", f"type=catalog&mode=init&sessid={sessid}", Cookie=cookie)
+    clock.advance(exchange.settings.session_ttl + 1)
+    sweep.once()
+
+    assert alive.status == 200
+    assert exchange.catalog._database.read(lambda cursor: cursor.execute("SELECT * FROM sessions").fetchall()) == []
+
+
+def test_what_was_imported_is_kept_for_its_time(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:
+    """Shorter or longer than a session; the others stay, and the folder goes with the record."""
+    imported(exchange)
+    clock.advance(KEEP - 1)
+    young = imported(exchange)
     sweep.once()
     assert len(exchange.files()) == 2
     clock.advance(2)
@@ -44,9 +85,61 @@ def test_a_session_nobody_touched_goes_with_its_folder(exchange: InMemory, sweep
     assert [path.name for path in (exchange.folder / "1c_temp").iterdir() if path.is_dir()] == [young]
 
 
+def test_what_was_not_handed_off_stays(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:
+    """However old it is: 1C has forgotten it. It goes when it was handed off, and kept."""
+    sessid = upload(exchange)
+    clock.advance(100 * exchange.settings.session_ttl)
+    sweep.once()
+    assert exchange.files() == {f"{sessid}/a": b"x"}
+    exchange.parts.handoffs.settle_quiet()
+    sweep.once()
+    assert exchange.files() == {f"{sessid}/a": b"x"}
+    clock.advance(KEEP + 1)
+    sweep.once()
+
+    assert exchange.files() == {}
+
+
+def test_what_is_being_imported_stays(exchange: InMemory, sweep: Sweep, clock: Clock, importer: FakeImporter) -> None:
+    """And its time begins when that ends."""
+    importer.patient = True
+    sessid = upload(exchange)
+    clock.advance(400)
+    exchange.parts.handoffs.settle_quiet()
+    clock.advance(100 * exchange.settings.session_ttl)
+    sweep.once()
+    assert exchange.files() == {f"{sessid}/a": b"x"}
+    importer.end()
+    clock.advance(KEEP - 1)
+    sweep.once()
+    assert exchange.files() == {f"{sessid}/a": b"x"}
+    clock.advance(2)
+    sweep.once()
+
+    assert exchange.files() == {}
+
+
+def test_what_could_not_be_imported_stays_as_long_as_a_session(
+    exchange: InMemory, sweep: Sweep, clock: Clock, importer: FakeImporter
+) -> None:
+    """So that somebody may look at it, also when it failed late."""
+    importer.patient = True
+    sessid = upload(exchange)
+    clock.advance(100 * exchange.settings.session_ttl)
+    exchange.parts.handoffs.settle_quiet()
+    importer.end(ImportFailed("no"))
+    clock.advance(exchange.settings.session_ttl - 1)
+    sweep.once()
+    assert exchange.files() == {f"{sessid}/a": b"x"}
+    clock.advance(2)
+    sweep.once()
+
+    assert exchange.files() == {}
+
+
 def test_an_upload_in_progress_keeps_its_session(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:
     """However slow it is; when it is done the time starts anew."""
-    sessid = upload(exchange)
+    sessid = imported(exchange)
     over: Deferred[None] = Deferred()
 
     async def slowly() -> None:
@@ -101,3 +194,4 @@ def test_an_error_does_not_end_the_sweeping(
 def test_it_comes_often_enough(ttl: float, interval: float) -> None:
     """At least once a minute, and several times in a session's life."""
     assert interval_for(ttl) == interval
+    assert interval_for(86400, ttl) == interval

@@ -292,11 +292,11 @@ def test_durability(daemons: Callable[..., Daemon], durability: str) -> None:
     node = logged_in(first)
     node.send_file("a", b"x" * MB)
     node.import_file("a")
-    node.send_file("a", b"y")
+    node.send_file("b", b"y")
     first.kill()
     daemons(f"--durability={durability}")
 
-    assert (first.temp / node.sessid / "a").stat().st_size == MB + 1
+    assert [(first.temp / node.sessid / name).stat().st_size for name in "ab"] == [MB, 1]
     node.close()
 
 

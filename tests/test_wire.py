@@ -106,7 +106,12 @@ def test_what_is_no_secret_is_shown() -> None:
 
 def every_refusal() -> list[Refused]:
     """Return one of each refusal."""
-    arguments = {errors.FileNotFound: ("<a>\nb",), errors.MethodNotAllowed: (b"POST",), errors.WrongOffset: (1,)}
+    arguments = {
+        errors.FileNotFound: ("<a>\nb",),
+        errors.ImportFailed: ("<p>\nbroken",),
+        errors.MethodNotAllowed: (b"POST",),
+        errors.WrongOffset: (1,),
+    }
     kinds = [getattr(errors, name) for name in errors.__all__]
     return [kind(*arguments.get(kind, ())) for kind in kinds if issubclass(kind, Refused)]
 

@@ -6,6 +6,7 @@ What it sends and checks is in protocol.md, A.2 to A.6; its words are those that
 from __future__ import annotations
 
 import hashlib
+import io
 import random
 import zipfile
 from base64 import b64encode
@@ -143,6 +144,15 @@ class Trade:
         for document in documents:
             self.import_file(document.name)
         self.close()
+
+
+def packed(contents: dict[str, bytes], packing: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Return an archive with these files."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", packing) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return whole.getvalue()
 
 
 GOODS = 8000

@@ -1,0 +1,159 @@
+"""How we ask the site: treq without what a daemon must not do.
+
+No cookies, no redirects by themselves, a time-out on every step, answers read up to a limit, and a signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from treq.client import HTTPClient
+from twisted.internet import defer, error
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+
+from onec_twisted.wire import decoded
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+__all__ = ["SIGNATURE", "SiteClient", "is_same_host", "reason_of", "signature", "url_of"]
+
+SIGNATURE = "X-Onec-Signature"
+"""The header that proves who asks: ``sha256=`` and a HMAC in hexadecimal digits."""
+
+CONNECT = 10.0
+"""Seconds that a connection may take to come about."""
+
+TEXT_LIMIT = 64 * 1024
+"""Bytes of an answer's text that are read."""
+
+
+def url_of(scheme: str, argument: str) -> str:
+    """Return the URL of ``http://host/path``, written as a whole or behind its ``http:``. Raises ``ValueError``."""
+    url = argument if argument.startswith(("http://", "https://")) else f"{scheme}:{argument}"
+    parts = urlsplit(url)
+    if not parts.hostname or parts.port == 0 or not url.isascii() or parts.username is not None or parts.fragment:
+        raise ValueError(f"{scheme}:{argument} is no address; write it as in {scheme}://127.0.0.1:8000/path")
+    return url
+
+
+def is_same_host(url: str, other: str) -> bool:
+    """Return whether an answer from ``url`` may lead to the other URL: on the same host, and never out of TLS."""
+    here, there = urlsplit(url), urlsplit(other)
+    if here.hostname != there.hostname or there.scheme not in ("http", "https"):
+        return False
+    return there.scheme == "https" or (here.scheme == "http" and (here.port or 80) == (there.port or 80))
+
+
+def signature(secret: bytes, message: bytes) -> str:
+    """Return the value of the signature header: a HMAC-SHA-256 (RFC 2104) of a message."""
+    return f"sha256={hmac.new(secret, message, hashlib.sha256).hexdigest()}"
+
+
+def reason_of(failed: BaseException) -> str:
+    """Return in a few words why the site could not be asked."""
+    for kinds, words in (
+        ((defer.TimeoutError, error.TimeoutError), "it did not answer in time"),
+        ((error.ConnectionRefusedError,), "it refuses connections"),
+        ((error.DNSLookupError,), "nobody knows its name"),
+    ):
+        if isinstance(failed, kinds):
+            return words
+    reasons = getattr(failed, "reasons", None)
+    if reasons:
+        return reason_of(reasons[0].value)
+    return f"the connection failed ({type(failed).__name__})"
+
+
+class _Text(Protocol):
+    """Reads the beginning of an answer."""
+
+    def __init__(self) -> None:
+        self.read = b""
+        self.ended: Deferred[bytes] = Deferred(lambda _: self._close())
+
+    def dataReceived(self, data: bytes) -> None:
+        self.read += data[: TEXT_LIMIT - len(self.read)]
+        if len(self.read) == TEXT_LIMIT:
+            self._close()
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.ended.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss) or len(self.read) == TEXT_LIMIT:
+            self.ended.callback(self.read)
+        else:
+            self.ended.errback(reason)
+
+
+def _timed_out(_result: object, _seconds: float) -> Failure:
+    return Failure(defer.TimeoutError())
+
+
+class SiteClient:
+    """Asks a site. ``secret`` signs what is asked, if there is one."""
+
+    def __init__(self, reactor: Any, secret: bytes = b"") -> None:
+        """Connect with the reactor, anew for each request."""
+        pool = HTTPConnectionPool(reactor, persistent=False)
+        self.clock: IReactorTime = reactor
+        self._secret = secret
+        self._client = HTTPClient(
+            Agent(reactor, connectTimeout=CONNECT, pool=pool),
+            cookiejar=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),  # type: ignore[arg-type]
+        )
+
+    async def ask(
+        self, method: str, url: str, timeout: float, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Any:
+        """Return the response, an ``IResponse`` whose body is not read yet.
+
+        What is signed is the body; where there is none, path and query of the URL. Raises what Twisted raises, and
+        ``TimeoutError`` when no answer has begun after so many seconds.
+        """
+        sent = {"User-Agent": "onec-exchange", **(headers or {})}
+        if self._secret:
+            parts = urlsplit(url)
+            target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+            sent[SIGNATURE] = signature(self._secret, target.encode("ascii") if body is None else body)
+        asked: Deferred[Any] = self._client.request(
+            method,
+            url,
+            headers=Headers({name: [value] for name, value in sent.items()}),
+            data=body,
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self.clock,  # type: ignore[arg-type]
+        )
+        asked.addTimeout(timeout, self.clock, _timed_out)
+        return await asked
+
+    async def text_of(self, response: Any, timeout: float) -> str:
+        """Return the beginning of an answer's body as text. Raises what Twisted raises, ``TimeoutError`` included."""
+        text = _Text()
+        response.deliverBody(text)
+        text.ended.addTimeout(timeout, self.clock, _timed_out)
+        return decoded(await text.ended)
+
+    def location_of(self, response: Any, url: str) -> str | None:
+        """Return where an answer from a URL leads to, None if nowhere. Raises ``ValueError`` for another host."""
+        header = response.headers.getRawHeaders("location", [None])[0]
+        if header is None:
+            return None
+        location: str = urljoin(url, header)
+        if not location.isascii() or not is_same_host(url, location):
+            raise ValueError("it leads to another host")
+        return location

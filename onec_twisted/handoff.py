@@ -1,0 +1,185 @@
+"""What is handed off to the site, and when: what a node asks to import, what it leaves behind, and events.
+
+``relay`` delivers it. Nobody is told before it is on record, and what is on record is sealed: it does not change.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from onec_twisted.archive import ArchiveDamaged
+from onec_twisted.errors import FileBusy, FileDamaged, FileNotFound, ImportFailed, Refused
+from onec_twisted.names import SafeName
+from onec_twisted.records import FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.archive import Directory
+    from onec_twisted.catalog import Catalog
+    from onec_twisted.interfaces import IStore
+    from onec_twisted.records import Handoff, Session
+    from onec_twisted.relay import Relay
+    from onec_twisted.turns import Turns
+    from onec_twisted.workers import Workers
+
+__all__ = ["HandoffSettings", "Handoffs"]
+
+KNOWN_NAMES = 400_000
+"""Names in archives that are kept in memory, of all archives together."""
+
+
+@frozen
+class HandoffSettings:
+    """What the administrator chose: ``hold`` and ``settle`` in seconds, and whether files are synced only now."""
+
+    hold: float = 10.0
+    settle: float = 300.0
+    sync: bool = False
+
+
+@define(eq=False)
+class Handoffs:
+    """Puts hand-offs on record. ``now`` returns seconds since 1970."""
+
+    settings: HandoffSettings
+    catalog: Catalog
+    store: IStore
+    turns: Turns
+    workers: Workers
+    relay: Relay
+    now: Callable[[], float]
+    _directories: OrderedDict[tuple[str, int, str, int], Directory] = field(factory=OrderedDict, init=False)
+    _log = Logger()
+
+    async def import_file(self, session: Session, kind: str, name: SafeName, asked: str) -> Handoff:
+        """Have a file imported; return what became of it, or how it stands when that takes long.
+
+        ``kind`` is the query's type, ``asked`` the name in the node's words. What is being imported, or was, is not
+        imported again, unless that failed and the node has heard so. Raises ``FileNotFound``, ``FileDamaged``,
+        ``FileBusy``, and ``ImportFailed`` when the archive it lies in is damaged.
+        """
+        known = await self.catalog.imported(session.sessid, str(name))
+        if known is None or (known.state == FAILED and known.told):
+            known = await self._seal(session, kind, name, asked)
+        return await self.relay.outcome(known, self.settings.hold)
+
+    async def _seal(self, session: Session, kind: str, name: SafeName, asked: str) -> Handoff:
+        """Put an import on record, and seal the file that it lies in."""
+        for _ in range(3):
+            archive, size = await self._find(session, name, asked)
+            async with self.turns.of_file(session.sessid, archive or str(name), None):
+                await self._make_durable(session)
+                with suppress(LookupError):  # another piece was appended since
+                    handoff = await self.catalog.import_asked(session, kind, str(name), archive, size, self.now())
+                    await self._sync_records()
+                    return handoff
+        raise FileBusy
+
+    async def _find(self, session: Session, name: SafeName, asked: str) -> tuple[str, int]:
+        """Return the archive that a name lies in, empty when it was uploaded itself, and that file's size."""
+        record = await self.catalog.file(session.sessid, str(name))
+        if record is not None:
+            if str(name).lower().endswith(".zip"):
+                await self._directory(session, str(name), record.committed)
+            return "", record.committed
+        damaged = None
+        for archive, size in (await self.catalog.archives(session.sessid)).items():
+            try:
+                directory = await self._directory(session, archive, size)
+            except ImportFailed as failed:
+                damaged = failed
+                continue
+            if str(name) in directory.damaged:
+                raise ImportFailed(f"Archive {archive} is damaged: the checksum of {name} is wrong")
+            if str(name) in directory.names:
+                return archive, size
+        raise damaged or FileNotFound(asked)
+
+    async def _directory(self, session: Session, archive: str, size: int) -> Directory:
+        """Return what lies in an archive, which is read once. Raises ``ImportFailed``."""
+        key = session.sessid, session.epoch, archive, size
+        known = self._directories.pop(key, None)
+        if known is None:
+            place = SafeName(tuple(archive.split("/")))
+            try:
+                known = await self.workers(self.store.directory, session.sessid, place, size)
+            except ArchiveDamaged as error:
+                raise ImportFailed(f"Archive {archive} is damaged: {error}") from error
+        self._directories[key] = known
+        while len(self._directories) > 1 and sum(len(one.names) for one in self._directories.values()) > KNOWN_NAMES:
+            self._directories.popitem(last=False)
+        return known
+
+    async def tell(self, handoff: Handoff) -> None:
+        """Note that the node hears of a failure: when it asks again, the import runs again."""
+        await self.catalog.tell(handoff)
+
+    async def event_came(self, session: Session, event: str, kind: str, timestamp: str) -> None:
+        """Hand off an event, and before it the files of its session that nobody asked to import.
+
+        Raises ``FileDamaged``.
+        """
+        await self._make_durable(session)
+        handoffs = await self.catalog.event_came(session, event, kind, timestamp, self.now())
+        await self._sync_records()
+        for handoff in handoffs:
+            self.relay.add(handoff)
+
+    async def _make_durable(self, session: Session) -> None:
+        """Bring a session to the disk, where that was put off until now. Raises ``FileDamaged``."""
+        if await self.catalog.has_damaged(session.sessid):
+            raise FileDamaged
+        if not self.settings.sync:
+            return
+        try:
+            await self.workers(self.store.sync, session.sessid)
+        except OSError as error:  # the system tells it once, and may have dropped any of it
+            await self.catalog.damage_all(session)
+            self._log.critical(
+                "{sessid}: files could not be brought to the disk ({error}); they are refused until init",
+                sessid=session.sessid,
+                user=session.username,
+                error=str(error),
+            )
+            raise FileDamaged from error
+
+    async def _sync_records(self) -> None:
+        """Bring what is recorded to the disk, where single records are not."""
+        if self.settings.sync:
+            await self.catalog.sync()
+
+    def settle_quiet(self) -> Deferred[None]:
+        """Hand off the files of sessions whose nodes say no more; an error is logged, and tried again next time."""
+        return Deferred.fromCoroutine(self._settle_quiet())
+
+    async def _settle_quiet(self) -> None:
+        try:
+            for session in await self.catalog.quiet_since(self.now() - self.settings.settle):
+                if not self.turns.busy(session.sessid) and not self.turns.closed:
+                    await self._settle(session)
+        except Exception:
+            self._log.failure("quiet sessions could not be handed off; that will be tried again")
+
+    async def _settle(self, session: Session) -> None:
+        """Hand off the files of a session. The relay puts it on record when they are damaged."""
+        with suppress(Refused):
+            async with self.turns.of_session(session.sessid):
+                with suppress(FileDamaged):
+                    await self._make_durable(session)
+                handoffs = await self.catalog.settle(session, self.now())
+                await self._sync_records()
+                for handoff in handoffs:
+                    self._log.info(
+                        "{sessid}: {count} files handed off, nobody asked to import them",
+                        sessid=session.sessid,
+                        user=session.username,
+                        count=len(handoff.files),
+                    )
+                    self.relay.add(handoff)

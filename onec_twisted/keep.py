@@ -1,0 +1,67 @@
+"""The importer ``keep``: files stay where they are, and a manifest beside them tells what was handed off.
+
+The site lists ``1c_temp/<sessid>``. ``manifest.json`` appears whole, by renaming, and grows with each hand-off of its
+session.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from zope.interface import implementer
+
+from onec_twisted.description import VERSION, iso_time
+from onec_twisted.interfaces import IImporter
+from onec_twisted.store import modified, read_manifest, write_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.description import Description
+    from onec_twisted.workers import Workers
+
+__all__ = ["Keep"]
+
+
+def _grown(before: bytes, description: Description, times: dict[str, str]) -> bytes:
+    """Return the manifest with one more hand-off; the same one twice changes nothing."""
+    try:
+        known = json.loads(before)
+        handoffs, files = known["handoffs"], {file["name"]: file for file in known["files"]}
+    except (ValueError, KeyError, TypeError):
+        handoffs, files = [], {}
+    told = description.as_dict()
+    handoffs = [one for one in handoffs if one["id"] != description.id]
+    handoffs.append({key: told[key] for key in ("id", "event", "type", "time", "filename", "archive", "timestamp")})
+    for file in description.files:
+        files[file.name] = {"name": file.name, "size": file.size, "time": times[file.name], "type": description.type}
+    manifest: dict[str, Any] = {
+        "version": VERSION,
+        "sessid": description.sessid,
+        "user": description.user,
+        "type": description.type,
+        "handoffs": handoffs,
+        "files": [files[name] for name in sorted(files)],
+    }
+    return json.dumps(manifest, ensure_ascii=False, indent=1).encode("utf-8")
+
+
+def _write(description: Description) -> None:
+    """In a worker: bring a session's manifest up to date."""
+    folder = description.folder
+    times = {file.name: iso_time(modified(folder, file.name)) for file in description.files}
+    write_manifest(folder, _grown(read_manifest(folder), description, times))
+
+
+@implementer(IImporter)
+@frozen(eq=False)
+class Keep:
+    """Writes manifests, in ``workers``."""
+
+    workers: Workers
+
+    async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
+        """See ``IImporter``."""
+        await self.workers(_write, description)

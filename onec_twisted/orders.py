@@ -1,0 +1,205 @@
+"""Orders: what the site has for 1C, passed on as it comes.
+
+``type=sale&mode=query`` is answered with the document that the site gives, ``mode=info`` likewise, and
+``mode=success`` tells the site that 1C has taken it (protocol.md, A.2 rows 13, 14 and 17). Nothing is held: a slow
+node slows the site.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.iweb import UNKNOWN_LENGTH
+from zope.interface import implementer
+
+from onec_twisted.client import SiteClient, reason_of
+from onec_twisted.description import VERSION
+from onec_twisted.errors import ConfirmationFailed, OrdersUnavailable
+from onec_twisted.interfaces import IAnswerStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.python.failure import Failure
+
+    from onec_twisted.records import Session
+
+__all__ = ["Document", "Orders"]
+
+PATIENCE = 60.0
+"""Seconds for the site to begin its answer, and to go on with it; nodes wait 180 s at least (protocol.md, B.8)."""
+
+BEGINNING = b"<?xml"
+"""What nodes look for; anything before it, a BOM too, makes them refuse the document (A.2 row 13)."""
+
+
+class DocumentBroken(Exception):
+    """The site broke its document off, or stopped in its middle."""
+
+
+@implementer(IPushProducer, IAnswerStream)
+class Document(Protocol):
+    """A document on its way from the site to a node. ``begun`` fires with its first bytes, enough to judge it by."""
+
+    def __init__(self, clock: IReactorTime, length: int | None) -> None:
+        """Wait for the first bytes of a body of ``length`` bytes, None when that is unknown."""
+        self.length = length
+        self.begun: Deferred[bytes] = Deferred(lambda _: self.stopProducing())
+        self._clock = clock
+        self._held = b""
+        self._write: Callable[[bytes], object] | None = None
+        self._delivered: Deferred[None] = Deferred()
+        self._end: Failure | None = None
+        self._late: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """Wait for bytes."""
+        self._watch()
+
+    def _watch(self) -> None:
+        """Give the site its time, from now on."""
+        self._rest()
+        self._late = self._clock.callLater(PATIENCE, self.stopProducing)
+
+    def _rest(self) -> None:
+        if self._late is not None and self._late.active():
+            self._late.cancel()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Pass bytes on, or hold the first ones."""
+        self._watch()
+        if self._write is not None:
+            self._write(data)
+            return
+        self._held += data
+        if len(self._held) >= len(BEGINNING):
+            self.pauseProducing()
+            self._tell_begun()
+
+    def _tell_begun(self) -> None:
+        if not self.begun.called:
+            self.begun.callback(self._held[: len(BEGINNING)])
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Note the end."""
+        self._rest()
+        self._end = reason
+        self._tell_begun()
+        if self._write is not None:
+            self._tell_delivered()
+
+    def _tell_delivered(self) -> None:
+        """Tell how it ended."""
+        if self._delivered.called or self._end is None:
+            return
+        if self._end.check(ResponseDone, PotentialDataLoss):
+            self._delivered.callback(None)
+        else:
+            self._delivered.errback(DocumentBroken(reason_of(self._end.value or DocumentBroken())))
+
+    def deliver(self, write: Callable[[bytes], object]) -> Deferred[None]:
+        """See ``IAnswerStream``."""
+        self._write = write
+        held, self._held = self._held, b""
+        write(held)
+        self.resumeProducing()
+        self._tell_delivered()
+        return self._delivered
+
+    def _site(self) -> Any:
+        """Return the connection to the site, as a producer."""
+        return self.transport
+
+    def pauseProducing(self) -> None:
+        """Hold the site back; it is not to blame for the time."""
+        self._rest()
+        if self.transport is not None:
+            self._site().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Let the site go on."""
+        if self._end is None and self.transport is not None:
+            self._watch()
+            self._site().resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Want no more of it."""
+        self._rest()
+        if self._end is None and self.transport is not None:
+            self._site().stopProducing()
+
+
+@frozen(eq=False)
+class Orders:
+    """Asks the site at ``url``."""
+
+    url: str
+    client: SiteClient
+    _log = Logger()
+
+    def _asked(self, mode: str, session: Session) -> str:
+        """Return the URL that asks for a mode on behalf of a session."""
+        mark = "&" if "?" in self.url else "?"
+        asked = {"type": "sale", "mode": mode, "user": session.username, "sessid": session.sessid}
+        return f"{self.url}{mark}{urlencode(asked)}"
+
+    async def document(self, mode: str, session: Session) -> Document:
+        """Return the document that the site gives for ``query`` or ``info``. Raises ``OrdersUnavailable``."""
+        document = None
+        try:
+            response = await self.client.ask("GET", self._asked(mode, session), PATIENCE)
+            length = None if response.length is UNKNOWN_LENGTH else int(response.length)
+            document = Document(self.client.clock, length)
+            response.deliverBody(document)
+            begun = await document.begun
+            if response.code != 200:
+                raise ValueError(f"it answered {response.code}")
+            if begun != BEGINNING:
+                raise ValueError("it gave no XML document")
+        except CancelledError:
+            raise
+        except Exception as error:  # whatever a network, a name server, TLS or a broken site can raise
+            if document is not None:
+                document.stopProducing()
+            raise self._refused(OrdersUnavailable(), session, error) from error
+        return document
+
+    async def confirm(self, session: Session) -> None:
+        """Tell the site that the node has taken what it was given. Raises ``ConfirmationFailed``."""
+        told: dict[str, Any] = {"version": VERSION, "event": "success", "type": "sale"}
+        told |= {"user": session.username, "sessid": session.sessid}
+        headers = {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
+        try:
+            response = await self.client.ask("POST", self.url, PATIENCE, json.dumps(told).encode("utf-8"), headers)
+            await self.client.text_of(response, PATIENCE)
+            if not 200 <= response.code < 300:
+                raise ValueError(f"it answered {response.code}")
+        except CancelledError:
+            raise
+        except Exception as error:
+            raise self._refused(ConfirmationFailed(), session, error) from error
+
+    def _refused(
+        self, refused: OrdersUnavailable | ConfirmationFailed, session: Session, error: Exception
+    ) -> OrdersUnavailable | ConfirmationFailed:
+        """Write to the log why the site is of no use now; the node hears less."""
+        reason = str(error) if isinstance(error, ValueError) else reason_of(error)
+        self._log.warn(
+            "{sessid}: {words}: {reason}",
+            sessid=session.sessid,
+            user=session.username,
+            words=refused.words,
+            reason=reason,
+        )
+        return refused

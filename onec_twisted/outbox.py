@@ -1,0 +1,203 @@
+"""The outbox's statements: hand-offs on record. Functions of a cursor, as in ``statements``.
+
+A hand-off is recorded in the transaction that seals its files, before anybody is told of it.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING
+
+from onec_twisted.errors import InvalidSession, SessionRestarted
+from onec_twisted.records import FAILED, WAITING, Handoff, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from sqlite3 import Cursor
+    from typing import Any
+
+__all__ = ["event_came", "import_asked", "imported", "note_outcome", "quiet_since", "settle", "tell", "waiting"]
+
+COLUMNS = (
+    "number, id, sessid, username, event, type, filename, archive, timestamp, files, created,"
+    " state, tries, words, told"
+)
+
+
+def _handoff(row: Sequence[Any]) -> Handoff:
+    files = tuple((name, size) for name, size in json.loads(row[9]))
+    number, new, sessid, username, event, kind, filename, archive, timestamp = row[:9]
+    created, state, tries, words, told = row[10:]
+    return Handoff(
+        number,
+        new,
+        sessid,
+        username,
+        event,
+        kind,
+        filename,
+        archive,
+        timestamp,
+        files,
+        created,
+        state,
+        tries,
+        words,
+        bool(told),
+    )
+
+
+def _found(cursor: Cursor, condition: str, *values: Any) -> list[Handoff]:
+    """Return hand-offs in their order; ``condition`` is a text of this module."""
+    cursor.execute(f"SELECT {COLUMNS} FROM handoffs WHERE {condition} ORDER BY number", values)  # noqa: S608
+    return [_handoff(row) for row in cursor.fetchall()]
+
+
+def _check_epoch(cursor: Cursor, session: Session) -> None:
+    """Raise ``SessionRestarted`` when a session is in another epoch by now, ``InvalidSession`` when it is gone."""
+    cursor.execute("SELECT epoch FROM sessions WHERE sessid = ?", (session.sessid,))
+    row = cursor.fetchone()
+    if row is None:
+        raise InvalidSession
+    if row[0] != session.epoch:
+        raise SessionRestarted
+
+
+def _put(cursor: Cursor, handoff: Handoff) -> Handoff:
+    """Put a hand-off on record, and seal its files; its number is given here."""
+    cursor.execute(
+        "INSERT INTO handoffs (id, sessid, username, event, type, filename, archive, timestamp, files, created,"
+        " state, changed, tries, words, told) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', 0)",
+        (
+            handoff.id,
+            handoff.sessid,
+            handoff.username,
+            handoff.event,
+            handoff.type,
+            handoff.filename,
+            handoff.archive,
+            handoff.timestamp,
+            json.dumps(handoff.files, ensure_ascii=False),
+            handoff.created,
+            WAITING,
+            handoff.created,
+        ),
+    )
+    cursor.executemany(
+        "UPDATE files SET sealed = 1 WHERE sessid = ? AND name = ?",
+        [(handoff.sessid, name) for name, _ in handoff.files],
+    )
+    return _found(cursor, "id = ?", handoff.id)[0]
+
+
+def imported(cursor: Cursor, sessid: str, filename: str) -> Handoff | None:
+    """Return the hand-off of a name that was asked to be imported, None if it was not."""
+    found = _found(cursor, "sessid = ? AND event = 'import' AND filename = ?", sessid, filename)
+    return found[0] if found else None
+
+
+def import_asked(
+    cursor: Cursor, session: Session, kind: str, filename: str, archive: str, size: int, now: float
+) -> Handoff:
+    """Return the hand-off of a name: a new one, unless there is one whose outcome the node has not heard as failure.
+
+    ``archive`` is the uploaded file that it lies in, empty when it was uploaded itself; that file is sealed at
+    ``size`` bytes. Raises ``SessionRestarted``, ``InvalidSession``, and ``LookupError`` when the file is of another
+    length by now.
+    """
+    _check_epoch(cursor, session)
+    known = imported(cursor, session.sessid, filename)
+    if known is not None:
+        if known.state != FAILED or not known.told:
+            return known
+        cursor.execute("DELETE FROM handoffs WHERE number = ?", (known.number,))
+    name = archive or filename
+    cursor.execute(
+        "SELECT 1 FROM files WHERE sessid = ? AND name = ? AND committed = ?", (session.sessid, name, size)
+    )
+    if cursor.fetchone() is None:
+        raise LookupError(name)
+    cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ?", (session.sessid,))
+    files = ((name, size),)
+    return _put(cursor, _new(session, "import", kind, now, filename=filename, archive=archive, files=files))
+
+
+def event_came(cursor: Cursor, session: Session, event: str, kind: str, timestamp: str, now: float) -> list[Handoff]:
+    """Return the hand-offs that an event brings about: files that nobody asked to import, and the event itself.
+
+    An event that is on record already, and did not fail, brings about nothing. Raises ``SessionRestarted``,
+    ``InvalidSession``.
+    """
+    _check_epoch(cursor, session)
+    found = _found(cursor, "sessid = ? AND event = ? AND timestamp = ?", session.sessid, event, timestamp)
+    made = _settle(cursor, session, now)
+    if not found or found[-1].state == FAILED:
+        made.append(_put(cursor, _new(session, event, kind, now, timestamp=timestamp)))
+    return made
+
+
+def quiet_since(cursor: Cursor, then: float) -> list[Session]:
+    """Return the sessions that owe the site something, and that nobody has touched since a moment."""
+    cursor.execute(
+        "SELECT sessid, username, epoch, held, touched FROM sessions WHERE owed <> 0 AND touched < ?", (then,)
+    )
+    return [Session(*row) for row in cursor.fetchall()]
+
+
+def settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
+    """Return the hand-offs of a session whose node says no more: its files, by type.
+
+    There are none when somebody has touched it meanwhile.
+    """
+    cursor.execute("SELECT 1 FROM sessions WHERE sessid = ? AND touched <= ?", (session.sessid, session.touched))
+    return [] if cursor.fetchone() is None else _settle(cursor, session, now)
+
+
+def _settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
+    """Hand off all files of a session that are not sealed, if it owes anything."""
+    cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ? AND owed <> 0", (session.sessid,))
+    if not cursor.rowcount:
+        return []
+    cursor.execute(
+        "SELECT type, name, committed FROM files WHERE sessid = ? AND sealed = 0 ORDER BY type, name",
+        (session.sessid,),
+    )
+    by_type: dict[str, list[tuple[str, int]]] = {}
+    for kind, name, committed in cursor.fetchall():
+        by_type.setdefault(kind, []).append((name, committed))
+    return [_put(cursor, _new(session, "settled", kind, now, files=tuple(files))) for kind, files in by_type.items()]
+
+
+def _new(
+    session: Session,
+    event: str,
+    kind: str,
+    now: float,
+    *,
+    filename: str = "",
+    archive: str = "",
+    timestamp: str = "",
+    files: tuple[tuple[str, int], ...] = (),
+) -> Handoff:
+    """Return a hand-off with an id of its own."""
+    new = uuid.uuid4().hex
+    return Handoff(0, new, session.sessid, session.username, event, kind, filename, archive, timestamp, files, now)
+
+
+def note_outcome(cursor: Cursor, number: int, state: str, tries: int, words: str, now: float) -> None:
+    """Record what became of a try to deliver a hand-off."""
+    cursor.execute(
+        "UPDATE handoffs SET state = ?, tries = ?, words = ?, changed = ? WHERE number = ?",
+        (state, tries, words, now, number),
+    )
+
+
+def tell(cursor: Cursor, number: int) -> None:
+    """Record that the node has heard of a failure."""
+    cursor.execute("UPDATE handoffs SET told = 1 WHERE number = ?", (number,))
+
+
+def waiting(cursor: Cursor) -> list[Handoff]:
+    """Return all hand-offs that are still to be delivered, in their order."""
+    return _found(cursor, "state = ?", WAITING)

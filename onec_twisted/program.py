@@ -1,0 +1,191 @@
+"""The importer ``exec:``: a program of the site is started for each hand-off, without a shell."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.internet import defer
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ProcessDone
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from onec_twisted.errors import ImportFailed, ImportInterrupted
+from onec_twisted.interfaces import IImporter
+from onec_twisted.wire import decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.python.failure import Failure
+
+    from onec_twisted.description import Description
+
+__all__ = ["Program", "checked_program"]
+
+LAUNCH = str(Path(__file__).with_name("launch.py"))
+
+MERCY = 5.0
+"""Seconds between asking a program to end and ending it."""
+
+LINGER = 1.0
+"""Seconds that output may still come when the program has ended: what it started may hold its pipes open."""
+
+LINE = 4096
+"""Bytes of a line that are kept."""
+
+
+def checked_program(argument: str) -> str:
+    """Return the absolute path of a program. Raises ``ValueError`` when there is none that can be started."""
+    path = Path(argument).absolute()
+    if not argument or not path.is_file():
+        raise ValueError(f"there is no program {argument}; write its path, as in exec:/usr/local/bin/import")
+    if not os.access(path, os.X_OK):
+        raise ValueError(f"{argument} cannot be started; allow it with: chmod +x {argument}")
+    return str(path)
+
+
+class _Lines:
+    """The last line of an output that had anything in it."""
+
+    def __init__(self, told: Callable[[str], None]) -> None:
+        self._told = told
+        self._begun = b""
+        self.last = ""
+
+    def take(self, data: bytes) -> None:
+        *whole, begun = (self._begun + data).split(b"\n")
+        for line in whole:
+            self._end(line)
+        self._begun = begun[:LINE]
+
+    def _end(self, line: bytes) -> None:
+        text = decoded(line[:LINE]).strip()
+        if text:
+            self.last = text
+            self._told(text)
+
+    def end(self) -> None:
+        """Take what has no line end."""
+        self._end(self._begun)
+        self._begun = b""
+
+
+class _Run(ProcessProtocol):
+    """One program that runs."""
+
+    def __init__(self, clock: IReactorTime, written: bytes, progress: _Lines, complaints: _Lines) -> None:
+        self._clock = clock
+        self._written = written
+        self._progress = progress
+        self._complaints = complaints
+        self._reason: BaseException | None = None
+        self._linger: IDelayedCall | None = None
+        self._waiting: list[Deferred[BaseException]] = []
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        self.pid: int = transport.pid
+        transport.write(self._written)
+        transport.closeStdin()
+
+    def outReceived(self, data: bytes) -> None:
+        self._progress.take(data)
+
+    def errReceived(self, data: bytes) -> None:
+        self._complaints.take(data)
+
+    def processExited(self, reason: Failure) -> None:
+        self._linger = self._clock.callLater(LINGER, self._let_go)
+
+    def _let_go(self) -> None:
+        transport: Any = self.transport
+        transport.loseConnection()
+
+    def processEnded(self, reason: Failure) -> None:
+        if self._linger is not None and self._linger.active():
+            self._linger.cancel()
+        self._reason = reason.value or RuntimeError()
+        self._progress.end()
+        self._complaints.end()
+        for waiting in self._waiting:
+            if not waiting.called:
+                waiting.callback(self._reason)
+
+    def ended(self) -> Deferred[BaseException]:
+        """Fire with why the program has ended, when it has."""
+        waiting: Deferred[BaseException] = Deferred()
+        if self._reason is None:
+            self._waiting.append(waiting)
+        else:
+            waiting.callback(self._reason)
+        return waiting
+
+    def kill(self, number: int) -> None:
+        """Send a signal to the program and to what it has started; it may lead no group of its own yet."""
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            if self._linger is None and self._reason is None:
+                os.kill(self.pid, number)
+
+
+@implementer(IImporter)
+@frozen(eq=False)
+class Program:
+    """Starts the program at ``path``; it has ``timeout`` seconds."""
+
+    path: str
+    reactor: Any
+    timeout: float
+    _log = Logger()
+
+    async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
+        """See ``IImporter``: status 0 is success, 75 (EX_TEMPFAIL) wants another try, any other is failure."""
+
+        def complain(line: str) -> None:
+            self._log.info("{sessid}: importer: {line}", sessid=description.sessid, handoff=description.id, line=line)
+
+        complaints = _Lines(complain)
+        run = _Run(self.reactor, description.as_json() + b"\n", _Lines(progress), complaints)
+        launch = [sys.executable, "-I", "-S", LAUNCH, str(os.getpid()), self.path]
+        try:
+            self.reactor.spawnProcess(
+                run,
+                sys.executable,
+                [*launch, description.folder, description.filename or ""],
+                env=dict(os.environ),
+            )
+        except OSError as error:
+            raise ImportInterrupted(f"The importer cannot be started: {error.strerror}") from error
+        reason = await self._end_of(run)
+        if isinstance(reason, ProcessDone):
+            return
+        number = getattr(reason, "signal", None)
+        if number is not None:
+            raise ImportInterrupted(f"The importer was ended by {signal.Signals(number).name}")
+        status = getattr(reason, "exitCode", None)
+        words = complaints.last or f"The importer ended with status {status}"
+        raise ImportInterrupted(words) if status == os.EX_TEMPFAIL else ImportFailed(words)
+
+    async def _end_of(self, run: _Run) -> BaseException:
+        """Return why a program has ended; one that takes too long, or that nobody waits for any more, is ended."""
+        try:
+            return await run.ended().addTimeout(self.timeout, self.reactor)
+        except (defer.TimeoutError, CancelledError) as error:
+            run.kill(signal.SIGTERM)
+            late = self.reactor.callLater(MERCY, run.kill, signal.SIGKILL)
+            await run.ended()
+            if late.active():
+                late.cancel()
+            run.kill(signal.SIGKILL)  # what it has started, and did not listen
+            if isinstance(error, defer.TimeoutError):
+                raise ImportInterrupted(f"The importer had not ended after {self.timeout:.0f} s") from None
+            raise

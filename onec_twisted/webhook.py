@@ -1,0 +1,121 @@
+"""The importer ``http:`` and ``https:``: the site is asked to import, by a signed POST."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import deferLater
+from twisted.web.http import RESPONSES
+from zope.interface import implementer
+
+from onec_twisted.client import SiteClient, reason_of
+from onec_twisted.errors import ImportFailed, ImportInterrupted
+from onec_twisted.interfaces import IImporter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.description import Description
+
+__all__ = ["Webhook"]
+
+POLL = 2.0
+"""Seconds after a 202 until we ask again, unless ``Retry-After`` says another number."""
+
+LONGEST_POLL = 60.0
+"""Seconds at most."""
+
+REDIRECTS = 5
+"""Redirects that are followed."""
+
+PASSING = frozenset({408, 425, 429})
+"""Statuses of 4xx that mean "not now" (RFC 9110 section 15.5.9, RFC 8470, RFC 6585)."""
+
+GONE = frozenset({404, 410})
+
+
+@frozen
+class _Answer:
+    """What the site said: ``text`` is plain, empty when it was none; ``location`` is where it leads to."""
+
+    status: int
+    text: str
+    location: str | None
+    retry_after: float
+
+    def words(self) -> str:
+        """Return the text, or the status in words."""
+        phrase = RESPONSES.get(self.status, b"").decode("ascii")
+        return self.text or f"The site answered {self.status} {phrase}".rstrip()
+
+
+def _seconds(header: str | None) -> float:
+    """Return the seconds of a ``Retry-After``; a date is not understood, and a number has its limits."""
+    if header is None or not header.strip().isdecimal():
+        return POLL
+    return min(LONGEST_POLL, max(0.1, float(header[:9])))
+
+
+@implementer(IImporter)
+@frozen(eq=False)
+class Webhook:
+    """Asks a URL to import; ``timeout`` is in seconds, for one try."""
+
+    url: str
+    client: SiteClient
+    timeout: float
+
+    async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
+        """See ``IImporter``: 2xx is success, 202 goes on, 4xx is failure, and all else is tried again."""
+        clock = self.client.clock
+        deadline = clock.seconds() + self.timeout
+        body, url, polls, redirects = description.as_json(), self.url, False, 0
+        while True:
+            answer = await self._ask(url, None if polls else body, description.id, deadline - clock.seconds())
+            if answer.status == 202:
+                progress(answer.text)
+                if answer.location is not None:
+                    url, polls = answer.location, True
+                await deferLater(clock, min(answer.retry_after, max(0.0, deadline - clock.seconds())))
+            elif answer.status in (307, 308) and answer.location is not None and redirects < REDIRECTS:
+                url, redirects = answer.location, redirects + 1
+            elif 200 <= answer.status < 300:
+                return
+            elif 400 <= answer.status < 500 and answer.status not in (GONE | PASSING if polls else PASSING):
+                raise ImportFailed(answer.words())
+            else:
+                raise ImportInterrupted(answer.words())
+
+    async def _ask(self, url: str, body: bytes | None, key: str, left: float) -> _Answer:
+        """Ask once. Raises ``ImportInterrupted`` when there is no answer that can be understood."""
+        clock = self.client.clock
+        deadline = clock.seconds() + left
+        headers = {"Idempotency-Key": key, "Accept": "text/plain"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            if left <= 0:
+                raise ImportInterrupted(f"The site has not imported it in {self.timeout:.0f} s")
+            response = await self.client.ask("GET" if body is None else "POST", url, left, body, headers)
+            text = await self.client.text_of(response, max(0.1, deadline - clock.seconds()))
+            location = self.client.location_of(response, url)
+        except (CancelledError, ImportInterrupted):
+            raise
+        except Exception as error:  # whatever a network, a name server, TLS or a broken site can raise
+            words = str(error) if isinstance(error, ValueError) else reason_of(error)
+            raise ImportInterrupted(f"The site cannot be asked: {words}") from error
+        return _Answer(response.code, _plain(response, text), location, _seconds(_header(response, "retry-after")))
+
+
+def _header(response: Any, name: str) -> str | None:
+    found: str | None = response.headers.getRawHeaders(name, [None])[0]
+    return found
+
+
+def _plain(response: Any, text: str) -> str:
+    """Return a text for a person: not the HTML of an error page, nor JSON."""
+    text = text.strip()
+    kind = (_header(response, "content-type") or "").lower()
+    return "" if "html" in kind or text.startswith(("<", "{", "[")) else text

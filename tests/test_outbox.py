@@ -1,0 +1,212 @@
+"""The outbox's statements: what is handed off is sealed in the same transaction, once."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from onec_twisted import outbox, statements
+from onec_twisted.errors import FileSealed, InvalidSession, SessionRestarted
+from onec_twisted.records import FAILED, SUCCEEDED, WAITING, Session
+from onec_twisted.schema import create_catalog, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from sqlite3 import Cursor
+
+S = Session("s", "shop", 1, 0, 1.0)
+QUOTA = 1000
+
+
+@pytest.fixture
+def cursor(tmp_path: Path) -> Iterator[Cursor]:
+    """A catalog with one session."""
+    path = tmp_path / "catalog.sqlite3"
+    create_catalog(path)
+    with closing(opened(path)) as connection:
+        cursor = connection.cursor()
+        statements.open_session(cursor, "s", "hash", "shop", 1.0)
+        yield cursor
+
+
+def store(cursor: Cursor, name: str, kind: str = "catalog", size: int = 5, before: int | None = None) -> None:
+    """Put a piece on record."""
+    statements.commit(cursor, S, name, before, size, QUOTA, 1.0, kind)
+
+
+def sealed(cursor: Cursor) -> list[str]:
+    """Return the names of sealed files."""
+    return [name for (name,) in cursor.execute("SELECT name FROM files WHERE sealed ORDER BY name")]
+
+
+def owed(cursor: Cursor) -> bool:
+    """Return whether the session owes the site something."""
+    return bool(cursor.execute("SELECT owed FROM sessions").fetchone()[0])
+
+
+def test_an_import_seals_the_file_that_it_lies_in(cursor: Cursor) -> None:
+    """And no other."""
+    store(cursor, "a.zip")
+    store(cursor, "b.jpg")
+    handoff = outbox.import_asked(cursor, S, "catalog", "import0_1.xml", "a.zip", 5, 2.0)
+
+    assert (handoff.event, handoff.filename, handoff.archive) == ("import", "import0_1.xml", "a.zip")
+    assert handoff.files == (("a.zip", 5),)
+    assert (handoff.state, handoff.tries, handoff.created, handoff.username) == (WAITING, 0, 2.0, "shop")
+    assert sealed(cursor) == ["a.zip"]
+    assert not owed(cursor)
+    assert outbox.waiting(cursor) == [handoff]
+    with pytest.raises(FileSealed):
+        store(cursor, "a.zip", size=9, before=5)
+
+
+def test_asking_again_makes_no_second_one(cursor: Cursor) -> None:
+    """While it waits, when it succeeded, and when it failed and the node does not know."""
+    store(cursor, "a")
+    first = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 2.0)
+    assert outbox.import_asked(cursor, S, "catalog", "a", "", 5, 3.0) == first
+    for state in (SUCCEEDED, FAILED):
+        outbox.note_outcome(cursor, first.number, state, 1, "words", 4.0)
+        again = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 5.0)
+        assert (again.id, again.state, again.words) == (first.id, state, "words")
+
+
+def test_a_failure_that_the_node_knows_is_followed_by_a_new_one(cursor: Cursor) -> None:
+    """With an id of its own: the site may remember the old one's answer."""
+    store(cursor, "a")
+    first = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 2.0)
+    outbox.note_outcome(cursor, first.number, FAILED, 1, "no", 3.0)
+    outbox.tell(cursor, first.number)
+    second = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 4.0)
+
+    assert second.id != first.id
+    assert second.files == first.files
+    assert outbox.imported(cursor, "s", "a") == second
+
+
+def test_a_file_that_has_grown_meanwhile(cursor: Cursor) -> None:
+    """What was looked at is not what would be sealed: it is looked at again."""
+    store(cursor, "a")
+    with pytest.raises(LookupError):
+        outbox.import_asked(cursor, S, "catalog", "a", "", 4, 2.0)
+
+    assert outbox.waiting(cursor) == []
+    assert owed(cursor)
+
+
+def test_settling_hands_off_what_is_not_sealed(cursor: Cursor) -> None:
+    """As a whole, by type, once."""
+    store(cursor, "a")
+    outbox.import_asked(cursor, S, "catalog", "a", "", 5, 2.0)
+    assert outbox.quiet_since(cursor, 9.0) == []
+    store(cursor, "c")
+    store(cursor, "b")
+    store(cursor, "orders.xml", kind="sale")
+    (session,) = outbox.quiet_since(cursor, 9.0)
+    handoffs = outbox.settle(cursor, session, 9.0)
+
+    assert [(one.event, one.type, one.files) for one in handoffs] == [
+        ("settled", "catalog", (("b", 5), ("c", 5))),
+        ("settled", "sale", (("orders.xml", 5),)),
+    ]
+    assert sealed(cursor) == ["a", "b", "c", "orders.xml"]
+    assert outbox.quiet_since(cursor, 9.0) == []
+    assert outbox.settle(cursor, session, 9.0) == []
+
+
+def test_a_session_that_was_touched_is_not_settled(cursor: Cursor) -> None:
+    """Its node goes on."""
+    store(cursor, "a")
+    (session,) = outbox.quiet_since(cursor, 9.0)
+    statements.touch(cursor, "s", 8.5)
+
+    assert outbox.settle(cursor, session, 9.0) == []
+    assert owed(cursor)
+    assert outbox.quiet_since(cursor, 8.0) == []
+
+
+def test_an_event_comes_after_the_files_before_it(cursor: Cursor) -> None:
+    """Which are handed off with it; a second one of its kind brings about nothing, unless the first failed."""
+    store(cursor, "a")
+    made = outbox.event_came(cursor, S, "complete", "catalog", "", 2.0)
+    assert [one.event for one in made] == ["settled", "complete"]
+    assert [one.number for one in outbox.waiting(cursor)] == [one.number for one in made]
+    assert outbox.event_came(cursor, S, "complete", "catalog", "", 3.0) == []
+    outbox.note_outcome(cursor, made[1].number, FAILED, 1, "no", 3.0)
+    (again,) = outbox.event_came(cursor, S, "complete", "catalog", "", 4.0)
+
+    assert again.id != made[1].id
+    (other,) = outbox.event_came(cursor, S, "deactivate", "catalog", "1700000000", 5.0)
+    assert (other.event, other.timestamp, other.files) == ("deactivate", "1700000000", ())
+
+
+def test_init_forgets_what_has_ended(cursor: Cursor) -> None:
+    """And owes nothing any more; what still waits is never forgotten."""
+    store(cursor, "a")
+    ended = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 2.0)
+    outbox.note_outcome(cursor, ended.number, SUCCEEDED, 1, "", 3.0)
+    (waiting,) = outbox.event_came(cursor, S, "complete", "catalog", "", 3.0)
+    store(cursor, "b")
+    statements.start_epoch(cursor, "s", 4.0)
+
+    assert outbox.imported(cursor, "s", "a") is None
+    assert outbox.waiting(cursor) == [waiting]
+    assert not owed(cursor)
+    with pytest.raises(SessionRestarted):
+        outbox.import_asked(cursor, S, "catalog", "a", "", 5, 5.0)
+    with pytest.raises(SessionRestarted):
+        outbox.event_came(cursor, S, "complete", "catalog", "", 5.0)
+
+
+def test_a_session_that_is_gone(cursor: Cursor) -> None:
+    """Hands off nothing; what belonged to it went with it."""
+    (event,) = outbox.event_came(cursor, S, "complete", "catalog", "", 2.0)
+    assert not statements.remove_session(cursor, "s", 99.0, 99.0), "something waits to be delivered"
+    outbox.note_outcome(cursor, event.number, SUCCEEDED, 1, "", 3.0)
+    assert statements.remove_session(cursor, "s", 99.0, 99.0)
+
+    assert cursor.execute("SELECT COUNT(*) FROM handoffs").fetchone() == (0,)
+    with pytest.raises(InvalidSession):
+        outbox.event_came(cursor, S, "complete", "catalog", "", 4.0)
+
+
+def test_what_the_sweep_may_take(cursor: Cursor) -> None:
+    """Sessions without files by their own time, imported ones by another, the rest never."""
+    for number, sessid in enumerate(("kept", "failed", "waits", "owes", "empty"), 1):
+        session = Session(sessid, "shop", 1, 0, 1.0)
+        statements.open_session(cursor, sessid, sessid, "shop", 1.0)
+        if sessid != "empty":
+            statements.commit(cursor, session, "a", None, 5, QUOTA, 2.0)
+        if sessid in ("kept", "failed", "waits"):
+            handoff = outbox.import_asked(cursor, session, "catalog", "a", "", 5, 3.0)
+            assert handoff.number == number
+            if sessid != "waits":
+                state = SUCCEEDED if sessid == "kept" else FAILED
+                outbox.note_outcome(cursor, handoff.number, state, 1, "", 10.0)
+    statements.remove_session(cursor, "s", 99.0, 99.0)
+
+    assert sorted(statements.ended(cursor, 10.0, 10.5)) == ["empty", "kept"]
+    assert sorted(statements.ended(cursor, 10.5, 10.0)) == ["empty", "failed"]
+    assert sorted(statements.ended(cursor, 1.0, 10.5)) == ["kept"]
+    assert sorted(statements.ended(cursor, 99.0, 99.0)) == ["empty", "failed", "kept"]
+
+
+def test_no_statement_reads_a_whole_table_for_a_request(cursor: Cursor) -> None:
+    """Whatever number of sessions, files and hand-offs is on record."""
+    said: list[str] = []
+    cursor.connection.set_trace_callback(said.append)
+    store(cursor, "a")
+    handoff = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 2.0)
+    outbox.imported(cursor, "s", "a")
+    outbox.event_came(cursor, S, "complete", "catalog", "", 2.0)
+    outbox.note_outcome(cursor, handoff.number, SUCCEEDED, 1, "", 3.0)
+    outbox.tell(cursor, handoff.number)
+    outbox.waiting(cursor)
+    statements.archives(cursor, "s")
+    cursor.connection.set_trace_callback(None)
+    plans = [row[3] for sql in said for row in cursor.execute(f"EXPLAIN QUERY PLAN {sql}")]
+
+    assert [plan for plan in plans if plan.startswith("SCAN")] == []
