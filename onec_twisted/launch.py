@@ -1,8 +1,8 @@
-"""Starts an importer's program, in the process that becomes it: ``launch.py PARENT PROGRAM FOLDER NAME``.
+"""Runs an importer's program: ``launch.py PARENT PROGRAM FOLDER NAME``, in a process group of their own.
 
-The program leads a process group of its own, so that it can be ended together with what it has started. It is told to
-end when the daemon dies; whatever of it lives on keeps the lock of its session's folder, so that the daemon's
-successor does not import the same session beside it. Run by its path, not imported: it starts without our package.
+It stays beside the program, and ends it, with all that it has started, when the daemon says so or dies. As long as
+anything of it lives, the lock of its session's folder is held: a daemon's successor does not import the same session
+beside it. Run by its path, not imported: it starts without our package.
 """
 
 from __future__ import annotations
@@ -10,14 +10,26 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import resource
 import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
 
+MERCY = 5
+"""Seconds between asking all to end and ending them."""
 
-def _die_with(parent: int) -> None:
-    """Have the system end this process when its parent is gone, where it can (Linux)."""
+
+def _end_all(*_: object) -> None:
+    """Ask the whole group to end; by force a little later."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, lambda *_: os.killpg(0, signal.SIGKILL))
+    signal.alarm(MERCY)
+    os.killpg(0, signal.SIGTERM)
+
+
+def _end_with(parent: int) -> None:
+    """End all when the daemon is gone, where the system tells (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
@@ -34,18 +46,37 @@ def _hold(folder: str) -> None:
     os.set_inheritable(fd, True)
 
 
-def main(parent: str, program: str, folder: str, name: str) -> None:
-    """Become the program."""
-    os.setsid()
-    _die_with(int(parent))
-    _hold(folder)
-    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and a program would inherit that
-        signal.signal(ignored, signal.SIG_DFL)
+def _become(program: str, folder: str, name: str) -> None:
+    """Become the program, with the signals that it expects: Python ignores some."""
+    for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execv(program, [program, folder, name])  # noqa: S606 - that is what this is for
     except OSError as error:
         sys.stderr.write(f"{program} cannot be started: {error.strerror}\n")
-        sys.exit(os.EX_TEMPFAIL)
+        sys.stderr.flush()
+    finally:
+        os._exit(os.EX_TEMPFAIL)
+
+
+def main(parent: str, program: str, folder: str, name: str) -> None:
+    """Run the program, and end as it does."""
+    os.setsid()
+    _end_with(int(parent))
+    _hold(folder)
+    signal.signal(signal.SIGTERM, _end_all)
+    child = os.fork()
+    if not child:
+        _become(program, folder, name)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        if -code != signal.SIGKILL:
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -234,7 +234,7 @@ class Relay(Service):
         while pending.handoff.state == WAITING and not self._stopping:
             async with self._slots:
                 pending.delivering = True
-                pending.progress = "Import is running"
+                pending.progress = self._beginning(pending.handoff)
                 try:
                     tried = await self._try(pending)
                 finally:
@@ -245,6 +245,12 @@ class Relay(Service):
                 pause = pause_before(tried.tries, self._chance())
                 pending.progress = f"{tried.words} - try {tried.tries + 1} of {self._most_tries} in {pause:.0f} s"
                 await deferLater(self._clock, pause)
+
+    def _beginning(self, handoff: Handoff) -> str:
+        """Return the progress of a try that begins."""
+        if not handoff.tries:
+            return "Import is running"
+        return f"{handoff.words} - try {handoff.tries + 1} of {self._most_tries} is running"
 
     async def _try(self, pending: _Pending) -> Handoff:
         """Try once; return the hand-off as it is then."""

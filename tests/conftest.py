@@ -6,9 +6,13 @@ import gc
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+import pytest_twisted
 from in_memory import NOW, InMemory, make_in_memory
+from shop import Shop
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
+from twisted.web.server import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +64,35 @@ def make_exchange(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., InMemo
     yield make
     for one in made:
         one.catalog.close()
+
+
+@pytest.fixture
+def open_shop() -> Iterator[Callable[[Shop], str]]:
+    """Let shops listen in the test's reactor; their addresses are returned."""
+    from twisted.internet import reactor
+
+    ports: list[Any] = []
+
+    def listen(shop: Shop) -> str:
+        listening: Any = cast("Any", reactor).listenTCP(0, Site(shop, timeout=None), interface="127.0.0.1")
+        ports.append(listening)
+        return f"http://127.0.0.1:{ports[-1].getHost().port}"
+
+    yield listen
+    for port in ports:
+        pytest_twisted.blockon(maybeDeferred(port.stopListening))
+
+
+@pytest.fixture
+def shop() -> Shop:
+    """A web shop."""
+    return Shop()
+
+
+@pytest.fixture
+def shop_url(shop: Shop, open_shop: Callable[[Shop], str]) -> str:
+    """Where it listens."""
+    return open_shop(shop)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import os
 import struct
 import tracemalloc
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +16,9 @@ from trade import packed
 
 from onec_twisted import archive
 from onec_twisted.archive import ArchiveDamaged, Directory, read_directory
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONTENTS = {
     "import0_1.xml": b"<?xml" * 500,
@@ -183,6 +186,7 @@ def test_any_damage_is_told_or_harmless(tmp_path_factory: pytest.TempPathFactory
     try:
         found = read(path, broken)
     except ArchiveDamaged as damaged:
-        assert str(damaged)
+        if not str(damaged):
+            raise
     else:
         assert len(found.names) <= len(CONTENTS) + 1

@@ -56,6 +56,11 @@ class Trade:
         """End the exchange."""
         self.connection.close()
 
+    def go_on_at(self, port: int) -> None:
+        """Connect anew, with the cookie that it has."""
+        self.connection.close()
+        self.connection = HTTPConnection(self.host, port, timeout=TIMEOUT)
+
     def _ask(self, query: str, body: bytes | memoryview | None = None) -> str:
         """Send one request with the headers of the platform, and return the text of the answer."""
         headers = {
