@@ -11,14 +11,17 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from attrs import frozen
 from treq.client import HTTPClient
 from twisted.internet import defer, error
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
+from zope.interface import implementer
 
 from onec_twisted.wire import decoded
 
@@ -40,8 +43,12 @@ TEXT_LIMIT = 64 * 1024
 def url_of(scheme: str, argument: str) -> str:
     """Return the URL of ``http://host/path``, written as a whole or behind its ``http:``. Raises ``ValueError``."""
     url = argument if argument.startswith(("http://", "https://")) else f"{scheme}:{argument}"
-    parts = urlsplit(url)
-    if not parts.hostname or parts.port == 0 or not url.isascii() or parts.username is not None or parts.fragment:
+    try:
+        parts = urlsplit(url)
+        is_address = bool(parts.hostname) and parts.port != 0 and parts.username is None
+    except ValueError:
+        is_address = False
+    if not is_address or not url.isascii() or parts.fragment:
         raise ValueError(f"{scheme}:{argument} is no address; write it as in {scheme}://127.0.0.1:8000/path")
     return url
 
@@ -99,6 +106,23 @@ class _Text(Protocol):
             self.ended.errback(reason)
 
 
+@implementer(IStreamClientEndpoint)
+@frozen
+class _Quiet:
+    """An endpoint whose connections are no events in the log."""
+
+    endpoint: Any
+
+    def connect(self, factory: Any) -> Any:
+        factory.noisy = False
+        return self.endpoint.connect(factory)
+
+
+class _Pool(HTTPConnectionPool):
+    def getConnection(self, key: Any, endpoint: Any) -> Any:
+        return super().getConnection(key, _Quiet(endpoint))
+
+
 def _timed_out(_result: object, _seconds: float) -> Failure:
     return Failure(defer.TimeoutError())
 
@@ -108,7 +132,7 @@ class SiteClient:
 
     def __init__(self, reactor: Any, secret: bytes = b"") -> None:
         """Connect with the reactor, anew for each request."""
-        pool = HTTPConnectionPool(reactor, persistent=False)
+        pool = _Pool(reactor, persistent=False)
         self.clock: IReactorTime = reactor
         self._secret = secret
         self._client = HTTPClient(

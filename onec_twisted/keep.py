@@ -13,6 +13,7 @@ from attrs import frozen
 from zope.interface import implementer
 
 from onec_twisted.description import VERSION, iso_time
+from onec_twisted.errors import ImportInterrupted
 from onec_twisted.interfaces import IImporter
 from onec_twisted.store import modified, read_manifest, write_manifest
 
@@ -63,5 +64,8 @@ class Keep:
     workers: Workers
 
     async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
-        """See ``IImporter``."""
-        await self.workers(_write, description)
+        """See ``IImporter``; a disk that is full now may have room later."""
+        try:
+            await self.workers(_write, description)
+        except OSError as error:
+            raise ImportInterrupted(f"The manifest cannot be written: {error.strerror}") from error

@@ -280,9 +280,9 @@ class Relay(Service):
     def _tell_log(self, handoff: Handoff) -> None:
         """Write an event: what became of a try."""
         words = {
-            SUCCEEDED: "{sessid}: {event} {filename} delivered to the importer",
-            WAITING: "{sessid}: {event} {filename} not delivered in try {tries} of {most}: {words}",
-            FAILED: "{sessid}: {event} {filename} failed for good in try {tries}: {words}",
+            SUCCEEDED: "{sessid}: {what} delivered to the importer",
+            WAITING: "{sessid}: {what} not delivered in try {tries} of {most}: {words}",
+            FAILED: "{sessid}: {what} failed for good in try {tries}: {words}",
         }
         write = {SUCCEEDED: self._log.info, WAITING: self._log.warn, FAILED: self._log.error}[handoff.state]
         write(
@@ -290,6 +290,7 @@ class Relay(Service):
             sessid=handoff.sessid,
             user=handoff.username,
             handoff=handoff.id,
+            what=f"{handoff.event} {handoff.filename}".rstrip(),
             event=handoff.event,
             filename=handoff.filename,
             state=handoff.state,

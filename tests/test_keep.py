@@ -12,6 +12,7 @@ from twisted.internet.defer import ensureDeferred
 from zope.interface.verify import verifyObject
 
 from onec_twisted.description import describe
+from onec_twisted.errors import ImportInterrupted
 from onec_twisted.interfaces import IImporter
 from onec_twisted.keep import Keep
 from onec_twisted.testing import inline
@@ -91,6 +92,16 @@ def test_an_event_without_files_has_a_manifest_too(tmp_path: Path) -> None:
     assert manifest["files"] == []
     assert (tmp_path / "s").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "s" / "manifest.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_manifest_that_cannot_be_written(folder: Path) -> None:
+    """Is tried again: nothing is imported before it is there."""
+    ended: list[Any] = []
+    description = describe(handoff(files=(("gone", 1),)), str(folder))
+    ensureDeferred(Keep(inline).deliver(description, lambda _: None)).addErrback(ended.append)
+
+    assert ended[0].check(ImportInterrupted)
+    assert str(ended[0].value) == "The manifest cannot be written: No such file or directory"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"handoffs": 1}', '{"handoffs": [], "files": [{}]}'])

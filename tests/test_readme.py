@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import subprocess
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,20 +23,57 @@ if TYPE_CHECKING:
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """The daemon of the README's first command, on a port of its own."""
-    match = re.search(r"twistd -n onec-exchange (--auth=\S+)\n", README)
+SECTIONS = {section.partition("\n")[0]: section for section in README.split("\n## ")}
+SECTIONS["A first upload"] = SECTIONS["Run it"] + SECTIONS["A first upload"]
+WALKS = [title for title, section in SECTIONS.items() if "```console" in section]
+
+
+def free_port() -> int:
+    """Return a port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def as_told(section: str, folder: Path) -> Iterator[Daemon]:
+    """Do what a section says before its dialogue, in a folder; ports are others than it says."""
+    setup = "".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL)).replace("127.0.0.1:8000", "127.0.0.1:PORT")
+    setup = setup.replace('"127.0.0.1", 8000', '"127.0.0.1", PORT').replace("PORT", str(free_port()))
+    match = re.search(r"twistd -n onec-exchange (--auth=\S+)(?: (--importer=\S+))?\n", setup)
     assert match is not None
-    daemon = start(tmp_path, auth=match[1])
-    yield daemon
-    daemon.kill()
+    for name, content in re.findall(r"cat > (\S+) <<'END'\n(.*?)END\n", setup, re.DOTALL):
+        (folder / name).write_text(content)
+    if "chmod +x import.sh" in setup:
+        (folder / "import.sh").chmod(0o755)
+    shop = subprocess.Popen([sys.executable, "shop.py"], cwd=folder) if "python3 shop.py &" in setup else None
+    daemon = start(folder, *([match[2]] if match[2] else []), auth=match[1])
+    try:
+        yield daemon
+    finally:
+        daemon.kill()
+        if shop is not None:
+            shop.kill()
+            shop.wait(PATIENCE)
+
+
+def test_there_are_three_walks() -> None:
+    """A first upload, one that ends in a program, one that ends in a web application."""
+    assert WALKS == ["A first upload", "Let a program import it", "Let a web application import it"]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_first_upload_prints_what_the_readme_says(daemon: Daemon) -> None:
+@pytest.mark.parametrize("title", WALKS)
+def test_it_prints_what_the_readme_says(title: str, tmp_path: Path) -> None:
     """Word for word; ``…`` stands for what differs each time."""
-    lines = "\n".join(re.findall(r"```console\n(.*?)```", README, re.DOTALL)).splitlines()
+    with as_told(SECTIONS[title], tmp_path) as daemon:
+        walk(SECTIONS[title], daemon)
+
+
+def walk(section: str, daemon: Daemon) -> None:
+    """Type what a section says, and compare what is printed."""
+    lines = "\n".join(re.findall(r"```console\n(.*?)```", section, re.DOTALL)).splitlines()
     script = "\n".join(line.removeprefix("$ ") for line in lines if line.startswith("$ "))
     said = [line for line in lines if line and not line.startswith("$ ")]
     done = subprocess.run(
@@ -73,6 +113,7 @@ def test_every_refusal_is_in_the_table() -> None:
             "MissingCredentials",
             "WrongCredentials",
             "FileNotFound",
+            "ImportFailed",
             "WrongOffset",
         ):
             continue
