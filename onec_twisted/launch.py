@@ -54,9 +54,7 @@ def _become(program: str, folder: str, name: str) -> None:
         os.execv(program, [program, folder, name])  # noqa: S606 - that is what this is for
     except OSError as error:
         sys.stderr.write(f"{program} cannot be started: {error.strerror}\n")
-        sys.stderr.flush()
-    finally:
-        os._exit(os.EX_TEMPFAIL)
+        sys.exit(os.EX_TEMPFAIL)
 
 
 def main(parent: str, program: str, folder: str, name: str) -> None:
