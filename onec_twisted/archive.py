@@ -30,6 +30,9 @@ ENTRIES = 250_000
 CHECKED = 256 * 1024 * 1024
 """Bytes of documents whose checksums are looked at, of one archive."""
 
+DOCUMENTS = 1000
+"""Documents whose checksums are looked at."""
+
 BLOCK = 1024 * 1024
 """Bytes that are read at a time."""
 
@@ -97,16 +100,20 @@ def _names_of(entry: zipfile.ZipInfo) -> Iterator[str]:
             return
 
 
+def _is_document(entry: zipfile.ZipInfo) -> bool:
+    """Return whether an entry may be asked for, and is packed so that it can be read in small portions."""
+    at_the_top = "/" not in entry.filename and entry.filename.lower().endswith(".xml")
+    return at_the_top and entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
 def _is_sound(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, *, to_its_end: bool) -> bool:
     """Return whether an entry is where, and what, the directory says it is. What we cannot read is left to others."""
     try:
         with archive.open(entry) as content:
             while to_its_end and content.read(BLOCK):
                 pass
-    except NotImplementedError:
-        return True  # a packing that Python does not know
-    except RuntimeError:
-        return True  # it wants a password
+    except (NotImplementedError, RuntimeError):
+        return True  # a packing that Python does not know, or a password
     except NOT_SOUND:
         return False
     return True
@@ -115,7 +122,8 @@ def _is_sound(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, *, to_its_end: b
 def read_directory(fd: int, size: int) -> Directory:
     """Return what lies in the archive in the first ``size`` bytes of a file.
 
-    The documents at its top are read to their ends, and compared with their checksums, as far as ``CHECKED``.
+    The documents at its top are read to their ends, and compared with their checksums, as far as ``CHECKED`` and
+    ``DOCUMENTS`` allow; packings that cannot be read in small portions are left to the importer.
     Raises ``ArchiveDamaged``: it is cut off, bytes are missing or doubled, or there is too much in it.
     """
     held: Any = _Held(fd, size)
@@ -128,13 +136,14 @@ def read_directory(fd: int, size: int) -> Directory:
             names: set[str] = set()
             damaged: set[str] = set()
             left = CHECKED
+            documents = 0
             for entry in entries:
                 if len(entry.filename) > NAME_LIMIT:
                     continue
                 names.update(_names_of(entry))
-                is_document = "/" not in entry.filename and entry.filename.lower().endswith(".xml")
-                if is_document and entry.file_size <= left:
+                if _is_document(entry) and entry.file_size <= left and documents < DOCUMENTS:
                     left -= entry.file_size
+                    documents += 1
                     if not _is_sound(archive, entry, to_its_end=True):
                         damaged.update(_names_of(entry))
     except zipfile.BadZipFile as error:

@@ -297,12 +297,11 @@ class Catalog:
 
     async def note_outcome(self, handoff: Handoff, now: float) -> None:
         """Record what became of a try to deliver a hand-off."""
-        values = handoff.number, handoff.state, handoff.tries, handoff.words, now
-        await self._record(handoff.sessid, lambda: (outbox.note_outcome, values))
+        await self._record(handoff.sessid, lambda: (outbox.note_outcome, (handoff, now)))
 
     async def tell(self, handoff: Handoff) -> None:
         """Record that the node has heard of a failure."""
-        await self._record(handoff.sessid, lambda: (outbox.tell, (handoff.number,)))
+        await self._record(handoff.sessid, lambda: (outbox.tell, (handoff,)))
 
     async def waiting_handoffs(self) -> list[Handoff]:
         """Return all hand-offs that are still to be delivered, in their order."""

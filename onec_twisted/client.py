@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from onec_twisted.wire import decoded
@@ -123,6 +124,23 @@ class _Pool(HTTPConnectionPool):
         return super().getConnection(key, _Quiet(endpoint))
 
 
+@implementer(IAgent)
+@frozen
+class _Uncompressed:
+    """An Agent that asks for no compression, and undoes none: a few bytes could become any number."""
+
+    agent: IAgent
+
+    def request(self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: Any = None) -> Deferred[Any]:  # noqa: N803
+        plain = headers.copy()
+        plain.removeHeader(b"accept-encoding")
+        return self.agent.request(method, uri, plain, bodyProducer).addCallback(self._as_it_is)
+
+    def _as_it_is(self, response: Any) -> Any:
+        response.headers.removeHeader(b"content-encoding")
+        return response
+
+
 def _timed_out(_result: object, _seconds: float) -> Failure:
     return Failure(defer.TimeoutError())
 
@@ -136,7 +154,7 @@ class SiteClient:
         self.clock: IReactorTime = reactor
         self._secret = secret
         self._client = HTTPClient(
-            Agent(reactor, connectTimeout=CONNECT, pool=pool),
+            _Uncompressed(Agent(reactor, connectTimeout=CONNECT, pool=pool)),
             cookiejar=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),  # type: ignore[arg-type]
         )
 

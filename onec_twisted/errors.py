@@ -12,6 +12,7 @@ __all__ = [
     "ConnectionDropped",
     "FileBusy",
     "FileDamaged",
+    "FileHasGrown",
     "FileNotFound",
     "FileSealed",
     "FileTooLarge",
@@ -266,6 +267,10 @@ class SyncFailed(OSError):
 
 class ImportInterrupted(Exception):
     """An importer could not say whether it succeeded: it is asked again, later. The words say what happened."""
+
+
+class FileHasGrown(Exception):
+    """A piece was appended to a file between looking at it and sealing it."""
 
 
 class ConnectionDropped(Exception):

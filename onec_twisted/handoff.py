@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from onec_twisted.archive import ArchiveDamaged
-from onec_twisted.errors import FileBusy, FileDamaged, FileNotFound, ImportFailed, Refused
+from onec_twisted.errors import FileBusy, FileDamaged, FileHasGrown, FileNotFound, ImportFailed, Refused
 from onec_twisted.names import SafeName
 from onec_twisted.records import FAILED
 
@@ -33,6 +33,9 @@ __all__ = ["HandoffSettings", "Handoffs"]
 
 KNOWN_NAMES = 400_000
 """Names in archives that are kept in memory, of all archives together."""
+
+KNOWN_DIRECTORIES = 1000
+"""Archives whose names are kept."""
 
 
 @frozen
@@ -56,6 +59,7 @@ class Handoffs:
     relay: Relay
     now: Callable[[], float]
     _directories: OrderedDict[tuple[str, int, str, int], Directory] = field(factory=OrderedDict, init=False)
+    _known_names: int = field(default=0, init=False)
     _log = Logger()
 
     async def import_file(self, session: Session, kind: str, name: SafeName, asked: str) -> Handoff:
@@ -76,7 +80,7 @@ class Handoffs:
             archive, size = await self._find(session, name, asked)
             async with self.turns.of_file(session.sessid, archive or str(name), None):
                 await self._make_durable(session)
-                with suppress(LookupError):  # another piece was appended since
+                with suppress(FileHasGrown):
                     handoff = await self.catalog.import_asked(session, kind, str(name), archive, size, self.now())
                     await self._sync_records()
                     return handoff
@@ -106,15 +110,23 @@ class Handoffs:
         """Return what lies in an archive, which is read once. Raises ``ImportFailed``."""
         key = session.sessid, session.epoch, archive, size
         known = self._directories.pop(key, None)
-        if known is None:
+        if known is not None:
+            self._known_names -= len(known.names)
+        else:
             place = SafeName(tuple(archive.split("/")))
             try:
                 known = await self.workers(self.store.directory, session.sessid, place, size)
             except ArchiveDamaged as error:
                 raise ImportFailed(f"Archive {archive} is damaged: {error}") from error
+            except FileNotFoundError as error:
+                raise FileDamaged from error
         self._directories[key] = known
-        while len(self._directories) > 1 and sum(len(one.names) for one in self._directories.values()) > KNOWN_NAMES:
-            self._directories.popitem(last=False)
+        self._known_names += len(known.names)
+        while len(self._directories) > 1 and (
+            self._known_names > KNOWN_NAMES or len(self._directories) > KNOWN_DIRECTORIES
+        ):
+            _, oldest = self._directories.popitem(last=False)
+            self._known_names -= len(oldest.names)
         return known
 
     async def tell(self, handoff: Handoff) -> None:
@@ -126,11 +138,12 @@ class Handoffs:
 
         Raises ``FileDamaged``.
         """
-        await self._make_durable(session)
-        handoffs = await self.catalog.event_came(session, event, kind, timestamp, self.now())
-        await self._sync_records()
-        for handoff in handoffs:
-            self.relay.add(handoff)
+        async with self.turns.of_session(session.sessid):
+            await self._make_durable(session)
+            handoffs = await self.catalog.event_came(session, event, kind, timestamp, self.now())
+            await self._sync_records()
+            for handoff in handoffs:
+                self.relay.add(handoff)
 
     async def _make_durable(self, session: Session) -> None:
         """Bring a session to the disk, where that was put off until now. Raises ``FileDamaged``."""
@@ -168,7 +181,7 @@ class Handoffs:
             self._log.failure("quiet sessions could not be handed off; that will be tried again")
 
     async def _settle(self, session: Session) -> None:
-        """Hand off the files of a session. The relay puts it on record when they are damaged."""
+        """Hand off the files of a session, damaged ones too: the relay refuses those, and puts that on record."""
         with suppress(Refused):
             async with self.turns.of_session(session.sessid):
                 with suppress(FileDamaged):

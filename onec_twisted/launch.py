@@ -1,8 +1,8 @@
 """Runs an importer's program: ``launch.py PARENT PROGRAM FOLDER NAME``, in a process group of their own.
 
-It stays beside the program, and ends it, with all that it has started, when the daemon says so or dies. As long as
-anything of it lives, the lock of its session's folder is held: a daemon's successor does not import the same session
-beside it. Run by its path, not imported: it starts without our package.
+It stays beside the program, and ends it, with all that it has started, when the daemon says so or dies. It holds the
+lock of the session's folder until then: a daemon's successor does not import the same session beside it. Run by its
+path, not imported: it starts without our package.
 """
 
 from __future__ import annotations
@@ -37,13 +37,12 @@ def _end_with(parent: int) -> None:
 
 
 def _hold(folder: str) -> None:
-    """Wait for the folder's lock, and hold it as long as this process, or one that it starts, lives."""
+    """Wait for the folder's lock, and hold it as long as this process lives."""
     try:
         fd = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:
         return  # an event without files
     fcntl.flock(fd, fcntl.LOCK_EX)
-    os.set_inheritable(fd, True)
 
 
 def _become(program: str, folder: str, name: str) -> None:
@@ -67,6 +66,8 @@ def main(parent: str, program: str, folder: str, name: str) -> None:
     if not child:
         _become(program, folder, name)
     _, status = os.waitpid(child, 0)
+    if signal.getsignal(signal.SIGTERM) is not _end_all:
+        os.killpg(0, signal.SIGKILL)  # what it has started, and did not listen; this process as well
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

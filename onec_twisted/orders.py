@@ -8,7 +8,6 @@ node slows the site.
 from __future__ import annotations
 
 import json
-import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -40,6 +39,9 @@ __all__ = ["Document", "Orders"]
 PATIENCE = 60.0
 """Seconds for the site to begin its answer, and to go on with it; nodes wait 180 s at least (protocol.md, B.8)."""
 
+NODE_PATIENCE = 600.0
+"""Seconds that a node may take nothing of its answer."""
+
 BEGINNING = b"<?xml"
 """What nodes look for; anything before it, a BOM too, makes them refuse the document (A.2 row 13)."""
 
@@ -67,10 +69,10 @@ class Document(Protocol):
         """Wait for bytes."""
         self._watch()
 
-    def _watch(self) -> None:
-        """Give the site its time, from now on."""
+    def _watch(self, patience: float = PATIENCE) -> None:
+        """Give the site, or the node, its time from now on."""
         self._rest()
-        self._late = self._clock.callLater(PATIENCE, self.stopProducing)
+        self._late = self._clock.callLater(patience, self.stopProducing)
 
     def _rest(self) -> None:
         if self._late is not None and self._late.active():
@@ -84,7 +86,7 @@ class Document(Protocol):
             return
         self._held += data
         if len(self._held) >= len(BEGINNING):
-            self.pauseProducing()
+            self._site().pauseProducing()  # and its time goes on: somebody has to want it
             self._tell_begun()
 
     def _tell_begun(self) -> None:
@@ -122,9 +124,9 @@ class Document(Protocol):
         return self.transport
 
     def pauseProducing(self) -> None:
-        """Hold the site back; it is not to blame for the time."""
-        self._rest()
-        if self.transport is not None:
+        """Hold the site back while the node does not read; that has its time, too."""
+        if self._end is None:
+            self._watch(NODE_PATIENCE)
             self._site().pauseProducing()
 
     def resumeProducing(self) -> None:
@@ -179,7 +181,7 @@ class Orders:
         """Tell the site that the node has taken what it was given. Raises ``ConfirmationFailed``."""
         told: dict[str, Any] = {"version": VERSION, "event": "success", "type": "sale"}
         told |= {"user": session.username, "sessid": session.sessid}
-        headers = {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
+        headers = {"Content-Type": "application/json"}
         try:
             response = await self.client.ask("POST", self.url, PATIENCE, json.dumps(told).encode("utf-8"), headers)
             await self.client.text_of(response, PATIENCE)

@@ -9,7 +9,7 @@ import json
 import uuid
 from typing import TYPE_CHECKING
 
-from onec_twisted.errors import InvalidSession, SessionRestarted
+from onec_twisted.errors import FileHasGrown, InvalidSession, SessionRestarted
 from onec_twisted.records import FAILED, WAITING, Handoff, Session
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ def import_asked(
     """Return the hand-off of a name: a new one, unless there is one whose outcome the node has not heard as failure.
 
     ``archive`` is the uploaded file that it lies in, empty when it was uploaded itself; that file is sealed at
-    ``size`` bytes. Raises ``SessionRestarted``, ``InvalidSession``, and ``LookupError`` when the file is of another
-    length by now.
+    ``size`` bytes. A node that asks for one document asks for the others too; only those are owed until then.
+    Raises ``SessionRestarted``, ``InvalidSession``, and ``FileHasGrown`` when the file has another length by now.
     """
     _check_epoch(cursor, session)
     known = imported(cursor, session.sessid, filename)
@@ -117,22 +117,29 @@ def import_asked(
         "SELECT 1 FROM files WHERE sessid = ? AND name = ? AND committed = ?", (session.sessid, name, size)
     )
     if cursor.fetchone() is None:
-        raise LookupError(name)
-    cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ?", (session.sessid,))
+        raise FileHasGrown
     files = ((name, size),)
-    return _put(cursor, _new(session, "import", kind, now, filename=filename, archive=archive, files=files))
+    handoff = _put(cursor, _new(session, "import", kind, now, filename=filename, archive=archive, files=files))
+    cursor.execute(
+        "UPDATE sessions SET owed = CASE WHEN EXISTS (SELECT 1 FROM files WHERE files.sessid = sessions.sessid"
+        " AND sealed = 0 AND (LOWER(name) LIKE '%.xml' OR LOWER(name) LIKE '%.zip')) THEN 1 ELSE 0 END"
+        " WHERE sessid = ?",
+        (session.sessid,),
+    )
+    return handoff
 
 
 def event_came(cursor: Cursor, session: Session, event: str, kind: str, timestamp: str, now: float) -> list[Handoff]:
     """Return the hand-offs that an event brings about: files that nobody asked to import, and the event itself.
 
-    An event that is on record already, and did not fail, brings about nothing. Raises ``SessionRestarted``,
-    ``InvalidSession``.
+    An event that is on record already, did not fail, and is not about new files brings about nothing. Raises
+    ``SessionRestarted``, ``InvalidSession``.
     """
     _check_epoch(cursor, session)
-    found = _found(cursor, "sessid = ? AND event = ? AND timestamp = ?", session.sessid, event, timestamp)
+    same = "sessid = ? AND event = ? AND type = ? AND timestamp = ?"
+    found = _found(cursor, same, session.sessid, event, kind, timestamp)
     made = _settle(cursor, session, now)
-    if not found or found[-1].state == FAILED:
+    if made or not found or found[-1].state == FAILED:
         made.append(_put(cursor, _new(session, event, kind, now, timestamp=timestamp)))
     return made
 
@@ -185,17 +192,23 @@ def _new(
     return Handoff(0, new, session.sessid, session.username, event, kind, filename, archive, timestamp, files, now)
 
 
-def note_outcome(cursor: Cursor, number: int, state: str, tries: int, words: str, now: float) -> None:
-    """Record what became of a try to deliver a hand-off."""
+def note_outcome(cursor: Cursor, handoff: Handoff, now: float) -> None:
+    """Record what became of a try to deliver a hand-off.
+
+    A node that hears of a failed import sends all of its session again, in another one: what it had not asked to
+    import yet is not owed any more.
+    """
     cursor.execute(
-        "UPDATE handoffs SET state = ?, tries = ?, words = ?, changed = ? WHERE number = ?",
-        (state, tries, words, now, number),
+        "UPDATE handoffs SET state = ?, tries = ?, words = ?, changed = ? WHERE id = ? AND state = 'waiting'",
+        (handoff.state, handoff.tries, handoff.words, now, handoff.id),
     )
+    if handoff.state == FAILED and handoff.event == "import":
+        cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ?", (handoff.sessid,))
 
 
-def tell(cursor: Cursor, number: int) -> None:
+def tell(cursor: Cursor, handoff: Handoff) -> None:
     """Record that the node has heard of a failure."""
-    cursor.execute("UPDATE handoffs SET told = 1 WHERE number = ?", (number,))
+    cursor.execute("UPDATE handoffs SET told = 1 WHERE id = ?", (handoff.id,))
 
 
 def waiting(cursor: Cursor) -> list[Handoff]:

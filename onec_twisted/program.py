@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ProcessDone
+from twisted.internet.error import ConnectionDone, ProcessDone
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from onec_twisted.errors import ImportFailed, ImportInterrupted
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
-    from twisted.python.failure import Failure
 
     from onec_twisted.description import Description
 
@@ -103,13 +103,19 @@ class _Run(ProcessProtocol):
         self._complaints.take(data)
 
     def processExited(self, reason: Failure) -> None:
+        """Give its output a moment: what it has started may hold the pipes open for ever."""
         self._linger = self._clock.callLater(LINGER, self._let_go)
 
     def _let_go(self) -> None:
+        """Close the pipes, whoever else has them; what nobody has read of the input is thrown away."""
         transport: Any = self.transport
         transport.loseConnection()
+        stdin = transport.pipes.get(0)
+        if stdin is not None:
+            stdin.connectionLost(Failure(ConnectionDone()))
 
     def processEnded(self, reason: Failure) -> None:
+        """Tell those who wait: it has exited, and all of its output has come."""
         if self._linger is not None and self._linger.active():
             self._linger.cancel()
         self._reason = reason.value or RuntimeError()
@@ -170,7 +176,7 @@ class Program:
             return
         number = getattr(reason, "signal", None)
         if number is not None:
-            raise ImportInterrupted(f"The importer was ended by {signal.Signals(number).name}")
+            raise ImportInterrupted(f"The importer was ended by signal {number}")
         status = getattr(reason, "exitCode", None)
         words = complaints.last or f"The importer ended with status {status}"
         raise ImportInterrupted(words) if status == os.EX_TEMPFAIL else ImportFailed(words)

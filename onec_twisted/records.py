@@ -93,7 +93,8 @@ class KnownSession:
         session = self.session
         if epoch == session.epoch:
             old = self.files.get(name)
-            self.files[name] = FileRecord(after, before or 0, damaged=old is not None and old.damaged)
+            damaged, sealed = (old.damaged, old.sealed) if old is not None else (False, False)
+            self.files[name] = FileRecord(after, before or 0, damaged=damaged, sealed=sealed)
             held = session.held + after - (before or 0)
             self.session = Session(session.sessid, session.username, epoch, held, max(now, session.touched))
 
@@ -101,7 +102,7 @@ class KnownSession:
         """Note that the answer to a file's last piece was delivered."""
         record = self.files.get(name)
         if epoch == self.session.epoch and record is not None and record.committed == committed:
-            self.files[name] = FileRecord(committed, record.last_start, proven=True, damaged=record.damaged)
+            self.files[name] = evolve(record, proven=True)
 
     def damage(self, epoch: int, names: list[str]) -> None:
         """Note that files are damaged."""

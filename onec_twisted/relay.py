@@ -7,7 +7,7 @@ cannot be delivered is tried again, after pauses that double, until it has been 
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
@@ -42,6 +42,9 @@ LONGEST_PAUSE = 3600.0
 GRACE = 30.0
 """Seconds that imports have to end when the daemon is told to stop; one that does not is started again next time."""
 
+ENDED = 1000
+"""Hand-offs that have ended and are remembered, so that nobody brings one in again."""
+
 WORDS = 1000
 """Characters of an importer's words that are kept."""
 
@@ -65,11 +68,11 @@ class _Pending:
         if words.strip():
             self.progress = words.strip()[:WORDS]
 
-    def tell(self) -> None:
-        """Let those who wait go on."""
-        waiting, self.waiting = self.waiting, []
-        for one in waiting:
-            one.callback(None)
+
+def _tell(waiting: list[Deferred[None]]) -> None:
+    """Let those who wait go on."""
+    while waiting:
+        waiting.pop(0).callback(None)
 
 
 class Relay(Service):
@@ -102,9 +105,11 @@ class Relay(Service):
         self._pending: dict[str, _Pending] = {}
         self._lines: dict[str, deque[_Pending]] = {}
         self._running: dict[str, Deferred[None]] = {}
+        self._ended: OrderedDict[str, Handoff] = OrderedDict()
+        """What has ended of late: who read a record before may still hand it in as one that waits."""
         self._loading: Deferred[None] | None = None
-        self._early: list[Handoff] | None = []
-        """What came before the hand-offs on record were read; None when they are."""
+        self._unloaded: list[Deferred[None]] | None = []
+        """Those who wait for the hand-offs on record to be read; None when they are."""
         self._stopping = False
 
     def startService(self) -> None:
@@ -118,8 +123,8 @@ class Relay(Service):
         self._stopping = True
         if self._loading is not None:
             self._loading.cancel()
-        for pending in list(self._pending.values()):
-            pending.tell()
+        for waiting in [self._unloaded or [], *(pending.waiting for pending in self._pending.values())]:
+            _tell(waiting)
         for sessid, running in list(self._running.items()):
             if not self._lines[sessid][0].delivering:
                 running.cancel()
@@ -144,14 +149,18 @@ class Relay(Service):
                 try:
                     handoffs = await self._catalog.waiting_handoffs()
                     break
+                except CancelledError:
+                    raise
                 except Exception:
                     self._log.failure("hand-offs on record could not be read and will be read again")
                     await deferLater(self._clock, FIRST_PAUSE)
         except CancelledError:
             return
-        early, self._early = self._early or [], None
+        early = [pending.handoff for pending in self._pending.values()]
+        unloaded, self._unloaded = self._unloaded or [], None
         for handoff in sorted({one.id: one for one in (*handoffs, *early)}.values(), key=lambda one: one.number):
-            self.add(handoff)
+            self._put_in_line(self._pending.setdefault(handoff.id, _Pending(handoff)))
+        _tell(unloaded)
 
     def add(self, handoff: Handoff) -> None:
         """Deliver a hand-off that waits, after those of its session that came before it."""
@@ -159,20 +168,24 @@ class Relay(Service):
 
     def _added(self, handoff: Handoff) -> _Pending:
         """Return what stands for a hand-off from now on."""
-        pending = self._pending.get(handoff.id) or _Pending(handoff)
-        if handoff.state != WAITING or handoff.id in self._pending or self._stopping:
-            return pending
-        if self._early is not None:
-            self._early.append(handoff)
-            return pending
-        self._pending[handoff.id] = pending
-        line = self._lines.setdefault(handoff.sessid, deque())
+        handoff = self._ended.get(handoff.id, handoff)
+        if handoff.state != WAITING or self._stopping:
+            return self._pending.get(handoff.id) or _Pending(handoff)
+        if handoff.id not in self._pending:
+            self._pending[handoff.id] = _Pending(handoff)
+            if self._unloaded is None:
+                self._put_in_line(self._pending[handoff.id])
+        return self._pending.get(handoff.id) or _Pending(self._ended[handoff.id])
+
+    def _put_in_line(self, pending: _Pending) -> None:
+        """Let a hand-off have its turn in its session."""
+        sessid = pending.handoff.sessid
+        line = self._lines.setdefault(sessid, deque())
         line.append(pending)
         if len(line) == 1:
-            running = Deferred.fromCoroutine(self._deliver_all(handoff.sessid, line))
+            running = Deferred.fromCoroutine(self._deliver_all(sessid, line))
             if not running.called:
-                self._running[handoff.sessid] = running
-        return pending
+                self._running[sessid] = running
 
     async def outcome(self, handoff: Handoff, patience: float) -> Handoff:
         """Deliver a hand-off that waits, and return what became of it.
@@ -181,7 +194,7 @@ class Relay(Service):
         """
         pending = self._added(handoff)
         if handoff.id in self._pending and not self._stopping:
-            await self._wait(pending, patience)
+            await self._wait(pending.waiting, patience)
         if pending.handoff.state == WAITING:
             return evolve(pending.handoff, words=pending.progress)
         return pending.handoff
@@ -189,21 +202,19 @@ class Relay(Service):
     async def idle(self, sessid: str, patience: float) -> None:
         """Wait until nothing of a session is left to deliver. Raises ``HandoffRunning`` after so many seconds."""
         deadline = self._clock.seconds() + patience
-        while sessid in self._lines:
+        while self._unloaded is not None or sessid in self._lines:
             left = deadline - self._clock.seconds()
-            if left <= 0:
+            if left <= 0 or self._stopping:
                 raise HandoffRunning
-            await self._wait(self._lines[sessid][-1], left)
-            if self._stopping:
-                raise HandoffRunning
+            await self._wait(self._lines[sessid][-1].waiting if self._unloaded is None else self._unloaded, left)
 
-    async def _wait(self, pending: _Pending, patience: float) -> None:
-        """Wait for the end of a hand-off, a limited time."""
+    async def _wait(self, waiting: list[Deferred[None]], patience: float) -> None:
+        """Wait among others to be told, a limited time."""
         over: Deferred[None] = Deferred()
-        pending.waiting.append(over)
+        waiting.append(over)
 
         def give_up() -> None:
-            pending.waiting.remove(over)
+            waiting.remove(over)
             over.callback(None)
 
         late = self._clock.callLater(patience, give_up)
@@ -221,9 +232,12 @@ class Relay(Service):
                     break  # the daemon ends
                 line.popleft()
                 del self._pending[pending.handoff.id]
+                self._ended[pending.handoff.id] = pending.handoff
+                if len(self._ended) > ENDED:
+                    self._ended.popitem(last=False)
                 if not line:
                     del self._lines[sessid]
-                pending.tell()
+                _tell(pending.waiting)
         except CancelledError:
             return
         finally:
@@ -233,14 +247,11 @@ class Relay(Service):
         """Deliver a hand-off, with as many tries as it takes and may have."""
         while pending.handoff.state == WAITING and not self._stopping:
             async with self._slots:
-                pending.delivering = True
+                pending.delivering = True  # until that is on record: it must not be cancelled in between
                 pending.progress = self._beginning(pending.handoff)
-                try:
-                    tried = await self._try(pending)
-                finally:
-                    pending.delivering = False
+                tried = await self._try(pending)
             await self._note(tried)
-            pending.handoff = tried
+            pending.handoff, pending.delivering = tried, False
             if tried.state == WAITING and not self._stopping:
                 pause = pause_before(tried.tries, self._chance())
                 pending.progress = f"{tried.words} - try {tried.tries + 1} of {self._most_tries} in {pause:.0f} s"

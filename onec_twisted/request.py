@@ -71,6 +71,7 @@ class ExchangeRequest(Request):
         self.delivery: Delivery | None = None
         self._headers_complete = False
         self._answered = False
+        self._is_out = False
         self._body_over = False
         self._idle_timeout: float | None = None
         self._stream: Any = None
@@ -116,7 +117,7 @@ class ExchangeRequest(Request):
         self.body.ended()
         self._body_over = True
         read_at_once(self.channel.transport, READ)
-        if self._answered:
+        if self._is_out:
             self.finish()
 
     def connectionLost(self, reason: Failure) -> None:
@@ -141,12 +142,15 @@ class ExchangeRequest(Request):
             answer = failure(Unforeseen())
         if not self._disconnected:
             self._answer(answer)
-        elif self.delivery is not None:
+            return
+        if self.delivery is not None:
             self.delivery.lost()
+        if answer.stream is not None:
+            answer.stream.stopProducing()
 
     def _answer(self, answer: Answer) -> None:
         """Write an answer; after that, read or throw away what is left of the body."""
-        if not self.body.complete:
+        if not self.body.complete or self.site.closing:
             self.channel.persistent = False
         self.setResponseCode(answer.status)
         head = head_of(
@@ -186,6 +190,9 @@ class ExchangeRequest(Request):
         self._stream = None
         self.unregisterProducer()
         if not self._disconnected:
+            if self.chunked:
+                self.channel.write(b"0\r\n\r\n")
+                self.chunked = False
             self._answer_is_out()
 
     def _broke_off(self, reason: Failure) -> None:
@@ -213,6 +220,7 @@ class ExchangeRequest(Request):
 
     def _answer_is_out(self) -> None:
         """Let the connection go on to its next request, or close it when the node has had its chance to read."""
+        self._is_out = True
         if self._body_over:
             self.finish()
         elif not self.body.complete:

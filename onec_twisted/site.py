@@ -96,6 +96,8 @@ class ExchangeSite(Site):
         """Serve the tree with the reactor's clock."""
         super().__init__(resource, requestFactory=ExchangeRequest, reactor=reactor, logFormatter=access_log_line)
         self.body_timeout = body_timeout
+        self.closing = False
+        """Whether the daemon is about to end: an answer closes its connection, so that the node turns to the next."""
         self.always_ok = always_ok
         self._access_log = access_log
         self._date = b"", -1

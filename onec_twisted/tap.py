@@ -81,6 +81,7 @@ class ExchangeService(MultiService):
         self._turns = pieces.turns
         self._clock = clock
         self._prepare = prepare
+        self.site: ExchangeSite | None = None
         self.at_stop: Callable[[], None] = _do_nothing
 
     def privilegedStartService(self) -> None:
@@ -107,6 +108,8 @@ class ExchangeService(MultiService):
     async def _stop(self) -> None:
         self.at_stop()
         self._turns.close()
+        if self.site is not None:
+            self.site.closing = True
         late = self._clock.callLater(GRACE, self._turns.drop_all, ShuttingDown())
         idle = self._turns.idle()
         if not idle.called:
@@ -246,6 +249,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     sweep = Sweep(catalog, store, turns, workers, options["session-ttl"], options["keep"], now)
 
     daemon = ExchangeService(workers, pieces, clock, partial(prepare, store, options["media-root"]))
+    daemon.site = site
     if twistd_runs_it:
         daemon.at_stop = _end_at_the_next_signal
     for endpoint in options["listen"]:

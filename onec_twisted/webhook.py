@@ -34,6 +34,8 @@ PASSING = frozenset({408, 425, 429})
 """Statuses of 4xx that mean "not now" (RFC 9110 section 15.5.9, RFC 8470, RFC 6585)."""
 
 GONE = frozenset({404, 410})
+LEADING = frozenset({202, 307, 308})
+"""Statuses whose ``Location`` is followed."""
 
 
 @frozen
@@ -100,7 +102,8 @@ class Webhook:
                 raise ImportInterrupted(f"The site has not imported it in {self.timeout:.0f} s")
             response = await self.client.ask("GET" if body is None else "POST", url, left, body, headers)
             text = await self.client.text_of(response, max(0.1, deadline - clock.seconds()))
-            location = self.client.location_of(response, url)
+            leads = response.code in LEADING
+            location = self.client.location_of(response, url) if leads else None
         except (CancelledError, ImportInterrupted):
             raise
         except Exception as error:  # whatever a network, a name server, TLS or a broken site can raise

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import asdict, define, field
 from twisted.web.resource import Resource
@@ -43,7 +43,7 @@ class Shop(Resource):
     """Gives its answers in their order, and the last one again and again.
 
     An answer has ``status``, ``text``, ``headers``; or it is ``silent``, is ``raw``, or ``breaks`` or
-    ``stops`` after so many bytes of its text.
+    ``stops`` after so many bytes of its text; ``delay`` is in seconds.
     """
 
     isLeaf = True
@@ -66,6 +66,20 @@ class Shop(Resource):
         self.note(seen)
         answer = self.answers.pop(0) if len(self.answers) > 1 else (self.answers or [{}])[0]
         request.notifyFinish().addErrback(self._note_gone)
+        if "delay" in answer:
+            from twisted.internet import reactor
+
+            cast("Any", reactor).callLater(answer["delay"], self._answer_late, request, answer)
+            return NOT_DONE_YET
+        return self._answer(request, answer)
+
+    def _answer_late(self, request: Any, answer: dict[str, Any]) -> None:
+        if not request._disconnected:
+            text = self._answer(request, answer)
+            request.write(text)
+            request.finish()
+
+    def _answer(self, request: Any, answer: dict[str, Any]) -> Any:
         if answer.get("silent"):
             return NOT_DONE_YET
         if "raw" in answer:

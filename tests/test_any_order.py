@@ -18,9 +18,10 @@ from twisted.internet.task import Clock
 from onec_twisted import statements
 from onec_twisted.catalog import Catalog
 from onec_twisted.database import Database
-from onec_twisted.errors import ConnectionDropped, WrongOffset
+from onec_twisted.errors import ConnectionDropped, FileSealed, WrongOffset
 from onec_twisted.names import SafeName
 from onec_twisted.pieces import Pieces, Stored
+from onec_twisted.records import SUCCEEDED
 from onec_twisted.schema import create_catalog, recorded_lengths
 from onec_twisted.space import Space
 from onec_twisted.store import Store
@@ -49,6 +50,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.model: bytes | None = None
         self.last = b""
         self.proven = False
+        self.sealed = False
         self.start()
         self.now(self.catalog.open_session(SESSID, "token", "shop", 0.0))
 
@@ -100,10 +102,17 @@ class AnyOrder(RuleBasedStateMachine):
         outcome = self.send(body, offset)
         body.feed(data)
         body.end()
+        return self.fired(outcome)
+
+    def fired(self, outcome: list[Any]) -> Any:
+        """Return what a piece has become: ``Stored``, or why it was refused."""
         return outcome[0].value if hasattr(outcome[0], "value") else outcome[0]
 
     def acknowledged(self, stored: Any, data: bytes, *, arrives: bool, claimed: bool = False) -> None:
         """Bring the model up to what was answered, and let the answer arrive or not."""
+        if self.sealed:
+            assert isinstance(stored, FileSealed), stored
+            return
         assert isinstance(stored, Stored), stored
         repeat = data == self.last and not self.proven and not claimed
         if not repeat:
@@ -136,7 +145,7 @@ class AnyOrder(RuleBasedStateMachine):
         body.feed(data[:cut])
         body.drop(ConnectionDropped())
 
-        assert isinstance(outcome[0].value, ConnectionDropped)
+        assert isinstance(outcome[0].value, FileSealed if self.sealed else ConnectionDropped)
 
     @rule(data=DATA, cut=st.integers(0, 40))
     def a_crash_in_the_middle(self, data: bytes, cut: int) -> None:
@@ -167,7 +176,9 @@ class AnyOrder(RuleBasedStateMachine):
         held = self.model or b""
         offset = max(0, len(held) - back)
         outcome = self.whole(data, offset)
-        if offset == len(held):
+        if self.sealed:
+            assert isinstance(outcome, FileSealed)
+        elif offset == len(held):
             self.acknowledged(outcome, data, arrives=arrives, claimed=True)
         elif held[offset : offset + len(data)] == data:
             assert outcome == Stored(len(held), None)
@@ -181,10 +192,10 @@ class AnyOrder(RuleBasedStateMachine):
         outcomes = self.send(first), self.send(second)
         first.feed(one)
         first.end()
-        self.acknowledged(outcomes[0][0], one, arrives=True)
+        self.acknowledged(self.fired(outcomes[0]), one, arrives=True)
         second.feed(two)
         second.end()
-        self.acknowledged(outcomes[1][0], two, arrives=True)
+        self.acknowledged(self.fired(outcomes[1]), two, arrives=True)
 
     @precondition(lambda self: self.model is not None)
     @rule()
@@ -193,7 +204,16 @@ class AnyOrder(RuleBasedStateMachine):
         self.now(self.catalog.start_epoch(SESSID, 0.0))
         self.pieces.forget(SESSID)
         self.store.discard(SESSID)
-        self.model, self.last, self.proven = None, b"", False
+        self.model, self.last, self.proven, self.sealed = None, b"", False, False
+
+    @precondition(lambda self: self.model is not None)
+    @rule()
+    def hand_off(self) -> None:
+        """The file is asked for, and imported: it takes no piece any more."""
+        asked = self.session(), "catalog", str(NAME), "", len(self.model or b""), 0.0
+        handoff = self.now(self.catalog.import_asked(*asked))
+        self.now(self.catalog.note_outcome(evolve(handoff, state=SUCCEEDED), 0.0))
+        self.sealed = True
 
     @invariant()
     def memory_is_what_is_on_record(self) -> None:

@@ -43,6 +43,31 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "a.zip"
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_packings_without_a_limit_are_left_alone(path: Path, packing: int) -> None:
+    """Python unpacks these in one go, whatever they become: a forged size would not stop it."""
+    content = bytearray(packed({"a.xml": bytes(200_000_000)}, packing))
+    place = content.index(b"PK\x01\x02")
+    content[place + 24 : place + 28] = (1000).to_bytes(4, "little")
+    tracemalloc.start()
+    found = read(path, bytes(content))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert found == Directory(frozenset({"a.xml"}), frozenset())
+    assert peak < 5_000_000
+
+
+def test_only_so_many_documents_are_looked_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of all are known."""
+    monkeypatch.setattr(archive, "DOCUMENTS", 1)
+    content = bytearray(packed({"a.xml": b"<?xml", "b.xml": b"<?xml"}, zipfile.ZIP_STORED))
+    content[content.rindex(b"<?xml")] ^= 1
+    found = read(path, bytes(content))
+
+    assert found == Directory(frozenset({"a.xml", "b.xml"}), frozenset())
+
+
 @pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_names_are_found(path: Path, packing: int) -> None:
     """However it is packed."""

@@ -95,6 +95,16 @@ async def test_what_is_sent(shop: Shop, url: str) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_nothing_is_unpacked(shop: Shop, url: str) -> None:
+    """We ask for no compression; a site that compresses all the same is read as it is."""
+    shop.answers = [{"text": "\x1f", "headers": {"content-encoding": "gzip"}}]
+    response = await client().ask("GET", url, PATIENCE)
+
+    assert await client().text_of(response, PATIENCE) == "\x1f"
+    assert "accept-encoding" not in shop.seen[0].headers
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_long_text_is_read_in_part(shop: Shop, url: str) -> None:
     """The rest stays where it is."""
     shop.answers = [{"text": "x" * 10 * TEXT_LIMIT, "chunked": True}]

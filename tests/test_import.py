@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import random
@@ -158,8 +159,16 @@ class TestProgram:
         )
         node = uploaded(daemon, "import0_1.xml")
         heard: list[str] = []
-        query = f"type=catalog&mode=import&filename=import0_1.xml&sessid={node.sessid}"
-        asking = threading.Thread(target=lambda: heard.append(node._ask(query)))
+        closed: list[str | None] = []
+        query = f"{PATH}?type=catalog&mode=import&filename=import0_1.xml&sessid={node.sessid}"
+
+        def ask() -> None:
+            node.connection.request("GET", query, headers={"Cookie": node.cookie})
+            response = node.connection.getresponse()
+            heard.append(response.read().decode())
+            closed.append(response.getheader("Connection"))
+
+        asking = threading.Thread(target=ask)
         asking.start()
         while not (tmp_path / "begun").exists():
             time.sleep(0.02)
@@ -168,6 +177,7 @@ class TestProgram:
         node.close()
 
         assert heard == ["progress\nImport is running"]
+        assert closed == ["close"], "the next question goes to the next daemon"
         assert (tmp_path / "ended").exists()
         assert handoffs(daemon)[0][2] == "succeeded"
 
@@ -369,6 +379,59 @@ class TestOrders:
         assert b"chunked" not in head
         assert body.decode() == NO_ORDERS * 2000
         node.close()
+
+    @pytest.mark.parametrize("chunked", [True, False])
+    @pytest.mark.parametrize("late", ["body", "nothing"])
+    def test_a_question_with_a_body(
+        self, daemons: Callable[..., Daemon], shop: ShopProcess, chunked: bool, late: str
+    ) -> None:
+        """Some nodes POST whatever they ask: the document is whole, also when their body comes late or never."""
+        daemon = daemons(f"--orders={shop.url}/orders", "--idle-timeout=1")
+        node = uploaded(daemon)
+        text = NO_ORDERS * 20_000
+        shop.answer({"text": text, "chunked": chunked})
+        head = query(node, "HTTP/1.1").replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\n")
+        line = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=PATIENCE)
+        line.connect()
+        line.send(head)
+        response = http.client.HTTPResponse(line.sock)
+        response.begin()
+        begun = response.read(1000)
+        if late == "body":
+            line.send(b"12345")
+        received = begun + response.read()
+        line.close()
+        response.close()
+        node.close()
+
+        assert received.decode() == text
+
+    def test_a_connection_goes_on_after_a_document(self, daemons: Callable[..., Daemon], shop: ShopProcess) -> None:
+        """Documents and other answers follow each other on it."""
+        daemon = daemons(f"--orders={shop.url}/orders")
+        node = uploaded(daemon)
+        for chunked in (True, False, True):
+            shop.answer({"text": NO_ORDERS, "chunked": chunked})
+            assert node._ask(f"type=sale&mode=query&sessid={node.sessid}") == NO_ORDERS
+            node.send_file("a", b"x")
+        node.close()
+
+    def test_nodes_that_leave_before_the_site_answers(
+        self, daemons: Callable[..., Daemon], shop: ShopProcess
+    ) -> None:
+        """Leave no connection behind."""
+        daemon = daemons(f"--orders={shop.url}/orders")
+        node = uploaded(daemon)
+        shop.answer({"text": NO_ORDERS * 5000, "delay": 0.5})
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", daemon.port), PATIENCE) as line:
+                line.sendall(query(node, "HTTP/1.1"))
+                time.sleep(0.05)
+        shop.wait_for(5)
+        time.sleep(1)
+        node.close()
+
+        assert connections(daemon, shop.port) == 0
 
     def test_a_node_that_goes_away_lets_the_site_go(self, daemons: Callable[..., Daemon], shop: ShopProcess) -> None:
         """Nothing is fetched for nobody."""

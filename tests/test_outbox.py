@@ -6,10 +6,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 
 from onec_twisted import outbox, statements
-from onec_twisted.errors import FileSealed, InvalidSession, SessionRestarted
-from onec_twisted.records import FAILED, SUCCEEDED, WAITING, Session
+from onec_twisted.errors import FileHasGrown, FileSealed, InvalidSession, SessionRestarted
+from onec_twisted.records import FAILED, SUCCEEDED, WAITING, Handoff, Session
 from onec_twisted.schema import create_catalog, opened
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ def sealed(cursor: Cursor) -> list[str]:
     return [name for (name,) in cursor.execute("SELECT name FROM files WHERE sealed ORDER BY name")]
 
 
+def note(cursor: Cursor, handoff: Handoff, state: str, words: str = "no", now: float = 3.0) -> None:
+    """Put an outcome on record."""
+    outbox.note_outcome(cursor, evolve(handoff, state=state, tries=1, words=words), now)
+
+
 def owed(cursor: Cursor) -> bool:
     """Return whether the session owes the site something."""
     return bool(cursor.execute("SELECT owed FROM sessions").fetchone()[0])
@@ -63,13 +69,39 @@ def test_an_import_seals_the_file_that_it_lies_in(cursor: Cursor) -> None:
         store(cursor, "a.zip", size=9, before=5)
 
 
+def test_documents_that_were_not_asked_for_are_still_owed(cursor: Cursor) -> None:
+    """Until they are, or an import fails: then the node sends all of it again. Pictures are not."""
+    for name in ("import0_1.xml", "x.jpg", "OFFERS0_1.XML"):
+        store(cursor, name)
+    first = outbox.import_asked(cursor, S, "catalog", "import0_1.xml", "", 5, 2.0)
+    assert owed(cursor)
+    assert [one.sessid for one in outbox.quiet_since(cursor, 9.0)] == ["s"]
+    second = outbox.import_asked(cursor, S, "catalog", "OFFERS0_1.XML", "", 5, 3.0)
+    assert not owed(cursor)
+    store(cursor, "late.zip")
+    note(cursor, first, SUCCEEDED)
+    assert owed(cursor)
+    note(cursor, second, FAILED)
+    assert not owed(cursor)
+
+
+def test_what_has_ended_is_not_noted_again(cursor: Cursor) -> None:
+    """Whoever comes too late."""
+    (event,) = outbox.event_came(cursor, S, "complete", "catalog", "", 2.0)
+    note(cursor, event, SUCCEEDED, "")
+    note(cursor, event, FAILED)
+
+    assert cursor.execute("SELECT state, words FROM handoffs").fetchall() == [(SUCCEEDED, "")]
+
+
 def test_asking_again_makes_no_second_one(cursor: Cursor) -> None:
     """While it waits, when it succeeded, and when it failed and the node does not know."""
     store(cursor, "a")
     first = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 2.0)
     assert outbox.import_asked(cursor, S, "catalog", "a", "", 5, 3.0) == first
-    for state in (SUCCEEDED, FAILED):
-        outbox.note_outcome(cursor, first.number, state, 1, "words", 4.0)
+    for state in (FAILED, SUCCEEDED):
+        cursor.execute("UPDATE handoffs SET state = 'waiting'")
+        note(cursor, first, state, "words")
         again = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 5.0)
         assert (again.id, again.state, again.words) == (first.id, state, "words")
 
@@ -78,8 +110,8 @@ def test_a_failure_that_the_node_knows_is_followed_by_a_new_one(cursor: Cursor) 
     """With an id of its own: the site may remember the old one's answer."""
     store(cursor, "a")
     first = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 2.0)
-    outbox.note_outcome(cursor, first.number, FAILED, 1, "no", 3.0)
-    outbox.tell(cursor, first.number)
+    note(cursor, first, FAILED)
+    outbox.tell(cursor, first)
     second = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 4.0)
 
     assert second.id != first.id
@@ -90,7 +122,7 @@ def test_a_failure_that_the_node_knows_is_followed_by_a_new_one(cursor: Cursor) 
 def test_a_file_that_has_grown_meanwhile(cursor: Cursor) -> None:
     """What was looked at is not what would be sealed: it is looked at again."""
     store(cursor, "a")
-    with pytest.raises(LookupError):
+    with pytest.raises(FileHasGrown):
         outbox.import_asked(cursor, S, "catalog", "a", "", 4, 2.0)
 
     assert outbox.waiting(cursor) == []
@@ -135,10 +167,16 @@ def test_an_event_comes_after_the_files_before_it(cursor: Cursor) -> None:
     assert [one.event for one in made] == ["settled", "complete"]
     assert [one.number for one in outbox.waiting(cursor)] == [one.number for one in made]
     assert outbox.event_came(cursor, S, "complete", "catalog", "", 3.0) == []
-    outbox.note_outcome(cursor, made[1].number, FAILED, 1, "no", 3.0)
+    note(cursor, made[1], FAILED)
     (again,) = outbox.event_came(cursor, S, "complete", "catalog", "", 4.0)
 
     assert again.id != made[1].id
+    assert [one.type for one in outbox.event_came(cursor, S, "complete", "sale", "", 4.0)] == ["sale"]
+    store(cursor, "b")
+    assert [one.event for one in outbox.event_came(cursor, S, "complete", "catalog", "", 4.5)] == [
+        "settled",
+        "complete",
+    ]
     (other,) = outbox.event_came(cursor, S, "deactivate", "catalog", "1700000000", 5.0)
     assert (other.event, other.timestamp, other.files) == ("deactivate", "1700000000", ())
 
@@ -147,7 +185,7 @@ def test_init_forgets_what_has_ended(cursor: Cursor) -> None:
     """And owes nothing any more; what still waits is never forgotten."""
     store(cursor, "a")
     ended = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 2.0)
-    outbox.note_outcome(cursor, ended.number, SUCCEEDED, 1, "", 3.0)
+    note(cursor, ended, SUCCEEDED)
     (waiting,) = outbox.event_came(cursor, S, "complete", "catalog", "", 3.0)
     store(cursor, "b")
     statements.start_epoch(cursor, "s", 4.0)
@@ -165,7 +203,7 @@ def test_a_session_that_is_gone(cursor: Cursor) -> None:
     """Hands off nothing; what belonged to it went with it."""
     (event,) = outbox.event_came(cursor, S, "complete", "catalog", "", 2.0)
     assert not statements.remove_session(cursor, "s", 99.0, 99.0), "something waits to be delivered"
-    outbox.note_outcome(cursor, event.number, SUCCEEDED, 1, "", 3.0)
+    note(cursor, event, SUCCEEDED)
     assert statements.remove_session(cursor, "s", 99.0, 99.0)
 
     assert cursor.execute("SELECT COUNT(*) FROM handoffs").fetchone() == (0,)
@@ -184,8 +222,7 @@ def test_what_the_sweep_may_take(cursor: Cursor) -> None:
             handoff = outbox.import_asked(cursor, session, "catalog", "a", "", 5, 3.0)
             assert handoff.number == number
             if sessid != "waits":
-                state = SUCCEEDED if sessid == "kept" else FAILED
-                outbox.note_outcome(cursor, handoff.number, state, 1, "", 10.0)
+                note(cursor, handoff, SUCCEEDED if sessid == "kept" else FAILED, now=10.0)
     statements.remove_session(cursor, "s", 99.0, 99.0)
 
     assert sorted(statements.ended(cursor, 10.0, 10.5)) == ["empty", "kept"]
@@ -202,8 +239,8 @@ def test_no_statement_reads_a_whole_table_for_a_request(cursor: Cursor) -> None:
     handoff = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 2.0)
     outbox.imported(cursor, "s", "a")
     outbox.event_came(cursor, S, "complete", "catalog", "", 2.0)
-    outbox.note_outcome(cursor, handoff.number, SUCCEEDED, 1, "", 3.0)
-    outbox.tell(cursor, handoff.number)
+    note(cursor, handoff, FAILED)
+    outbox.tell(cursor, handoff)
     outbox.waiting(cursor)
     statements.archives(cursor, "s")
     cursor.connection.set_trace_callback(None)

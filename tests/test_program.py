@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_twisted
+from attrs import evolve
 from test_description import handoff
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
 from onec_twisted import program
-from onec_twisted.description import Description, describe
+from onec_twisted.description import Description, UploadedFile, describe
 from onec_twisted.errors import ImportFailed, ImportInterrupted
 from onec_twisted.interfaces import IImporter
 from onec_twisted.program import LAUNCH, Program, checked_program
@@ -95,7 +96,7 @@ async def test_what_the_program_is_told(
         ("printf 'Нет цены' | iconv -f utf-8 -t cp1251 >&2; exit 2", "failed", "Нет цены", []),
         ("exit 3", "failed", "The importer ended with status 3", []),
         ("echo later >&2; exit 75", "interrupted", "later", []),
-        ("kill -9 $$", "interrupted", "The importer was ended by SIGKILL", []),
+        ("kill -9 $$", "interrupted", "The importer was ended by signal 9", []),
         ("yes | head -c 100 >/dev/null; exit 0", "done", "", []),
         ("head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1", "failed", "x" * 4096, []),
     ],
@@ -150,6 +151,26 @@ async def test_a_program_that_leaves_others_behind(
 
     assert await outcome(path, description) == ("done", "", ["started"])
     assert time.monotonic() - started < 20
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_program_that_leaves_a_daemon_behind(
+    script: Callable[[str], str], description: Description, tmp_path: Path
+) -> None:
+    """In a session of its own, with our pipes, and more on its input than the pipe holds: nobody waits for it."""
+    path = script(f"exec {sys.executable} {tmp_path}/leave.py")
+    (tmp_path / "leave.py").write_text(
+        "import subprocess\n"
+        "left = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        f"open('{tmp_path}/pid', 'w').write(str(left.pid))\n"
+    )
+    many = evolve(description, files=tuple(UploadedFile(f"import_files/{number}.jpg", 1) for number in range(9000)))
+    started = time.monotonic()
+
+    assert await outcome(path, many) == ("done", "", [])
+    assert await outcome(path, many) == ("done", "", []), "and it does not hold the folder's lock"
+    assert time.monotonic() - started < 30
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 

@@ -27,6 +27,21 @@ def test_outcomes_that_come_late_change_nothing() -> None:
     assert session.session == Session("s", "shop", epoch=2, held=0, touched=3.0)
 
 
+def test_a_sealed_file_stays_sealed() -> None:
+    """A proof that comes after the hand-off, or a piece that was recorded before it, changes nothing about that."""
+    session = known(files=1)
+    session.seal(1, ["f0", "gone"])
+    session.prove(1, "f0", 1)
+    assert session.files["f0"] == FileRecord(1, 0, proven=True, sealed=True)
+    session.commit(1, "f0", 1, 5, 2.0)
+    assert session.files["f0"] == FileRecord(5, 1, sealed=True)
+    session.start_epoch(2, 3.0)
+    session.commit(2, "f0", None, 1, 4.0)
+    session.seal(1, ["f0"])
+
+    assert session.files["f0"] == FileRecord(1, 0)
+
+
 def test_time_never_goes_back() -> None:
     """Whichever outcome comes first."""
     session = known()

@@ -89,6 +89,12 @@ class Site:
         found: Handoff = self.now(self.catalog.imported(sessid, name))
         return found
 
+    def idle(self, sessid: str, patience: float) -> list[Any]:
+        """Wait until nothing of a session is left to deliver; what is returned fills when that is so."""
+        done: list[Any] = []
+        ensureDeferred(self.relay.idle(sessid, patience)).addBoth(done.append)
+        return done
+
     @property
     def delivered(self) -> list[str | None]:
         """Return the names that the importer was told, in order."""
@@ -284,8 +290,12 @@ def test_what_comes_before_the_record_is_read_keeps_its_order(site: Site) -> Non
     site.catalog = Catalog(Database(site.store.database), inline)
     site.relay = relay
     second = site.hand_off("b")
-    outcomes = site.wait(second, 5)
-    assert [one.state for one in outcomes] == [WAITING], "it is told at once that it waits"
+    outcomes, idle = site.wait(second, 5), site.idle("s", 7)
+    site.clock.advance(5)
+    assert [one.state for one in outcomes] == [WAITING]
+    assert site.delivered == []
+    site.clock.advance(2)
+    assert idle[0].check(HandoffRunning), "who empties the session does not come in between"
     late.run()
     while site.importer.running or late.waiting:
         late.run()
@@ -338,14 +348,62 @@ def test_an_end_that_cannot_be_recorded(
     assert flush_failures(nothing_left_behind) == [reason]
 
 
+def test_what_has_ended_is_not_delivered_again(site: Site) -> None:
+    """Whoever hands it in late: with what was read from the record before it ended."""
+    handoff = site.hand_off("a")
+    site.importer.end()
+    site.relay.add(handoff)
+    outcomes = site.wait(handoff)
+
+    assert outcomes[0].state == SUCCEEDED
+    assert site.delivered == ["a"]
+
+
+def test_a_stop_before_the_end_is_on_record(
+    site: Site, nothing_left_behind: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import that was done is not cancelled for that: it goes on record, and is not done again."""
+    reason = OSError("full")
+
+    def broken(*_: Any) -> None:
+        raise reason
+
+    site.hand_off("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "note_outcome", broken)
+        site.importer.end()
+    stopped: list[Any] = []
+    site.relay.stopService().addCallback(stopped.append)
+    assert stopped == []
+    site.clock.advance(1)
+
+    assert stopped == [None]
+    assert site.on_record("a").state == SUCCEEDED
+    assert flush_failures(nothing_left_behind) == [reason]
+
+
+def test_a_stop_while_the_record_is_read(site: Site) -> None:
+    """Nothing is delivered any more, and nothing logged."""
+    site.hand_off("a")
+    late = LateWorkers()
+    slow = Catalog(Database(site.store.database), late)
+    relay = site.make_relay(slow)
+    site.importer = FakeImporter(patient=True)
+    relay.startService()
+    assert site.now(relay.stopService()) is None
+    late.run()
+
+    assert site.importer.delivered == []
+    slow.close()
+
+
 def test_idle(site: Site) -> None:
     """Fires when the last of a session is delivered; others do not matter."""
-    done: list[Any] = []
     site.hand_off("a", "t")
-    assert site.now(site.relay.idle("s", 5)) is None
+    assert site.idle("s", 5) == [None]
     site.hand_off("a")
     site.hand_off("b")
-    ensureDeferred(site.relay.idle("s", 5)).addBoth(done.append)
+    done = site.idle("s", 5)
     site.importer.end()
     site.importer.end()
     assert done == []
@@ -356,9 +414,8 @@ def test_idle(site: Site) -> None:
 
 def test_idle_has_an_end(site: Site) -> None:
     """Who waits too long is told so."""
-    done: list[Any] = []
     site.hand_off("a")
-    ensureDeferred(site.relay.idle("s", 5)).addBoth(done.append)
+    done = site.idle("s", 5)
     site.clock.advance(5)
 
     assert done[0].check(HandoffRunning)

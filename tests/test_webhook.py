@@ -74,7 +74,8 @@ async def test_what_the_site_is_asked(shop: Shop, url: str, description: Descrip
     [
         ({"status": 204}, "done", ""),
         ({"status": 201, "text": "made"}, "done", ""),
-        ({"status": 400, "text": "Нет цены"}, "failed", "Нет цены"),
+        ({"status": 201, "headers": {"location": "https://elsewhere.example/1"}}, "done", ""),
+        ({"status": 400, "text": "Нет цены", "headers": {"location": "//elsewhere.example"}}, "failed", "Нет цены"),
         ({"status": 422}, "failed", "The site answered 422"),
         (
             {"status": 404, "text": "<html>x", "headers": {"content-type": "text/html"}},
