@@ -321,6 +321,23 @@ def test_pictures_beside_an_imported_document_are_not_left_behind(
     assert [file.name for file in importer.delivered[1].files] == ["late.xml", "x.jpg"]
 
 
+@pytest.mark.parametrize("fails", [True, False])
+def test_documents_that_were_not_asked_for(
+    exchange: InMemory, node: Node, importer: FakeImporter, clock: Clock, fails: bool
+) -> None:
+    """The node died between two imports: they are handed off as well. After a failure it sends all of it again."""
+    node.send("import0_1.xml")
+    node.send("offers0_1.xml")
+    waiting = node.begin(IMPORT)
+    importer.end(ImportFailed("no") if fails else None)
+    assert node.answer(waiting) == (b"failure\nno" if fails else b"success")
+    clock.advance(SETTLE + 1)
+    importer.patient = False
+    exchange.parts.handoffs.settle_quiet()
+
+    assert [told.event for told in importer.delivered] == (["import"] if fails else ["import", "settled"])
+
+
 def test_another_session_changes_nothing(
     exchange: InMemory, node: Node, importer: FakeImporter, clock: Clock
 ) -> None:
@@ -384,6 +401,23 @@ def test_complete_hands_off_what_came_before_it(node: Node, importer: FakeImport
     importer.end()
 
     assert [(told.event, len(told.files)) for told in importer.delivered] == [("settled", 1), ("complete", 0)]
+
+
+def test_complete_drops_a_piece_that_is_on_its_way(exchange: InMemory, node: Node, importer: FakeImporter) -> None:
+    """Its sender has long gone on: what is handed off does not change under the importer's eyes."""
+    importer.patient = False
+    node.send("a", b"abc")
+    session = exchange.parts.catalog._known.of_sessid(node.sessid)
+    assert session is not None
+    body = FakeBody(3)
+    outcome: list[Any] = []
+    ensureDeferred(exchange.parts.pieces.take(session.session, SafeName(("a",)), body, None)).addBoth(outcome.append)
+    body.feed(b"d")
+    assert node.ask("mode=complete") == b"success"
+
+    assert outcome[0].value is body.dropped
+    assert [told.event for told in importer.delivered] == ["settled", "complete"]
+    assert exchange.files()[f"{node.sessid}/a"] == b"abc"
 
 
 def test_init_waits_for_what_is_being_imported(node: Node, importer: FakeImporter, clock: Clock) -> None:
