@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_twisted
 from attrs import evolve
+from outcome import outcome_of
 from test_description import handoff
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import deferLater
@@ -21,7 +22,6 @@ from zope.interface.verify import verifyObject
 
 from onec_twisted import program
 from onec_twisted.description import Description, UploadedFile, describe
-from onec_twisted.errors import ImportFailed, ImportInterrupted
 from onec_twisted.interfaces import IImporter
 from onec_twisted.program import LAUNCH, Program, checked_program
 
@@ -59,14 +59,7 @@ def importer(path: str, timeout: float = 30.0) -> Program:
 
 async def outcome(path: str, description: Description, timeout: float = 30.0) -> tuple[str, str, list[str]]:
     """Deliver once; return how it ended, in which words, and the progress before."""
-    progress: list[str] = []
-    try:
-        await importer(path, timeout).deliver(description, progress.append)
-    except ImportFailed as failed:
-        return "failed", failed.words, progress
-    except ImportInterrupted as interrupted:
-        return "interrupted", str(interrupted), progress
-    return "done", "", progress
+    return await outcome_of(importer(path, timeout), description)
 
 
 def test_it_is_an_importer() -> None:

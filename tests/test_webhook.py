@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
+from outcome import outcome_of
 from shop import Shop
 from test_description import handoff
 from zope.interface.verify import verifyObject
 
 from onec_twisted.client import SIGNATURE, SiteClient, signature
 from onec_twisted.description import Description, describe
-from onec_twisted.errors import ImportFailed, ImportInterrupted
 from onec_twisted.interfaces import IImporter
 from onec_twisted.webhook import Webhook
 
@@ -41,14 +41,7 @@ def webhook(url: str, timeout: float = 20.0) -> Webhook:
 
 async def outcome(url: str, description: Description, timeout: float = 20.0) -> tuple[str, str, list[str]]:
     """Deliver once; return how it ended, in which words, and the progress before."""
-    progress: list[str] = []
-    try:
-        await webhook(url, timeout).deliver(description, progress.append)
-    except ImportFailed as failed:
-        return "failed", failed.words, progress
-    except ImportInterrupted as interrupted:
-        return "interrupted", str(interrupted), progress
-    return "done", "", progress
+    return await outcome_of(webhook(url, timeout), description)
 
 
 def test_it_is_an_importer() -> None:
