@@ -29,7 +29,7 @@ from onec_twisted.wire import decoded
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["SIGNATURE", "SiteClient", "is_same_host", "reason_of", "signature", "url_of"]
+__all__ = ["SIGNATURE", "SiteClient", "Uncompressed", "is_same_host", "reason_of", "signature", "url_of"]
 
 SIGNATURE = "X-Onec-Signature"
 """The header that proves who asks: ``sha256=`` and a HMAC in hexadecimal digits."""
@@ -126,18 +126,25 @@ class _Pool(HTTPConnectionPool):
 
 @implementer(IAgent)
 @frozen
-class _Uncompressed:
-    """An Agent that asks for no compression, and undoes none: a few bytes could become any number."""
+class Uncompressed:
+    """An Agent that asks for no compression, and undoes none: a few bytes could become any number.
+
+    What was compressed all the same says so in ``X-Content-Encoding``.
+    """
 
     agent: IAgent
 
     def request(self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: Any = None) -> Deferred[Any]:  # noqa: N803
+        """See ``IAgent``."""
         plain = headers.copy()
         plain.removeHeader(b"accept-encoding")
         return self.agent.request(method, uri, plain, bodyProducer).addCallback(self._as_it_is)
 
     def _as_it_is(self, response: Any) -> Any:
+        packing = response.headers.getRawHeaders(b"content-encoding")
         response.headers.removeHeader(b"content-encoding")
+        if packing:
+            response.headers.setRawHeaders(b"x-content-encoding", packing)
         return response
 
 
@@ -154,7 +161,7 @@ class SiteClient:
         self.clock: IReactorTime = reactor
         self._secret = secret
         self._client = HTTPClient(
-            _Uncompressed(Agent(reactor, connectTimeout=CONNECT, pool=pool)),
+            Uncompressed(Agent(reactor, connectTimeout=CONNECT, pool=pool)),
             cookiejar=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),  # type: ignore[arg-type]
         )
 

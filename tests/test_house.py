@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,9 @@ WITHOUT_TWISTED = [
     "piecefile",
     "store",
 ]
+
+NODE = ["answers", "requests", "connection", "dialogue", "export", "push", "check", "load", "command"]
+"""The node's side, a package of its own: a module imports only from its left, and of the daemon little."""
 
 BESIDE = {"__init__", "launch", "testing"}
 MODULES = [*ORDER, *BESIDE]
@@ -170,6 +174,23 @@ def test_a_module_is_read_in_one_sitting(module: str) -> None:
     assert len((HOUSE / f"{module}.py").read_text(encoding="utf-8").splitlines()) <= 350
     assert not {"util", "utils", "helper", "helpers", "manager", "handler", "processor", "data", "info"} & {module}
     assert ast.get_docstring(parsed(module))
+
+
+def test_the_nodes_side_has_its_order() -> None:
+    """And its tests; of the daemon it knows what has no state: a client, and an empty document."""
+    found = {path.stem for path in (HOUSE / "node").glob("*.py")}
+    assert found == {*NODE, "__init__"}
+    for module in NODE:
+        path = HOUSE / "node" / f"{module}.py"
+        source = path.read_text(encoding="utf-8")
+        ours = set(re.findall(r"from onec_twisted\.(\S+) import", source))
+        assert {name.removeprefix("node.") for name in ours if name.startswith("node.")} <= set(
+            NODE[: NODE.index(module)]
+        )
+        assert {name for name in ours if not name.startswith("node.")} <= {"client"}, module
+        assert len(source.splitlines()) <= 350
+        assert ast.get_docstring(ast.parse(source))
+        assert (TESTS / f"test_node_{module}.py").exists() or module in {"requests", "connection", "push"}
 
 
 def test_tests_mirror_the_modules() -> None:

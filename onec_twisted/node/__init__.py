@@ -1,0 +1,35 @@
+"""The node's side of the exchange: what 1C does, as a library; ``onec-node`` is a command on top of it.
+
+``Node`` speaks with any site of the protocol. What it hears are frozen values, and remarks about what would make a
+real 1C stumble.
+"""
+
+from __future__ import annotations
+
+from onec_twisted.node.answers import (
+    Login,
+    NodeError,
+    Parameters,
+    Refusal,
+    Remark,
+    State,
+    Strange,
+    Unreachable,
+)
+from onec_twisted.node.connection import Route, http_client
+from onec_twisted.node.dialogue import Node, Sent
+
+__all__ = [
+    "Login",
+    "Node",
+    "NodeError",
+    "Parameters",
+    "Refusal",
+    "Remark",
+    "Route",
+    "Sent",
+    "State",
+    "Strange",
+    "Unreachable",
+    "http_client",
+]

@@ -1,0 +1,231 @@
+"""What a site answers, as a node understands it: bytes to frozen values, and remarks. No Twisted, no disk.
+
+Real clients differ in what they forgive (protocol.md, A.2 to A.4 and B.10). What is read here is what all of them
+read; what some would stumble over is a ``Remark``.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from attrs import field, frozen
+
+__all__ = [
+    "BITRIX",
+    "TRADE",
+    "UNF",
+    "Login",
+    "NodeError",
+    "Parameters",
+    "RawAnswer",
+    "Refusal",
+    "Remark",
+    "State",
+    "Strange",
+    "Unreachable",
+    "login_of",
+    "parameters_of",
+    "refusal_of",
+    "remarks_on",
+    "state_of",
+]
+
+TRADE, UNF, BITRIX = "1C:Trade 11.5", "1C:UNF", "the Bitrix module"
+ALL = (TRADE, UNF, BITRIX)
+
+SHOWN = 255
+"""Characters of a failure that are kept: what 1C:UNF shows at most."""
+
+
+@frozen
+class Remark:
+    """What would make ``clients`` stumble, or lose something; ``cure`` says what the site should do."""
+
+    clients: tuple[str, ...]
+    words: str
+    cure: str
+
+
+@frozen
+class RawAnswer:
+    """An answer as it came: HTTP status, body, and the headers that matter, in lower case."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(factory=dict)
+
+    @property
+    def text(self) -> str:
+        """Return the body as text: UTF-8 or what the header says, else the Windows code page of Russian."""
+        body = self.body.removeprefix(codecs.BOM_UTF8)
+        charset = self.headers.get("content-type", "").lower().partition("charset=")[2].strip(" \"'") or "utf-8"
+        for encoding in (charset, "utf-8"):
+            try:
+                return body.decode(encoding)
+            except (UnicodeDecodeError, LookupError):
+                continue
+        return body.decode("cp1251", "replace")
+
+    @property
+    def lines(self) -> list[str]:
+        """Return the lines, a CR at their ends removed."""
+        return [line.rstrip("\r") for line in self.text.split("\n")]
+
+    @property
+    def first(self) -> str:
+        """Return the first line as real clients compare it."""
+        return self.lines[0].strip().lower()
+
+
+class NodeError(Exception):
+    """The exchange cannot go on. ``words`` are for a person, ``status`` is the HTTP status, 0 when there was none."""
+
+    def __init__(self, words: str, status: int = 0) -> None:
+        """Keep the words to one line."""
+        super().__init__(" ".join(words.split())[: 4 * SHOWN])
+        self.words = str(self)
+        self.status = status
+
+
+class Refusal(NodeError):
+    """The site said ``failure``; the words are its own."""
+
+
+class Strange(NodeError):
+    """The site answered what is no answer of the protocol."""
+
+
+class Unreachable(NodeError):
+    """There was no answer: what was asked may have been done or not."""
+
+
+@frozen
+class Login:
+    """What ``checkauth`` gave: the value of the Cookie header, the sessid as it is sent back, and line five."""
+
+    cookie: str
+    sessid: str
+    timestamp: str
+    remarks: tuple[Remark, ...] = ()
+
+
+@frozen
+class Parameters:
+    """What ``init`` gave; ``file_limit`` in bytes, None when files are sent whole."""
+
+    zipped: bool
+    file_limit: int | None
+    remarks: tuple[Remark, ...] = ()
+
+
+@frozen
+class State:
+    """What a site says of a file or an import: ``progress`` with words, or that it is done."""
+
+    done: bool
+    words: str = ""
+    remarks: tuple[Remark, ...] = ()
+
+
+def _words_of(answer: RawAnswer) -> str:
+    """Return what a person should read of an answer that is none."""
+    text = " ".join(answer.text.split())
+    if not text:
+        return "an empty answer"
+    if "<" in text[:200]:
+        title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE)
+        return f"a page of HTML{f' ({title[1].strip()})' if title else ''}"
+    return text[:SHOWN]
+
+
+def refusal_of(answer: RawAnswer, asked: str) -> NodeError:
+    """Return the error that an answer is: ``failure`` in the site's words, or something strange."""
+    if 300 <= answer.status < 400:
+        place = answer.headers.get("location", "nowhere")
+        return Strange(f"{asked}: the site redirects to {place}; no 1C follows: give that address", answer.status)
+    if answer.first == "failure":
+        words = " ".join(answer.lines[1:]).strip() or "failure, without a reason"
+        return Refusal(words[:SHOWN], answer.status)
+    return Strange(f"{asked}: the site answered {answer.status} with {_words_of(answer)}", answer.status)
+
+
+def remarks_on(answer: RawAnswer) -> tuple[Remark, ...]:
+    """Return what is to be said of any answer, whatever was asked."""
+    remarks = []
+    if answer.body.startswith(codecs.BOM_UTF8):
+        remarks.append(Remark((BITRIX,), "the answer begins with a byte order mark", "send the text without a BOM"))
+    if b"\r\n" in answer.body:
+        cure = "separate lines with LF alone"
+        remarks.append(Remark((TRADE, BITRIX), "lines end with CR LF: the CR becomes part of the cookie", cure))
+    if answer.status != 200:
+        cure = "answer 200 to what a person should read (--status-codes=ok)"
+        remarks.append(Remark((BITRIX,), f"the status is {answer.status}: its text is lost", cure))
+    kind = answer.headers.get("content-type", "").lower()
+    if answer.body and not re.search(r"charset=[a-z0-9-]+$", kind):
+        cure = "send Content-Type: text/plain; charset=utf-8, with the charset last"
+        remarks.append(Remark((BITRIX,), "the Content-Type names no charset at its end", cure))
+    if "x-content-encoding" in answer.headers:
+        remarks.append(Remark(ALL, "the answer is compressed", "compress no answer of the exchange"))
+    return tuple(remarks)
+
+
+def login_of(answer: RawAnswer) -> Login:
+    """Understand the answer to ``checkauth`` (protocol.md, A.3). Raises ``Refusal`` or ``Strange``."""
+    if answer.first != "success" or answer.status >= 300:
+        raise refusal_of(answer, "checkauth")
+    lines = answer.lines
+    if len(lines) < 3 or not lines[1] or not lines[2]:
+        raise Strange("checkauth: the site gave no cookie name and value in lines 2 and 3", answer.status)
+    remarks = list(remarks_on(answer))
+    if re.search(r"[^\w.~-]", lines[1] + lines[2], re.ASCII):
+        cure = "use letters, digits, - and _ alone"
+        remarks.append(Remark(ALL, "the cookie has characters that do not survive everywhere", cure))
+    fourth = lines[3] if len(lines) > 3 else ""
+    if not fourth:
+        cure = "send sessid=… in line 4, and compare it"
+        remarks.append(Remark((TRADE, BITRIX), "line 4 is missing: an empty sessid is sent with each request", cure))
+    elif not fourth.startswith("sessid="):
+        cure = "send sessid=… in line 4"
+        remarks.append(Remark(ALL, f"line 4 is not sessid=…: it is sent back as it is ({fourth[:40]})", cure))
+    fifth = lines[4] if len(lines) > 4 else ""
+    if not fifth.startswith("timestamp="):
+        cure = "send timestamp=… in line 5"
+        remarks.append(Remark((BITRIX,), "line 5 is not timestamp=…: deactivate cannot tell since when", cure))
+    cookie = f"{lines[1]}={lines[2]}"
+    return Login(cookie, fourth.removeprefix("sessid="), fifth.removeprefix("timestamp="), tuple(remarks))
+
+
+def parameters_of(answer: RawAnswer, kind: str, *, version: bool) -> Parameters:
+    """Understand the answer to ``init`` (protocol.md, A.4); ``version`` says that a version was sent along."""
+    lines = answer.lines
+    if answer.status >= 300 or answer.first not in ("zip=yes", "zip=no"):
+        raise refusal_of(answer, "init")
+    remarks = list(remarks_on(answer))
+    if kind == "sale" and version:
+        number = re.fullmatch(r"version=(\d\.\d\d)", lines[3].strip()) if len(lines) > 3 else None
+        if number is None or float(number[1]) < 2.08:
+            cure = "answer four lines: zip, file_limit, sessid and version=2.10"
+            remarks.append(Remark((BITRIX,), "init of orders names no version from 2.08 on in line 4", cure))
+    elif len(lines) != 2:
+        cure = "answer exactly two lines, and no LF at the end"
+        extra = "a LF at the end, which may count as a third line" if not lines[-1] else f"{len(lines)} lines"
+        remarks.append(Remark((TRADE,), f"init has {extra}: exactly two are understood", cure))
+    found = re.fullmatch(r"file_limit=\s*(-?\d+)\s*", lines[1]) if len(lines) > 1 else None
+    limit = int(found[1]) if found else 0
+    if limit <= 0:
+        cure = "answer file_limit=<bytes> in line 2"
+        remarks.append(Remark(ALL, "init names no file_limit: every file comes in one request, however large", cure))
+    return Parameters(answer.first == "zip=yes", limit if limit > 0 else None, tuple(remarks))
+
+
+def state_of(answer: RawAnswer, asked: str, *, may_last: bool = False) -> State:
+    """Understand the answer to everything else; ``may_last`` allows ``progress``. Raises ``Refusal``, ``Strange``."""
+    if answer.status >= 300 or answer.first not in ("success", *(("progress",) if may_last else ())):
+        raise refusal_of(answer, asked)
+    remarks = list(remarks_on(answer))
+    words = " ".join(line.strip() for line in answer.lines[1:]).strip()
+    if asked.startswith("file") and len(answer.lines) > 1:
+        cure = "answer success alone to a piece"
+        remarks.append(Remark(ALL, "success has more lines: each piece becomes an entry in the log", cure))
+    return State(answer.first == "success", words, tuple(remarks))

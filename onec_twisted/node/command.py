@@ -1,0 +1,269 @@
+"""The command ``onec-node``. Exit codes: see ``EXIT_CODES``; a password is never an argument."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred
+
+from onec_twisted import __version__
+from onec_twisted.node.answers import NodeError, Refusal, Unreachable
+from onec_twisted.node.check import check as run_check
+from onec_twisted.node.check import table
+from onec_twisted.node.connection import Route, http_client
+from onec_twisted.node.dialogue import Node
+from onec_twisted.node.load import load as run_load
+from onec_twisted.node.push import Bar, Display, Json, Lines, Quiet
+from onec_twisted.node.push import push as run_push
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["EXIT_CODES", "main"]
+
+REFUSED, UNREACHABLE, STRANGE, UNREADABLE, INTERRUPTED = 1, 3, 4, 5, 130
+EXIT_CODES = {
+    0: "all of it was done",
+    REFUSED: "the site said failure; or check found what makes a 1C stumble; or load had failures",
+    2: "the command line is wrong",
+    UNREACHABLE: "the site cannot be reached, or broke off too often",
+    STRANGE: "the site answered what is no answer of the protocol",
+    UNREADABLE: "a file cannot be read or written",
+    INTERRUPTED: "Ctrl-C",
+}
+
+PASSWORD = "ONEC_PASSWORD"  # noqa: S105 - the name of a variable
+
+
+@frozen
+class Site:
+    """Where a site is, and how it is asked; ``password`` stays out of every text."""
+
+    url: str
+    user: str
+    password: str
+    route: Route
+    timeout: float
+    retries: int
+
+    def node(self, reactor: Any, told: Callable[[str], None], password: str | None = None) -> Node:
+        """Return a node with a connection of its own."""
+        client = http_client(reactor, self.url, self.route)
+        return Node(
+            reactor,
+            client,
+            self.url,
+            self.user,
+            self.password if password is None else password,
+            timeout=self.timeout,
+            retries=self.retries,
+            told=told,
+        )
+
+
+def _password(path: str | None) -> str:
+    """Return the first line of a file, what the environment says, or what is typed."""
+    if path is None:
+        word: str = click.prompt("Password", hide_input=True, err=True)
+        return word
+    try:
+        return Path(path).read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--password-file={path}: cannot be read ({type(error).__name__})") from None
+
+
+def _site(
+    url: str,
+    user: str,
+    password_file: str | None,
+    ca: str | None,
+    proxy: str | None,
+    unix_socket: str | None,
+    timeout: float,
+    retries: int,
+) -> Site:
+    """Return the site of the common options. Raises ``click.UsageError``."""
+    if not url.startswith(("http://", "https://")) or not url.isascii():
+        raise click.UsageError("--url: write the address as in http://shop.example/1c_exchange.php")
+    try:
+        route = Route(Path(ca).read_bytes() if ca else None, proxy, unix_socket)
+        http_client(None, url, route)
+    except (OSError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+    known = os.environ.get(PASSWORD)
+    password = known if known is not None and password_file is None else _password(password_file)
+    return Site(url, user, password, route, timeout, retries)
+
+
+def _common(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that tell the site."""
+    for option in reversed(
+        (
+            click.option("--url", required=True, help="Address of the exchange, as a 1C user types it."),
+            click.option("--user", required=True, help="Name to log in with."),
+            click.option(
+                "--password-file", metavar="FILE", help=f"File with the password; else ${PASSWORD}, or asked."
+            ),
+            click.option("--ca", metavar="FILE", help="Certificates (PEM) to trust instead of the system's."),
+            click.option("--proxy", metavar="URL", help="HTTP proxy, as in http://proxy.example:3128."),
+            click.option("--unix-socket", metavar="PATH", help="Connect to this socket, whatever the address."),
+            click.option("--timeout", default=180.0, show_default=True, help="Seconds to wait for an answer."),
+            click.option("--retries", default=5, show_default=True, help="New tries when there is no answer."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _run(main: Callable[[Any], Awaitable[int]], hint: str = "") -> None:
+    """Run the reactor until it is done, and exit; errors are one line."""
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    code: list[int] = []
+
+    def begin() -> None:
+        running = Deferred.fromCoroutine(_told(main(reactor), hint))
+        signal.signal(signal.SIGINT, lambda *_: reactor.callFromThread(running.cancel))
+        running.addCallback(code.append).addErrback(lambda failure: failure.printBriefTraceback(sys.stderr))
+        running.addBoth(lambda _: reactor.stop())
+
+    reactor.callWhenRunning(begin)
+    reactor.run(installSignalHandlers=False)
+    sys.exit(code[0] if code else STRANGE)
+
+
+async def _told(doing: Awaitable[int], hint: str) -> int:
+    """Return the exit code; what went wrong is told on standard error, in one line."""
+    try:
+        return await doing
+    except CancelledError:
+        click.echo(f"Stopped. {hint}".strip(), err=True)
+        return INTERRUPTED
+    except Refusal as error:
+        click.echo(f"The site refused: {error.words}", err=True)
+        return REFUSED
+    except Unreachable as error:
+        click.echo(error.words, err=True)
+        return UNREACHABLE
+    except NodeError as error:
+        click.echo(error.words, err=True)
+        return STRANGE
+    except (OSError, ValueError) as error:
+        click.echo(str(error), err=True)
+        return UNREADABLE
+
+
+@click.group(epilog="Exit codes: " + "; ".join(f"{code}: {words}" for code, words in EXIT_CODES.items()) + ".")
+@click.version_option(__version__)
+def main() -> None:
+    """Be a 1C node: upload to a site's exchange, check it, or put load on it."""
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--type", "kind", default="catalog", type=click.Choice(["catalog", "sale"]), show_default=True)
+@click.option("--no-import", is_flag=True, help="Only upload.")
+@click.option("--complete", is_flag=True, help="Say at the end that all was sent.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
+@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+@_common
+def push(
+    files: tuple[Path, ...], kind: str, no_import: bool, complete: bool, as_json: bool, quiet: bool, **common: Any
+) -> None:
+    """Upload FILES as 1C does, and have the documents among them imported.
+
+    A folder is sent as an export directory: as one archive, or file by file, as the site wants it.
+    """
+    site = _site(**common)
+    display: Display = Quiet() if quiet else Json() if as_json else Bar() if sys.stderr.isatty() else Lines()
+
+    async def run(reactor: Any) -> int:
+        node = site.node(reactor, display.line)
+        remarks = await run_push(node, list(files), kind, display, imports=not no_import, completes=complete)
+        for remark in remarks:
+            display.line(f"Note: {remark.words} [{', '.join(remark.clients)}]: {remark.cure}")
+        return 0
+
+    _run(run, "Nothing is half-done: a piece counts whole or not at all. Run the same command to begin anew.")
+
+
+@main.command()
+@_common
+def check(**common: Any) -> None:
+    """Say what a real 1C would make of a site: it uploads a document without goods."""
+    site = _site(**common)
+
+    async def run(reactor: Any) -> int:
+        findings = await run_check(lambda password: site.node(reactor, lambda _: None, password))
+        click.echo("\n".join(table(findings)))
+        return REFUSED if any(finding.remark is not None for finding in findings) else 0
+
+    _run(run)
+
+
+@main.command()
+@click.option("--output", default="-", help="File to write to; - is standard output.", show_default=True)
+@click.option("--confirm", is_flag=True, help="Tell the site that the orders were taken.")
+@_common
+def orders(output: str, confirm: bool, **common: Any) -> None:
+    """Fetch the site's orders."""
+    site = _site(**common)
+
+    async def run(reactor: Any) -> int:
+        node = site.node(reactor, partial(click.echo, err=True))
+        await node.checkauth("sale")
+        if output == "-":
+            await node.query_orders(sys.stdout.buffer.write)
+            sys.stdout.buffer.flush()
+        else:
+            await _query_into(node, Path(output))
+        if confirm:
+            await node.confirm_orders()
+        return 0
+
+    _run(run, "The file is not written, and nothing was confirmed.")
+
+
+async def _query_into(node: Node, path: Path) -> None:
+    """Write the orders beside the file, and rename when they are whole."""
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        with beside.open("wb") as file:
+            await node.query_orders(file.write)
+        beside.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            beside.unlink()
+
+
+@main.command()
+@click.option("--nodes", default=10, show_default=True, type=click.IntRange(1, 10_000), help="Nodes at once.")
+@click.option("--size", default=1_000_000, show_default=True, type=click.IntRange(1), help="Bytes of a piece.")
+@click.option("--pieces", default=10, show_default=True, type=click.IntRange(1), help="Pieces of each node.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@_common
+def load(nodes: int, size: int, pieces: int, as_json: bool, **common: Any) -> None:
+    """Put load on a site of your own, and report pieces per second and latencies."""
+    site = _site(**common)
+
+    async def run(reactor: Any) -> int:
+        report = await run_load(lambda: site.node(reactor, lambda _: None), reactor, nodes, size, pieces)
+        figures = report.as_dict()
+        click.echo(
+            json.dumps(figures) if as_json else "\n".join(f"{name:<14}{value}" for name, value in figures.items())
+        )
+        for words in sorted(set(report.failures)):
+            click.echo(f"failed: {words}", err=True)
+        return REFUSED if report.failures else 0
+
+    _run(run)

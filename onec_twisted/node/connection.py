@@ -1,0 +1,168 @@
+"""Ways to a site: directly, over a unix socket, through a proxy, with a certificate authority of one's own."""
+
+from __future__ import annotations
+
+import re
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from attrs import frozen
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ProxyAgent
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
+
+from onec_twisted.client import Uncompressed
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+    from twisted.web.client import URI
+    from twisted.web.iweb import IAgent
+
+__all__ = ["ProxyRefused", "Route", "http_client"]
+
+CONNECT = 15.0
+"""Seconds that a connection may take to come about."""
+
+LONGEST_HEAD = 16 * 1024
+"""Bytes of a proxy's answer to CONNECT."""
+
+
+class ProxyRefused(Exception):
+    """The proxy does not connect us."""
+
+
+@frozen
+class Route:
+    """How to reach a site.
+
+    ``ca`` is PEM text of the authorities to trust instead of the system's, ``proxy`` the URL of an HTTP proxy,
+    ``unix`` the path of a socket.
+    """
+
+    ca: bytes | None = None
+    proxy: str | None = None
+    unix: str | None = None
+
+
+def _policy(ca: bytes | None) -> BrowserLikePolicyForHTTPS:
+    """Return whom to trust. Raises ``ValueError`` when there is no certificate in the text."""
+    if ca is None:
+        return BrowserLikePolicyForHTTPS()
+    found = re.findall(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", ca, re.DOTALL)
+    if not found:
+        raise ValueError("there is no certificate in PEM form")
+    return BrowserLikePolicyForHTTPS(trustRootFromCertificates([Certificate.loadPEM(one) for one in found]))
+
+
+class _Tunnel(Protocol):
+    """Asks a proxy to connect (RFC 9110 section 9.3.6), and then is the connection of another protocol."""
+
+    def __init__(self, target: bytes, factory: Any, connected: Deferred[Any]) -> None:
+        self._target = target
+        self._factory = factory
+        self._connected = connected
+        self._head = b""
+        self._inner: Any = None
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.write(b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (self._target, self._target))
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._inner is not None:
+            self._inner.dataReceived(data)
+            return
+        self._head += data
+        head, end, rest = self._head.partition(b"\r\n\r\n")
+        if not end and len(head) < LONGEST_HEAD:
+            return
+        transport: Any = self.transport
+        line = head.split(b"\r\n", 1)[0]
+        if re.match(rb"HTTP/1\.[01] 2\d\d", line) is None:
+            transport.loseConnection()
+            self._connected.errback(ProxyRefused(f"the proxy answered {line[:80].decode('ascii', 'replace')}"))
+            return
+        self._inner = self._factory.buildProtocol(transport.getPeer())
+        self._inner.makeConnection(transport)
+        self._connected.callback(self._inner)
+        if rest:
+            self._inner.dataReceived(rest)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._inner is not None:
+            self._inner.connectionLost(reason)
+        elif not self._connected.called:
+            self._connected.errback(reason)
+
+
+@implementer(IStreamClientEndpoint)
+@frozen
+class _ThroughProxy:
+    """Connects to ``target``, a host and a port, by way of a proxy."""
+
+    proxy: Any
+    target: bytes
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        connected: Deferred[Any] = Deferred()
+        asking = self.proxy.connect(Factory.forProtocol(lambda: _Tunnel(self.target, factory, connected)))
+        asking.addErrback(lambda failure: None if connected.called else connected.errback(failure))
+        return connected
+
+
+@implementer(IAgentEndpointFactory)
+@frozen
+class _Endpoints:
+    """Where an Agent connects to for a URI."""
+
+    reactor: Any
+    policy: Any
+    route: Route
+
+    def endpointForURI(self, uri: URI) -> Any:
+        """Return the endpoint, TLS and all."""
+        host = uri.host.strip(b"[]")
+        if self.route.unix is not None:
+            endpoint: Any = UNIXClientEndpoint(self.reactor, self.route.unix, timeout=CONNECT)
+        elif self.route.proxy is not None:
+            endpoint = _ThroughProxy(_proxy_endpoint(self.reactor, self.route.proxy), b"%s:%d" % (uri.host, uri.port))
+        else:
+            endpoint = HostnameEndpoint(self.reactor, host, uri.port, timeout=CONNECT)
+        if uri.scheme == b"https":
+            endpoint = wrapClientTLS(self.policy.creatorForNetloc(host, uri.port), endpoint)
+        return endpoint
+
+
+def _proxy_endpoint(reactor: Any, proxy: str) -> HostnameEndpoint:
+    """Return where a proxy is. Raises ``ValueError`` when that is no address."""
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if parts.scheme != "http" or not parts.hostname or parts.username is not None:
+        raise ValueError("write a proxy as in http://proxy.example:3128, without a user")
+    return HostnameEndpoint(reactor, parts.hostname.encode("idna"), parts.port or 3128, timeout=CONNECT)
+
+
+def http_client(reactor: Any, url: str, route: Route = Route()) -> HTTPClient:
+    """Return treq for a site, without cookies of its own; one connection serves all requests, as with 1C.
+
+    Raises ``ValueError`` for a route that cannot be.
+    """
+    pool = HTTPConnectionPool(reactor)
+    pool.maxPersistentPerHost = 1
+    pool.retryAutomatically = False  # a request that may have been heard is not ours to repeat unseen
+    agent: IAgent
+    if route.proxy is not None and urlsplit(url).scheme == "http":
+        agent = ProxyAgent(_proxy_endpoint(reactor, route.proxy), reactor, pool)
+    else:
+        endpoints = _Endpoints(reactor, _policy(route.ca), route)
+        if route.proxy is not None:
+            _proxy_endpoint(reactor, route.proxy)
+        agent = Agent.usingEndpointFactory(reactor, endpoints, pool)
+    no_cookies: Any = CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
+    return HTTPClient(Uncompressed(agent), cookiejar=no_cookies)

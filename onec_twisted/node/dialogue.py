@@ -1,0 +1,263 @@
+"""The dialogue of a node with a site: ``checkauth``, ``init``, files in pieces, ``import`` (protocol.md, A)."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from attrs import frozen
+from twisted.internet.task import deferLater
+from twisted.web.client import FileBodyProducer
+
+from onec_twisted.node.answers import (
+    Login,
+    NodeError,
+    Parameters,
+    RawAnswer,
+    Remark,
+    State,
+    Strange,
+    Unreachable,
+    login_of,
+    parameters_of,
+    refusal_of,
+    state_of,
+)
+from onec_twisted.node.requests import BLOCK, Document, Part, Requests, headers_of, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from treq.client import HTTPClient
+
+__all__ = ["Node", "Sent"]
+
+T = TypeVar("T")
+
+SHORTEST_PAUSE = 1.0
+"""Seconds between two questions for an import: a site that does not hold its answer is not to be run over."""
+
+FIRST_PAUSE = 0.5
+"""Seconds before the first new try; doubled before each further one, up to ``LONGEST_PAUSE``."""
+
+LONGEST_PAUSE = 15.0
+
+
+@frozen
+class Sent:
+    """A file that was sent: its size, and how many bytes had to be sent for that, both in bytes."""
+
+    size: int
+    bytes_sent: int
+    pieces: int
+    remarks: tuple[Remark, ...] = ()
+
+
+def _ignore(_: object) -> None:
+    """Hear nothing."""
+
+
+class Node:
+    """One node, and its dialogue with one site.
+
+    ``url`` is the address that a 1C user types; ``timeout`` in seconds is for one answer, and for each silence while
+    a body is sent; ``retries`` is how often what was not answered is tried again. ``told`` hears lines for a person.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        client: HTTPClient,
+        url: str,
+        user: str,
+        password: str,
+        *,
+        timeout: float = 180.0,
+        retries: int = 5,
+        told: Callable[[str], None] = _ignore,
+    ) -> None:
+        """Ask nothing yet; ``client`` is best one of ``http_client``."""
+        self._reactor = reactor
+        self._requests = Requests(reactor, client, url.replace("\\", "/"), user, password, timeout)
+        self._retries = retries
+        self._told = told
+        self._parameters: Parameters | None = None
+
+    @property
+    def sessid(self) -> str:
+        """Return the session's public name, empty before ``checkauth``."""
+        return self._requests.login.sessid if self._requests.login is not None else ""
+
+    async def checkauth(self, kind: str = "catalog") -> Login:
+        """Log in; every later request belongs to this session. Raises ``NodeError``."""
+        self._requests.login = None
+        answer = await self._tried(lambda: self._requests.ask("GET", f"type={kind}&mode=checkauth"))
+        self._requests.login = login_of(answer)
+        return self._requests.login
+
+    async def init(self, kind: str = "catalog", version: str = "") -> Parameters:
+        """Begin anew, and learn how the site wants its files. Raises ``NodeError``."""
+        query = f"type={kind}&mode=init" + (f"&version={version}" if version else "")
+        answer = await self._tried(lambda: self._requests.ask("GET", query))
+        self._parameters = parameters_of(answer, kind, version=bool(version))
+        return self._parameters
+
+    async def send_file(
+        self,
+        name: str,
+        source: Path | BinaryIO,
+        kind: str = "catalog",
+        progress: Callable[[int], None] = _ignore,
+    ) -> Sent:
+        """Send a file under a name, in pieces of the site's ``file_limit``.
+
+        ``progress`` hears how many bytes of the file are out. A piece that was not answered is sent again; a site
+        that tells the length of its file by HEAD, as ours does, is asked first, and is sent nothing that it has.
+        Raises ``NodeError``, and ``OSError`` when the file cannot be read.
+        """
+        with _opened(source) as file:
+            size = file.seek(0, os.SEEK_END)
+            limit = self._parameters.file_limit if self._parameters is not None else None
+            return await self._send(name, file, size, limit or max(size, 1), kind, progress)
+
+    async def _send(
+        self, name: str, file: BinaryIO, size: int, limit: int, kind: str, progress: Callable[[int], None]
+    ) -> Sent:
+        sent, pieces, failures = 0, 0, 0
+        offset, claims = 0, False
+        remarks: dict[Remark, None] = {}
+        while offset < size or not pieces:
+            count = min(limit, size - offset)
+            begun = [0]
+
+            def tell(read: int, offset: int = offset, begun: list[int] = begun) -> None:
+                begun[0] = read
+                self._requests.alive()
+                progress(offset + read)
+
+            try:
+                state = await self.send_piece(name, file, offset, count, kind, tell, claims=claims)
+            except Unreachable as lost:
+                sent += begun[0]
+                failures += 1
+                if failures > self._retries:
+                    raise
+                await self._pause(lost, failures)
+                length = await self._tried(lambda: self.length(name, kind))
+                if length is not None:
+                    claims = True
+                    offset, pieces = self._resumed(name, length, size), pieces + (length > offset)
+                progress(offset)
+                continue
+            remarks.update(dict.fromkeys(state.remarks))
+            sent, offset, pieces, failures = sent + count, offset + count, pieces + 1, 0
+        return Sent(size, sent, pieces, tuple(remarks))
+
+    def _resumed(self, name: str, length: int, size: int) -> int:
+        """Return where to go on. Raises ``Strange`` when the site has more than there is."""
+        if length > size:
+            raise Strange(f"{name}: the site has {length} bytes of it, and there are {size}; begin a new exchange")
+        self._told(f"{name}: going on at {length} bytes")
+        return length
+
+    async def _pause(self, lost: NodeError, failures: int) -> None:
+        """Wait before a new try, and say so."""
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (failures - 1))
+        self._told(f"{lost.words}; trying again in {pause:.1f} s ({failures} of {self._retries})")
+        await deferLater(self._reactor, pause)
+
+    async def send_piece(
+        self,
+        name: str,
+        file: BinaryIO,
+        offset: int,
+        size: int,
+        kind: str = "catalog",
+        progress: Callable[[int], None] = _ignore,
+        *,
+        claims: bool = False,
+    ) -> State:
+        """Send ``size`` bytes of a file from ``offset`` on as one piece; ``claims`` tells the site where it belongs.
+
+        Raises ``NodeError``; ``Unreachable`` leaves open what the site has.
+        """
+        body = FileBodyProducer(Part(file, offset, size, progress), readSize=BLOCK)
+        headers = {"Upload-Offset": str(offset)} if claims else {}
+        answer = await self._requests.ask("POST", f"type={kind}&mode=file&filename={quoted(name)}", body, headers)
+        return state_of(answer, f"file {name}")
+
+    async def length(self, name: str, kind: str = "catalog") -> int | None:
+        """Return how many bytes of a file the site has; None when it is no site that tells."""
+        answer = await self._requests.ask("HEAD", f"type={kind}&mode=file&filename={quoted(name)}")
+        told = answer.headers.get("upload-offset", "")
+        return int(told) if answer.status == 200 and told.isdecimal() else None
+
+    async def import_file(self, name: str, kind: str = "catalog", progress: Callable[[str], None] = _ignore) -> State:
+        """Have a file imported; ``progress`` hears what the site says until it is done. Raises ``NodeError``."""
+        return await self._until_done(f"type={kind}&mode=import&filename={quoted(name)}", f"import {name}", progress)
+
+    async def complete(self, kind: str = "catalog") -> State:
+        """Say that all was sent. Raises ``NodeError``."""
+        return await self._until_done(f"type={kind}&mode=complete", "complete", _ignore)
+
+    async def deactivate(self, timestamp: str = "", kind: str = "catalog") -> State:
+        """Have what was not updated since a moment deactivated: line 5 of ``checkauth``. Raises ``NodeError``."""
+        moment = timestamp or (self._requests.login.timestamp if self._requests.login is not None else "")
+        return await self._until_done(
+            f"type={kind}&mode=deactivate&timestamp={quoted(moment)}", "deactivate", _ignore
+        )
+
+    async def _until_done(self, query: str, asked: str, progress: Callable[[str], None]) -> State:
+        """Ask until the answer is no ``progress`` any more."""
+        while True:
+            began = self._reactor.seconds()
+            answer = await self._tried(lambda: self._requests.ask("GET", query))
+            state = state_of(answer, asked, may_last=True)
+            if state.done:
+                return state
+            progress(state.words)
+            await deferLater(self._reactor, max(0.0, SHORTEST_PAUSE - (self._reactor.seconds() - began)))
+
+    async def query_orders(self, write: Callable[[bytes], object]) -> int:
+        """Give the site's orders to ``write``, as they come; return how many bytes. Raises ``NodeError``.
+
+        Nothing is written of what is no document.
+        """
+        response = await self._requests.request("GET", "type=sale&mode=query")
+        document = Document(write, response.code == 200)
+        await self._requests.read(response, document.take, None)
+        if not document.passes:
+            raise refusal_of(RawAnswer(response.code, document.held, headers_of(response)), "query")
+        return document.size
+
+    async def confirm_orders(self) -> State:
+        """Say that the orders were taken. Raises ``NodeError``."""
+        return state_of(await self._tried(lambda: self._requests.ask("GET", "type=sale&mode=success")), "success")
+
+    async def listen(self) -> int:
+        """Return the HTTP status that ``type=listen`` is answered with; 304 means that there is nothing to do."""
+        return (await self._requests.ask("GET", "type=listen&version=2.1")).status
+
+    async def _tried(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Return what is answered, in as many tries as it may take."""
+        failures = 0
+        while True:
+            try:
+                return await ask()
+            except Unreachable as lost:
+                failures += 1
+                if failures > self._retries:
+                    raise
+                await self._pause(lost, failures)
+
+
+@contextmanager
+def _opened(source: Path | BinaryIO) -> Iterator[BinaryIO]:
+    """Open a path; a file that is open stays so."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            yield file
+    else:
+        yield source

@@ -1,0 +1,84 @@
+"""``onec-node load``: many nodes at once, and how long their pieces take."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, DeferredList
+
+from onec_twisted.node.answers import NodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.node.dialogue import Node
+
+__all__ = ["Report", "load", "percentile"]
+
+
+@frozen
+class Report:
+    """What a load was: times in seconds, ``latencies`` one for each piece, sorted; ``failures`` are words."""
+
+    seconds: float
+    bytes_sent: int
+    latencies: tuple[float, ...]
+    failures: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures by their names: milliseconds and megabytes."""
+        return {
+            "pieces": len(self.latencies),
+            "pieces_per_s": round(len(self.latencies) / self.seconds, 1),
+            "mb_per_s": round(self.bytes_sent / self.seconds / 1e6, 1),
+            **{f"p{one}_ms": round(percentile(self.latencies, one) * 1000, 1) for one in (50, 90, 99)},
+            "max_ms": round(max(self.latencies, default=0.0) * 1000, 1),
+            "failures": len(self.failures),
+        }
+
+
+def percentile(values: tuple[float, ...], percent: int) -> float:
+    """Return the value that ``percent`` of 100 sorted values do not exceed; 0 of none."""
+    return values[max(0, -(-len(values) * percent // 100) - 1)] if values else 0.0
+
+
+@define
+class _Count:
+    """What the nodes together have done."""
+
+    bytes_sent: int = 0
+    latencies: list[float] = field(factory=list)
+    failures: list[str] = field(factory=list)
+
+
+async def load(make: Callable[[], Node], reactor: Any, nodes: int, size: int, pieces: int) -> Report:
+    """Let ``nodes`` log in and send ``pieces`` of ``size`` bytes each, one behind the other; return what came of it.
+
+    What they send is removed at their end by ``init``, so that nothing is imported.
+    """
+    count = _Count()
+    content = io.BytesIO(os.urandom(min(size, 1024 * 1024)) * (size // (1024 * 1024) + 1))
+    begun = reactor.seconds()
+    await DeferredList(
+        [Deferred.fromCoroutine(_one(make(), reactor, content, size, pieces, count)) for _ in range(nodes)]
+    )
+    seconds = max(reactor.seconds() - begun, 1e-6)
+    return Report(seconds, count.bytes_sent, tuple(sorted(count.latencies)), tuple(count.failures))
+
+
+async def _one(node: Node, reactor: Any, content: io.BytesIO, size: int, pieces: int, count: _Count) -> None:
+    """Run one node; it stops at its first failure."""
+    try:
+        await node.checkauth()
+        await node.init()
+        for _ in range(pieces):
+            begun = reactor.seconds()
+            await node.send_piece("onec-node-load.bin", content, 0, size)
+            count.latencies.append(reactor.seconds() - begun)
+            count.bytes_sent += size
+        await node.init()
+    except NodeError as error:
+        count.failures.append(error.words)

@@ -1,0 +1,171 @@
+"""``onec-node push``: a whole exchange, as 1C runs it, and what a person or a machine sees of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from attrs import define, field
+from tqdm import tqdm
+from twisted.internet.threads import deferToThread
+
+from onec_twisted.node.export import exported
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from onec_twisted.node.answers import Remark
+    from onec_twisted.node.dialogue import Node, Sent
+    from onec_twisted.node.export import Export
+
+__all__ = ["Bar", "Display", "Json", "Lines", "Quiet", "push"]
+
+
+class Display(Protocol):
+    """Shows how an exchange goes."""
+
+    def line(self, words: str) -> None:
+        """Show a line for a person."""
+
+    def file_begins(self, name: str, size: int) -> None:
+        """Show that a file of ``size`` bytes is sent from now on."""
+
+    def file_at(self, place: int) -> None:
+        """Show that so many bytes of the file are out."""
+
+    def file_ends(self, name: str, sent: Sent) -> None:
+        """Show that a file is there."""
+
+    def imported(self, name: str, words: str, *, done: bool) -> None:
+        """Show how an import goes."""
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def line(self, words: str) -> None:
+        """See ``Display``."""
+
+    def file_begins(self, name: str, size: int) -> None:
+        """See ``Display``."""
+
+    def file_at(self, place: int) -> None:
+        """See ``Display``."""
+
+    def file_ends(self, name: str, sent: Sent) -> None:
+        """See ``Display``."""
+
+    def imported(self, name: str, words: str, *, done: bool) -> None:
+        """See ``Display``."""
+
+
+@define(eq=False)
+class Lines(Quiet):
+    """Plain lines, for files and pipes."""
+
+    out: TextIO = field(factory=lambda: sys.stdout)
+
+    def line(self, words: str) -> None:
+        """See ``Display``."""
+        self.out.write(f"{words}\n")
+        self.out.flush()
+
+    def file_ends(self, name: str, sent: Sent) -> None:
+        """See ``Display``."""
+        again = sent.bytes_sent - sent.size
+        self.line(f"{name}: {sent.size:,} bytes" + (f", {again:,} sent again" if again > 0 else ""))
+
+    def imported(self, name: str, words: str, *, done: bool) -> None:
+        """See ``Display``."""
+        self.line(f"{name}: {'imported' if done else words or 'being imported'}")
+
+
+@define(eq=False)
+class Bar(Lines):
+    """A bar with rate and time left, for terminals."""
+
+    out: TextIO = field(factory=lambda: sys.stderr)
+    _bar: Any = field(default=None, init=False)
+
+    def line(self, words: str) -> None:
+        """See ``Display``: above the bar."""
+        tqdm.write(words, file=self.out)
+
+    def file_begins(self, name: str, size: int) -> None:
+        """See ``Display``."""
+        tqdm.monitor_interval = 0  # no thread of its own
+        self._bar = tqdm(
+            total=size, desc=name, unit="B", unit_scale=True, unit_divisor=1024, file=self.out, leave=False
+        )
+
+    def file_at(self, place: int) -> None:
+        """See ``Display``."""
+        self._bar.update(place - self._bar.n)
+
+    def file_ends(self, name: str, sent: Sent) -> None:
+        """See ``Display``."""
+        self._bar.close()
+        super().file_ends(name, sent)
+
+
+@define(eq=False)
+class Json(Quiet):
+    """One JSON object a line, for machines."""
+
+    out: TextIO = field(factory=lambda: sys.stdout)
+
+    def _event(self, **values: Any) -> None:
+        self.out.write(f"{json.dumps(values, ensure_ascii=False)}\n")
+        self.out.flush()
+
+    def line(self, words: str) -> None:
+        """See ``Display``."""
+        self._event(event="note", words=words)
+
+    def file_begins(self, name: str, size: int) -> None:
+        """See ``Display``."""
+        self._event(event="begin", name=name, size=size)
+
+    def file_ends(self, name: str, sent: Sent) -> None:
+        """See ``Display``."""
+        self._event(event="sent", name=name, size=sent.size, bytes_sent=sent.bytes_sent, pieces=sent.pieces)
+
+    def imported(self, name: str, words: str, *, done: bool) -> None:
+        """See ``Display``."""
+        self._event(event="imported" if done else "progress", name=name, words=words)
+
+
+async def push(
+    node: Node, paths: list[Path], kind: str, display: Display, *, imports: bool = True, completes: bool = False
+) -> list[Remark]:
+    """Send files and folders in a session of their own, and have the documents imported; return what was remarked.
+
+    ``completes`` says at the end that all was sent. Raises ``NodeError``, ``OSError``, ``ValueError``.
+    """
+    login = await node.checkauth(kind)
+    parameters = await node.init(kind)
+    remarks = dict.fromkeys((*login.remarks, *parameters.remarks))
+    packing = exported(paths, zipped=parameters.zipped)
+    if parameters.zipped and any(path.is_dir() for path in paths):
+        display.line("Packing")
+    export: Export = await deferToThread(packing.__enter__)
+    try:
+        for name, path in export.files:
+            display.file_begins(name, path.stat().st_size)
+            sent = await node.send_file(name, path, kind, display.file_at)
+            display.file_ends(name, sent)
+            remarks.update(dict.fromkeys(sent.remarks))
+        for name in export.documents if imports else ():
+
+            def progress(words: str, name: str = name) -> None:
+                display.imported(name, words, done=False)
+
+            state = await node.import_file(name, kind, progress)
+            display.imported(name, state.words, done=True)
+            remarks.update(dict.fromkeys(state.remarks))
+        if completes:
+            await node.complete(kind)
+    finally:
+        packing.__exit__(None, None, None)
+    return list(remarks)

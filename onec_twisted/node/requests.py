@@ -1,0 +1,213 @@
+"""The requests of one session, each answered in time or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from urllib.parse import quote
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+
+from onec_twisted.client import reason_of
+from onec_twisted.node.answers import RawAnswer, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from treq.client import HTTPClient
+    from twisted.internet.interfaces import IDelayedCall
+    from twisted.python.failure import Failure
+
+    from onec_twisted.node.answers import Login
+
+__all__ = ["Document", "Part", "Requests", "headers_of", "quoted"]
+
+T = TypeVar("T")
+
+USER_AGENT = "1C+Enterprise/8.3"
+"""What the platform calls itself; some sites look at it."""
+
+BLOCK = 64 * 1024
+"""Bytes of a file that are read at a time, and of a document that is none."""
+
+ANSWER_LIMIT = 1024 * 1024
+"""Bytes of an answer that are read; orders have no limit."""
+
+
+class Part(io.RawIOBase):
+    """Bytes of a file from ``start`` on, ``size`` of them; ``told`` hears how many were read so far."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int, told: Callable[[int], None]) -> None:
+        """Begin at the part's beginning."""
+        self._file, self._start, self._size, self._place, self._told = file, start, size, 0, told
+
+    def tell(self) -> int:
+        """Return the place, from the part's beginning."""
+        return self._place
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place from the part's beginning, or its end."""
+        self._place = offset + (self._size if whence == os.SEEK_END else 0)
+        return self._place
+
+    def read(self, size: int = -1) -> bytes:
+        """Read the next bytes. Raises ``OSError`` when the file has become shorter."""
+        left = self._size - self._place
+        self._file.seek(self._start + self._place)
+        data = self._file.read(min(left, size if size >= 0 else left))
+        if len(data) < min(left, size if size >= 0 else left):
+            raise OSError("the file became shorter while it was sent")
+        self._place += len(data)
+        self._told(self._place)
+        return data
+
+
+class _Body(Protocol):
+    """Gives the body of an answer to ``write``, as far as a limit."""
+
+    def __init__(self, write: Callable[[bytes], object], limit: int | None) -> None:
+        self._write = write
+        self._left = limit
+        self.ended: Deferred[None] = Deferred(lambda _: self._drop())
+
+    def _drop(self) -> None:
+        transport: Any = self.transport
+        transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._left is not None:
+            data = data[: self._left]
+            self._left -= len(data)
+        if data:
+            self._write(data)
+        if self._left == 0:
+            self._drop()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self.ended.called:
+            if reason.check(ResponseDone, PotentialDataLoss) or self._left == 0:
+                self.ended.callback(None)
+            else:
+                self.ended.errback(reason)
+
+
+@define(eq=False)
+class Requests:
+    """Asks ``url`` as ``user``; ``login`` is the session, when there is one. ``timeout`` is in seconds."""
+
+    reactor: Any
+    client: HTTPClient
+    url: str
+    user: str
+    password: str = field(repr=False)
+    timeout: float
+    login: Login | None = field(default=None, repr=False)
+    _patience: IDelayedCall | None = field(default=None, init=False, repr=False)
+
+    async def ask(
+        self, method: str, query: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> RawAnswer:
+        """Ask once. Raises ``Unreachable``."""
+        response = await self.request(method, query, body, headers)
+        parts: list[bytes] = []
+        await self.read(response, parts.append, ANSWER_LIMIT)
+        return RawAnswer(response.code, b"".join(parts), headers_of(response))
+
+    async def request(self, method: str, query: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+        """Send a request; return the response, its body not read yet. Raises ``Unreachable``."""
+        sent = {
+            "User-Agent": USER_AGENT,
+            "Accept": "*/*",
+            "Authorization": "Basic " + b64encode(f"{self.user}:{self.password}".encode()).decode("ascii"),
+            **(headers or {}),
+        }
+        if self.login is not None:
+            sent["Cookie"] = self.login.cookie
+            query += f"&sessid={quoted(self.login.sessid)}"
+        asked: Deferred[Any] = self.client.request(
+            method,
+            f"{self.url}?{query}",
+            headers=Headers({name: [value] for name, value in sent.items()}),
+            data=body,
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self.reactor,
+        )
+        return await self._in_time(asked)
+
+    async def read(self, response: Any, write: Callable[[bytes], object], limit: int | None) -> None:
+        """Give the body of a response to ``write``. Raises ``Unreachable``."""
+
+        def take(data: bytes) -> None:
+            self.alive()
+            write(data)
+
+        body = _Body(take, limit)
+        response.deliverBody(body)
+        await self._in_time(body.ended)
+
+    async def _in_time(self, asked: Deferred[T]) -> T:
+        """Return what comes, unless nothing moves for too long. Raises ``Unreachable``."""
+        late = []
+
+        def give_up() -> None:
+            late.append(True)
+            asked.cancel()
+
+        self._patience = self.reactor.callLater(self.timeout, give_up)
+        try:
+            return await asked
+        except CancelledError:
+            if not late:
+                raise
+            raise Unreachable(f"The site did not answer within {self.timeout:.0f} s") from None
+        except Exception as error:  # whatever a network, a name server, TLS or a broken site can raise
+            reason = f"it did not answer within {self.timeout:.0f} s" if late else reason_of(error)
+            raise Unreachable(f"The site cannot be asked: {reason}") from error
+        finally:
+            if self._patience.active():
+                self._patience.cancel()
+
+    def alive(self) -> None:
+        """Note that something moves."""
+        if self._patience is not None and self._patience.active():
+            self._patience.reset(self.timeout)
+
+
+class Document:
+    """Passes a document on; what is none is held for a look at it."""
+
+    def __init__(self, write: Callable[[bytes], object], is_ok: bool) -> None:
+        """Wait for the first bytes."""
+        self._write = write
+        self._is_ok = is_ok
+        self.held = b""
+        self.size = 0
+        self.passes = False
+
+    def take(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self.size += len(data)
+        if not self.passes:
+            self.held = data = (self.held + data)[:BLOCK]
+            self.passes = self._is_ok and self.held.startswith(b"<?xml")
+        if self.passes:
+            self._write(data)
+
+
+def headers_of(response: Any) -> dict[str, str]:
+    """Return the headers of a response, in lower case."""
+    raw = response.headers.getAllRawHeaders()
+    return {name.decode("latin-1").lower(): values[-1].decode("latin-1") for name, values in raw}
+
+
+def quoted(name: str) -> str:
+    """Return a text fit for a query; 1C writes it as it is."""
+    return quote(name, safe="/:()")
