@@ -29,7 +29,16 @@ from onec_twisted.wire import decoded
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["SIGNATURE", "SiteClient", "Uncompressed", "is_same_host", "reason_of", "signature", "url_of"]
+__all__ = [
+    "SIGNATURE",
+    "SiteClient",
+    "Uncompressed",
+    "is_same_host",
+    "reason_of",
+    "signature",
+    "url_of",
+    "was_cancelled",
+]
 
 SIGNATURE = "X-Onec-Signature"
 """The header that proves who asks: ``sha256=`` and a HMAC in hexadecimal digits."""
@@ -80,6 +89,13 @@ def reason_of(failed: BaseException) -> str:
     if reasons:
         return reason_of(reasons[0].value)
     return f"the connection failed ({type(failed).__name__})"
+
+
+def was_cancelled(failed: BaseException) -> bool:
+    """Return whether a request failed because somebody wanted its end: Twisted wraps that."""
+    if isinstance(failed, (defer.CancelledError, error.ConnectingCancelledError)):
+        return True
+    return any(was_cancelled(reason.value) for reason in getattr(failed, "reasons", ()))
 
 
 class _Text(Protocol):

@@ -10,7 +10,7 @@ from twisted.internet.task import deferLater
 from twisted.web.http import RESPONSES
 from zope.interface import implementer
 
-from onec_twisted.client import SiteClient, reason_of
+from onec_twisted.client import SiteClient, reason_of, was_cancelled
 from onec_twisted.errors import ImportFailed, ImportInterrupted
 from onec_twisted.interfaces import IImporter
 
@@ -107,6 +107,8 @@ class Webhook:
         except (CancelledError, ImportInterrupted):
             raise
         except Exception as error:  # whatever a network, a name server, TLS or a broken site can raise
+            if was_cancelled(error):
+                raise CancelledError from error
             words = str(error) if isinstance(error, ValueError) else reason_of(error)
             raise ImportInterrupted(f"The site cannot be asked: {words}") from error
         return _Answer(response.code, _plain(response, text), location, _seconds(_header(response, "retry-after")))

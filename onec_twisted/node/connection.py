@@ -19,23 +19,20 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from onec_twisted.client import Uncompressed
+from onec_twisted.node.answers import Unreachable
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
     from twisted.web.client import URI
     from twisted.web.iweb import IAgent
 
-__all__ = ["ProxyRefused", "Route", "http_client"]
+__all__ = ["Route", "http_client"]
 
 CONNECT = 15.0
 """Seconds that a connection may take to come about."""
 
 LONGEST_HEAD = 16 * 1024
 """Bytes of a proxy's answer to CONNECT."""
-
-
-class ProxyRefused(Exception):
-    """The proxy does not connect us."""
 
 
 @frozen
@@ -87,7 +84,8 @@ class _Tunnel(Protocol):
         line = head.split(b"\r\n", 1)[0]
         if re.match(rb"HTTP/1\.[01] 2\d\d", line) is None:
             transport.loseConnection()
-            self._connected.errback(ProxyRefused(f"the proxy answered {line[:80].decode('ascii', 'replace')}"))
+            words = f"The site cannot be asked: the proxy answered {line[:80].decode('ascii', 'replace')}"
+            self._connected.errback(Unreachable(words))
             return
         self._inner = self._factory.buildProtocol(transport.getPeer())
         self._inner.makeConnection(transport)
@@ -125,19 +123,25 @@ class _Endpoints:
     reactor: Any
     policy: Any
     route: Route
+    host: bytes
+    """Whom to connect to, whatever the URI says: see ``without_ipv6``."""
 
     def endpointForURI(self, uri: URI) -> Any:
         """Return the endpoint, TLS and all."""
-        host = uri.host.strip(b"[]")
+        host = self.host
         if self.route.unix is not None:
             endpoint: Any = UNIXClientEndpoint(self.reactor, self.route.unix, timeout=CONNECT)
         elif self.route.proxy is not None:
-            endpoint = _ThroughProxy(_proxy_endpoint(self.reactor, self.route.proxy), b"%s:%d" % (uri.host, uri.port))
+            endpoint = _ThroughProxy(_proxy_endpoint(self.reactor, self.route.proxy), self._target(uri.port))
         else:
             endpoint = HostnameEndpoint(self.reactor, host, uri.port, timeout=CONNECT)
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self.policy.creatorForNetloc(host, uri.port), endpoint)
         return endpoint
+
+    def _target(self, port: int) -> bytes:
+        """Return host and port as CONNECT wants them."""
+        return (b"[%s]:%d" if b":" in self.host else b"%s:%d") % (self.host, port)
 
 
 def _proxy_endpoint(reactor: Any, proxy: str) -> HostnameEndpoint:
@@ -148,19 +152,23 @@ def _proxy_endpoint(reactor: Any, proxy: str) -> HostnameEndpoint:
     return HostnameEndpoint(reactor, parts.hostname.encode("idna"), parts.port or 3128, timeout=CONNECT)
 
 
-def http_client(reactor: Any, url: str, route: Route = Route()) -> HTTPClient:
+def http_client(
+    reactor: Any, url: str, route: Route | None = None, pool: HTTPConnectionPool | None = None
+) -> HTTPClient:
     """Return treq for a site, without cookies of its own; one connection serves all requests, as with 1C.
 
-    Raises ``ValueError`` for a route that cannot be.
+    ``pool`` is one of your own, whose connection you close. Raises ``ValueError`` for a route that cannot be.
     """
-    pool = HTTPConnectionPool(reactor)
+    route = route or Route()
+    pool = pool or HTTPConnectionPool(reactor)
     pool.maxPersistentPerHost = 1
     pool.retryAutomatically = False  # a request that may have been heard is not ours to repeat unseen
     agent: IAgent
     if route.proxy is not None and urlsplit(url).scheme == "http":
         agent = ProxyAgent(_proxy_endpoint(reactor, route.proxy), reactor, pool)
     else:
-        endpoints = _Endpoints(reactor, _policy(route.ca), route)
+        host = (urlsplit(url).hostname or "").encode("ascii")
+        endpoints = _Endpoints(reactor, _policy(route.ca), route, host)
         if route.proxy is not None:
             _proxy_endpoint(reactor, route.proxy)
         agent = Agent.usingEndpointFactory(reactor, endpoints, pool)

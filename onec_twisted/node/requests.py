@@ -6,7 +6,7 @@ import io
 import os
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
@@ -15,8 +15,8 @@ from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 
-from onec_twisted.client import reason_of
-from onec_twisted.node.answers import RawAnswer, Unreachable
+from onec_twisted.client import reason_of, was_cancelled
+from onec_twisted.node.answers import NodeError, RawAnswer, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,12 +128,15 @@ class Requests:
             "Authorization": "Basic " + b64encode(f"{self.user}:{self.password}".encode()).decode("ascii"),
             **(headers or {}),
         }
+        url, host = without_ipv6(self.url)
+        if host is not None:
+            sent["Host"] = host
         if self.login is not None:
             sent["Cookie"] = self.login.cookie
             query += f"&sessid={quoted(self.login.sessid)}"
         asked: Deferred[Any] = self.client.request(
             method,
-            f"{self.url}?{query}",
+            f"{url}?{query}",
             headers=Headers({name: [value] for name, value in sent.items()}),
             data=body,
             allow_redirects=False,
@@ -164,11 +167,11 @@ class Requests:
         self._patience = self.reactor.callLater(self.timeout, give_up)
         try:
             return await asked
-        except CancelledError:
-            if not late:
-                raise
-            raise Unreachable(f"The site did not answer within {self.timeout:.0f} s") from None
+        except NodeError:
+            raise
         except Exception as error:  # whatever a network, a name server, TLS or a broken site can raise
+            if was_cancelled(error) and not late:
+                raise CancelledError from None  # somebody pressed Ctrl-C
             reason = f"it did not answer within {self.timeout:.0f} s" if late else reason_of(error)
             raise Unreachable(f"The site cannot be asked: {reason}") from error
         finally:
@@ -200,6 +203,14 @@ class Document:
             self.passes = self._is_ok and self.held.startswith(b"<?xml")
         if self.passes:
             self._write(data)
+
+
+def without_ipv6(url: str) -> tuple[str, str | None]:
+    """Return a URL that treq understands, and the Host header: it takes no IPv6 address, so a name stands for it."""
+    parts = urlsplit(url)
+    if parts.hostname is None or ":" not in parts.hostname:
+        return url, None
+    return url.replace(f"[{parts.hostname}]", "ipv6.invalid", 1), parts.netloc
 
 
 def headers_of(response: Any) -> dict[str, str]:

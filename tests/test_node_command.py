@@ -1,0 +1,499 @@
+"""``onec-node`` as a process, against the real daemon: whatever breaks, files arrive whole, and a person reads why."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import termios
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from daemon import PATIENCE, SCRIPTS, Daemon, start
+from forward_proxy import ForwardProxy
+from shop import ShopProcess
+from test_twistd import certificate
+from trade import digests
+
+from onec_twisted.node.command import EXIT_CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+MB = 2**20
+NODE = str(SCRIPTS / "onec-node")
+PASSWORD = "secret"
+
+
+@pytest.fixture
+def daemons(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """Start daemons, one after another, on one media root."""
+    started: list[Daemon] = []
+
+    def begin(*arguments: str, listen: str = "tcp:0:interface=127.0.0.1", **named: Any) -> Daemon:
+        started.append(start(tmp_path / "run", *arguments, listen=(listen,), **named))
+        return started[-1]
+
+    yield begin
+    for daemon in started:
+        daemon.kill()
+        assert "Traceback" not in daemon.log
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An export directory."""
+    folder = tmp_path / "webdata"
+    (folder / "import_files" / "ab").mkdir(parents=True)
+    (folder / "import0_1.xml").write_text("<?xml version='1.0'?><a/>")
+    (folder / "offers0_1.xml").write_text("<?xml version='1.0'?><b/>")
+    (folder / "import_files" / "ab" / "x.jpg").write_bytes(os.urandom(200_000))
+    return folder
+
+
+def url(port: int | str, host: str = "127.0.0.1", scheme: str = "http") -> str:
+    """Return the address of an exchange."""
+    return f"{scheme}://{host}:{port}/1c_exchange.php"
+
+
+def environment(password: str | None = PASSWORD) -> dict[str, str]:
+    """Return an environment with a password, or none."""
+    known = {name: value for name, value in os.environ.items() if name != "ONEC_PASSWORD"}
+    return known if password is None else {**known, "ONEC_PASSWORD": password}
+
+
+def arguments(command: str, address: str, *more: str) -> list[str]:
+    """Return a command line."""
+    return [NODE, command, "--url", address, "--user", "shop", *more]
+
+
+def run(command: str, address: str, *more: str, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
+    """Run a command; whatever it prints, the password is not in it."""
+    done = subprocess.run(
+        arguments(command, address, *more),
+        env=environment(password),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert password not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(MB):
+            found.update(block)
+    return found.hexdigest()
+
+
+def received(daemon: Daemon) -> Path:
+    """Return the folder of the one session that has files."""
+    folders = [path for path in daemon.temp.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    assert len(folders) == 1
+    return folders[0]
+
+
+class TestPush:
+    def test_a_folder_file_by_file(self, daemons: Callable[..., Daemon], folder: Path) -> None:
+        """All of it arrives, and the documents are imported."""
+        daemon = daemons("--zip=no")
+        done = run("push", url(daemon.port), str(folder), "--complete")
+
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines() == [
+            "import0_1.xml: 25 bytes",
+            "offers0_1.xml: 25 bytes",
+            "import_files/ab/x.jpg: 200,000 bytes",
+            "import0_1.xml: imported",
+            "offers0_1.xml: imported",
+        ]
+        arrived = digests(received(daemon))
+        manifest = json.loads((received(daemon) / "manifest.json").read_text())
+        del arrived["manifest.json"]
+        assert arrived == digests(folder)
+        assert [one["event"] for one in manifest["handoffs"]] == ["import", "import", "complete"]
+
+    def test_a_folder_as_one_archive(self, daemons: Callable[..., Daemon], folder: Path) -> None:
+        """The names imported lie inside; machines read how it went."""
+        daemon = daemons()
+        done = run("push", url(daemon.port), str(folder), "--json")
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+
+        assert done.returncode == 0, done.stderr
+        assert [one["event"] for one in events] == ["note", "begin", "sent", "imported", "imported"]
+        assert events[2]["size"] == events[2]["bytes_sent"]
+        (archive,) = received(daemon).glob("v8_*.zip")
+        shutil.unpack_archive(archive, folder.parent / "unpacked")
+        assert digests(folder.parent / "unpacked") == digests(folder)
+
+    def test_quiet(self, daemons: Callable[..., Daemon], folder: Path) -> None:
+        """Nothing is said when all is well; and only uploaded, where that is wanted."""
+        daemon = daemons("--zip=no")
+        done = run("push", url(daemon.port), str(folder / "import0_1.xml"), "--quiet", "--no-import")
+
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert [path.name for path in received(daemon).iterdir()] == ["import0_1.xml"]
+
+    def test_the_daemon_is_killed_in_the_middle(self, daemons: Callable[..., Daemon], tmp_path: Path) -> None:
+        """And starts again: the file is equal, and less than a piece was sent twice."""
+        piece = 20 * MB
+        big = tmp_path / "big.bin"
+        with big.open("wb") as file:
+            for _ in range(30):
+                file.write(os.urandom(10 * MB))
+        daemon = daemons("--file-limit=20M")
+        pushing = subprocess.Popen(
+            arguments("push", url(daemon.port), str(big), "--json"),
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        deadline = time.monotonic() + PATIENCE
+        while sum(path.stat().st_size for path in daemon.temp.glob("*/big.bin")) < 90 * MB:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        daemon.kill()
+        again = daemons("--file-limit=20M", listen=f"tcp:{daemon.port}:interface=127.0.0.1")
+        out, complaints = pushing.communicate(timeout=PATIENCE)
+        events = [json.loads(line) for line in out.splitlines()]
+        (sent,) = [one for one in events if one["event"] == "sent"]
+
+        assert pushing.returncode == 0, complaints
+        assert digest(received(again) / "big.bin") == digest(big)
+        assert 0 <= sent["bytes_sent"] - sent["size"] < piece
+        assert any("trying again" in one.get("words", "") for one in events)
+        big.unlink()
+
+    def test_memory_stays_flat(self, daemons: Callable[..., Daemon], tmp_path: Path) -> None:
+        """For 2 GB as for 64 MB."""
+        daemon = daemons("--durability=none")
+        peaks = []
+        for number, size in enumerate((64 * MB, 2048 * MB)):
+            path = tmp_path / f"{number}.bin"
+            with path.open("wb") as file:
+                file.truncate(size)
+            pushing = subprocess.Popen(
+                arguments("push", url(daemon.port), str(path), "--quiet"), env=environment(), stderr=subprocess.PIPE
+            )
+            assert pushing.stderr is not None
+            with pushing.stderr:
+                complaints = pushing.stderr.read()
+            _, status, usage = os.wait4(pushing.pid, 0)
+            pushing.returncode = os.waitstatus_to_exitcode(status)
+            peaks.append(usage.ru_maxrss * 1024)
+            assert status == 0, complaints
+            (stored,) = daemon.temp.glob(f"*/{number}.bin")
+            assert stored.stat().st_size == size
+            stored.unlink()
+
+        assert peaks[1] - peaks[0] < 16 * MB, peaks
+
+    def test_a_terminal_shows_a_bar(self, daemons: Callable[..., Daemon], tmp_path: Path) -> None:
+        """With rate and time left; what it says otherwise stands above it."""
+        daemon = daemons("--file-limit=1M")
+        path = tmp_path / "big.bin"
+        path.write_bytes(os.urandom(60 * MB))
+        code, shown = in_terminal(arguments("push", url(daemon.port), str(path)))
+
+        assert code == 0, shown
+        assert re.search(r"big\.bin: +\d+%\|", shown)
+        assert re.search(r"\[\d\d:\d\d<\d\d:\d\d, +[\d.]+[kMG]B/s\]", shown)
+        assert "big.bin: 62,914,560 bytes" in shown
+
+    def test_a_password_is_asked_for(self, daemons: Callable[..., Daemon], folder: Path) -> None:
+        """On the terminal, unseen."""
+        daemon = daemons("--zip=no")
+        line = arguments("push", url(daemon.port), str(folder / "import0_1.xml"))
+        code, shown = in_terminal(line, environment(None), typed=f"{PASSWORD}\n")
+
+        assert code == 0, shown
+        assert "Password:" in shown
+        assert PASSWORD not in shown
+
+    def test_a_password_from_a_file(self, daemons: Callable[..., Daemon], folder: Path, tmp_path: Path) -> None:
+        """Its first line; it comes before the environment."""
+        daemon = daemons("--zip=no")
+        (tmp_path / "word").write_text(f"{PASSWORD}\nmore\n")
+        document = str(folder / "import0_1.xml")
+        done = run(
+            "push", url(daemon.port), document, f"--password-file={tmp_path / 'word'}", password="something else"
+        )
+
+        assert done.returncode == 0, done.stderr
+
+    def test_ctrl_c_leaves_nothing_half_done(self, daemons: Callable[..., Daemon], tmp_path: Path) -> None:
+        """One line says how to go on; the site has whole pieces."""
+        daemon = daemons("--file-limit=1M")
+        path = tmp_path / "big.bin"
+        with path.open("wb") as file:
+            file.truncate(1000 * MB)
+        pushing = subprocess.Popen(
+            arguments("push", url(daemon.port), str(path)),
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not list(daemon.temp.glob("*/big.bin")):
+            time.sleep(0.01)
+        pushing.send_signal(signal.SIGINT)
+        _, complaints = pushing.communicate(timeout=PATIENCE)
+        daemon.stop()
+
+        assert pushing.returncode == 130
+        assert complaints.startswith("Stopped. Nothing is half-done")
+        assert len(complaints.splitlines()) == 1
+        assert (received(daemon) / "big.bin").stat().st_size % MB == 0
+
+
+def in_terminal(line: list[str], env: dict[str, str] | None = None, typed: str = "") -> tuple[int, str]:
+    """Run a command in a pseudo-terminal; return its exit code and what was shown."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    process = subprocess.Popen(
+        line, env=env or environment(), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # how Linux tells that nobody is at the other end
+        while block := os.read(ours, 65536):
+            shown += block
+            if typed and b"Password:" in shown:
+                os.write(ours, typed.encode())
+                typed = ""
+    os.close(ours)
+    return process.wait(PATIENCE), shown.decode(errors="replace")
+
+
+class TestExitCodes:
+    def test_they_are_in_the_help(self) -> None:
+        """Each with its meaning."""
+        shown = " ".join(
+            subprocess.run(
+                [NODE, "--help"], capture_output=True, text=True, check=True, timeout=PATIENCE
+            ).stdout.split()
+        )
+        for code, words in EXIT_CODES.items():
+            assert f"{code}: {words}" in shown
+
+    def test_a_wrong_password(self, daemons: Callable[..., Daemon], folder: Path) -> None:
+        """The site's own words, in one line."""
+        done = run("push", url(daemons().port), str(folder), password="wrong")
+
+        assert (done.returncode, done.stderr) == (1, "The site refused: Wrong user name or password\n")
+
+    def test_a_site_that_is_not_there(self, folder: Path) -> None:
+        """It is tried again, and told."""
+        done = run("push", url(1), str(folder), "--retries=1")
+
+        assert done.returncode == 3
+        assert done.stderr.splitlines() == ["The site cannot be asked: it refuses connections"]
+        assert "trying again" in done.stdout
+
+    def test_a_site_that_is_something_else(self, folder: Path, shop: ShopProcess) -> None:
+        """A page, or a redirect."""
+        shop.answer({"text": "<html><title>Shop</title>"})
+        page = run("push", shop.url, str(folder))
+        shop.answer({"status": 301, "headers": {"location": "https://shop.example/"}})
+        redirect = run("push", shop.url, str(folder))
+
+        assert (page.returncode, redirect.returncode) == (4, 4)
+        assert "a page of HTML (Shop)" in page.stderr
+        assert "redirects to https://shop.example/" in redirect.stderr
+
+    @pytest.mark.parametrize(
+        ("more", "words"),
+        [
+            (["/nowhere"], "does not exist"),
+            (["--ca=/nowhere", "."], "No such file"),
+            (["--ca=/etc/passwd", "."], "no certificate"),
+            (["--proxy=ftp://x", "."], "write a proxy as in"),
+            (["--password-file=/nowhere", "."], "cannot be read"),
+            (["--password=x", "."], "No such option"),
+        ],
+    )
+    def test_wrong_command_lines(self, more: list[str], words: str) -> None:
+        """Are told before anything is sent; a password is no option."""
+        done = run("push", url(1), *more)
+
+        assert done.returncode == 2
+        assert words in done.stderr
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[ShopProcess]:
+    """A web shop of its own kind."""
+    (tmp_path / "shop").mkdir()
+    shop = ShopProcess(tmp_path / "shop")
+    shop.start()
+    yield shop
+    shop.stop()
+
+
+class TestOrders:
+    def test_into_a_file(self, daemons: Callable[..., Daemon], shop: ShopProcess, tmp_path: Path) -> None:
+        """And confirmed, when that is wanted."""
+        daemon = daemons(f"--orders={shop.url}/orders")
+        shop.answer({"text": "<?xml?>" + "x" * 3_000_000}, {})
+        done = run("orders", url(daemon.port), f"--output={tmp_path / 'orders.xml'}", "--confirm")
+
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "orders.xml").stat().st_size == 3_000_007
+        assert [seen.method for seen in shop.seen] == ["GET", "POST"]
+
+    def test_to_standard_output(self, daemons: Callable[..., Daemon]) -> None:
+        """Nothing but the document."""
+        done = run("orders", url(daemons().port))
+
+        assert done.returncode == 0
+        assert done.stdout.startswith("<?xml")
+
+    def test_a_document_that_breaks_off(
+        self, daemons: Callable[..., Daemon], shop: ShopProcess, tmp_path: Path
+    ) -> None:
+        """Leaves the file as it was, and nothing beside it."""
+        daemon = daemons(f"--orders={shop.url}/orders")
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "orders.xml").write_text("old")
+        shop.answer({"text": "<?xml?>" + "x" * 3_000_000, "breaks": 1_000_000})
+        done = run("orders", url(daemon.port), f"--output={tmp_path / 'out' / 'orders.xml'}", "--confirm")
+
+        assert done.returncode == 3
+        assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ["old"]
+        assert [seen.method for seen in shop.seen] == ["GET"]
+
+
+class TestCheck:
+    def test_our_daemon_suits_everybody(self, daemons: Callable[..., Daemon]) -> None:
+        """Nothing to say about it."""
+        done = run("check", url(daemons().port))
+
+        assert done.returncode == 0, done.stdout
+        assert done.stdout.count("accepts it") == 3
+        assert [line.split()[-1] for line in done.stdout.splitlines()[4:]] == ["ok"] * 10
+
+    def test_a_site_with_habits(self, shop: ShopProcess) -> None:
+        """Who stumbles, over what, and what to do."""
+        shop.answer(
+            {"text": "failure\nno"},
+            {"text": "success\nPHPSESSID\nabc\n"},
+            {"text": "zip=no\nfile_limit=1000000\n"},
+            {"text": "success\nok"},
+            {"text": "success"},
+            {"text": "failure\nUnknown command"},
+            {"text": "success\nPHPSESSID\nabc\n"},
+            {"text": "zip=no\nfile_limit=1000000"},
+            {"text": "<?xml?>"},
+            {"text": "ok"},
+        )
+        done = run("check", shop.url)
+
+        assert done.returncode == 1
+        for words in (
+            "1C:Trade 11.5        stumbles",
+            "line 4 is missing",
+            "a LF at the end",
+            "success has more lines",
+            "complete         Unknown command",
+            "names no version from 2.08 on",
+            "type=listen is answered 200",
+            "-> answer exactly two lines, and no LF at the end",
+        ):
+            assert words in done.stdout, words
+
+    def test_a_site_that_is_not_there(self) -> None:
+        """Is told in a line of the table."""
+        done = run("check", url(1), "--retries=0")
+
+        assert done.returncode == 1
+        assert "connection       The site cannot be asked: it refuses connections" in done.stdout
+
+
+def test_load(daemons: Callable[..., Daemon]) -> None:
+    """Pieces per second and latencies; nothing is left to import."""
+    daemon = daemons("--settle=1")
+    done = run("load", url(daemon.port), "--nodes=5", "--pieces=4", "--size=100000", "--json")
+    figures = json.loads(done.stdout)
+
+    assert done.returncode == 0, done.stderr
+    assert (figures["pieces"], figures["failures"]) == (20, 0)
+    assert 0 < figures["p50_ms"] <= figures["p99_ms"] <= figures["max_ms"]
+    assert list(daemon.temp.glob("*/*.bin")) == []
+
+
+class TestRoutes:
+    def test_a_private_authority(self, daemons: Callable[..., Daemon], folder: Path, tmp_path: Path) -> None:
+        """Is trusted when it is named, and not otherwise."""
+        key, cert = certificate(tmp_path)
+        daemon = daemons("--zip=no", listen=f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={cert}")
+        address = url(daemon.port, "localhost", "https")
+        trusted = run("push", address, str(folder), f"--ca={cert}")
+        unknown = run("push", address, str(folder), "--retries=0")
+
+        assert trusted.returncode == 0, trusted.stderr
+        assert unknown.returncode == 3
+
+    def test_a_unix_socket(self, daemons: Callable[..., Daemon], folder: Path, tmp_path: Path) -> None:
+        """Whatever the address says."""
+        path = tmp_path / "onec.sock"
+        daemons("--zip=no", listen=f"unix:{path}")
+        done = run("push", url(80, "shop.example"), str(folder), f"--unix-socket={path}")
+
+        assert done.returncode == 0, done.stderr
+
+    @pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 here")
+    def test_ipv6(self, daemons: Callable[..., Daemon], folder: Path) -> None:
+        """In brackets, as URLs have it."""
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError:
+            pytest.skip("there is no IPv6 here")
+        daemon = daemons("--zip=no", listen=r"tcp6:0:interface=\:\:1")
+        done = run("push", url(daemon.port, "[::1]"), str(folder))
+
+        assert done.returncode == 0, done.stderr
+
+    def test_a_proxy(self, daemons: Callable[..., Daemon], folder: Path, tmp_path: Path) -> None:
+        """Plain requests by their whole URL, TLS through a tunnel."""
+        key, cert = certificate(tmp_path)
+        proxy = ForwardProxy()
+        plain = daemons("--zip=no")
+        through = run("push", url(plain.port), str(folder), f"--proxy=http://127.0.0.1:{proxy.port}")
+        plain.stop()
+        secure = daemons("--zip=no", listen=f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={cert}")
+        address = url(secure.port, "localhost", "https")
+        tunnelled = run("push", address, str(folder), f"--ca={cert}", f"--proxy=127.0.0.1:{proxy.port}")
+        proxy.close()
+
+        assert through.returncode == 0, through.stderr
+        assert tunnelled.returncode == 0, tunnelled.stderr
+        assert f"GET {url(plain.port)}" in proxy.asked
+        assert f"CONNECT localhost:{secure.port}" in proxy.asked
+
+    def test_a_proxy_that_refuses(self, folder: Path) -> None:
+        """Is told as such."""
+        proxy = ForwardProxy("403 Forbidden")
+        done = run(
+            "push", url(1, "localhost", "https"), str(folder), f"--proxy=127.0.0.1:{proxy.port}", "--retries=0"
+        )
+        proxy.close()
+
+        assert done.returncode == 3
+        assert "the proxy answered HTTP/1.1 403 Forbidden" in done.stderr
