@@ -1,4 +1,4 @@
-"""``onec-node`` as a process, against the real daemon: whatever breaks, files arrive whole, and a person reads why."""
+"""``onec-node`` as a process against the real daemon: files arrive whole, whatever breaks, and one reads why."""
 
 from __future__ import annotations
 

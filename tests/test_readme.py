@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from daemon import PATIENCE, Daemon, start
+from daemon import PATIENCE, SCRIPTS, Daemon, start
 
 from onec_twisted import errors
 from onec_twisted.options import Options
@@ -24,7 +24,8 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 
 
 SECTIONS = {section.partition("\n")[0]: section for section in README.split("\n## ")}
-SECTIONS["A first upload"] = SECTIONS["Run it"] + SECTIONS["A first upload"]
+for title in ("A first upload", "The same with curl"):
+    SECTIONS[title] = SECTIONS["Run it"] + SECTIONS[title]
 WALKS = [title for title, section in SECTIONS.items() if "```console" in section]
 
 
@@ -58,12 +59,17 @@ def as_told(section: str, folder: Path) -> Iterator[Daemon]:
             shop.wait(PATIENCE)
 
 
-def test_there_are_three_walks() -> None:
-    """A first upload, one that ends in a program, one that ends in a web application."""
-    assert WALKS == ["A first upload", "Let a program import it", "Let a web application import it"]
+def test_there_are_four_walks() -> None:
+    """A first upload in two ways, one that ends in a program, one that ends in a web application."""
+    assert WALKS == [
+        "A first upload",
+        "The same with curl",
+        "Let a program import it",
+        "Let a web application import it",
+    ]
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("unzip")), reason="curl and unzip are not installed")
 @pytest.mark.parametrize("title", WALKS)
 def test_it_prints_what_the_readme_says(title: str, tmp_path: Path) -> None:
     """Word for word; ``…`` stands for what differs each time."""
@@ -77,7 +83,11 @@ def walk(section: str, daemon: Daemon) -> None:
     script = "\n".join(line.removeprefix("$ ") for line in lines if line.startswith("$ "))
     said = [line for line in lines if line and not line.startswith("$ ")]
     done = subprocess.run(
-        ["bash", "-euc", script.replace("127.0.0.1:8080", f"127.0.0.1:{daemon.port}")],
+        [
+            "bash",
+            "-euc",
+            script.replace("127.0.0.1:8080", f"127.0.0.1:{daemon.port}").replace(".venv/bin", str(SCRIPTS)),
+        ],
         cwd=daemon.folder,
         capture_output=True,
         text=True,
