@@ -42,7 +42,7 @@ class Unf(Trade):
         self.file_limit = int(lines[1].replace("file_limit=", ""))
 
     def send(self, name: str, content: bytes, kind: str = "catalog") -> None:
-        """Send one piece; an error that is no failure lets the loop go on, as with pictures from the database."""
+        """Send one piece."""
         version = "&version=2.09&cmlVersion=2.10" if kind == "sale" else ""
         text = self._ask(f"type={kind}{self.token}{version}&mode=file&filename={name}", content)
         if text.split("\n")[0].strip().lower() != "success":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import os
 import random
@@ -17,12 +18,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+import pytest_twisted
 from daemon import PATIENCE, Daemon, command, run, start
 from nodes import Bitrix, Unf
 from shop import ShopProcess
 from trade import PATH, ExchangeFailed, Trade, packed
+from twisted.web.client import HTTPConnectionPool
 
 from onec_twisted.client import SIGNATURE, signature
+from onec_twisted.node import Node, http_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -480,23 +484,40 @@ def connections(daemon: Daemon, port: int) -> int:
     return sum(row[2].endswith(f":{port:04X}") and f"socket:[{row[9]}]" in inodes for row in rows)
 
 
+@pytest.fixture
+def nodes() -> Iterator[Callable[[Daemon], Node]]:
+    """Make nodes of our own library."""
+    from twisted.internet import reactor
+
+    pool = HTTPConnectionPool(reactor)
+
+    def make(daemon: Daemon) -> Node:
+        url = f"http://127.0.0.1:{daemon.port}{PATH}"
+        return Node(reactor, http_client(reactor, url, pool=pool), url, "shop", "secret")
+
+    yield make
+    pytest_twisted.blockon(pool.closeCachedConnections())
+
+
 class TestReplays:
-    def test_trade_11_5(self, daemons: Callable[..., Daemon], shop: ShopProcess) -> None:
-        """One archive in pieces; the names imported lie inside."""
+    @pytest_twisted.ensureDeferred
+    async def test_trade_11_5(
+        self, daemons: Callable[..., Daemon], shop: ShopProcess, nodes: Callable[[Daemon], Node]
+    ) -> None:
+        """One archive in pieces; the names imported lie inside. Our own library plays the node."""
         daemon = daemons(f"--importer={shop.url}/1c", "--file-limit=100K")
         shop.answer({"status": 202, "headers": {"Retry-After": "1"}}, {})
-        node = Trade("127.0.0.1", daemon.port)
-        node.checkauth()
-        node.init()
+        node = nodes(daemon)
+        login = await node.checkauth()
+        parameters = await node.init()
         content = packed({"import0_1.xml": os.urandom(300_000), "offers0_1.xml": DOCUMENT}, 0)
-        for start_at in range(0, len(content), node.file_limit):
-            node.send_file("v8_1A76_155ae.zip", content[start_at : start_at + node.file_limit])
-        node.import_file("import0_1.xml")
-        node.import_file("offers0_1.xml")
-        node.close()
+        sent = await node.send_file("v8_1A76_155ae.zip", io.BytesIO(content))
+        await node.import_file("import0_1.xml")
+        await node.import_file("offers0_1.xml")
         told = [json.loads(seen.body) for seen in shop.seen]
 
-        assert node.pieces == 3
+        assert (sent.pieces, sent.bytes_sent) == (3, len(content))
+        assert (login.remarks, parameters.remarks, sent.remarks) == ((), (), ())
         assert [(one["filename"], one["archive"]) for one in told] == [
             ("import0_1.xml", "v8_1A76_155ae.zip"),
             ("import0_1.xml", "v8_1A76_155ae.zip"),
@@ -556,6 +577,37 @@ class TestReplays:
         assert told[3]["timestamp"] == node.timestamp.removeprefix("&timestamp=")
         assert [file["name"] for file in told[5]["files"]] == ["Reports/Exchange_(Узел обмена)2026-11-23.zip"]
         assert len({one["sessid"] for one in told}) == 6
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_full_upload_of_the_bitrix_module_by_our_library(
+        self, daemons: Callable[..., Daemon], shop: ShopProcess, nodes: Callable[[Daemon], Node]
+    ) -> None:
+        """Packages with their own logins, orders that nobody has, then deactivate and complete."""
+        daemon = daemons(f"--importer={shop.url}/1c", f"--orders={shop.url}/orders")
+        first = await nodes(daemon).checkauth()
+        for kind in ("import", "offers"):
+            node = nodes(daemon)
+            await node.checkauth()
+            await node.init(version="3.1")
+            await node.send_file(f"{kind}___1.xml", io.BytesIO(DOCUMENT))
+            await node.import_file(f"{kind}___1.xml")
+        for mode in ("deactivate", "complete"):
+            node = nodes(daemon)
+            await node.checkauth()
+            await (node.deactivate(first.timestamp) if mode == "deactivate" else node.complete())
+        shop.wait_for(4)
+        shop.answer({"text": NO_ORDERS}, {})
+        node = nodes(daemon)
+        await node.checkauth("sale")
+        assert (await node.init("sale", "3.1")).remarks == ()
+        parts: list[bytes] = []
+        await node.query_orders(parts.append)
+        await node.confirm_orders()
+        told = [json.loads(seen.body) for seen in shop.seen if seen.body]
+
+        assert b"".join(parts).decode() == NO_ORDERS
+        assert [one["event"] for one in told] == ["import", "import", "deactivate", "complete", "success"]
+        assert told[2]["timestamp"] == first.timestamp
 
     def test_an_exchange_without_files_delivers_nothing(
         self, daemons: Callable[..., Daemon], shop: ShopProcess
