@@ -101,6 +101,20 @@ def test_logins_that_are_none(answer: RawAnswer, kind: type[NodeError], words: s
     assert raised.value.status == answer.status
 
 
+def test_the_answers_of_1c_bitrix() -> None:
+    """Are golden (protocol.md, A.2): nothing is remarked of them."""
+    catalog = raw("success\nPHPSESSID\nabc\nsessid=0123\ntimestamp=1700000000\n")
+    sale = raw("success\nPHPSESSID\nabc\nsessid=0123\n")
+
+    assert login_of(catalog).remarks == ()
+    assert login_of(sale, "sale").remarks == ()
+    assert parameters_of(raw("zip=no\nfile_limit=204800"), "catalog", version=False).remarks == ()
+    four = raw("zip=no\nfile_limit=204800\nsessid=0123\nversion=2.09")
+    assert parameters_of(four, "sale", version=True).remarks == ()
+    assert state_of(raw("success\n"), "file a").remarks == ()
+    assert state_of(raw("success"), "complete", may_last=True).remarks == ()
+
+
 def test_parameters() -> None:
     """Of a catalog, and of orders."""
     two = parameters_of(raw("zip=yes\nfile_limit=1000"), "catalog", version=False)
@@ -145,6 +159,7 @@ def test_states(text: str, done: bool, words: str) -> None:
 def test_a_piece_has_one_line_and_no_progress() -> None:
     """Real clients log the second line each time, and take progress for an error."""
     assert state_of(raw("success\nok"), "file a").remarks[-1].words.startswith("success has more lines")
+    assert state_of(raw("success\n"), "file a").remarks == (), "a LF at the end is taken"
     with pytest.raises(Strange):
         state_of(raw("progress"), "file a")
 

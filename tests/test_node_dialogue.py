@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from onec_twisted.node import Node, Refusal, Strange, Unreachable, dialogue, htt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from shop import Shop
 
@@ -141,6 +143,104 @@ async def test_a_broken_piece_is_repeated_where_nothing_came(shop: Shop, begun: 
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_site_behind_a_proxy_that_is_busy(shop: Shop, begun: Callable[..., Node]) -> None:
+    """Its HEAD is asked again, however often: what it has is not doubled."""
+    node = begun(CUT, {"status": 502}, {"status": 503}, {"headers": {"Upload-Offset": "10"}}, DONE, retries=3)
+    await logged_in(node)
+    await sent(node, b"0123456789abc")
+
+    assert [one.method for one in shop.seen[2:]] == ["POST", "HEAD", "HEAD", "HEAD", "POST"]
+    assert shop.seen[-1].body == "abc"
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest_twisted.ensureDeferred
+async def test_a_busy_site_is_asked_again(shop: Shop, begun: Callable[..., Node], status: int) -> None:
+    """For a piece and for an import; the length that it tells is believed."""
+    busy = {"status": status, "text": "failure\nFile busy - retry later", "headers": {"Retry-After": "0"}}
+    node = begun(busy, {"headers": {"Upload-Offset": "0"}}, DONE, busy, DONE)
+    await logged_in(node)
+    await sent(node, b"0123")
+    state = await node.import_file("a")
+
+    assert state.done
+    assert [one.method for one in shop.seen[2:]] == ["POST", "HEAD", "POST", "GET", "GET"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_site_that_tells_its_offsets_with_each_piece(shop: Shop, begun: Callable[..., Node]) -> None:
+    """Is told where each belongs from then on; one that has more by now than it said is followed."""
+    node = begun(
+        {"text": "success", "headers": {"Upload-Offset": "10"}},
+        CUT,
+        {"headers": {"Upload-Offset": "10"}},
+        {"status": 409, "text": "failure\nExpected offset 20", "headers": {"Upload-Offset": "20"}},
+        {"text": "success", "headers": {"Upload-Offset": "23"}},
+    )
+    await logged_in(node)
+    await sent(node, b"0123456789abcdefghijXYZ")
+
+    assert [(one.method, one.body, one.headers.get("upload-offset")) for one in shop.seen[2:]] == [
+        ("POST", "0123456789", None),
+        ("POST", "abcdefghij", "10"),
+        ("HEAD", "", None),
+        ("POST", "abcdefghij", "10"),
+        ("POST", "XYZ", "20"),
+    ]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_that_is_sealed(begun: Callable[..., Node]) -> None:
+    """Is a refusal, not another try."""
+    told = {"headers": {"Upload-Offset": "10"}}
+    refused = {"status": 409, "text": "failure\nFile was handed off already", **told}
+    node = await logged_in(begun({"text": "success", **told}, refused))
+    with pytest.raises(Refusal, match="handed off already"):
+        await sent(node, b"0123456789abc")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_session_that_has_ended(begun: Callable[..., Node]) -> None:
+    """There is nothing to go on with."""
+    node = await logged_in(begun(CUT, {"status": 403}))
+    with pytest.raises(Refusal, match="begin a new exchange"):
+        await sent(node, b"0123")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_that_changes(shop: Shop, begun: Callable[..., Node], tmp_path: Path) -> None:
+    """Is told as what it is: it is not the site's fault."""
+    path = tmp_path / "a"
+    path.write_bytes(b"0123456789abc")
+    node = await logged_in(begun(DONE))
+
+    def change(place: int) -> None:
+        if place == 10:
+            os.utime(path, (1, 1))
+
+    with pytest.raises(OSError, match="was changed while it was sent"):
+        await node.send_file("a", path, progress=change)
+
+    def shrink(place: int) -> None:
+        path.write_bytes(b"")
+
+    path.write_bytes(b"x" * 500_000)
+    node._parameters = None
+    with pytest.raises(OSError, match="became shorter"):
+        await node.send_file("a", path, progress=shrink)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_was_sent_is_abandoned(shop: Shop, begun: Callable[..., Node]) -> None:
+    """By ``init``, asked once."""
+    node = await logged_in(begun(INIT, CUT))
+
+    assert await node.abandon()
+    assert not await node.abandon()
+    assert [one.uri.split("&")[1] for one in shop.seen[2:]] == ["mode=init", "mode=init"]
+
+
+@pytest_twisted.ensureDeferred
 async def test_other_sites_get_the_piece_again(shop: Shop, begun: Callable[..., Node]) -> None:
     """They tell no length; nothing better can be done."""
     node = begun(CUT, {"status": 405}, DONE)
@@ -250,6 +350,27 @@ async def test_a_site_that_falls_silent(shop: Shop, begun: Callable[..., Node]) 
     node = await logged_in(begun({"silent": True}, timeout=0.3, retries=0))
     with pytest.raises(Unreachable, match="did not answer within 0 s"):
         await sent(node, b"x")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_whole"),
+    [
+        ("<?xml?><КоммерческаяИнформация></КоммерческаяИнформация>\n", True),
+        ("<?xml?><КоммерческаяИнформация/>", True),
+        ("<?xml?><КоммерческаяИнформация><Документ>", False),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_documents_that_end_with_their_connection(
+    begun: Callable[..., Node], text: str, is_whole: bool
+) -> None:
+    """May have been cut off: what does not end as a document does is none."""
+    node = await logged_in(begun({"raw": f"HTTP/1.0 200 OK\r\n\r\n{text}"}))
+    if is_whole:
+        assert await node.query_orders(lambda _: None) == len(text.encode())
+        return
+    with pytest.raises(Unreachable, match="broke off"):
+        await node.query_orders(lambda _: None)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,67 @@ def test_single_files(folder: Path, tmp_path: Path) -> None:
     with exported(paths, zipped=True) as export:
         assert [name for name, _ in export.files] == ["offers0_1.xml", "v8_1.zip", "broken.zip", "readme.txt"]
         assert export.documents == ("import0_2.xml", "offers0_1.xml", "prices0_1.xml")
+
+
+def test_names_that_come_twice(folder: Path, tmp_path: Path) -> None:
+    """Would become one file, or one import of two: nothing is sent."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "import0_1.xml").write_text("x")
+    archives = [tmp_path / "1.zip", tmp_path / "2.zip"]
+    for archive in archives:
+        archive.write_bytes(packed({"import0_1.xml": b"x"}))
+    for paths, zipped in (
+        ([folder / "import0_1.xml", other / "import0_1.xml"], True),
+        ([folder, other], False),
+        ([folder, other], True),
+        (archives, True),
+    ):
+        with pytest.raises(ValueError, match="would be sent twice"), exported(paths, zipped=zipped):
+            pass
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_cannot_be_sent_is_not_left_out(folder: Path, zipped: bool) -> None:
+    """A pipe, a link that leads nowhere, a link to a folder: each by its name."""
+    odd = folder / "import_files" / "odd"
+    os.mkfifo(odd)
+    for make in (None, folder / "nowhere", folder / "import_files"):
+        if make is not None:
+            odd.unlink()
+            odd.symlink_to(make)
+        with pytest.raises((ValueError, OSError), match="odd"), exported([folder], zipped=zipped):
+            pass
+    odd.unlink()
+    os.mkfifo(odd)
+    with pytest.raises(ValueError, match="odd"), exported([odd], zipped=zipped):
+        pass
+
+
+def test_names_that_are_not_utf_8(folder: Path) -> None:
+    """Are told before anything is sent."""
+    (folder / os.fsdecode("Товары.jpg".encode("cp1251"))).write_text("x")
+    with pytest.raises(ValueError, match="the name is not UTF-8"), exported([folder], zipped=True):
+        pass
+
+
+def test_files_older_than_archives(folder: Path) -> None:
+    """Whose times an archive cannot hold are packed all the same."""
+    os.utime(folder / "import0_1.xml", (0, 0))
+    with exported([folder], zipped=True) as export, zipfile.ZipFile(export.files[0][1]) as archive:
+        assert archive.read("import0_1.xml") == b"import0_1.xml"
+
+
+def test_packing_can_be_stopped(folder: Path) -> None:
+    """In the middle of it; nothing is left."""
+    asked = []
+
+    def stopped() -> bool:
+        asked.append(True)
+        return len(asked) > 2
+
+    with pytest.raises(OSError, match="stopped"), exported([folder], zipped=True, stopped=stopped):
+        pass
 
 
 def test_nothing_to_send(tmp_path: Path) -> None:

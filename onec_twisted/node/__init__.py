@@ -7,6 +7,7 @@ real 1C stumble.
 from __future__ import annotations
 
 from onec_twisted.node.answers import (
+    Busy,
     Login,
     NodeError,
     Parameters,
@@ -20,6 +21,7 @@ from onec_twisted.node.connection import Route, http_client
 from onec_twisted.node.dialogue import Node, Sent
 
 __all__ = [
+    "Busy",
     "Login",
     "Node",
     "NodeError",

@@ -15,6 +15,7 @@ __all__ = [
     "BITRIX",
     "TRADE",
     "UNF",
+    "Busy",
     "Login",
     "NodeError",
     "Parameters",
@@ -24,6 +25,7 @@ __all__ = [
     "State",
     "Strange",
     "Unreachable",
+    "busy_of",
     "login_of",
     "parameters_of",
     "refusal_of",
@@ -33,6 +35,9 @@ __all__ = [
 
 TRADE, UNF, BITRIX = "1C:Trade 11.5", "1C:UNF", "the Bitrix module"
 ALL = (TRADE, UNF, BITRIX)
+
+COME_AGAIN = frozenset({429, 502, 503, 504})
+"""Statuses of a site, or a proxy before it, that is busy, or starts anew."""
 
 SHOWN = 255
 """Characters of a failure that are kept: what 1C:UNF shows at most."""
@@ -73,19 +78,30 @@ class RawAnswer:
         return [line.rstrip("\r") for line in self.text.split("\n")]
 
     @property
+    def offset(self) -> int | None:
+        """Return the length of a file that the answer tells, None if it tells none."""
+        told = self.headers.get("upload-offset", "")
+        return int(told[:18]) if told.isdecimal() else None
+
+    @property
     def first(self) -> str:
         """Return the first line as real clients compare it."""
         return self.lines[0].strip().lower()
 
 
 class NodeError(Exception):
-    """The exchange cannot go on. ``words`` are for a person, ``status`` is the HTTP status, 0 when there was none."""
+    """The exchange cannot go on.
 
-    def __init__(self, words: str, status: int = 0) -> None:
+    ``words`` are for a person, ``status`` is the HTTP status, 0 when there was none; ``offset`` is the length that
+    the site tells of the file, in bytes, None when it does not.
+    """
+
+    def __init__(self, words: str, status: int = 0, offset: int | None = None) -> None:
         """Keep the words to one line."""
         super().__init__(" ".join(words.split())[: 4 * SHOWN])
         self.words = str(self)
         self.status = status
+        self.offset = offset
 
 
 class Refusal(NodeError):
@@ -97,7 +113,13 @@ class Strange(NodeError):
 
 
 class Unreachable(NodeError):
-    """There was no answer: what was asked may have been done or not."""
+    """There was no answer: what was asked may have been done or not, and may be tried again."""
+
+
+class Busy(Unreachable):
+    """The site, or what stands before it, asks to come again, after ``retry_after`` seconds if it says so."""
+
+    retry_after: float = 0.0
 
 
 @frozen
@@ -121,11 +143,15 @@ class Parameters:
 
 @frozen
 class State:
-    """What a site says of a file or an import: ``progress`` with words, or that it is done."""
+    """What a site says of a file or an import: ``progress`` with words, or that it is done.
+
+    ``offset`` is the length of the file in bytes, where the site tells it.
+    """
 
     done: bool
     words: str = ""
     remarks: tuple[Remark, ...] = ()
+    offset: int | None = None
 
 
 def _words_of(answer: RawAnswer) -> str:
@@ -146,8 +172,19 @@ def refusal_of(answer: RawAnswer, asked: str) -> NodeError:
         return Strange(f"{asked}: the site redirects to {place}; no 1C follows: give that address", answer.status)
     if answer.first == "failure":
         words = " ".join(answer.lines[1:]).strip() or "failure, without a reason"
-        return Refusal(words[:SHOWN], answer.status)
+        return Refusal(words[:SHOWN], answer.status, answer.offset)
     return Strange(f"{asked}: the site answered {answer.status} with {_words_of(answer)}", answer.status)
+
+
+def busy_of(answer: RawAnswer) -> Busy | None:
+    """Return the error of an answer that asks to come again, None for any other."""
+    if answer.status not in COME_AGAIN:
+        return None
+    words = " ".join(answer.lines[1:]).strip() if answer.first == "failure" else ""
+    busy = Busy(words or f"The site answered {answer.status}", answer.status, answer.offset)
+    wait = answer.headers.get("retry-after", "")
+    busy.retry_after = min(60.0, float(wait[:6])) if wait.isdecimal() else 0.0
+    return busy
 
 
 def remarks_on(answer: RawAnswer) -> tuple[Remark, ...]:
@@ -170,8 +207,8 @@ def remarks_on(answer: RawAnswer) -> tuple[Remark, ...]:
     return tuple(remarks)
 
 
-def login_of(answer: RawAnswer) -> Login:
-    """Understand the answer to ``checkauth`` (protocol.md, A.3). Raises ``Refusal`` or ``Strange``."""
+def login_of(answer: RawAnswer, kind: str = "catalog") -> Login:
+    """Understand the answer to ``checkauth`` of a type (protocol.md, A.3). Raises ``Refusal`` or ``Strange``."""
     if answer.first != "success" or answer.status >= 300:
         raise refusal_of(answer, "checkauth")
     lines = answer.lines
@@ -189,7 +226,7 @@ def login_of(answer: RawAnswer) -> Login:
         cure = "send sessid=… in line 4"
         remarks.append(Remark(ALL, f"line 4 is not sessid=…: it is sent back as it is ({fourth[:40]})", cure))
     fifth = lines[4] if len(lines) > 4 else ""
-    if not fifth.startswith("timestamp="):
+    if kind != "sale" and not fifth.startswith("timestamp="):
         cure = "send timestamp=… in line 5"
         remarks.append(Remark((BITRIX,), "line 5 is not timestamp=…: deactivate cannot tell since when", cure))
     cookie = f"{lines[1]}={lines[2]}"
@@ -225,7 +262,7 @@ def state_of(answer: RawAnswer, asked: str, *, may_last: bool = False) -> State:
         raise refusal_of(answer, asked)
     remarks = list(remarks_on(answer))
     words = " ".join(line.strip() for line in answer.lines[1:]).strip()
-    if asked.startswith("file") and len(answer.lines) > 1:
+    if asked.startswith("file") and any(line.strip() for line in answer.lines[1:]):
         cure = "answer success alone to a piece"
         remarks.append(Remark(ALL, "success has more lines: each piece becomes an entry in the log", cure))
-    return State(answer.first == "success", words, tuple(remarks))
+    return State(answer.first == "success", words, tuple(remarks), answer.offset)

@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 
     from onec_twisted.node.dialogue import Node
 
-__all__ = ["NAME", "Finding", "check", "table"]
+__all__ = ["CONNECTION", "NAME", "Finding", "check", "table"]
 
 NAME = "onec-node-check.xml"
 """The document that is sent: CommerceML without goods."""
 
 CLIENTS = (TRADE, UNF, BITRIX)
+
+STRANGER = "onec-node-check"
+"""A user whom no site knows: a wrong password for the real one might lock it out."""
+
+CONNECTION = "connection"
+"""The step that failed when a site cannot be reached."""
 
 
 @frozen
@@ -39,10 +45,10 @@ def _broken(words: str, cure: str) -> Remark:
 async def check(make: Callable[[str | None], Node]) -> list[Finding]:
     """Run the dialogue; return what was found, in its order.
 
-    ``make`` returns a node: with the right password for None, else with the one that it is given.
+    ``make`` returns a node: the right user for None, else one of the name that it is given, with another password.
     """
     findings: list[Finding] = []
-    if not await _check_wrong_password(make("wrong password of onec-node check"), findings):
+    if not await _check_stranger(make(STRANGER), findings):
         return findings
     node = make(None)
     if not await _step(findings, "checkauth", node.checkauth, "give the right user, password and address"):
@@ -54,7 +60,6 @@ async def check(make: Callable[[str | None], Node]) -> list[Finding]:
         )
         if sent:
             await _step(findings, "import", lambda: node.import_file(NAME), "answer success, progress or failure")
-    await _step(findings, "complete", node.complete, "answer success to complete")
     orders = make(None)
     if await _step(findings, "sale checkauth", lambda: orders.checkauth("sale"), "serve type=sale as well"):
         await _step(findings, "sale init", lambda: orders.init("sale", "3.1"), "answer init of type=sale")
@@ -67,20 +72,20 @@ async def _read_orders(node: Node) -> None:
     await node.query_orders(lambda _: None)
 
 
-async def _check_wrong_password(node: Node, findings: list[Finding]) -> bool:
+async def _check_stranger(node: Node, findings: list[Finding]) -> bool:
     """Return whether the site can be asked at all."""
-    cure = "answer failure to a wrong password"
+    cure = "answer failure to whoever is unknown"
     try:
         await node.checkauth()
     except Refusal:
-        findings.append(Finding("wrong password"))
+        findings.append(Finding("stranger"))
     except NodeError as error:
         reached = error.status != 0
         cure = cure if reached else "see that the site listens there, and that nothing is in between"
-        findings.append(Finding("wrong password" if reached else "connection", _broken(error.words, cure)))
+        findings.append(Finding("stranger" if reached else CONNECTION, _broken(error.words, cure)))
         return reached
     else:
-        findings.append(Finding("wrong password", _broken("anybody may log in", cure)))
+        findings.append(Finding("stranger", _broken("anybody may log in", cure)))
     return True
 
 
@@ -106,7 +111,7 @@ async def _check_listen(node: Node, findings: list[Finding]) -> None:
         findings.append(Finding("listen", _broken(error.words, "answer 304 to type=listen")))
         return
     words = f"type=listen is answered {status}: an exchange starts at once, again and again"
-    remark = Remark((BITRIX,), words, "answer 304 to type=listen") if status < 300 else None
+    remark = Remark((BITRIX,), words, "answer 304 to type=listen") if status < 400 and status != 304 else None
     findings.append(Finding("listen", remark))
 
 

@@ -16,9 +16,10 @@ from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 
 from onec_twisted import __version__
+from onec_twisted.client import url_of
 from onec_twisted.node.answers import NodeError, Refusal, Unreachable
+from onec_twisted.node.check import CONNECTION, table
 from onec_twisted.node.check import check as run_check
-from onec_twisted.node.check import table
 from onec_twisted.node.connection import Route, http_client
 from onec_twisted.node.dialogue import Node
 from onec_twisted.node.load import load as run_load
@@ -38,7 +39,7 @@ EXIT_CODES = {
     UNREACHABLE: "the site cannot be reached, or broke off too often",
     STRANGE: "the site answered what is no answer of the protocol",
     UNREADABLE: "a file cannot be read or written",
-    INTERRUPTED: "Ctrl-C",
+    INTERRUPTED: "Ctrl-C, or SIGTERM",
 }
 
 PASSWORD = "ONEC_PASSWORD"  # noqa: S105 - the name of a variable
@@ -55,15 +56,15 @@ class Site:
     timeout: float
     retries: int
 
-    def node(self, reactor: Any, told: Callable[[str], None], password: str | None = None) -> Node:
-        """Return a node with a connection of its own."""
+    def node(self, reactor: Any, told: Callable[[str], None], stranger: str | None = None) -> Node:
+        """Return a node with a connection of its own; a stranger has another name, and no password."""
         client = http_client(reactor, self.url, self.route)
         return Node(
             reactor,
             client,
             self.url,
-            self.user,
-            self.password if password is None else password,
+            stranger or self.user,
+            self.password if stranger is None else "unknown",
             timeout=self.timeout,
             retries=self.retries,
             told=told,
@@ -92,8 +93,13 @@ def _site(
     retries: int,
 ) -> Site:
     """Return the site of the common options. Raises ``click.UsageError``."""
-    if not url.startswith(("http://", "https://")) or not url.isascii():
-        raise click.UsageError("--url: write the address as in http://shop.example/1c_exchange.php")
+    try:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("write the address as in http://shop.example/1c_exchange.php")
+        url_of(url.partition(":")[0], url)
+    except ValueError as error:
+        shown = "it holds a user" if "@" in url else str(error)
+        raise click.UsageError(f"--url: {shown}") from None
     try:
         route = Route(Path(ca).read_bytes() if ca else None, proxy, unix_socket)
         http_client(None, url, route)
@@ -116,8 +122,20 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--ca", metavar="FILE", help="Certificates (PEM) to trust instead of the system's."),
             click.option("--proxy", metavar="URL", help="HTTP proxy, as in http://proxy.example:3128."),
             click.option("--unix-socket", metavar="PATH", help="Connect to this socket, whatever the address."),
-            click.option("--timeout", default=180.0, show_default=True, help="Seconds to wait for an answer."),
-            click.option("--retries", default=5, show_default=True, help="New tries when there is no answer."),
+            click.option(
+                "--timeout",
+                default=180.0,
+                type=click.FloatRange(0.1, 1e6),
+                show_default=True,
+                help="Seconds to wait for an answer.",
+            ),
+            click.option(
+                "--retries",
+                default=5,
+                type=click.IntRange(0, 1000),
+                show_default=True,
+                help="New tries when there is no answer.",
+            ),
         )
     ):
         command = option(command)
@@ -133,7 +151,14 @@ def _run(main: Callable[[Any], Awaitable[int]], hint: str = "") -> None:
 
     def begin() -> None:
         running = Deferred.fromCoroutine(_told(main(reactor), hint))
-        signal.signal(signal.SIGINT, lambda *_: reactor.callFromThread(running.cancel))
+
+        def stop(*_: object) -> None:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)  # the second one ends it at once
+            reactor.callFromThread(running.cancel)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
         running.addCallback(code.append).addErrback(lambda failure: failure.printBriefTraceback(sys.stderr))
         running.addBoth(lambda _: reactor.stop())
 
@@ -194,18 +219,24 @@ def push(
             display.line(f"Note: {remark.words} [{', '.join(remark.clients)}]: {remark.cure}")
         return 0
 
-    _run(run, "Nothing is half-done: a piece counts whole or not at all. Run the same command to begin anew.")
+    _run(run, "Run the same command to begin anew.")
 
 
 @main.command()
 @_common
 def check(**common: Any) -> None:
-    """Say what a real 1C would make of a site: it uploads a document without goods."""
+    """Say what a real 1C would make of a site.
+
+    It runs an exchange with a document without goods. Some sites keep one folder for all nodes, and empty it when an
+    exchange begins: do not check them while another one runs.
+    """
     site = _site(**common)
 
     async def run(reactor: Any) -> int:
-        findings = await run_check(lambda password: site.node(reactor, lambda _: None, password))
+        findings = await run_check(lambda stranger: site.node(reactor, lambda _: None, stranger))
         click.echo("\n".join(table(findings)))
+        if any(finding.step == CONNECTION for finding in findings):
+            return UNREACHABLE
         return REFUSED if any(finding.remark is not None for finding in findings) else 0
 
     _run(run)
@@ -228,10 +259,14 @@ def orders(output: str, confirm: bool, **common: Any) -> None:
         else:
             await _query_into(node, Path(output))
         if confirm:
-            await node.confirm_orders()
+            try:
+                await node.confirm_orders()
+            except CancelledError:
+                click.echo("The orders are here; whether the site knows so is not known.", err=True)
+                raise
         return 0
 
-    _run(run, "The file is not written, and nothing was confirmed.")
+    _run(run)
 
 
 async def _query_into(node: Node, path: Path) -> None:
@@ -240,6 +275,8 @@ async def _query_into(node: Node, path: Path) -> None:
     try:
         with beside.open("wb") as file:
             await node.query_orders(file.write)
+            file.flush()
+            os.fsync(file.fileno())
         beside.replace(path)
     finally:
         with suppress(FileNotFoundError):

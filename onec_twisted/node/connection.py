@@ -68,6 +68,12 @@ class _Tunnel(Protocol):
         self._head = b""
         self._inner: Any = None
 
+    def abort(self) -> None:
+        """End the connection: nobody wants it any more."""
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abortConnection()
+
     def connectionMade(self) -> None:
         transport: Any = self.transport
         transport.write(b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (self._target, self._target))
@@ -84,6 +90,8 @@ class _Tunnel(Protocol):
         line = head.split(b"\r\n", 1)[0]
         if re.match(rb"HTTP/1\.[01] 2\d\d", line) is None:
             transport.loseConnection()
+            if self._connected.called:
+                return
             words = f"The site cannot be asked: the proxy answered {line[:80].decode('ascii', 'replace')}"
             self._connected.errback(Unreachable(words))
             return
@@ -105,14 +113,27 @@ class _Tunnel(Protocol):
 class _ThroughProxy:
     """Connects to ``target``, a host and a port, by way of a proxy."""
 
+    reactor: Any
     proxy: Any
     target: bytes
 
     def connect(self, factory: Any) -> Deferred[Any]:
-        connected: Deferred[Any] = Deferred()
-        asking = self.proxy.connect(Factory.forProtocol(lambda: _Tunnel(self.target, factory, connected)))
+        made: list[_Tunnel] = []
+
+        def give_up(_: object) -> None:
+            asking.cancel()
+            for tunnel in made:
+                tunnel.abort()
+
+        connected: Deferred[Any] = Deferred(give_up)
+
+        def build() -> _Tunnel:
+            made.append(_Tunnel(self.target, factory, connected))
+            return made[0]
+
+        asking = self.proxy.connect(Factory.forProtocol(build))
         asking.addErrback(lambda failure: None if connected.called else connected.errback(failure))
-        return connected
+        return connected.addTimeout(CONNECT, self.reactor)
 
 
 @implementer(IAgentEndpointFactory)
@@ -132,7 +153,9 @@ class _Endpoints:
         if self.route.unix is not None:
             endpoint: Any = UNIXClientEndpoint(self.reactor, self.route.unix, timeout=CONNECT)
         elif self.route.proxy is not None:
-            endpoint = _ThroughProxy(_proxy_endpoint(self.reactor, self.route.proxy), self._target(uri.port))
+            endpoint = _ThroughProxy(
+                self.reactor, _proxy_endpoint(self.reactor, self.route.proxy), self._target(uri.port)
+            )
         else:
             endpoint = HostnameEndpoint(self.reactor, host, uri.port, timeout=CONNECT)
         if uri.scheme == b"https":
@@ -164,7 +187,9 @@ def http_client(
     pool.maxPersistentPerHost = 1
     pool.retryAutomatically = False  # a request that may have been heard is not ours to repeat unseen
     agent: IAgent
-    if route.proxy is not None and urlsplit(url).scheme == "http":
+    if route.proxy is not None and route.unix is not None:
+        raise ValueError("a unix socket needs no proxy: give one of them")
+    if route.proxy is not None and urlsplit(url).scheme == "http" and "[" not in url:
         agent = ProxyAgent(_proxy_endpoint(reactor, route.proxy), reactor, pool)
     else:
         host = (urlsplit(url).hostname or "").encode("ascii")

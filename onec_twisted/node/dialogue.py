@@ -12,10 +12,12 @@ from twisted.internet.task import deferLater
 from twisted.web.client import FileBodyProducer
 
 from onec_twisted.node.answers import (
+    Busy,
     Login,
     NodeError,
     Parameters,
     RawAnswer,
+    Refusal,
     Remark,
     State,
     Strange,
@@ -43,6 +45,9 @@ FIRST_PAUSE = 0.5
 """Seconds before the first new try; doubled before each further one, up to ``LONGEST_PAUSE``."""
 
 LONGEST_PAUSE = 15.0
+
+LAST_WORD = 5.0
+"""Seconds for what is asked when everything is over."""
 
 
 @frozen
@@ -94,7 +99,7 @@ class Node:
         """Log in; every later request belongs to this session. Raises ``NodeError``."""
         self._requests.login = None
         answer = await self._tried(lambda: self._requests.ask("GET", f"type={kind}&mode=checkauth"))
-        self._requests.login = login_of(answer)
+        self._requests.login = login_of(answer, kind)
         return self._requests.login
 
     async def init(self, kind: str = "catalog", version: str = "") -> Parameters:
@@ -125,11 +130,12 @@ class Node:
     async def _send(
         self, name: str, file: BinaryIO, size: int, limit: int, kind: str, progress: Callable[[int], None]
     ) -> Sent:
-        sent, pieces, failures = 0, 0, 0
-        offset, claims = 0, False
+        """Send piece after piece; a site that tells how much it has is believed, and told where each belongs."""
+        sent, pieces, failures, offset = 0, 0, 0, 0
+        claims = asks = False
         remarks: dict[Remark, None] = {}
+        before = _state_of_file(file)
         while offset < size or not pieces:
-            count = min(limit, size - offset)
             begun = [0]
 
             def tell(read: int, offset: int = offset, begun: list[int] = begun) -> None:
@@ -138,6 +144,16 @@ class Node:
                 progress(offset + read)
 
             try:
+                if asks:
+                    length = await self.length(name, kind)
+                    asks = False
+                    if length is not None:
+                        claims = True
+                        offset, pieces = self._resumed(name, length, size), pieces + (length > offset)
+                        continue
+                if _state_of_file(file) != before:
+                    raise OSError(f"{name} was changed while it was sent")
+                count = min(limit, size - offset)
                 state = await self.send_piece(name, file, offset, count, kind, tell, claims=claims)
             except Unreachable as lost:
                 sent += begun[0]
@@ -145,26 +161,35 @@ class Node:
                 if failures > self._retries:
                     raise
                 await self._pause(lost, failures)
-                length = await self._tried(lambda: self.length(name, kind))
-                if length is not None:
-                    claims = True
-                    offset, pieces = self._resumed(name, length, size), pieces + (length > offset)
-                progress(offset)
-                continue
-            remarks.update(dict.fromkeys(state.remarks))
-            sent, offset, pieces, failures = sent + count, offset + count, pieces + 1, 0
+                asks = True
+            except Refusal as refused:
+                if not claims or refused.status != 409 or refused.offset in (None, offset):
+                    raise
+                sent += begun[0]
+                offset = self._resumed(name, refused.offset or 0, size)
+            else:
+                remarks.update(dict.fromkeys(state.remarks))
+                claims = claims or state.offset is not None
+                offset = offset + count if state.offset is None else self._checked(name, state.offset, size)
+                sent, pieces, failures = sent + count, pieces + 1, 0
         return Sent(size, sent, pieces, tuple(remarks))
 
-    def _resumed(self, name: str, length: int, size: int) -> int:
+    def _checked(self, name: str, length: int, size: int) -> int:
         """Return where to go on. Raises ``Strange`` when the site has more than there is."""
         if length > size:
             raise Strange(f"{name}: the site has {length} bytes of it, and there are {size}; begin a new exchange")
-        self._told(f"{name}: going on at {length} bytes")
         return length
 
-    async def _pause(self, lost: NodeError, failures: int) -> None:
+    def _resumed(self, name: str, length: int, size: int) -> int:
+        """Return where to go on, and say so."""
+        self._told(f"{name}: going on at {length} bytes")
+        return self._checked(name, length, size)
+
+    async def _pause(self, lost: Unreachable, failures: int) -> None:
         """Wait before a new try, and say so."""
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (failures - 1))
+        if isinstance(lost, Busy):
+            pause = max(pause, lost.retry_after)
         self._told(f"{lost.words}; trying again in {pause:.1f} s ({failures} of {self._retries})")
         await deferLater(self._reactor, pause)
 
@@ -183,16 +208,34 @@ class Node:
 
         Raises ``NodeError``; ``Unreachable`` leaves open what the site has.
         """
-        body = FileBodyProducer(Part(file, offset, size, progress), readSize=BLOCK)
+        part = Part(file, offset, size, progress)
         headers = {"Upload-Offset": str(offset)} if claims else {}
-        answer = await self._requests.ask("POST", f"type={kind}&mode=file&filename={quoted(name)}", body, headers)
+        query = f"type={kind}&mode=file&filename={quoted(name)}"
+        try:
+            answer = await self._requests.ask("POST", query, FileBodyProducer(part, readSize=BLOCK), headers)
+        except Unreachable:
+            if part.error is not None:
+                raise part.error from None  # it was not the site
+            raise
         return state_of(answer, f"file {name}")
 
     async def length(self, name: str, kind: str = "catalog") -> int | None:
-        """Return how many bytes of a file the site has; None when it is no site that tells."""
+        """Return how many bytes of a file the site has; None when it is no site that tells. Raises ``NodeError``."""
         answer = await self._requests.ask("HEAD", f"type={kind}&mode=file&filename={quoted(name)}")
-        told = answer.headers.get("upload-offset", "")
-        return int(told) if answer.status == 200 and told.isdecimal() else None
+        if answer.status in (401, 403):
+            raise Refusal("The site does not know the session any more; begin a new exchange", answer.status)
+        if answer.status >= 500 and answer.status != 501:
+            raise Unreachable(f"The site answered {answer.status}", answer.status)
+        return answer.offset if answer.status == 200 else None
+
+    async def abandon(self, kind: str = "catalog") -> bool:
+        """Have the site throw away what was sent, by ``init``; return whether it has. For what broke off."""
+        self._requests.timeout = min(self._requests.timeout, LAST_WORD)
+        try:
+            parameters_of(await self._requests.ask("GET", f"type={kind}&mode=init"), kind, version=False)
+        except NodeError:
+            return False
+        return True
 
     async def import_file(self, name: str, kind: str = "catalog", progress: Callable[[str], None] = _ignore) -> State:
         """Have a file imported; ``progress`` hears what the site says until it is done. Raises ``NodeError``."""
@@ -227,7 +270,9 @@ class Node:
         """
         response = await self._requests.request("GET", "type=sale&mode=query")
         document = Document(write, response.code == 200)
-        await self._requests.read(response, document.take, None)
+        is_whole = await self._requests.read(response, document.take, None)
+        if document.passes and not is_whole and not document.is_closed():
+            raise Unreachable("The site's document broke off")
         if not document.passes:
             raise refusal_of(RawAnswer(response.code, document.held, headers_of(response)), "query")
         return document.size
@@ -251,6 +296,15 @@ class Node:
                 if failures > self._retries:
                     raise
                 await self._pause(lost, failures)
+
+
+def _state_of_file(file: BinaryIO) -> tuple[int, int] | None:
+    """Return what changes when somebody writes to a file; None for one that is none of the disk's."""
+    try:
+        status = os.fstat(file.fileno())
+    except (OSError, AttributeError):
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 @contextmanager

@@ -6,7 +6,9 @@ at its top go first. Blocking functions.
 
 from __future__ import annotations
 
+import os
 import secrets
+import stat
 import tempfile
 import zipfile
 from contextlib import contextmanager
@@ -16,10 +18,16 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Export", "exported"]
 
+
+BLOCK = 1024 * 1024
+"""Bytes that are packed at a time."""
+
+ZIP64 = 2**31 - 1
+"""Bytes of a file from which on an archive needs its larger form."""
 
 PACKED = frozenset({".jpg", ".jpeg", ".png", ".gif", ".webp", ".mp4", ".zip", ".gz", ".pdf"})
 """Files that do not become smaller by packing."""
@@ -38,10 +46,27 @@ def _is_document(name: str) -> bool:
 
 
 def _below(folder: Path) -> list[tuple[str, Path]]:
-    """Return names and paths of all files of a folder: documents at its top first. Raises ``OSError``."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    named = [(path.relative_to(folder).as_posix(), path) for path in paths]
-    return sorted(named, key=lambda one: ("/" in one[0] or not _is_document(one[0]), "/" in one[0]))
+    """Return names and paths of all files of a folder: documents at its top first.
+
+    Raises ``OSError`` for what cannot be read, ``ValueError`` for what is neither a file nor a folder.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    named = []
+    for place, folders, names in os.walk(folder, onerror=fail):
+        for name in names + [one for one in folders if Path(place, one).is_symlink()]:
+            path = Path(place, name)
+            named.append((path.relative_to(folder).as_posix(), _regular(path)))
+    return sorted(named, key=lambda one: ("/" in one[0] or not _is_document(one[0]), "/" in one[0], one[0]))
+
+
+def _regular(path: Path) -> Path:
+    """Return the path of a file. Raises ``ValueError`` for anything else, ``OSError`` when it is not there."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError(f"{path} is neither a file nor a folder of the export; leave it out")
+    return path
 
 
 def _documents_in(path: Path) -> list[str]:
@@ -54,10 +79,11 @@ def _documents_in(path: Path) -> list[str]:
 
 
 @contextmanager
-def exported(paths: list[Path], *, zipped: bool) -> Iterator[Export]:
+def exported(paths: list[Path], *, zipped: bool, stopped: Callable[[], bool] = lambda: False) -> Iterator[Export]:
     """Yield what is to be sent of files and folders; archives that are made for it are removed at the end.
 
-    Raises ``OSError`` when something cannot be read, ``ValueError`` when there is nothing in a folder.
+    ``stopped`` is asked while an archive is made. Raises ``OSError`` when something cannot be read or was stopped,
+    ``ValueError`` when there is nothing in a folder, or a name cannot be sent, or would be sent twice.
     """
     files: list[tuple[str, Path]] = []
     documents: list[str] = []
@@ -68,19 +94,42 @@ def exported(paths: list[Path], *, zipped: bool) -> Iterator[Export]:
                 if not named:
                     raise ValueError(f"{path} has no files")
                 documents += [name for name, _ in named if _is_document(name) and "/" not in name]
-                files += [_packed(named, Path(made))] if zipped else named
+                _check([name for name, _ in named])
+                files += [_packed(named, Path(made), stopped)] if zipped else named
             else:
-                with path.open("rb"):
+                with _regular(path).open("rb"):
                     files.append((path.name, path))
                 documents += [path.name] if _is_document(path.name) else []
                 documents += _documents_in(path) if path.suffix.lower() == ".zip" else []
+        _check([name for name, _ in files])
+        _check(documents)
         yield Export(tuple(files), tuple(sorted(dict.fromkeys(documents), key=lambda name: "import" not in name)))
 
 
-def _packed(named: list[tuple[str, Path]], folder: Path) -> tuple[str, Path]:
+def _check(names: list[str]) -> None:
+    """Raise ``ValueError`` for a name that comes twice, or cannot be sent: a site appends what has the same name."""
+    seen: set[str] = set()
+    for name in names:
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:
+            shown = name.encode("utf-8", "backslashreplace").decode()
+            raise ValueError(f"{shown}: the name is not UTF-8; rename the file") from None
+        if name in seen:
+            raise ValueError(f"{name} would be sent twice, and become one file; send them in two exchanges")
+        seen.add(name)
+
+
+def _packed(named: list[tuple[str, Path]], folder: Path, stopped: Callable[[], bool]) -> tuple[str, Path]:
     """Pack files as 1C does: into one archive, whose name is that of a temporary file of the platform."""
     name = f"v8_{secrets.token_hex(2).upper()}_{secrets.token_hex(1)}.zip"
-    with zipfile.ZipFile(folder / name, "w", compresslevel=3) as archive:
+    with zipfile.ZipFile(folder / name, "w", compresslevel=3, strict_timestamps=False) as archive:
         for inside, path in named:
-            archive.write(path, inside, zipfile.ZIP_STORED if path.suffix.lower() in PACKED else zipfile.ZIP_DEFLATED)
+            entry = zipfile.ZipInfo.from_file(path, inside, strict_timestamps=False)
+            entry.compress_type = zipfile.ZIP_STORED if path.suffix.lower() in PACKED else zipfile.ZIP_DEFLATED
+            with path.open("rb") as source, archive.open(entry, "w", force_zip64=entry.file_size > ZIP64) as target:
+                while block := source.read(BLOCK):
+                    if stopped():
+                        raise OSError("stopped while packing")
+                    target.write(block)
     return name, folder / name

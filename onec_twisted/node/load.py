@@ -21,7 +21,7 @@ __all__ = ["Report", "load", "percentile"]
 
 @frozen
 class Report:
-    """What a load was: times in seconds, ``latencies`` one for each piece, sorted; ``failures`` are words."""
+    """What a load was: ``seconds`` from first piece to last, sorted ``latencies`` of all, and ``failures``."""
 
     seconds: float
     bytes_sent: int
@@ -50,6 +50,8 @@ class _Count:
     """What the nodes together have done."""
 
     bytes_sent: int = 0
+    begun: float = float("inf")
+    ended: float = 0.0
     latencies: list[float] = field(factory=list)
     failures: list[str] = field(factory=list)
 
@@ -61,11 +63,11 @@ async def load(make: Callable[[], Node], reactor: Any, nodes: int, size: int, pi
     """
     count = _Count()
     content = io.BytesIO(os.urandom(min(size, 1024 * 1024)) * (size // (1024 * 1024) + 1))
-    begun = reactor.seconds()
-    await DeferredList(
-        [Deferred.fromCoroutine(_one(make(), reactor, content, size, pieces, count)) for _ in range(nodes)]
-    )
-    seconds = max(reactor.seconds() - begun, 1e-6)
+    running = [Deferred.fromCoroutine(_one(make(), reactor, content, size, pieces, count)) for _ in range(nodes)]
+    for is_done, outcome in await DeferredList(running, consumeErrors=True):
+        if not is_done:
+            outcome.raiseException()  # when all have left nothing behind
+    seconds = max(count.ended - count.begun, 1e-6)
     return Report(seconds, count.bytes_sent, tuple(sorted(count.latencies)), tuple(count.failures))
 
 
@@ -74,11 +76,16 @@ async def _one(node: Node, reactor: Any, content: io.BytesIO, size: int, pieces:
     try:
         await node.checkauth()
         await node.init()
-        for _ in range(pieces):
-            begun = reactor.seconds()
-            await node.send_piece("onec-node-load.bin", content, 0, size)
-            count.latencies.append(reactor.seconds() - begun)
-            count.bytes_sent += size
-        await node.init()
+        try:
+            for _ in range(pieces):
+                begun = reactor.seconds()
+                count.begun = min(count.begun, begun)
+                await node.send_piece("onec-node-load.bin", content, 0, size)
+                count.ended = reactor.seconds()
+                count.latencies.append(count.ended - begun)
+                count.bytes_sent += size
+        finally:
+            if not await node.abandon():
+                count.failures.append("what was sent could not be removed from the site")
     except NodeError as error:
         count.failures.append(error.words)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from attrs import define, field
 from tqdm import tqdm
+from twisted.internet.defer import CancelledError
 from twisted.internet.threads import deferToThread
 
 from onec_twisted.node.export import exported
@@ -37,12 +39,18 @@ class Display(Protocol):
     def file_ends(self, name: str, sent: Sent) -> None:
         """Show that a file is there."""
 
+    def broken(self) -> None:
+        """Show no more of the file."""
+
     def imported(self, name: str, words: str, *, done: bool) -> None:
         """Show how an import goes."""
 
 
 class Quiet:
     """Shows nothing."""
+
+    def broken(self) -> None:
+        """See ``Display``."""
 
     def line(self, words: str) -> None:
         """See ``Display``."""
@@ -103,6 +111,10 @@ class Bar(Lines):
         """See ``Display``."""
         self._bar.update(place - self._bar.n)
 
+    def broken(self) -> None:
+        """See ``Display``."""
+        self._bar.close()
+
     def file_ends(self, name: str, sent: Sent) -> None:
         """See ``Display``."""
         self._bar.close()
@@ -136,6 +148,14 @@ class Json(Quiet):
         self._event(event="imported" if done else "progress", name=name, words=words)
 
 
+async def _abandon(node: Node, kind: str, display: Display) -> None:
+    """Have a part of an export thrown away: a site may import what it has, once nobody sends any more."""
+    if await node.abandon(kind):
+        display.line("What was sent is removed from the site.")
+    else:
+        display.line("What was sent stays on the site, which may import it later.")
+
+
 async def push(
     node: Node, paths: list[Path], kind: str, display: Display, *, imports: bool = True, completes: bool = False
 ) -> list[Remark]:
@@ -146,16 +166,26 @@ async def push(
     login = await node.checkauth(kind)
     parameters = await node.init(kind)
     remarks = dict.fromkeys((*login.remarks, *parameters.remarks))
-    packing = exported(paths, zipped=parameters.zipped)
+    stopped = threading.Event()
+    packing = exported(paths, zipped=parameters.zipped, stopped=stopped.is_set)
     if parameters.zipped and any(path.is_dir() for path in paths):
         display.line("Packing")
-    export: Export = await deferToThread(packing.__enter__)
     try:
-        for name, path in export.files:
-            display.file_begins(name, path.stat().st_size)
-            sent = await node.send_file(name, path, kind, display.file_at)
-            display.file_ends(name, sent)
-            remarks.update(dict.fromkeys(sent.remarks))
+        export: Export = await deferToThread(packing.__enter__)
+    except CancelledError:
+        stopped.set()  # the thread ends soon, and removes what it has made
+        raise
+    try:
+        try:
+            for name, path in export.files:
+                display.file_begins(name, path.stat().st_size)
+                sent = await node.send_file(name, path, kind, display.file_at)
+                display.file_ends(name, sent)
+                remarks.update(dict.fromkeys(sent.remarks))
+        except BaseException:
+            display.broken()
+            await _abandon(node, kind, display)
+            raise
         for name in export.documents if imports else ():
 
             def progress(words: str, name: str = name) -> None:

@@ -16,7 +16,7 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 
 from onec_twisted.client import reason_of, was_cancelled
-from onec_twisted.node.answers import NodeError, RawAnswer, Unreachable
+from onec_twisted.node.answers import NodeError, RawAnswer, Unreachable, busy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,8 @@ class Part(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, start: int, size: int, told: Callable[[int], None]) -> None:
         """Begin at the part's beginning."""
+        self.error: OSError | None = None
+        """Why the file could not be read."""
         self._file, self._start, self._size, self._place, self._told = file, start, size, 0, told
 
     def tell(self) -> int:
@@ -63,7 +65,8 @@ class Part(io.RawIOBase):
         self._file.seek(self._start + self._place)
         data = self._file.read(min(left, size if size >= 0 else left))
         if len(data) < min(left, size if size >= 0 else left):
-            raise OSError("the file became shorter while it was sent")
+            self.error = OSError("the file became shorter while it was sent")
+            raise self.error
         self._place += len(data)
         self._told(self._place)
         return data
@@ -75,7 +78,8 @@ class _Body(Protocol):
     def __init__(self, write: Callable[[bytes], object], limit: int | None) -> None:
         self._write = write
         self._left = limit
-        self.ended: Deferred[None] = Deferred(lambda _: self._drop())
+        self.ended: Deferred[bool] = Deferred(lambda _: self._drop())
+        """Fires with whether the end is certain: a connection that ends may have broken."""
 
     def _drop(self) -> None:
         transport: Any = self.transport
@@ -93,7 +97,7 @@ class _Body(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if not self.ended.called:
             if reason.check(ResponseDone, PotentialDataLoss) or self._left == 0:
-                self.ended.callback(None)
+                self.ended.callback(reason.check(PotentialDataLoss) is None)
             else:
                 self.ended.errback(reason)
 
@@ -118,7 +122,11 @@ class Requests:
         response = await self.request(method, query, body, headers)
         parts: list[bytes] = []
         await self.read(response, parts.append, ANSWER_LIMIT)
-        return RawAnswer(response.code, b"".join(parts), headers_of(response))
+        answer = RawAnswer(response.code, b"".join(parts), headers_of(response))
+        busy = busy_of(answer)
+        if busy is not None:
+            raise busy
+        return answer
 
     async def request(self, method: str, query: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
         """Send a request; return the response, its body not read yet. Raises ``Unreachable``."""
@@ -145,8 +153,8 @@ class Requests:
         )
         return await self._in_time(asked)
 
-    async def read(self, response: Any, write: Callable[[bytes], object], limit: int | None) -> None:
-        """Give the body of a response to ``write``. Raises ``Unreachable``."""
+    async def read(self, response: Any, write: Callable[[bytes], object], limit: int | None) -> bool:
+        """Give the body of a response to ``write``; return whether its end is certain. Raises ``Unreachable``."""
 
         def take(data: bytes) -> None:
             self.alive()
@@ -154,7 +162,7 @@ class Requests:
 
         body = _Body(take, limit)
         response.deliverBody(body)
-        await self._in_time(body.ended)
+        return await self._in_time(body.ended)
 
     async def _in_time(self, asked: Deferred[T]) -> T:
         """Return what comes, unless nothing moves for too long. Raises ``Unreachable``."""
@@ -192,17 +200,30 @@ class Document:
         self._write = write
         self._is_ok = is_ok
         self.held = b""
+        self._tail = b""
         self.size = 0
         self.passes = False
 
     def take(self, data: bytes) -> None:
         """Take the next bytes."""
         self.size += len(data)
+        self._tail = (self._tail + data)[-200:]
         if not self.passes:
             self.held = data = (self.held + data)[:BLOCK]
             self.passes = self._is_ok and self.held.startswith(b"<?xml")
         if self.passes:
             self._write(data)
+
+    def is_closed(self) -> bool:
+        """Return whether it ends as a document does."""
+        tail = self._tail.rstrip()
+        return tail.endswith((_ends("utf-8"), _ends("cp1251"))) or (
+            tail.endswith(b"/>") and self.size <= len(self._tail)
+        )
+
+
+def _ends(encoding: str) -> bytes:
+    return "</КоммерческаяИнформация>".encode(encoding)
 
 
 def without_ipv6(url: str) -> tuple[str, str | None]:
