@@ -64,7 +64,8 @@ async def load(make: Callable[[], Node], reactor: Any, nodes: int, size: int, pi
     count = _Count()
     content = io.BytesIO(os.urandom(min(size, 1024 * 1024)) * (size // (1024 * 1024) + 1))
     running = [Deferred.fromCoroutine(_one(make(), reactor, content, size, pieces, count)) for _ in range(nodes)]
-    for is_done, outcome in await DeferredList(running, consumeErrors=True):
+    outcomes: Any = await DeferredList(running, consumeErrors=True)
+    for is_done, outcome in outcomes:
         if not is_done:
             outcome.raiseException()  # when all have left nothing behind
     seconds = max(count.ended - count.begun, 1e-6)
