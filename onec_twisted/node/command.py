@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 
 from onec_twisted import __version__
@@ -51,7 +51,7 @@ class Site:
 
     url: str
     user: str
-    password: str
+    password: str = field(repr=False)
     route: Route
     timeout: float
     retries: int
