@@ -60,7 +60,13 @@ class Handoffs:
     now: Callable[[], float]
     _directories: OrderedDict[tuple[str, int, str, int], Directory] = field(factory=OrderedDict, init=False)
     _known_names: int = field(default=0, init=False)
+    _begun: float = field(init=False)
+    """When the daemon began: before, no node could say anything."""
     _log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        """Begin."""
+        self._begun = self.now()
 
     async def import_file(self, session: Session, kind: str, name: SafeName, asked: str) -> Handoff:
         """Have a file imported; return what became of it, or how it stands when that takes long.
@@ -173,8 +179,11 @@ class Handoffs:
         return Deferred.fromCoroutine(self._settle_quiet())
 
     async def _settle_quiet(self) -> None:
+        then = self.now() - self.settings.settle
+        if then < self._begun:
+            return
         try:
-            for session in await self.catalog.quiet_since(self.now() - self.settings.settle):
+            for session in await self.catalog.quiet_since(then):
                 if not self.turns.busy(session.sessid) and not self.turns.closed:
                     await self._settle(session)
         except Exception:

@@ -241,7 +241,8 @@ class Relay(Service):
         except CancelledError:
             return
         finally:
-            self._running.pop(sessid, None)
+            if self._lines.get(sessid, line) is line:  # else who was told has brought a new one, and another runs
+                self._running.pop(sessid, None)
 
     async def _deliver(self, pending: _Pending) -> None:
         """Deliver a hand-off, with as many tries as it takes and may have."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from attrs import evolve
 from in_memory import NOW, InMemory, Reply
 from trade import packed
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -299,6 +300,24 @@ def test_a_quiet_session_is_handed_off_as_a_whole(
     assert (told.event, told.filename, told.archive, told.sessid) == ("settled", None, None, node.sessid)
     assert [(file.name, file.size) for file in told.files] == [("import0_1.xml", 1), ("import_files/ab/x.jpg", 4)]
     assert node.send("import0_1.xml").status == 409
+    importer.end()
+
+
+def test_a_restart_gives_nodes_their_time_again(
+    exchange: InMemory, node: Node, importer: FakeImporter, clock: Clock
+) -> None:
+    """While the daemon was down no node could ask for anything: an upload that goes on is not sealed before."""
+    node.send("import0_1.xml")
+    clock.advance(10 * SETTLE)
+    again = evolve(exchange.parts.handoffs)
+    again.settle_quiet()
+    clock.advance(SETTLE - 1)
+    again.settle_quiet()
+    assert importer.delivered == []
+    clock.advance(2)
+    again.settle_quiet()
+
+    assert len(importer.delivered) == 1
     importer.end()
 
 

@@ -397,6 +397,26 @@ def test_a_stop_while_the_record_is_read(site: Site) -> None:
     slow.close()
 
 
+def test_what_comes_as_the_last_one_ends(site: Site) -> None:
+    """Brought by whoever waited for that: a stop waits for it, too."""
+    first = site.hand_off("a")
+
+    async def go_on() -> None:
+        await site.relay.outcome(first, 10)
+        site.hand_off("b")
+
+    ensureDeferred(go_on())
+    site.importer.end()
+    assert site.delivered == ["a", "b"]
+    stopped: list[Any] = []
+    site.relay.stopService().addCallback(stopped.append)
+    assert stopped == []
+    site.importer.end()
+
+    assert stopped == [None]
+    assert site.on_record("b").state == SUCCEEDED
+
+
 def test_idle(site: Site) -> None:
     """Fires when the last of a session is delivered; others do not matter."""
     site.hand_off("a", "t")
