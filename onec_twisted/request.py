@@ -188,8 +188,8 @@ class ExchangeRequest(Request):
     def _passed_on(self, _: object) -> None:
         """End an answer that came from elsewhere."""
         self._stream = None
-        self.unregisterProducer()
         if not self._disconnected:
+            self.unregisterProducer()
             if self.chunked:
                 self.channel.write(b"0\r\n\r\n")
                 self.chunked = False
