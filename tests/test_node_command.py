@@ -362,6 +362,17 @@ class TestExitCodes:
         assert "a page of HTML (Shop)" in page.stderr
         assert "redirects to https://shop.example/" in redirect.stderr
 
+    def test_an_address_is_given_once(self) -> None:
+        """As an argument of check, or by its option."""
+        both = run("check", url(1), url(1))
+        none = subprocess.run(
+            [NODE, "check", "--user=x"], capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+
+        assert (both.returncode, none.returncode) == (2, 2)
+        assert "give the address once" in both.stderr
+        assert "Missing option '--url'" in none.stderr
+
     @pytest.mark.parametrize(
         ("more", "words"),
         [

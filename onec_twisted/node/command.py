@@ -83,7 +83,7 @@ def _password(path: str | None) -> str:
 
 
 def _site(
-    url: str,
+    url: str | None,
     user: str,
     password_file: str | None,
     ca: str | None,
@@ -93,6 +93,8 @@ def _site(
     retries: int,
 ) -> Site:
     """Return the site of the common options. Raises ``click.UsageError``."""
+    if url is None:
+        raise click.UsageError("Missing option '--url'.")
     try:
         if not url.startswith(("http://", "https://")):
             raise ValueError("write the address as in http://shop.example/1c_exchange.php")
@@ -114,7 +116,7 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that tell the site."""
     for option in reversed(
         (
-            click.option("--url", required=True, help="Address of the exchange, as a 1C user types it."),
+            click.option("--url", help="Address of the exchange, as a 1C user types it."),
             click.option("--user", required=True, help="Name to log in with."),
             click.option(
                 "--password-file", metavar="FILE", help=f"File with the password; else ${PASSWORD}, or asked."
@@ -223,14 +225,17 @@ def push(
 
 
 @main.command()
+@click.argument("address", metavar="[URL]", required=False)
 @_common
-def check(**common: Any) -> None:
-    """Say what a real 1C would make of a site.
+def check(address: str | None, **common: Any) -> None:
+    """Say what a real 1C would make of the site at URL, which may also be given by --url.
 
     It runs an exchange with a document without goods. Some sites keep one folder for all nodes, and empty it when an
     exchange begins: do not check them while another one runs.
     """
-    site = _site(**common)
+    if address is not None and common["url"] is not None:
+        raise click.UsageError("give the address once, as URL or by --url")
+    site = _site(**{**common, "url": address or common["url"]})
 
     async def run(reactor: Any) -> int:
         findings = await run_check(lambda stranger: site.node(reactor, lambda _: None, stranger))
