@@ -52,7 +52,7 @@ def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         licences = [name for name in archive.namelist() if name.endswith("/licenses/LICENSE")]
-    expected = {f"onec_twisted/{path.name}" for path in (ROOT / "onec_twisted").glob("*.py")}
+    expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "onec_twisted").rglob("*.py")}
     expected |= {f"twisted/plugins/{path.name}" for path in (ROOT / "twisted" / "plugins").glob("*.py")}
 
     assert names == expected | {"onec_twisted/py.typed"}
