@@ -277,6 +277,10 @@ def in_terminal(line: list[str], env: dict[str, str] | None = None, typed: str =
         while block := os.read(ours, 65536):
             shown += block
             if typed and b"Password:" in shown:
+                deadline = time.monotonic() + PATIENCE
+                while termios.tcgetattr(ours)[3] & termios.ECHO:  # what is typed before it is unseen is thrown away
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
                 os.write(ours, typed.encode())
                 typed = ""
     os.close(ours)
