@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import socket
@@ -274,7 +275,7 @@ def in_terminal(line: list[str], env: dict[str, str] | None = None, typed: str =
     os.close(theirs)
     shown = b""
     with suppress(OSError):  # how Linux tells that nobody is at the other end
-        while block := os.read(ours, 65536):
+        while select.select([ours], [], [], PATIENCE)[0] and (block := os.read(ours, 65536)):
             shown += block
             if typed and b"Password:" in shown:
                 deadline = time.monotonic() + PATIENCE
@@ -283,7 +284,7 @@ def in_terminal(line: list[str], env: dict[str, str] | None = None, typed: str =
                     time.sleep(0.01)
                 os.write(ours, typed.encode())
                 typed = ""
-    os.close(ours)
+    os.close(ours)  # which ends a process that still asks
     return process.wait(PATIENCE), shown.decode(errors="replace")
 
 
