@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from twisted.internet.task import Clock
 
     from onec_twisted.interfaces import IImporter
+    from onec_twisted.orders import Orders
     from onec_twisted.workers import Workers
 
 NOW = 1_800_000_000.0
@@ -135,6 +136,7 @@ def make_in_memory(
     session_quota: int = SESSION_QUOTA,
     intake: str = "auto",
     importer: IImporter | None = None,
+    orders: Orders | None = None,
     handoff: HandoffSettings = HANDOFF,
     **changes: Any,
 ) -> InMemory:
@@ -172,6 +174,7 @@ def make_in_memory(
         handoffs=handoffs,
         relay=relay,
         now=clock.seconds,
+        orders=orders,
     )
     relay.startService()
     root = tree([PATH.encode()], Exchange(settings, parts), 200 if settings.always_ok else 404)

@@ -190,7 +190,7 @@ def test_the_nodes_side_has_its_order() -> None:
         assert {name for name in ours if not name.startswith("node.")} <= {"client"}, module
         assert len(source.splitlines()) <= 350
         assert ast.get_docstring(ast.parse(source))
-        assert (TESTS / f"test_node_{module}.py").exists() or module in {"requests", "connection", "push"}
+        assert (TESTS / f"test_node_{module}.py").exists() or module in {"requests", "connection"}
 
 
 def test_tests_mirror_the_modules() -> None:
