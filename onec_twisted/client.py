@@ -27,13 +27,16 @@ from zope.interface import implementer
 from onec_twisted.wire import decoded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IReactorTime
 
 __all__ = [
     "SIGNATURE",
+    "BodyReader",
     "SiteClient",
-    "Uncompressed",
     "is_same_host",
+    "plain_client",
     "reason_of",
     "signature",
     "url_of",
@@ -98,29 +101,37 @@ def was_cancelled(failed: BaseException) -> bool:
     return any(was_cancelled(reason.value) for reason in getattr(failed, "reasons", ()))
 
 
-class _Text(Protocol):
-    """Reads the beginning of an answer."""
+class BodyReader(Protocol):
+    """Gives the body of an answer to ``write``, as far as a ``limit`` of bytes; None is no limit."""
 
-    def __init__(self) -> None:
-        self.read = b""
-        self.ended: Deferred[bytes] = Deferred(lambda _: self._close())
+    def __init__(self, write: Callable[[bytes], object], limit: int | None) -> None:
+        """Wait for the first bytes."""
+        self._write = write
+        self._left = limit
+        self.ended: Deferred[bool] = Deferred(lambda _: self._drop())
+        """Fires with whether the end is certain: a connection that ends may have broken."""
 
-    def dataReceived(self, data: bytes) -> None:
-        self.read += data[: TEXT_LIMIT - len(self.read)]
-        if len(self.read) == TEXT_LIMIT:
-            self._close()
-
-    def _close(self) -> None:
+    def _drop(self) -> None:
         if self.transport is not None:
             self.transport.loseConnection()
 
+    def dataReceived(self, data: bytes) -> None:
+        """Pass bytes on, and want no more when there were enough."""
+        if self._left is not None:
+            data = data[: self._left]
+            self._left -= len(data)
+        if data:
+            self._write(data)
+        if self._left == 0:
+            self._drop()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.ended.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss) or len(self.read) == TEXT_LIMIT:
-            self.ended.callback(self.read)
-        else:
-            self.ended.errback(reason)
+        """Tell how it ended."""
+        if not self.ended.called:
+            if reason.check(ResponseDone, PotentialDataLoss) or self._left == 0:
+                self.ended.callback(reason.check(PotentialDataLoss) is None)
+            else:
+                self.ended.errback(reason)
 
 
 @implementer(IStreamClientEndpoint)
@@ -142,7 +153,7 @@ class _Pool(HTTPConnectionPool):
 
 @implementer(IAgent)
 @frozen
-class Uncompressed:
+class _Uncompressed:
     """An Agent that asks for no compression, and undoes none: a few bytes could become any number.
 
     What was compressed all the same says so in ``X-Content-Encoding``.
@@ -150,7 +161,7 @@ class Uncompressed:
 
     agent: IAgent
 
-    def request(self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: Any = None) -> Deferred[Any]:  # noqa: N803
+    def request(self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: Any = None) -> Deferred[Any]:  # noqa: N803 - IAgent's name
         """See ``IAgent``."""
         plain = headers.copy()
         plain.removeHeader(b"accept-encoding")
@@ -162,6 +173,12 @@ class Uncompressed:
         if packing:
             response.headers.setRawHeaders(b"x-content-encoding", packing)
         return response
+
+
+def plain_client(agent: IAgent) -> HTTPClient:
+    """Return treq on an Agent, without cookies and compression."""
+    no_cookies: Any = CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
+    return HTTPClient(_Uncompressed(agent), cookiejar=no_cookies)
 
 
 def _timed_out(_result: object, _seconds: float) -> Failure:
@@ -176,10 +193,7 @@ class SiteClient:
         pool = _Pool(reactor, persistent=False)
         self.clock: IReactorTime = reactor
         self._secret = secret
-        self._client = HTTPClient(
-            Uncompressed(Agent(reactor, connectTimeout=CONNECT, pool=pool)),
-            cookiejar=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),  # type: ignore[arg-type]
-        )
+        self._client = plain_client(Agent(reactor, connectTimeout=CONNECT, pool=pool))
 
     async def ask(
         self, method: str, url: str, timeout: float, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -208,10 +222,12 @@ class SiteClient:
 
     async def text_of(self, response: Any, timeout: float) -> str:
         """Return the beginning of an answer's body as text. Raises what Twisted raises, ``TimeoutError`` included."""
-        text = _Text()
-        response.deliverBody(text)
-        text.ended.addTimeout(timeout, self.clock, _timed_out)
-        return decoded(await text.ended)
+        parts: list[bytes] = []
+        body = BodyReader(parts.append, TEXT_LIMIT)
+        response.deliverBody(body)
+        body.ended.addTimeout(timeout, self.clock, _timed_out)
+        await body.ended
+        return decoded(b"".join(parts))
 
     def location_of(self, response: Any, url: str) -> str | None:
         """Return where an answer from a URL leads to, None if nowhere. Raises ``ValueError`` for another host."""

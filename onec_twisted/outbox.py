@@ -50,7 +50,7 @@ def _handoff(row: Sequence[Any]) -> Handoff:
 
 def _found(cursor: Cursor, condition: str, *values: Any) -> list[Handoff]:
     """Return hand-offs in their order; ``condition`` is a text of this module."""
-    cursor.execute(f"SELECT {COLUMNS} FROM handoffs WHERE {condition} ORDER BY number", values)  # noqa: S608
+    cursor.execute(f"SELECT {COLUMNS} FROM handoffs WHERE {condition} ORDER BY number", values)  # noqa: S608 - texts of this module
     return [_handoff(row) for row in cursor.fetchall()]
 
 

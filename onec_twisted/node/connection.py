@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from attrs import frozen
-from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -18,10 +16,11 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionP
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from onec_twisted.client import Uncompressed
+from onec_twisted.client import plain_client
 from onec_twisted.node.answers import Unreachable
 
 if TYPE_CHECKING:
+    from treq.client import HTTPClient
     from twisted.python.failure import Failure
     from twisted.web.client import URI
     from twisted.web.iweb import IAgent
@@ -197,5 +196,4 @@ def http_client(
         if route.proxy is not None:
             _proxy_endpoint(reactor, route.proxy)
         agent = Agent.usingEndpointFactory(reactor, endpoints, pool)
-    no_cookies: Any = CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
-    return HTTPClient(Uncompressed(agent), cookiejar=no_cookies)
+    return plain_client(agent)

@@ -10,12 +10,9 @@ from urllib.parse import quote, urlsplit
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.web.client import ResponseDone
-from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 
-from onec_twisted.client import reason_of, was_cancelled
+from onec_twisted.client import BodyReader, reason_of, was_cancelled
 from onec_twisted.node.answers import NodeError, RawAnswer, Unreachable, busy_of
 
 if TYPE_CHECKING:
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
 
     from treq.client import HTTPClient
     from twisted.internet.interfaces import IDelayedCall
-    from twisted.python.failure import Failure
 
     from onec_twisted.node.answers import Login
 
@@ -70,36 +66,6 @@ class Part(io.RawIOBase):
         self._place += len(data)
         self._told(self._place)
         return data
-
-
-class _Body(Protocol):
-    """Gives the body of an answer to ``write``, as far as a limit."""
-
-    def __init__(self, write: Callable[[bytes], object], limit: int | None) -> None:
-        self._write = write
-        self._left = limit
-        self.ended: Deferred[bool] = Deferred(lambda _: self._drop())
-        """Fires with whether the end is certain: a connection that ends may have broken."""
-
-    def _drop(self) -> None:
-        transport: Any = self.transport
-        transport.loseConnection()
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._left is not None:
-            data = data[: self._left]
-            self._left -= len(data)
-        if data:
-            self._write(data)
-        if self._left == 0:
-            self._drop()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if not self.ended.called:
-            if reason.check(ResponseDone, PotentialDataLoss) or self._left == 0:
-                self.ended.callback(reason.check(PotentialDataLoss) is None)
-            else:
-                self.ended.errback(reason)
 
 
 @define(eq=False)
@@ -160,7 +126,7 @@ class Requests:
             self.alive()
             write(data)
 
-        body = _Body(take, limit)
+        body = BodyReader(take, limit)
         response.deliverBody(body)
         return await self._in_time(body.ended)
 
