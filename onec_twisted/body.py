@@ -5,13 +5,14 @@ Whoever takes it may also have it from its socket: then its bytes never come thr
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
-from onec_twisted.errors import BodyTimedOut, ConnectionDropped
+from onec_twisted.errors import BodyTimedOut, ConnectionDropped, UploadTooSlow
 from onec_twisted.interfaces import IBody, ISocketConsumer
 
 if TYPE_CHECKING:
@@ -35,14 +36,20 @@ DRAIN_LIMIT = 8 * 1024 * 1024
 DRAIN_TIME = 2.0
 """Seconds that a refused body is read for."""
 
+MINUTE = 60.0
+"""Seconds over which the rate of a body is taken."""
+
+SAMPLES = 6
+"""How often in that time it is looked at."""
+
 
 @implementer(IBody)
 class Body:
     """A body on its way in.
 
     ``transport`` can be paused; ``length`` is in bytes, None when unknown; ``idle_timeout`` is in seconds of
-    ``clock``; ``accepted`` is called once, when somebody wants the body. ``socket`` is where it comes from, None
-    where nobody can have it from there.
+    ``clock``; ``wanted`` is called once, when somebody wants the body. ``socket`` is where it comes from, None
+    where nobody can have it from there. ``min_rate`` is in bytes per second, on average over the last minute.
     """
 
     def __init__(
@@ -51,17 +58,23 @@ class Body:
         clock: IReactorTime,
         length: int | None,
         idle_timeout: float,
-        accepted: Callable[[], None],
+        wanted: Callable[[], None],
         socket: IBodySocket | None = None,
+        min_rate: int = 0,
     ) -> None:
         """Begin with nothing received."""
         self.length = length
         self.received = 0
+        self.accepted = 0
         self.complete = length == 0
         self._transport = transport
         self._clock = clock
         self._idle_timeout = idle_timeout
-        self._accepted = accepted
+        self._wanted = wanted
+        self._min_rate = min_rate
+        self._samples: deque[int] = deque(maxlen=SAMPLES)
+        """Bytes received when the rate was looked at; empty when we have held the sender back since then."""
+        self._next_sample = 0.0
         self._socket = socket
         self._held = False
         self._moving = False
@@ -117,7 +130,7 @@ class Body:
         """See ``IBody``."""
         if self._failure is not None:
             return fail(self._failure)
-        self._accepted()
+        self._wanted()
         self._delivered = delivered = Deferred[None]()
         self._consumer, self._limit, self._too_large = consumer, limit, too_large
         self.resumeProducing()
@@ -129,7 +142,8 @@ class Body:
                 self._stop(None)
             else:
                 self._last_byte = self._clock.seconds()
-                self._watch_silence()
+                self._next_sample = self._last_byte
+                self._watch()
                 self._offer_socket(consumer)
         return delivered
 
@@ -137,6 +151,7 @@ class Body:
         """See ``IBody``."""
         if not self._held and not self.complete:
             self._held = True
+            self._samples.clear()
             self._transport.pauseProducing()
 
     def resumeProducing(self) -> None:
@@ -236,14 +251,32 @@ class Body:
             else:
                 delivered.errback(reason)
 
-    def _watch_silence(self) -> None:
-        """Drop the body when its sender has been silent for too long, or look again when it could be."""
+    def _watch(self) -> None:
+        """Drop the body when its sender is silent for too long, or too slow; look again when it could be."""
         self._idle_call = None
         silence = self.silence()
         if silence >= self._idle_timeout:
             self._stop(BodyTimedOut())
-        else:
-            self._idle_call = self._clock.callLater(self._idle_timeout - silence, self._watch_silence)
+            return
+        pause = self._idle_timeout - silence
+        if self._min_rate:
+            now = self._clock.seconds()
+            if now >= self._next_sample:
+                if self._is_slow():
+                    self._stop(UploadTooSlow())
+                    return
+                self._next_sample = now + MINUTE / SAMPLES
+            pause = min(pause, self._next_sample - now)
+        self._idle_call = self._clock.callLater(pause, self._watch)
+
+    def _is_slow(self) -> bool:
+        """Return whether too little has come in the last minute, in which nobody has held the sender back."""
+        if self._held or self._moving:
+            self._samples.clear()
+            return False
+        a_minute_ago = self._samples[0] if len(self._samples) == SAMPLES else None
+        self._samples.append(self.received)
+        return a_minute_ago is not None and self.received - a_minute_ago < self._min_rate * MINUTE
 
     def _end_drain(self) -> None:
         """Stop throwing away, and say so."""

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from onec_twisted import outbox, statements
 from onec_twisted.errors import InsufficientStorage
+from onec_twisted.metrics import Metrics
 from onec_twisted.records import KnownSession, KnownSessions, Session
 
 if TYPE_CHECKING:
@@ -42,10 +43,11 @@ class Catalog:
     session in use is kept in memory.
     """
 
-    def __init__(self, database: Database, workers: Workers) -> None:
+    def __init__(self, database: Database, workers: Workers, metrics: Metrics | None = None) -> None:
         """Work with a database; its methods run in workers."""
         self._database = database
         self._workers = workers
+        self._metrics = metrics or Metrics()
         self._known = KnownSessions()
         self._later: list[tuple[Deferred[None], str, Step]] = []
         self._writing: Counter[str] = Counter()
@@ -96,16 +98,18 @@ class Catalog:
 
     def _make_and_record(self, make: Callable[[], Step], later: list[Step]) -> list[Any]:
         """In a worker: make a step, and record it and others."""
-        return self._database.record([make(), *later])
+        steps = [make(), *later]
+        with self._metrics.syncing("catalog"):
+            return self._database.record(steps)
 
     async def _read(self, question: Callable[..., T], *args: Any) -> T:
         """Ask the database, in a worker."""
         return await self._workers(self._database.read, question, *args)
 
-    async def open_session(self, sessid: str, token: str, username: str, now: float) -> None:
-        """Put a new session on record."""
+    async def open_session(self, sessid: str, token: str, username: str, now: float, most: int = 0) -> None:
+        """Put a new session on record. Raises ``TooManySessions`` when its user has ``most``; 0 is no limit."""
         token_hash = _hash(token)
-        await self._record(sessid, lambda: (statements.open_session, (sessid, token_hash, username, now)))
+        await self._record(sessid, lambda: (statements.open_session, (sessid, token_hash, username, now, most)))
         self._known.add(token_hash, KnownSession(Session(sessid, username, 1, 0, now)))
 
     async def session(self, token: str) -> Session | None:

@@ -17,6 +17,7 @@ __all__ = [
     "FileSealed",
     "FileTooLarge",
     "HandoffRunning",
+    "HeadersTimedOut",
     "ImportFailed",
     "ImportInterrupted",
     "InsufficientStorage",
@@ -31,12 +32,17 @@ __all__ = [
     "NoExchangeHere",
     "OrdersUnavailable",
     "Refused",
+    "SessionEnded",
     "SessionRestarted",
     "ShuttingDown",
     "SyncFailed",
+    "TooManyConnections",
+    "TooManySessions",
     "TooManyTries",
+    "TooManyUploads",
     "Unforeseen",
     "UnknownMode",
+    "UploadTooSlow",
     "WrongCredentials",
     "WrongOffset",
 ]
@@ -114,6 +120,13 @@ class InvalidSession(Refused):
     words = "Invalid session"
 
 
+class SessionEnded(Refused):
+    """The administrator ended the session while this piece was on its way."""
+
+    status = 403
+    words = "Session was ended by the administrator"
+
+
 class NoExchangeHere(Refused):
     """The path of the URL is none of ``--path``."""
 
@@ -162,6 +175,20 @@ class BodyTimedOut(Refused):
     words = "Upload timed out"
 
 
+class UploadTooSlow(Refused):
+    """The body brought less than ``--min-rate`` over the last minute."""
+
+    status = 408
+    words = "Upload too slow"
+
+
+class HeadersTimedOut(Refused):
+    """The headers of a request took longer than ``--header-timeout``."""
+
+    status = 408
+    words = "Request headers timed out"
+
+
 class SessionRestarted(Refused):
     """``init`` started a new epoch while this piece was on its way: it belongs to the old one."""
 
@@ -202,6 +229,22 @@ class TooManyTries(Refused):
     headers = ((b"Retry-After", b"5"),)
 
 
+class TooManyConnections(Refused):
+    """The address has as many connections as ``--connections-per-address`` allows."""
+
+    status = 429
+    words = "Too many connections - retry later"
+    headers = ((b"Retry-After", b"5"),)
+
+
+class TooManySessions(Refused):
+    """The user has as many sessions as ``--sessions-per-user`` allows; old ones end by themselves."""
+
+    status = 429
+    words = "Too many sessions of this user - retry later"
+    headers = ((b"Retry-After", b"60"),)
+
+
 class FileDamaged(Refused):
     """The file on disk is shorter than what was acknowledged; only ``init`` cures it."""
 
@@ -221,6 +264,14 @@ class FileBusy(Refused):
 
     status = 503
     words = "File busy - retry later"
+    headers = ((b"Retry-After", b"5"),)
+
+
+class TooManyUploads(Refused):
+    """As many pieces are on their way as ``--max-uploads`` allows."""
+
+    status = 503
+    words = "Too many uploads at once - retry later"
     headers = ((b"Retry-After", b"5"),)
 
 

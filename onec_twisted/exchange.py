@@ -7,7 +7,7 @@ from datetime import datetime
 from hmac import compare_digest
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from zope.interface import implementer
@@ -26,6 +26,7 @@ from onec_twisted.errors import (
     Unforeseen,
 )
 from onec_twisted.interfaces import IStreamingResource
+from onec_twisted.metrics import Metrics
 from onec_twisted.names import safe_name
 from onec_twisted.records import FAILED, SUCCEEDED
 from onec_twisted.wire import Answer, Query
@@ -66,6 +67,7 @@ class Settings:
     sessid_required: bool = True
     always_ok: bool = False
     lock_timeout: float = 30.0
+    sessions_per_user: int = 0
 
 
 @frozen
@@ -82,6 +84,7 @@ class Parts:
     relay: Relay
     now: Callable[[], float]
     orders: Orders | None = None
+    metrics: Metrics = field(factory=Metrics)
 
 
 @implementer(IStreamingResource)
@@ -125,11 +128,13 @@ class Exchange(Resource):
                 peer=_address_of(request),
                 refused=type(refused).__name__,
             )
+            self._parts.metrics.refused(refused)
             answer = wire.failure(refused)
         except Exception:
             self._log.failure(
                 "{method} {path} failed", method=wire.decoded(request.method), path=wire.decoded(request.path)
             )
+            self._parts.metrics.refused(Unforeseen())
             answer = wire.failure(Unforeseen())
         if self._settings.always_ok and answer.status != 304:
             answer = evolve(answer, status=200)
@@ -154,7 +159,8 @@ class Exchange(Resource):
         """Open a session: every ``checkauth`` opens one of its own (protocol.md, A.7)."""
         user = await self._parts.access.login(request.getHeader(b"authorization"), _address_of(request))
         sessid, token, now = secrets.token_hex(16), secrets.token_hex(32), self._parts.now()
-        await self._parts.catalog.open_session(sessid, token, user, now)
+        most = self._settings.sessions_per_user
+        await self._parts.catalog.open_session(sessid, token, user, now, most)
         self._log.info(
             "{sessid}: session opened by {user} from {peer}", sessid=sessid, user=user, peer=_address_of(request)
         )
@@ -188,7 +194,7 @@ class Exchange(Resource):
         async with self._parts.turns.of_session(session.sessid):
             await self._parts.relay.idle(session.sessid, self._settings.lock_timeout)
             await self._parts.catalog.start_epoch(session.sessid, self._parts.now())
-            self._pieces.forget(session.sessid)
+            self._pieces.proofs.forget(session.sessid)
             await self._parts.workers(self._parts.store.discard, session.sessid)
         self._log.info("{sessid}: new epoch", sessid=session.sessid, user=session.username)
         return wire.init_answer(

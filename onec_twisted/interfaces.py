@@ -96,14 +96,15 @@ class IBody(Interface):
 
     length: int | None = Attribute("Bytes announced by Content-Length; None when chunked.")
     received: int = Attribute("Bytes that came so far.")
+    accepted: int = Attribute("Bytes of it that have been put on record; whoever does so notes it here.")
     complete: bool = Attribute("Whether the last byte came.")
 
     def deliver(consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
         """Give every byte to the consumer; fires after the last one.
 
         Fails with ``too_large`` past ``limit`` bytes, with ``BodyTimedOut`` when the sender falls silent, with
-        ``ConnectionDropped`` when the connection breaks, or with what ``drop`` was given. The consumer hears
-        nothing more after a failure.
+        ``UploadTooSlow`` when it brings too little, with ``ConnectionDropped`` when the connection breaks, or with
+        what ``drop`` was given. The consumer hears nothing more after a failure.
         """
 
     def pauseProducing() -> None:

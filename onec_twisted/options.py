@@ -13,13 +13,14 @@ from twisted.cred.strcred import (
     AuthOptionMixin,
     InvalidAuthType,
     StrcredException,
-    UnsupportedInterfaces,
     makeChecker,
 )
 from twisted.python import usage
 
+from onec_twisted.connections import TrustedProxies
 from onec_twisted.importers import factory_of, importers_help
 from onec_twisted.intake import INTAKES
+from onec_twisted.logs import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +38,21 @@ CHOICES = {
     "status-codes": ("http", "ok"),
     "zip": ("yes", "no"),
     "access-log": ("yes", "no"),
+    "log-format": tuple(FORMATS),
     "intake": tuple(INTAKES),
 }
 LARGEST = 2**62
-TIMES = ("session-ttl", "lock-timeout", "idle-timeout", "import-hold", "import-timeout", "settle", "keep")
+TIMES = (
+    "session-ttl",
+    "lock-timeout",
+    "idle-timeout",
+    "header-timeout",
+    "import-hold",
+    "import-timeout",
+    "settle",
+    "keep",
+)
+NUMBERS = ("connections-per-address", "sessions-per-user", "max-uploads")
 
 
 class CannotStart(SystemExit, Exception):
@@ -99,7 +111,14 @@ class Options(usage.Options, AuthOptionMixin):
         ["status-codes", None, "http", "'ok' answers 200 to everything but type=listen."],
         ["zip", None, "yes", "Whether nodes are to pack their files: yes or no."],
         ["access-log", None, "no", "Whether each request and each piece gets a line in the log: yes or no."],
+        ["log-format", None, "text", "What a line of the log is: text or json."],
         ["intake", None, "auto", "How bodies come in: auto, buffered, or zero-copy by splice(2)."],
+        ["connections-per-address", None, "500", "Connections of one address, 0 for any number; over it 429."],
+        ["sessions-per-user", None, "10000", "Sessions of one user on record, 0 for any number; over it 429."],
+        ["max-uploads", None, "1000", "Pieces on their way at once, 0 for any number; over it 503."],
+        ["header-timeout", None, "30", "How long the headers of a request may take."],
+        ["min-rate", None, "128", "Bytes per second that a body must bring over a minute, 0 for none; below it 408."],
+        ["admin", None, None, "Twisted endpoint for the status page, /metrics and /health; none without it."],
     ]
 
     def __init__(self) -> None:
@@ -108,6 +127,8 @@ class Options(usage.Options, AuthOptionMixin):
         self["listen"] = []
         self["path"] = []
         self["credCheckers"] = []
+        self["admin-auth"] = []
+        self["trusted-proxy"] = []
 
     def opt_listen(self, endpoint: str) -> None:
         """Twisted endpoint to serve on: tcp:, unix:, ssl:, systemd:; may be repeated. [default: tcp:8080:interface=127.0.0.1]."""  # noqa: E501 - usage shows it as it stands
@@ -121,30 +142,19 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_auth(self, description: str) -> None:
         """Who may upload; required, may be repeated: htpasswd:PATH, file:PATH, memory:USER:PASSWORD; see --help-auth."""  # noqa: E501 - usage shows it as it stands
-        kind = description.partition(":")[0]
-        try:
-            self.addChecker(makeChecker(description))
-        except InvalidAuthType:
-            raise usage.UsageError(f"--auth={kind}: no such kind; --help-auth lists them") from None
-        except (StrcredException, ValueError) as error:
-            raise usage.UsageError(f"--auth={kind}: {error or 'it cannot be understood; see --help-auth'}") from None
+        super().addChecker(_checker("auth", description))
 
-    def addChecker(self, checker: Any) -> None:
-        """Take a checker; what is known to be unusable is refused now, not at the first login."""
-        if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
-            if not checker.users:
-                raise usage.UsageError("--auth=memory: write memory:USER:PASSWORD")
-            # strcred leaves text from the command line, HTTP brings bytes
-            checker.users = {_as_bytes(user): _as_bytes(word) for user, word in checker.users.items()}
-        if isinstance(checker, FilePasswordDB):
-            try:
-                Path(checker.filename).read_bytes()
-            except OSError as error:
-                raise usage.UsageError(f"--auth=file: cannot read {checker.filename}: {error.strerror}") from error
+    def opt_admin_auth(self, description: str) -> None:
+        """Who may see --admin, as with --auth; may be repeated; without it everybody who can connect."""
+        self["admin-auth"].append(_checker("admin-auth", description))
+
+    def opt_trusted_proxy(self, address: str) -> None:
+        """Proxy whose X-Forwarded-For is believed: an address, a network, or 'unix'; may be repeated."""
         try:
-            super().addChecker(checker)
-        except UnsupportedInterfaces:
-            raise usage.UsageError("--auth: this kind checks no passwords; --help-auth lists those that do") from None
+            TrustedProxies.of([address])
+        except ValueError:
+            _wrong("trusted-proxy", address, "write an address, a network as in 10.0.0.0/8, or unix")
+        self["trusted-proxy"].append(address)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse the command line; raises ``CannotStart`` with one line when it is wrong."""
@@ -174,6 +184,7 @@ class Options(usage.Options, AuthOptionMixin):
                 _wrong(name, "0", "must be more than 0")
         if self["body-limit"] < self["file-limit"]:
             _wrong("body-limit", self["body-limit"], "is less than --file-limit: no piece of that size could come in")
+        self._check_limits()
         for name in TIMES:
             self[name] = _seconds(name, self[name])
         for name, choices in CHOICES.items():
@@ -186,6 +197,17 @@ class Options(usage.Options, AuthOptionMixin):
         """Show all importers available."""
         sys.stdout.write(f"{importers_help()}\n")
         raise SystemExit(0)
+
+    def _check_limits(self) -> None:
+        """See what strangers may take."""
+        try:
+            self["min-rate"] = parse_size(self["min-rate"])
+        except ValueError:
+            _wrong("min-rate", self["min-rate"], "is not a number of bytes per second")
+        for name in NUMBERS:
+            if re.fullmatch(r"\d{1,9}", self[name]) is None:
+                _wrong(name, self[name], "must be a number, or 0 for any number")
+            self[name] = int(self[name])
 
     def _check_site(self) -> None:
         """See who takes finished files, and who has orders."""
@@ -215,6 +237,30 @@ class Options(usage.Options, AuthOptionMixin):
         for path in self["path"]:
             if any(other.startswith(f"{path}/") for other in self["path"]):
                 _wrong("path", path, "cannot stand above another --path")
+
+
+def _checker(option: str, description: str) -> Any:
+    """Return the checker of a strcred description; what is known to be unusable is refused now."""
+    kind = description.partition(":")[0]
+    try:
+        checker = makeChecker(description)
+    except InvalidAuthType:
+        raise usage.UsageError(f"--{option}={kind}: no such kind; --help-auth lists them") from None
+    except (StrcredException, ValueError) as error:
+        raise usage.UsageError(f"--{option}={kind}: {error or 'it cannot be understood; see --help-auth'}") from None
+    if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
+        if not checker.users:
+            raise usage.UsageError(f"--{option}=memory: write memory:USER:PASSWORD")
+        # strcred leaves text from the command line, HTTP brings bytes
+        checker.users = {_as_bytes(user): _as_bytes(word) for user, word in checker.users.items()}
+    if isinstance(checker, FilePasswordDB):
+        try:
+            Path(checker.filename).read_bytes()
+        except OSError as error:
+            raise usage.UsageError(f"--{option}=file: cannot read {checker.filename}: {error.strerror}") from error
+    if IUsernamePassword not in checker.credentialInterfaces:
+        raise usage.UsageError(f"--{option}: this kind checks no passwords; --help-auth lists those that do")
+    return checker
 
 
 def _as_bytes(text: str | bytes) -> bytes:

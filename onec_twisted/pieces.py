@@ -7,17 +7,15 @@ pieces are, for files may hold equal runs (DESIGN section 4).
 
 from __future__ import annotations
 
-from collections import defaultdict
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from onec_twisted.delivery import Delivery
 from onec_twisted.errors import (
+    ConnectionDropped,
     FileDamaged,
     FileSealed,
     FileTooLarge,
@@ -27,14 +25,18 @@ from onec_twisted.errors import (
     WrongOffset,
 )
 from onec_twisted.intake import INTAKES, receive
+from onec_twisted.metrics import Metrics
+from onec_twisted.proofs import Proofs
+from onec_twisted.uploads import Uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
 
     from onec_twisted.catalog import Catalog
+    from onec_twisted.delivery import Delivery
     from onec_twisted.intake import Intake
     from onec_twisted.interfaces import IBody, IPieceFile, IStore
     from onec_twisted.names import SafeName
@@ -45,9 +47,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Pieces", "Stored"]
 
-PROOF_DELAY = 0.05
-"""Seconds that a proof of delivery waits for another record to go on the disk with."""
-
 PATIENCE = 2.0
 """Seconds that an equal piece waits for the fate of the answer before it."""
 
@@ -57,10 +56,12 @@ class Stored:
     """A piece that is stored: its file's length in bytes, and the way of the answer that says so.
 
     None for the answer to a piece that told its place and was held already: it says nothing of the last piece.
+    ``outcome`` is ``stored``, ``repeat`` or ``held``.
     """
 
     committed: int
     delivery: Delivery | None
+    outcome: str
 
 
 @define(eq=False)
@@ -68,8 +69,7 @@ class Pieces:
     """Takes pieces.
 
     ``body_limit`` and ``session_quota`` are in bytes; ``now`` returns seconds since 1970; ``logs_each`` gives each
-    piece an event in the log, not only those that something happened to; ``repeats`` counts the repeats that were
-    not appended.
+    piece an event in the log, not only those that something happened to; ``uploads`` are the pieces on their way.
     """
 
     body_limit: int
@@ -83,10 +83,14 @@ class Pieces:
     clock: IReactorTime
     intake: Intake = INTAKES["auto"]
     logs_each: bool = False
-    repeats: int = field(default=0, init=False)
-    _deliveries: dict[str, dict[str, Delivery]] = field(factory=lambda: defaultdict(dict), init=False)
-    _proofs_call: IDelayedCall | None = field(default=None, init=False)
+    uploads: Uploads = field(factory=lambda: Uploads(lambda: 0.0))
+    metrics: Metrics = field(factory=Metrics)
+    proofs: Proofs = field(init=False)
     _log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with no answer on its way."""
+        self.proofs = Proofs(self.catalog, self.clock)
 
     async def length(self, session: Session, name: SafeName) -> int:
         """Return a file's committed length in bytes, without waiting for anybody; 0 when it has not begun.
@@ -104,15 +108,37 @@ class Pieces:
         ``kind`` is the query's type. Raises ``Refused`` for whatever keeps it out, ``ConnectionDropped`` when it
         breaks off; the file is then what it was before.
         """
+        outcome = "failed"
+        started = self.metrics.seconds()
+        try:
+            taken = await self._take(session, name, body, offset, kind)
+            outcome = taken.outcome
+        except Refused:
+            outcome = "refused"
+            raise
+        except ConnectionDropped:
+            outcome = "broken"
+            raise
+        finally:
+            self.metrics.piece(outcome, started)
+        return taken
+
+    async def _take(self, session: Session, name: SafeName, body: IBody, offset: int | None, kind: str) -> Stored:
+        """See ``take``."""
         if body.length is not None and body.length > self.body_limit:
             raise FileTooLarge
         await self.space.look()
-        with await self._promise(session, name, body, offset) as room:
+        with (
+            await self._promise(session, name, body, offset) as room,
+            self.uploads.taking(session, str(name), body) as upload,
+        ):
             started = self.now()
             try:
                 async with self.turns.of_file(session.sessid, str(name), body):
-                    committed, is_last = await self._store(session, kind, name, body, room, offset)
-                    delivery = self._on_its_way(session, str(name), committed) if is_last else None
+                    upload.begun = self.uploads.seconds()
+                    self.metrics.lock_wait.observe(upload.begun - upload.asked)
+                    committed, outcome = await self._store(session, kind, name, body, room, offset)
+                    delivery = None if outcome == "held" else self.proofs.watch(session, str(name), committed)
             except BaseException as error:
                 self._log.info(
                     "{sessid}: piece of {name} dropped after {received} bytes: {reason}",
@@ -134,34 +160,7 @@ class Pieces:
                 seconds=self.now() - started,
                 committed=committed,
             )
-        return Stored(committed, delivery)
-
-    def forget(self, sessid: str) -> None:
-        """Forget the answers on their way in a session that is emptied."""
-        for delivery in self._deliveries.pop(sessid, {}).values():
-            delivery.forget()
-
-    def _record_proofs(self) -> None:
-        """Put proofs on record that have waited for company long enough."""
-        self._proofs_call = None
-        self.catalog.record_proofs()
-
-    async def settle(self, patience: float) -> None:
-        """Ask for the answers on their way, again after ``patience`` seconds if need be, and record the proofs."""
-        if self._look():
-            await deferLater(self.clock, patience)
-            self._look()
-        if self._proofs_call is not None:
-            self._proofs_call.cancel()
-            self._proofs_call = None
-        await self.catalog.flush()
-
-    def _look(self) -> bool:
-        """Ask for all answers on their way; return whether any is still open."""
-        deliveries = [one for of_session in self._deliveries.values() for one in of_session.values()]
-        for delivery in deliveries:
-            delivery.look()
-        return any(delivery.delivered is None for delivery in deliveries)
+        return Stored(committed, delivery, outcome)
 
     async def _sound(self, session: Session, name: SafeName) -> FileRecord | None:
         """Return what is on record of a file, None if nothing is. Raises ``FileDamaged``."""
@@ -184,20 +183,20 @@ class Pieces:
 
     async def _store(
         self, session: Session, kind: str, name: SafeName, body: IBody, room: int, offset: int | None
-    ) -> tuple[int, bool]:
+    ) -> tuple[int, str]:
         """With the file's turn: put a piece where it belongs.
 
-        Returns the file's length, and whether the piece is the last of the file.
+        Returns the file's length, and what became of the piece.
         """
         # Taken with the turn, and before the record is read: it is forgotten as soon as its fate is on record
-        delivery = self._deliveries.get(session.sessid, {}).get(str(name))
+        delivery = self.proofs.of(session.sessid, str(name))
         record = await self._sound(session, name)
         if record is not None and record.sealed:
             raise FileSealed
         before = record.committed if record is not None else None
         try:
             if offset is not None and offset != (before or 0):
-                return await self._compare(session, name, body, offset, before or 0), False
+                return await self._compare(session, name, body, offset, before or 0), "held"
             too_large = FileTooLarge() if room == self.body_limit else InsufficientStorage()
             is_repeat = None
             if record is not None and offset is None and self._may_be_repeat(record, delivery, body.length):
@@ -209,8 +208,9 @@ class Pieces:
             await self._damaged(session, name, error)
             raise
         if received is None and record is not None:
-            return await self._repeated(session, name, record), True
-        return (before or 0) + (received or 0), True
+            return await self._repeated(session, name, record), "repeat"
+        body.accepted = received or 0
+        return (before or 0) + (received or 0), "stored"
 
     async def _keep(
         self, session: Session, kind: str, name: SafeName, before: int | None, bring: Callable[[], int]
@@ -221,7 +221,8 @@ class Pieces:
         def grown() -> int:
             """In a worker: return the file's new length."""
             nonlocal brought
-            size = bring()
+            with self.metrics.syncing("file"):
+                size = bring()
             brought = True
             return (before or 0) + size
 
@@ -269,7 +270,6 @@ class Pieces:
 
     async def _repeated(self, session: Session, name: SafeName, record: FileRecord) -> int:
         """Confirm a piece that is a repeat."""
-        self.repeats += 1
         self._log.info(
             "{sessid}: {name}: a repeat of the last {size} bytes, whose answer had not arrived, is not appended",
             sessid=session.sessid,
@@ -279,40 +279,6 @@ class Pieces:
         )
         await self.catalog.touch(session.sessid, self.now())
         return record.committed
-
-    def _on_its_way(self, session: Session, name: str, committed: int) -> Delivery:
-        """Watch the answer to a piece that is on record now."""
-        delivery = Delivery(
-            self.clock, lambda delivered: self._delivered(session, name, committed, delivery, delivered)
-        )
-        of_session = self._deliveries[session.sessid]
-        if name in of_session:
-            of_session[name].forget()
-        of_session[name] = delivery
-        return delivery
-
-    def _delivered(self, session: Session, name: str, committed: int, delivery: Delivery, delivered: bool) -> None:
-        """Put a proof on record, and forget the answer when it is there; one that was lost needs no record."""
-
-        def forget(_: object) -> None:
-            of_session = self._deliveries.get(session.sessid, {})
-            if of_session.get(name) is delivery:
-                del of_session[name]
-                if not of_session:
-                    del self._deliveries[session.sessid]
-
-        if not delivered:
-            forget(None)
-            return
-        recorded = self.catalog.prove(session, name, committed)
-        recorded.addCallback(forget)
-        recorded.addErrback(
-            lambda failure: self._log.failure(
-                "{sessid}: a proof of delivery was not recorded", failure, sessid=session.sessid
-            )
-        )
-        if self._proofs_call is None:
-            self._proofs_call = self.clock.callLater(PROOF_DELAY, self._record_proofs)
 
     async def _damaged(self, session: Session, name: SafeName, error: Exception) -> None:
         """Put a file on record as damaged, and say so loudly."""

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from onec_twisted.description import describe
 from onec_twisted.errors import FileDamaged, HandoffRunning, ImportFailed, ImportInterrupted
+from onec_twisted.metrics import Metrics
 from onec_twisted.records import FAILED, SUCCEEDED, WAITING, Handoff
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Relay(Service):
         now: Callable[[], float],
         clock: IReactorTime,
         chance: Callable[[], float] = random.random,
+        metrics: Metrics | None = None,
     ) -> None:
         """Begin with nothing to deliver: what is on record is read when the service starts."""
         self._most_tries = most_tries
@@ -101,6 +103,7 @@ class Relay(Service):
         self._now = now
         self._clock = clock
         self._chance = chance
+        self._metrics = metrics or Metrics()
         self._slots = DeferredSemaphore(AT_ONCE)
         self._pending: dict[str, _Pending] = {}
         self._lines: dict[str, deque[_Pending]] = {}
@@ -286,6 +289,7 @@ class Relay(Service):
         if state == WAITING and handoff.tries >= self._most_tries:
             state, words = FAILED, f"Given up after {handoff.tries} tries: {words}"
         handoff = evolve(handoff, state=state, words=words[:WORDS])
+        self._metrics.tried("interrupted" if handoff.state == WAITING else handoff.state)
         self._tell_log(handoff)
         return handoff
 

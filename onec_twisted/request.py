@@ -1,57 +1,49 @@
 """The Request that finds its resource at the headers and gives the body away as it comes.
 
 Twisted looks a resource up after the last byte of the body, which it keeps in memory or in a temporary file until
-then. ``ExchangeRequest`` does so at the headers, and keeps nothing; ``ExchangeChannel`` understands request lines
-that Twisted refuses and real nodes send. It uses private names of ``twisted.web.http.HTTPChannel``;
-``tests/test_request.py`` pins them for the oldest and the newest Twisted:
+then. ``ExchangeRequest`` does so at the headers, and keeps nothing. It uses private names of
+``twisted.web.http.HTTPChannel``; ``tests/test_request.py`` pins them for the oldest and the newest Twisted:
 
 * ``_command``, ``_path``, ``_version``: the request line, which a Request learns only after the body otherwise;
 * ``_networkProducer``: the transport, or what stands for one that cannot be paused;
-* ``_savedTimeOut``: the idle time-out that the channel sets again when the request is done;
-* ``_abortingCall``: ends a connection by force, and is cancelled when it has ended;
-* ``_receivedHeaderSize``: 0 before the request line;
-* ``_respondToBadRequestAndDisconnect``: called for whatever is no HTTP.
+* ``_savedTimeOut``: the idle time-out that the channel sets again when the request is done.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.web.http import RESPONSES, HTTPChannel, toChunk
+from twisted.web.http import toChunk
 from twisted.web.server import Request
 
 from onec_twisted.body import Body
-from onec_twisted.errors import ConnectionDropped, MalformedRequest, Unforeseen
+from onec_twisted.errors import (
+    ConnectionDropped,
+    TooManyConnections,
+    Unforeseen,
+)
 from onec_twisted.interfaces import IStreamingResource
-from onec_twisted.sockets import SocketLine, is_plain, line_of, read_at_once, socket_of, write_now
+from onec_twisted.sockets import read_at_once, socket_of
 from onec_twisted.wire import Answer, decoded, failure, head_of, path_of
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from onec_twisted.channel import ExchangeChannel
     from onec_twisted.delivery import Delivery
     from onec_twisted.site import ExchangeSite
 
-__all__ = ["ExchangeChannel", "ExchangeRequest"]
-
-TLS_FLUSH = 0.01
-"""Seconds after which Twisted's TLS has handed an answer to TCP: it gathers small writes for a turn."""
-
-LONGEST_CONTENT_LENGTH = 64
-"""Bytes of a Content-Length header; Python refuses to read numbers of thousands of digits."""
+__all__ = ["ExchangeRequest"]
 
 READ = 64 * 1024
 """Bytes that are read from a connection at a time: Twisted's own number."""
 
 READ_BODY = 256 * 1024
 """Bytes that are read at a time while a large body comes in."""
-
-_RAW = re.compile(rb"[ \x7f-\xff]")
 
 
 class ExchangeRequest(Request):
@@ -73,8 +65,11 @@ class ExchangeRequest(Request):
         self._answered = False
         self._is_out = False
         self._body_over = False
-        self._idle_timeout: float | None = None
+        self._decided = False
+        self._counted = False
         self._stream: Any = None
+        self._entered: str | None = None
+        self._secure = False
 
     @property
     def gone(self) -> bool:
@@ -90,6 +85,7 @@ class ExchangeRequest(Request):
         self.postpath: list[bytes] = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
         self.args: dict[bytes, list[bytes]] = {}
         self.site = cast("ExchangeSite", channel.site)  # set by Site.buildProtocol
+        too_many = self._meet_client()
         channel.look_at_deliveries()
         self._expected = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
         self.requestHeaders.removeHeader(b"expect")  # or Twisted answers it before anybody has decided
@@ -100,11 +96,34 @@ class ExchangeRequest(Request):
             self.site.body_timeout,
             self._accept_body,
             socket_of(channel, length),
+            self.site.limits.min_rate,
         )
-        if length != 0:
-            self._idle_timeout = channel.setTimeout(None)  # while a body comes, the time-out is the body's
+        channel.head_ended()
         self._headers_complete = True
-        Deferred.fromCoroutine(self._respond())
+        Deferred.fromCoroutine(self._respond(too_many))
+
+    def _meet_client(self) -> bool:
+        """Find out who sends; return whether that address has too many connections, or requests through a proxy."""
+        channel = cast("ExchangeChannel", self.channel)
+        connections = self.site.connections
+        peer = getattr(self.client, "host", None)
+        if not connections.trusted.trusts(peer):
+            return channel.is_one_too_many(peer)
+        forwarded_for = self.requestHeaders.getRawHeaders("x-forwarded-for", [])
+        client = connections.trusted.client(peer, forwarded_for)
+        if client is None or client == peer:
+            return False
+        kind = IPv6Address if ":" in client else IPv4Address
+        self.client = kind("TCP", client, getattr(self.client, "port", 0))
+        self._secure = self.requestHeaders.getRawHeaders(b"x-forwarded-proto", [b""])[0].strip().lower() == b"https"
+        if not connections.enter(client):
+            return True
+        self._entered = client
+        return False
+
+    def isSecure(self) -> bool:
+        """Return whether the client's connection is TLS, to us or to a trusted proxy."""
+        return self._secure or bool(super().isSecure())
 
     def handleContentChunk(self, data: bytes) -> None:
         """Pass bytes of the body on."""
@@ -112,10 +131,10 @@ class ExchangeRequest(Request):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Note that the body has ended; nothing of it is ever parsed."""
-        if self._idle_timeout is not None:
-            self.channel._savedTimeOut = self._idle_timeout
+        self.channel._savedTimeOut = self.site.timeOut
         self.body.ended()
         self._body_over = True
+        self._count()
         read_at_once(self.channel.transport, READ)
         if self._is_out:
             self.finish()
@@ -129,17 +148,33 @@ class ExchangeRequest(Request):
             self._stream.stopProducing()
         if self._headers_complete:
             self.body.lost()
+            self._count()
 
-    async def _respond(self) -> None:
-        """Ask the resource, and answer."""
+    def _count(self) -> None:
+        """Count the body when all of it came or will come, and it is known what became of it."""
+        if self._decided and (self._body_over or self._disconnected) and not self._counted:
+            self._counted = True
+            self.site.metrics.body(self.body.received, self.body.accepted)
+            if self._entered is not None:
+                self.site.connections.leave(self._entered)
+
+    async def _respond(self, too_many: bool) -> None:
+        """Ask the resource, and answer; whoever has too many connections is refused, and loses this one."""
         try:
-            resource = IStreamingResource(self.site.getResourceFor(self))
-            answer = await resource.respond(self)
+            if too_many:
+                answer = self.site.refusal(TooManyConnections(), str(getattr(self.client, "host", "-")))
+                self.channel.persistent = False
+            else:
+                resource = IStreamingResource(self.site.getResourceFor(self))
+                answer = await resource.respond(self)
         except ConnectionDropped:
             return
         except Exception:
             self._log.failure("{method} {path} failed", method=self.method, path=self.path)
             answer = failure(Unforeseen())
+        finally:
+            self._decided = True
+            self._count()
         if not self._disconnected:
             self._answer(answer)
             return
@@ -233,92 +268,3 @@ class ExchangeRequest(Request):
             read_at_once(self.channel.transport, READ_BODY)
         if self._expected and self.clientproto == b"HTTP/1.1" and not self.body.received and not self.body.complete:
             self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-class ExchangeChannel(HTTPChannel):
-    """Speaks HTTP/1.1 with a node, and says ``failure`` to whatever is none."""
-
-    _deliveries: tuple[Delivery, ...] = ()
-    _line: SocketLine | None = None
-
-    site: ExchangeSite
-    factory: ExchangeSite
-    abortTimeout = 5
-    """Seconds after which a connection that we closed is gone, whatever its peer does."""
-
-    def send(self, data: bytes) -> None:
-        """Write an answer, at once where nothing waits to be written before it: that spares the reactor a turn."""
-        transport: Any = self.transport
-        sent = write_now(transport, data)
-        if sent < len(data):
-            transport.write(data[sent:])
-
-    def watch(self, delivery: Delivery) -> None:
-        """See an answer that was written arrive."""
-        self._deliveries = (*(one for one in self._deliveries if one.delivered is None), delivery)
-        try:
-            self._line = self._line or line_of(self.transport)
-        except OSError:
-            return  # no descriptor left to ask by: it counts as open, and as lost when the connection ends
-        line = self._line.shared() if self._line is not None else None
-        if line is not None and not is_plain(self.transport):
-            self.callLater(TLS_FLUSH, lambda: delivery.sent(line))
-        else:
-            delivery.sent(line)
-
-    def look_at_deliveries(self) -> None:
-        """Ask for answers that are on their way: a request that comes brings their acknowledgement with it."""
-        for delivery in self._deliveries:
-            delivery.look()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell the requests, and the answers on their way."""
-        super().connectionLost(reason)
-        for delivery in self._deliveries:
-            delivery.lost()
-        if self._line is not None:
-            self._line.close()
-
-    def loseConnection(self) -> None:
-        """Close the connection: when what was written is on its way, or by force.
-
-        TLS waits for the peer's word, and reads what it sends meanwhile; TCP waits for it to read our answer.
-        """
-        if self._abortingCall is None:
-            self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
-        super().loseConnection()
-
-    def lineReceived(self, line: bytes) -> None:
-        """Take a line of the head; in a request line, blanks and letters that are not encoded are encoded.
-
-        Nodes put file names into the URL as they are (protocol.md, A.5 and B.1).
-        """
-        if self._receivedHeaderSize == 0 and _RAW.search(line):
-            method, _, rest = line.partition(b" ")
-            target, _, version = rest.rpartition(b" ")
-            line = b" ".join((method, _RAW.sub(lambda raw: b"%%%02X" % raw[0][0], target), version))
-        super().lineReceived(line)
-
-    def headerReceived(self, line: bytes) -> bool:
-        """Take a header; the number of a Content-Length has a reasonable length."""
-        if line[:15].lower() == b"content-length:" and len(line) > LONGEST_CONTENT_LENGTH:
-            self._respondToBadRequestAndDisconnect()
-            return False
-        taken: bool = super().headerReceived(line)
-        return taken
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        """Refuse a line that does not end."""
-        self._respondToBadRequestAndDisconnect()
-
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        """Answer what is no HTTP in the protocol's words, unless its request has been answered already."""
-        if not (self.requests and self.requests[-1].startedWriting):
-            status = 200 if self.site.always_ok else 400
-            answer = failure(MalformedRequest())
-            self.write(
-                b"HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
-                % (status, RESPONSES[status], answer.content_type, len(answer.body), answer.body)
-            )
-        self.dataReceived = lambda _: None  # type: ignore[method-assign]  # TLS goes on delivering
-        self.loseConnection()

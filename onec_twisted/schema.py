@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "MIGRATIONS",
     "SCHEMA_VERSION",
     "CatalogUnusable",
     "create_catalog",
@@ -24,7 +25,7 @@ __all__ = [
     "recorded_lengths",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE sessions (
     sessid     TEXT PRIMARY KEY,
@@ -66,6 +67,7 @@ CREATE TABLE handoffs (
 );
 CREATE INDEX handoffs_of_session ON handoffs (sessid);
 CREATE INDEX handoffs_in_state ON handoffs (state);
+CREATE INDEX sessions_of_user ON sessions (username);
 """
 """``held`` is the sum of the session's committed bytes; ``touched``, as all times, is in seconds since 1970; ``owed``
 says that something has come since the last hand-off.
@@ -76,6 +78,9 @@ delivered; ``damaged`` that acknowledged bytes are missing or doubtful; ``sealed
 ``handoffs`` is the outbox: what is to be delivered to the site, and what became of it. ``number`` is their order,
 ``files`` a JSON list of names and lengths, ``told`` says that the node has heard of a failure.
 """
+
+MIGRATIONS = {1: "CREATE INDEX sessions_of_user ON sessions (username);"}
+"""What makes a database of a version one of the next."""
 
 
 CHECKPOINT = 4000
@@ -112,6 +117,8 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError, ValueError, TypeError) as error:
+        if "full" in str(error):
+            raise CatalogUnusable(f"{path} cannot be written ({error}); make room on the disk") from error
         raise CatalogUnusable(
             f"{path} cannot be used ({error}); move the whole folder {path.parent} away to start afresh, "
             "and let the nodes export again"
@@ -121,19 +128,22 @@ def _told(path: Path) -> Iterator[None]:
 def create_catalog(path: Path) -> None:
     """Make the database if it is not there, readable by us alone, and see that it can be used.
 
-    Blocks; for the start of the daemon. Raises ``CatalogUnusable`` with words for the administrator.
+    One that an earlier version wrote becomes one of this version, all of it or nothing. Blocks; for the start of
+    the daemon. Raises ``CatalogUnusable`` with words for the administrator.
     """
     with _told(path):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         with closing(opened(path)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-            elif version != SCHEMA_VERSION:
+            if version > SCHEMA_VERSION:
                 raise CatalogUnusable(
-                    f"{path} was written by another version of onec-exchange (schema {version}, "
+                    f"{path} was written by a later version of onec-exchange (schema {version}, "
                     f"this one knows {SCHEMA_VERSION}); install the version that wrote it"
                 )
+            if version < SCHEMA_VERSION:
+                steps = [MIGRATIONS[old] for old in range(version, SCHEMA_VERSION)] if version else [SCHEMA]
+                script = "".join(steps)
+                connection.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
 
 def recorded_lengths(path: Path) -> dict[str, dict[str, int]]:

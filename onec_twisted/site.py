@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+from attrs import evolve, frozen
+from twisted.logger import Logger
 from twisted.web.http import combinedLogFormatter, datetimeToLogString, datetimeToString
 from twisted.web.iweb import IAccessLogFormatter
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 from zope.interface import implementer, provider
 
+from onec_twisted.channel import ExchangeChannel
+from onec_twisted.connections import Connections
 from onec_twisted.errors import NoExchangeHere
 from onec_twisted.interfaces import IStreamingResource
-from onec_twisted.request import ExchangeChannel, ExchangeRequest
+from onec_twisted.metrics import Metrics
+from onec_twisted.request import ExchangeRequest
 from onec_twisted.wire import Answer, failure, without_secrets
 
 if TYPE_CHECKING:
@@ -22,7 +27,21 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.web.http import Request
 
-__all__ = ["Elsewhere", "ExchangeSite", "access_log_line", "tree"]
+    from onec_twisted.errors import Refused
+
+__all__ = ["Elsewhere", "ExchangeSite", "Limits", "access_log_line", "tree"]
+
+
+@frozen
+class Limits:
+    """What a stranger may take.
+
+    The head of a request may take ``header_timeout`` seconds, a body must bring ``min_rate`` bytes per second on
+    average over the last minute; 0 is no limit.
+    """
+
+    header_timeout: float = 30.0
+    min_rate: int = 0
 
 
 @implementer(IStreamingResource)
@@ -77,11 +96,13 @@ def access_log_line(_timestamp: str, request: ExchangeRequest) -> str:
 class ExchangeSite(Site):
     """Serves a resource tree to nodes.
 
-    A body may be silent for ``body_timeout`` seconds; ``always_ok`` answers 200 to what is no HTTP as well;
+    A body may be silent for ``body_timeout`` seconds; ``limits`` keep strangers within bounds, ``connections`` counts
+    them; ``always_ok`` answers 200 to what is no HTTP as well;
     ``access_log`` gives each request a line in the log. The channel is ours: Twisted's would only choose between
     HTTP/1.1 and HTTP/2.
     """
 
+    _log = Logger()
     protocol = ExchangeChannel  # type: ignore[assignment]  # Twisted names its own chooser
 
     def __init__(
@@ -90,12 +111,18 @@ class ExchangeSite(Site):
         reactor: IReactorTime,
         body_timeout: float,
         *,
+        limits: Limits | None = None,
+        connections: Connections | None = None,
+        metrics: Metrics | None = None,
         always_ok: bool = False,
         access_log: bool = True,
     ) -> None:
         """Serve the tree with the reactor's clock."""
         super().__init__(resource, requestFactory=ExchangeRequest, reactor=reactor, logFormatter=access_log_line)
         self.body_timeout = body_timeout
+        self.limits = limits or Limits()
+        self.connections = connections or Connections()
+        self.metrics = metrics or Metrics()
         self.closing = False
         """Whether the daemon is about to end: an answer closes its connection, so that the node turns to the next."""
         self.always_ok = always_ok
@@ -108,6 +135,19 @@ class ExchangeSite(Site):
         if self._date[1] != second:
             self._date = datetimeToString(), second
         return self._date[0]
+
+    def refusal(self, refused: Refused, address: str) -> Answer:
+        """Return the answer to what never reached a resource; it is counted, and told the log."""
+        self.metrics.refused(refused)
+        self._log.info(
+            "refused: {words} ({status}) from {peer}",
+            words=refused.words,
+            status=refused.status,
+            peer=address,
+            refused=type(refused).__name__,
+        )
+        answer = failure(refused)
+        return evolve(answer, status=200) if self.always_ok else answer
 
     def log(self, request: Request) -> None:
         """Write a request's line, if that is wanted."""

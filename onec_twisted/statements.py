@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onec_twisted.errors import FileSealed, InsufficientStorage, InvalidSession, SessionRestarted
+from onec_twisted.errors import FileSealed, InsufficientStorage, InvalidSession, SessionRestarted, TooManySessions
 from onec_twisted.records import FileRecord, Session
 
 if TYPE_CHECKING:
@@ -38,8 +38,12 @@ def nothing(_: Cursor) -> None:
     """Record nothing: what waits for company goes along."""
 
 
-def open_session(cursor: Cursor, sessid: str, token_hash: str, username: str, now: float) -> None:
-    """Put a new session on record."""
+def open_session(cursor: Cursor, sessid: str, token_hash: str, username: str, now: float, most: int = 0) -> None:
+    """Put a new session on record. Raises ``TooManySessions`` when its user has ``most``; 0 is no limit."""
+    if most:
+        cursor.execute("SELECT COUNT(*) FROM sessions WHERE username = ?", (username,))
+        if cursor.fetchone()[0] >= most:
+            raise TooManySessions
     cursor.execute(
         "INSERT INTO sessions (sessid, token_hash, username, epoch, held, touched, owed)"
         " VALUES (?, ?, ?, 1, 0, ?, 0)",

@@ -97,6 +97,7 @@ class FakeBody:
     length: int | None = None
     silent_for: float = 0.0
     received: int = field(default=0, init=False)
+    accepted: int = field(default=0, init=False)
     complete: bool = field(default=False, init=False)
     paused: bool = field(default=False, init=False)
     dropped: BaseException | None = field(default=None, init=False)

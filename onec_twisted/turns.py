@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+    from onec_twisted.errors import Refused
     from onec_twisted.interfaces import IBody
 
 __all__ = ["Turns"]
@@ -126,9 +127,10 @@ class Turns:
                         file.patrol.cancel()
 
     @asynccontextmanager
-    async def of_session(self, sessid: str) -> AsyncIterator[None]:
+    async def of_session(self, sessid: str, reason: type[Refused] = SessionRestarted) -> AsyncIterator[None]:
         """Have a whole session to oneself: writers are dropped and rolled back, those who wait are sent away.
 
+        Writers hear ``reason``.
         A piece that is complete and only being recorded is waited for. Newcomers wait. Raises ``FileBusy`` when
         that takes longer than the lock's time-out.
         """
@@ -140,7 +142,7 @@ class Turns:
                     for waiting in list(file.lock.waiting):
                         waiting.cancel()
                     if file.writer is not None:
-                        file.writer.drop(SessionRestarted())
+                        file.writer.drop(reason())
                 for file in list(session.files.values()):
                     await self._wait(file.lock.acquire(), deadline)
                     file.lock.release()

@@ -20,6 +20,7 @@ from onec_twisted.exchange import COOKIE, Exchange, Parts, Settings
 from onec_twisted.handoff import Handoffs, HandoffSettings
 from onec_twisted.intake import INTAKES
 from onec_twisted.keep import Keep
+from onec_twisted.metrics import Metrics
 from onec_twisted.pieces import Pieces
 from onec_twisted.relay import Relay
 from onec_twisted.schema import create_catalog
@@ -28,6 +29,7 @@ from onec_twisted.space import Space
 from onec_twisted.store import Store
 from onec_twisted.testing import Bytes, FaultyStore, Pipe, inline
 from onec_twisted.turns import Turns
+from onec_twisted.uploads import Uploads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,8 +37,10 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.task import Clock
 
+    from onec_twisted.connections import Connections
     from onec_twisted.interfaces import IImporter
     from onec_twisted.orders import Orders
+    from onec_twisted.site import Limits
     from onec_twisted.workers import Workers
 
 NOW = 1_800_000_000.0
@@ -116,6 +120,12 @@ class InMemory:
         assert lines[1] == COOKIE
         return f"{lines[1]}={lines[2]}", lines[3].removeprefix("sessid=")
 
+    def metric(self, name: str, **labels: str) -> float:
+        """Return what is counted under a name."""
+        value = self.parts.metrics.registry.get_sample_value(name, labels)
+        assert value is not None, name
+        return value
+
     def files(self) -> dict[str, bytes]:
         """Return every file of every session, by its path below ``1c_temp``."""
         temp = self.folder / "1c_temp"
@@ -138,6 +148,9 @@ def make_in_memory(
     importer: IImporter | None = None,
     orders: Orders | None = None,
     handoff: HandoffSettings = HANDOFF,
+    limits: Limits | None = None,
+    connections: Connections | None = None,
+    most_uploads: int = 0,
     **changes: Any,
 ) -> InMemory:
     """Put an exchange together as ``tap`` does, with ``SETTINGS`` and changes to them, and these ``workers``."""
@@ -147,10 +160,11 @@ def make_in_memory(
     create_catalog(real.database)
     store = FaultyStore(real, free_bytes=1_000_000)
     checker = InMemoryUsernamePasswordDatabaseDontUse(shop=PASSWORD.encode())
-    catalog = Catalog(Database(real.database), inline)
+    metrics = Metrics(clock.seconds)
+    catalog = Catalog(Database(real.database), inline, metrics)
     turns = Turns(clock, lock_timeout=30)
     space = Space(lambda: inline(store.free), clock.seconds, MIN_FREE, session_quota)
-    relay = Relay(3, catalog, store, importer or Keep(inline), clock.seconds, clock, lambda: 1.0)
+    relay = Relay(3, catalog, store, importer or Keep(inline), clock.seconds, clock, lambda: 1.0, metrics)
     handoffs = Handoffs(handoff, catalog, store, turns, inline, relay, clock.seconds)
     parts = Parts(
         access=Access(Portal(NodeRealm(), [checker]), clock),
@@ -169,16 +183,27 @@ def make_in_memory(
             clock,
             INTAKES[intake],
             logs_each=True,
+            uploads=Uploads(clock.seconds, most_uploads),
+            metrics=metrics,
         ),
         workers=workers,
         handoffs=handoffs,
         relay=relay,
         now=clock.seconds,
         orders=orders,
+        metrics=metrics,
     )
     relay.startService()
     root = tree([PATH.encode()], Exchange(settings, parts), 200 if settings.always_ok else 404)
-    site = ExchangeSite(root, clock, body_timeout=60, always_ok=settings.always_ok)
+    site = ExchangeSite(
+        root,
+        clock,
+        body_timeout=60,
+        limits=limits,
+        connections=connections,
+        metrics=metrics,
+        always_ok=settings.always_ok,
+    )
     pipe = Pipe(site)
     agent = Agent.usingEndpointFactory(clock, pipe, pool=HTTPConnectionPool(clock, persistent=False))
     # a node sends only the cookies that it was told to

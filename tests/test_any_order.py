@@ -181,7 +181,7 @@ class AnyOrder(RuleBasedStateMachine):
         elif offset == len(held):
             self.acknowledged(outcome, data, arrives=arrives, claimed=True)
         elif held[offset : offset + len(data)] == data:
-            assert outcome == Stored(len(held), None)
+            assert outcome == Stored(len(held), None, "held")
         else:
             assert isinstance(outcome, WrongOffset)
 
@@ -202,7 +202,7 @@ class AnyOrder(RuleBasedStateMachine):
     def init(self) -> None:
         """All of it is gone."""
         self.now(self.catalog.start_epoch(SESSID, 0.0))
-        self.pieces.forget(SESSID)
+        self.pieces.proofs.forget(SESSID)
         self.store.discard(SESSID)
         self.model, self.last, self.proven, self.sealed = None, b"", False, False
 

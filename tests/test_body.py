@@ -12,7 +12,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from onec_twisted.body import DRAIN_LIMIT, DRAIN_TIME, EARLY_LIMIT, Body
-from onec_twisted.errors import BodyTimedOut, ConnectionDropped, FileTooLarge
+from onec_twisted.errors import BodyTimedOut, ConnectionDropped, FileTooLarge, UploadTooSlow
 from onec_twisted.interfaces import IBody, IBodyConsumer
 from onec_twisted.testing import FakeBody
 
@@ -44,11 +44,19 @@ class Bench:
     consumer: Consumer = field(factory=Consumer)
     accepted: list[None] = field(factory=list)
     outcome: list[object] = field(factory=list)
+    min_rate: int = 0
     body: Body = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make the body."""
-        self.body = Body(self.transport, self.clock, self.length, IDLE, lambda: self.accepted.append(None))
+        self.body = Body(
+            self.transport,
+            self.clock,
+            self.length,
+            IDLE,
+            lambda: self.accepted.append(None),
+            min_rate=self.min_rate,
+        )
 
     def deliver(self, limit: int = 10**9) -> None:
         """Want the body; ``outcome`` becomes ``[None]`` or the error."""
@@ -209,3 +217,43 @@ def test_a_drain_that_ends_by_itself(end: str) -> None:
 
     assert ended == []
     assert bench.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize(("per_second", "dropped"), [(9, True), (10, False)])
+def test_a_body_that_drips(per_second: int, dropped: bool) -> None:
+    """After a minute at less than the least rate it is dropped; at that rate it may go on for hours."""
+    bench = Bench(min_rate=10)
+    bench.deliver()
+    while not bench.outcome and bench.clock.seconds() < 600:
+        bench.body.data_received(b"x" * per_second)
+        bench.clock.advance(1)
+
+    assert [type(outcome) for outcome in bench.outcome] == ([UploadTooSlow] if dropped else [])
+    assert bench.clock.seconds() == (60 if dropped else 600)
+    bench.body.lost()
+
+
+def test_a_body_that_becomes_slow() -> None:
+    """The last minute counts, not what was brought before."""
+    bench = Bench(min_rate=10)
+    bench.deliver()
+    bench.body.data_received(b"x" * 100_000)
+    for _ in range(80):
+        bench.body.data_received(b"x")
+        bench.clock.advance(1)
+
+    assert [type(outcome) for outcome in bench.outcome] == [UploadTooSlow]
+
+
+def test_a_sender_that_we_hold_back_is_not_slow() -> None:
+    """Its minute begins anew when it may go on."""
+    bench = Bench(min_rate=10)
+    bench.deliver()
+    for _ in range(50):
+        bench.clock.advance(5)
+        bench.body.pauseProducing()
+        bench.clock.advance(50)
+        bench.body.resumeProducing()
+
+    assert bench.outcome == []
+    bench.body.lost()

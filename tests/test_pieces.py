@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 
 from onec_twisted.errors import InsufficientStorage
 from onec_twisted.names import SafeName
-from onec_twisted.pieces import PATIENCE, PROOF_DELAY, Pieces, Stored
+from onec_twisted.pieces import PATIENCE, Pieces, Stored
+from onec_twisted.proofs import PROOF_DELAY
 from onec_twisted.testing import FakeBody
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def test_a_repeat_is_not_appended(exchange: InMemory, pieces: Pieces, session: S
         way(again).lost()
     way(stored(pieces, session, b"same")).sent(None)
     assert content(exchange, session) == b"firstsame"
-    assert pieces.repeats == 4
+    assert pieces.metrics.registry.get_sample_value("onec_pieces_total", {"outcome": "repeat"}) == 4
     way(stored(pieces, session, b"same")).sent(None)
 
     assert content(exchange, session) == b"firstsamesame"
@@ -141,7 +142,7 @@ def test_an_answer_that_arrives_while_an_equal_piece_comes_in(
     body.feed(b"sa")
     first.sent(None)
     exchange.clock.advance(1)
-    assert pieces._deliveries == {}
+    assert len(pieces.proofs) == 0
     body.feed(b"me")
     body.end()
 
@@ -159,7 +160,7 @@ def test_a_range_that_is_held_needs_no_room(exchange: InMemory, pieces: Pieces, 
     body.feed(b"same")
     body.end()
 
-    assert outcome == [Stored(4, None)]
+    assert outcome == [Stored(4, None, "held")]
 
 
 @pytest.mark.parametrize("other", [b"same", b"diff"])
@@ -176,10 +177,10 @@ def test_a_repeat_at_the_quotas_edge(exchange: InMemory, pieces: Pieces, session
 def test_settling(exchange: InMemory, pieces: Pieces, session: Session) -> None:
     """Before the daemon ends, answers are asked for once more, and proofs are on record."""
     way(stored(pieces, session, b"1")).sent(None)
-    settled = Deferred.fromCoroutine(pieces.settle(1))
+    settled = Deferred.fromCoroutine(pieces.proofs.settle(1))
     assert settled.called
     stored(pieces, session, b"2")
-    settled = Deferred.fromCoroutine(pieces.settle(1))
+    settled = Deferred.fromCoroutine(pieces.proofs.settle(1))
     assert not settled.called
     exchange.clock.advance(1)
 
@@ -194,7 +195,7 @@ def test_a_proof_survives(exchange: InMemory, pieces: Pieces, session: Session, 
         delivery.sent(None)
         exchange.clock.advance(1)
     else:
-        pieces._deliveries.clear()
+        pieces.proofs._open.clear()
     restarted = Pieces(
         pieces.body_limit,
         pieces.session_quota,
@@ -251,9 +252,9 @@ def test_nothing_is_remembered(exchange: InMemory, pieces: Pieces, session: Sess
     way(stored(pieces, session, b"1")).sent(None)
     exchange.clock.advance(1)
     way(stored(pieces, session, b"2")).lost()
-    assert pieces._deliveries == {}
+    assert len(pieces.proofs) == 0
     stored(pieces, session, b"3")
-    pieces.forget(session.sessid)
+    pieces.proofs.forget(session.sessid)
 
-    assert pieces._deliveries == {}
+    assert len(pieces.proofs) == 0
     assert exchange.clock.getDelayedCalls() == []

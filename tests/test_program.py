@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_twisted
 from attrs import evolve
-from outcome import outcome_of
+from one_try import outcome_of
 from test_description import handoff
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import deferLater

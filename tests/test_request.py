@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attrs import define, field
-from in_memory import PATH, InMemory, flush_failures
+from in_memory import InMemory, flush_failures
+from line import Line, post
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from onec_twisted.body import DRAIN_LIMIT, DRAIN_TIME
 from onec_twisted.interfaces import IStreamingResource
-from onec_twisted.pieces import PROOF_DELAY
+from onec_twisted.proofs import PROOF_DELAY
 from onec_twisted.request import ExchangeRequest
 from onec_twisted.site import ExchangeSite
 from onec_twisted.testing import FakeBody, LateWorkers
@@ -31,56 +31,6 @@ if TYPE_CHECKING:
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-@define(eq=False)
-class Line:
-    """A connection to a site, and what it answers."""
-
-    site: ExchangeSite
-    transport: StringTransport = field(factory=StringTransport)
-    protocol: Any = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Connect."""
-        self.protocol = self.site.buildProtocol(None)
-        self.protocol.makeConnection(self.transport)
-
-    def send(self, *chunks: bytes) -> bytes:
-        """Send bytes, one read of the socket each, and return all that was answered so far."""
-        for chunk in chunks:
-            self.protocol.dataReceived(chunk)
-        return self.answered
-
-    @property
-    def answered(self) -> bytes:
-        """Return what was answered so far."""
-        return bytes(self.transport.value())
-
-    @property
-    def closed(self) -> bool:
-        """Return whether the site has closed the connection."""
-        return bool(self.transport.disconnecting)
-
-    def lose(self) -> None:
-        """Break the connection."""
-        self.protocol.connectionLost(Failure(ConnectionDone()))
-
-
-def post(session: tuple[str, str], name: str, body: bytes, *headers: bytes, chunks: int = 0) -> bytes:
-    """Return the bytes of one piece; ``chunks`` above 0 is the size of its chunks."""
-    cookie, sessid = session
-    head = [
-        f"POST {PATH}?type=catalog&mode=file&filename={name}&sessid={sessid} HTTP/1.1".encode(),
-        b"Host: shop.example",
-        f"Cookie: {cookie}".encode(),
-        *headers,
-    ]
-    if not chunks:
-        return b"\r\n".join([*head, b"Content-Length: %d" % len(body), b"", body])
-    parts = [body[start : start + chunks] for start in range(0, len(body), chunks)]
-    coded = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
-    return b"\r\n".join([*head, b"Transfer-Encoding: chunked", b"", coded + b"0\r\n\r\n"])
 
 
 def occupied(exchange: InMemory, session: tuple[str, str]) -> Deferred[None]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
-from outcome import outcome_of
+from one_try import outcome_of
 from shop import Shop
 from test_description import handoff
 from zope.interface.verify import verifyObject

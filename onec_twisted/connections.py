@@ -1,0 +1,91 @@
+"""Who is at the other end of a connection, and how many connections an address has.
+
+A proxy's word about the client is taken only when the administrator trusts the proxy: anybody can write
+``X-Forwarded-For``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["UNIX", "Connections", "TrustedProxies"]
+
+UNIX = "unix"
+"""The name of whoever connects to a unix socket."""
+
+
+@frozen
+class TrustedProxies:
+    """The proxies whose headers are believed: networks, and whether unix sockets are."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    unix: bool = False
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> TrustedProxies:
+        """Return proxies that are written as an address, a network, or ``unix``. Raises ``ValueError``."""
+        names = list(texts)
+        return cls(tuple(ip_network(name) for name in names if name != UNIX), UNIX in names)
+
+    def trusts(self, address: str | None) -> bool:
+        """Return whether an address, None on a unix socket, is one of them."""
+        if address is None:
+            return self.unix
+        if not self.networks:
+            return False
+        try:
+            parsed = ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        return any(parsed in network for network in self.networks)
+
+    def client(self, peer: str | None, forwarded_for: Sequence[str]) -> str | None:
+        """Return who sends through a proxy: the last address that is none of theirs.
+
+        ``peer`` is who is connected to us, and trusted; ``forwarded_for`` are the values of ``X-Forwarded-For``, to
+        which each proxy adds whom it got the request from. What is no address ends the search: a stranger wrote it.
+        """
+        client = peer
+        for text in reversed(",".join(forwarded_for).split(",")):
+            try:
+                client = str(ip_address(text.strip()))
+            except ValueError:
+                break
+            if not self.trusts(client):
+                break
+        return client
+
+
+@define(eq=False)
+class Connections:
+    """How many connections are open, in all and by address; ``most`` of one address, 0 is no limit.
+
+    A trusted proxy may have as many as it likes; the clients behind it are counted by their requests.
+    """
+
+    most: int = 0
+    trusted: TrustedProxies = TrustedProxies()
+    total: int = field(default=0, init=False)
+    _open: Counter[str] = field(factory=Counter, init=False)
+
+    def enter(self, address: str) -> bool:
+        """Count one more of an address, if it may have one more; return whether."""
+        if self.most and self._open[address] >= self.most:
+            return False
+        self._open[address] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """Count one less of an address."""
+        self._open[address] -= 1
+        if not self._open[address]:
+            del self._open[address]

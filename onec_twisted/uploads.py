@@ -1,0 +1,71 @@
+"""The pieces that are on their way: who sends them, how far they are, and how many there may be."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from onec_twisted.errors import TooManyUploads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from onec_twisted.interfaces import IBody
+    from onec_twisted.records import Session
+
+__all__ = ["Upload", "Uploads"]
+
+
+@define(eq=False)
+class Upload:
+    """A piece on its way. Times are those of the clock that ``Uploads`` has, in seconds.
+
+    ``begun`` is None while the piece waits for its file's turn.
+    """
+
+    session: Session
+    name: str
+    body: IBody
+    asked: float
+    begun: float | None = None
+
+    def rate(self, now: float) -> float:
+        """Return the bytes per second that it has brought since it began."""
+        if self.begun is None or now <= self.begun:
+            return 0.0
+        return self.body.received / (now - self.begun)
+
+
+@define(eq=False)
+class Uploads:
+    """All pieces on their way, ``most`` at once; 0 is no limit. ``seconds`` is a clock that never goes back."""
+
+    seconds: Callable[[], float]
+    most: int = 0
+    _running: dict[int, Upload] = field(factory=dict, init=False)
+
+    @contextmanager
+    def taking(self, session: Session, name: str, body: IBody) -> Iterator[Upload]:
+        """Know of a piece while it is on its way. Raises ``TooManyUploads``."""
+        if self.most and len(self._running) >= self.most:
+            raise TooManyUploads
+        upload = Upload(session, name, body, self.seconds())
+        self._running[id(upload)] = upload
+        try:
+            yield upload
+        finally:
+            del self._running[id(upload)]
+
+    def all(self) -> list[Upload]:
+        """Return the pieces on their way, the oldest first."""
+        return list(self._running.values())
+
+    def waiting(self) -> int:
+        """Return how many wait for their file's turn."""
+        return sum(upload.begun is None for upload in self._running.values())
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._running)
