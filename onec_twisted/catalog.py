@@ -307,6 +307,14 @@ class Catalog:
         """Record that the node has heard of a failure."""
         await self._record(handoff.sessid, lambda: (outbox.tell, (handoff,)))
 
+    async def retry(self, handoff: str, now: float) -> Handoff | None:
+        """Hand off again what has failed, by its id; see ``outbox.retry``."""
+        return cast("Handoff | None", await self._record("", lambda: (outbox.retry, (handoff, now))))
+
+    async def drop(self, handoff: str) -> bool:
+        """Forget a hand-off that has failed, by its id; return whether there was one."""
+        return cast("bool", await self._record("", lambda: (outbox.drop, (handoff,))))
+
     async def waiting_handoffs(self) -> list[Handoff]:
         """Return all hand-offs that are still to be delivered, in their order."""
         return await self._read(outbox.waiting)
@@ -318,6 +326,15 @@ class Catalog:
     async def unknown(self, sessids: list[str]) -> list[str]:
         """Return those sessids that are not on record."""
         return await self._read(statements.unknown, sessids)
+
+    async def end_session(self, sessid: str) -> None:
+        """Forget a session unless something of it is to be delivered; see ``statements.end_session``."""
+        await self._record(sessid, lambda: (statements.end_session, (sessid,)))
+        self._known.forget(sessid)
+
+    async def ask(self, question: Callable[..., T], *args: Any) -> T:
+        """Return the answer to a question of ``overview``."""
+        return await self._read(question, *args)
 
     async def remove_session(self, sessid: str, ended: float, kept: float) -> bool:
         """Forget a session and all that belongs to it, if it may still go; return whether."""

@@ -119,7 +119,7 @@ class Exchange(Resource):
             raise
         except Refused as refused:
             self._log.info(
-                "refused: {words} ({status}) {method} {path} from {peer}",
+                "refused: {words} ({status}) {method} {path}?{query} from {peer}",
                 words=refused.words,
                 status=refused.status,
                 method=wire.decoded(request.method),

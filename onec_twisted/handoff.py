@@ -139,6 +139,14 @@ class Handoffs:
         """Note that the node hears of a failure: when it asks again, the import runs again."""
         await self.catalog.tell(handoff)
 
+    async def retry(self, failed: str) -> bool:
+        """Hand off again what has failed, by its id; return whether there was such a hand-off."""
+        handoff = await self.catalog.retry(failed, self.now())
+        if handoff is None:
+            return False
+        self.relay.add(handoff)
+        return True
+
     async def event_came(self, session: Session, event: str, kind: str, timestamp: str) -> None:
         """Hand off an event, and before it the files of its session that nobody asked to import.
 

@@ -232,3 +232,6 @@ class IStore(Interface):
 
     def free() -> int:
         """Return the bytes that the disk has left for us."""
+
+    def probe() -> None:
+        """See that something can be written; raises ``OSError`` when not."""

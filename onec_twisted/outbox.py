@@ -9,6 +9,8 @@ import json
 import uuid
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from onec_twisted.errors import FileHasGrown, InvalidSession, SessionRestarted
 from onec_twisted.records import FAILED, WAITING, Handoff, Session
 
@@ -17,7 +19,19 @@ if TYPE_CHECKING:
     from sqlite3 import Cursor
     from typing import Any
 
-__all__ = ["event_came", "import_asked", "imported", "note_outcome", "quiet_since", "settle", "tell", "waiting"]
+__all__ = [
+    "drop",
+    "event_came",
+    "import_asked",
+    "imported",
+    "latest",
+    "note_outcome",
+    "quiet_since",
+    "retry",
+    "settle",
+    "tell",
+    "waiting",
+]
 
 COLUMNS = (
     "number, id, sessid, username, event, type, filename, archive, timestamp, files, created,"
@@ -209,6 +223,30 @@ def note_outcome(cursor: Cursor, handoff: Handoff, now: float) -> None:
 def tell(cursor: Cursor, handoff: Handoff) -> None:
     """Record that the node has heard of a failure."""
     cursor.execute("UPDATE handoffs SET told = 1 WHERE id = ?", (handoff.id,))
+
+
+def latest(cursor: Cursor, state: str, most: int) -> list[Handoff]:
+    """Return the hand-offs in a state that were put on record last, at most so many; the last one first."""
+    cursor.execute(f"SELECT {COLUMNS} FROM handoffs WHERE state = ? ORDER BY number DESC LIMIT ?", (state, most))  # noqa: S608 - a constant
+    return [_handoff(row) for row in cursor.fetchall()]
+
+
+def retry(cursor: Cursor, failed: str, now: float) -> Handoff | None:
+    """Return a hand-off that stands for one that failed, which is forgotten; None when there is none such.
+
+    It has an id of its own: the site may remember what it answered to the one before.
+    """
+    found = _found(cursor, "id = ? AND state = ?", failed, FAILED)
+    if not found:
+        return None
+    drop(cursor, failed)
+    return _put(cursor, evolve(found[0], id=uuid.uuid4().hex, created=now))
+
+
+def drop(cursor: Cursor, failed: str) -> bool:
+    """Forget a hand-off that failed; return whether there was one."""
+    cursor.execute("DELETE FROM handoffs WHERE id = ? AND state = ?", (failed, FAILED))
+    return cursor.rowcount > 0
 
 
 def waiting(cursor: Cursor) -> list[Handoff]:

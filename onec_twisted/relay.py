@@ -190,6 +190,10 @@ class Relay(Service):
             if not running.called:
                 self._running[sessid] = running
 
+    def progress(self) -> dict[str, str]:
+        """Return how far each hand-off is that is still to be delivered, by its id, in words."""
+        return {name: pending.progress for name, pending in self._pending.items()}
+
     async def outcome(self, handoff: Handoff, patience: float) -> Handoff:
         """Deliver a hand-off that waits, and return what became of it.
 

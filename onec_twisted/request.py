@@ -42,6 +42,9 @@ __all__ = ["ExchangeRequest"]
 READ = 64 * 1024
 """Bytes that are read from a connection at a time: Twisted's own number."""
 
+REASONS = {429: b"Too Many Requests"}
+"""What Twisted has no words for (RFC 6585 section 4)."""
+
 READ_BODY = 256 * 1024
 """Bytes that are read at a time while a large body comes in."""
 
@@ -187,7 +190,7 @@ class ExchangeRequest(Request):
         """Write an answer; after that, read or throw away what is left of the body."""
         if not self.body.complete or self.site.closing:
             self.channel.persistent = False
-        self.setResponseCode(answer.status)
+        self.setResponseCode(answer.status, REASONS.get(answer.status))
         head = head_of(
             answer,
             self.clientproto,

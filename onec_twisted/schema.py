@@ -1,7 +1,7 @@
 """The catalog's database: its tables, and what is done with it before the daemon starts.
 
-``schema``, ``statements`` and ``outbox`` hold the only SQL. It keeps to what PostgreSQL knows as well, pragmas and
-``WITHOUT ROWID`` aside.
+``schema``, ``statements``, ``outbox`` and ``overview`` hold the only SQL. It keeps to what PostgreSQL knows as well,
+pragmas and ``WITHOUT ROWID`` aside.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ CREATE TABLE handoffs (
 CREATE INDEX handoffs_of_session ON handoffs (sessid);
 CREATE INDEX handoffs_in_state ON handoffs (state);
 CREATE INDEX sessions_of_user ON sessions (username);
+CREATE INDEX damaged_files ON files (sessid, name) WHERE damaged <> 0;
 """
 """``held`` is the sum of the session's committed bytes; ``touched``, as all times, is in seconds since 1970; ``owed``
 says that something has come since the last hand-off.
@@ -79,7 +80,12 @@ delivered; ``damaged`` that acknowledged bytes are missing or doubtful; ``sealed
 ``files`` a JSON list of names and lengths, ``told`` says that the node has heard of a failure.
 """
 
-MIGRATIONS = {1: "CREATE INDEX sessions_of_user ON sessions (username);"}
+MIGRATIONS = {
+    1: """
+CREATE INDEX sessions_of_user ON sessions (username);
+CREATE INDEX damaged_files ON files (sessid, name) WHERE damaged <> 0;
+""",
+}
 """What makes a database of a version one of the next."""
 
 

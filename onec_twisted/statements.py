@@ -1,13 +1,13 @@
 """The catalog's statements: functions of a cursor, each a step of a transaction or a question.
 
-``schema``, this module and ``outbox`` hold the only SQL.
+``schema``, this module, ``outbox`` and ``overview`` hold the only SQL.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onec_twisted.errors import FileSealed, InsufficientStorage, InvalidSession, SessionRestarted, TooManySessions
+from onec_twisted.errors import FileSealed, HandoffRunning, InsufficientStorage, InvalidSession, SessionRestarted, TooManySessions
 from onec_twisted.records import FileRecord, Session
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ __all__ = [
     "commit",
     "damage",
     "damage_all",
+    "end_session",
     "ended",
     "file",
     "has_damaged",
@@ -177,6 +178,27 @@ def start_epoch(cursor: Cursor, sessid: str, now: float) -> int:
     return int(row[0]) if row else 0
 
 
+def end_session(cursor: Cursor, sessid: str) -> None:
+    """Forget a session and all that belongs to it.
+
+    Raises ``InvalidSession`` when there is none such, ``HandoffRunning`` when something of it is to be delivered.
+    """
+    cursor.execute("SELECT 1 FROM sessions WHERE sessid = ?", (sessid,))
+    if cursor.fetchone() is None:
+        raise InvalidSession
+    cursor.execute("SELECT 1 FROM handoffs WHERE sessid = ? AND state = 'waiting' LIMIT 1", (sessid,))
+    if cursor.fetchone() is not None:
+        raise HandoffRunning
+    _forget(cursor, sessid)
+
+
+def _forget(cursor: Cursor, sessid: str) -> None:
+    """Forget a session and all that belongs to it."""
+    cursor.execute("DELETE FROM sessions WHERE sessid = ?", (sessid,))
+    cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
+    cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
+
+
 def archives(cursor: Cursor, sessid: str) -> dict[str, int]:
     """Return the names of a session's archives, and their committed lengths in bytes."""
     cursor.execute(
@@ -220,11 +242,10 @@ def ended(cursor: Cursor, ended: float, kept: float) -> list[str]:
 def remove_session(cursor: Cursor, sessid: str, ended: float, kept: float) -> bool:
     """Forget a session and all that belongs to it, if it may still go; see ``ended``. Return whether."""
     cursor.execute(
-        f"DELETE FROM sessions WHERE sessid = :sessid AND sessid IN ({ENDED})",  # noqa: S608 - a constant
+        f"SELECT 1 FROM sessions WHERE sessid = :sessid AND sessid IN ({ENDED})",  # noqa: S608 - a constant
         {"sessid": sessid, "ended": ended, "kept": kept},
     )
-    if not cursor.rowcount:
+    if cursor.fetchone() is None:
         return False
-    cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
-    cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
+    _forget(cursor, sessid)
     return True

@@ -20,6 +20,7 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -319,3 +320,9 @@ class Store:
     def free(self) -> int:
         """See ``IStore``."""
         return shutil.disk_usage(self.temp).free
+
+    def probe(self) -> None:
+        """See ``IStore``: what is written has no name, and vanishes."""
+        with tempfile.TemporaryFile(dir=self.temp) as file:
+            file.write(b"x")
+            file.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import signal
 import time
 from functools import partial
@@ -11,8 +12,16 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.internet import TimerService
 from twisted.application.strports import service as listening_service
 from twisted.cred.portal import Portal
+from twisted.logger import Logger
 
+import twisted
+from onec_twisted import __version__
 from onec_twisted.access import Access, AnyOf, NodeRealm
+from onec_twisted.admin.actions import Actions
+from onec_twisted.admin.gauges import Gauges, LagMeter
+from onec_twisted.admin.health import HealthCheck
+from onec_twisted.admin.site import AdminParts, AdminSite
+from onec_twisted.admin.status import Observed
 from onec_twisted.catalog import Catalog
 from onec_twisted.client import SiteClient, url_of
 from onec_twisted.connections import Connections, TrustedProxies
@@ -22,6 +31,7 @@ from onec_twisted.handoff import Handoffs, HandoffSettings
 from onec_twisted.importers import make_importer
 from onec_twisted.intake import INTAKES
 from onec_twisted.interfaces import Surroundings
+from onec_twisted.listening import Certificate, ListeningReactor, is_local
 from onec_twisted.logs import make_observer
 from onec_twisted.metrics import Metrics
 from onec_twisted.options import CannotStart, Options
@@ -38,12 +48,19 @@ from onec_twisted.uploads import Uploads
 from onec_twisted.workers import DiskWorkers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.application.service import IService
     from twisted.internet.interfaces import IReactorTime
     from twisted.logger import FileLogObserver
+    from twisted.web.server import Site
 
     from onec_twisted.interfaces import IImporter
 
 __all__ = ["ExchangeService", "Options", "makeService"]
+
+RELOAD = 60.0
+"""Seconds between two looks for renewed certificates."""
 
 WORKERS = 16
 """Threads that write to the disk; most of their time they wait for it."""
@@ -73,6 +90,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     now = partial(_anchored_now, time.time() - time.monotonic())
     workers = DiskWorkers(reactor, WORKERS)
     metrics = Metrics(time.monotonic)
+    metrics.tell_build(version=__version__, twisted=twisted.__version__, python=platform.python_version())
     catalog = Catalog(Database(store.database, synced=store.synced), workers, metrics)
     turns = Turns(clock, options["lock-timeout"])
     space = Space(partial(workers, store.free), time.monotonic, options["min-free"], options["session-quota"])
@@ -143,23 +161,81 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     daemon.site = site
     if twistd_runs_it:
         daemon.at_stop = _end_at_the_next_signal
-    for endpoint in options["listen"]:
-        try:
-            listening_service(endpoint, site, reactor).setServiceParent(daemon)
-        except Exception as error:  # a plugin's parser, or a certificate's, may raise anything
-            raise CannotStart(
-                f"--listen={endpoint}: cannot be understood ({type(error).__name__}: {error}); "
-                "write a Twisted endpoint as in tcp:8080:interface=127.0.0.1"
-            ) from None
+    certificates: list[Certificate] = []
+    for description in options["listen"]:
+        _listen("listen", description, site, reactor, certificates).setServiceParent(daemon)
+    if options["admin"] is not None:
+        observed = Observed(
+            catalog,
+            store,
+            relay,
+            pieces.uploads,
+            site,
+            metrics,
+            workers,
+            options["min-free"],
+            now,
+            time.monotonic,
+            time.monotonic(),
+        )
+        checkers = options["admin-auth"]
+        admin = AdminParts(
+            observed,
+            HealthCheck(observed, turns, clock),
+            Gauges(observed, lambda: {one.description: one.expires() for one in certificates}),
+            Actions(catalog, store, turns, handoffs, pieces.proofs, workers),
+            Access(Portal(NodeRealm(), [AnyOf(checkers)]), clock) if checkers else None,
+        )
+        admin_site = AdminSite(admin, reactor)
+        _listen("admin", options["admin"], admin_site, reactor, certificates, _warn_of_strangers).setServiceParent(
+            daemon
+        )
+        LagMeter(metrics, clock).setServiceParent(daemon)
     relay.setServiceParent(daemon)
+
+    def reload() -> None:
+        for certificate in certificates:
+            certificate.reload()
+
+    if twistd_runs_it:
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
     for interval, call in (
         (interval_for(options["settle"]), handoffs.settle_quiet),
         (interval_for(options["session-ttl"], options["keep"]), sweep.once),
+        (RELOAD, reload),
     ):
         timer = TimerService(interval, call)
         timer.clock = reactor
         timer.setServiceParent(daemon)
     return daemon
+
+
+def _listen(
+    option: str,
+    description: str,
+    site: Site,
+    reactor: Any,
+    certificates: list[Certificate],
+    heard: Callable[[Any], None] | None = None,
+) -> IService:
+    """Return the service that serves a site at an endpoint. Raises ``CannotStart``."""
+    try:
+        return listening_service(description, site, ListeningReactor(reactor, description, certificates, heard))  # type: ignore[arg-type]
+    except Exception as error:  # a plugin's parser, or a certificate's, may raise anything
+        raise CannotStart(
+            f"--{option}={description}: cannot be understood ({type(error).__name__}: {error}); "
+            "write a Twisted endpoint as in tcp:8080:interface=127.0.0.1"
+        ) from None
+
+
+def _warn_of_strangers(address: Any) -> None:
+    """Warn when others than this machine can reach the status page."""
+    if not is_local(address):
+        Logger(namespace=__name__).warn(
+            "--admin can be reached from other machines, at {address}; "
+            "give it a loopback address or a unix socket, or protect it by --admin-auth and TLS",
+            address=str(address),
+        )
 
 
 def _observer(options: Options) -> FileLogObserver | None:

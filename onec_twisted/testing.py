@@ -229,6 +229,12 @@ class FaultyStore:
         """See ``IStore``."""
         return self.store.free() if self.free_bytes is None else self.free_bytes
 
+    def probe(self) -> None:
+        """See ``IStore``; fails as writing does."""
+        if self.on_write is not None:
+            raise self.on_write
+        self.store.probe()
+
 
 @implementer(IBodyProducer)
 @frozen

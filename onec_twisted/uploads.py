@@ -20,11 +20,12 @@ __all__ = ["Upload", "Uploads"]
 
 @define(eq=False)
 class Upload:
-    """A piece on its way. Times are those of the clock that ``Uploads`` has, in seconds.
+    """A piece on its way, and its number since the start. Times are in seconds of the clock that ``Uploads`` has.
 
     ``begun`` is None while the piece waits for its file's turn.
     """
 
+    key: int
     session: Session
     name: str
     body: IBody
@@ -45,18 +46,20 @@ class Uploads:
     seconds: Callable[[], float]
     most: int = 0
     _running: dict[int, Upload] = field(factory=dict, init=False)
+    _last: int = field(default=0, init=False)
 
     @contextmanager
     def taking(self, session: Session, name: str, body: IBody) -> Iterator[Upload]:
         """Know of a piece while it is on its way. Raises ``TooManyUploads``."""
         if self.most and len(self._running) >= self.most:
             raise TooManyUploads
-        upload = Upload(session, name, body, self.seconds())
-        self._running[id(upload)] = upload
+        self._last += 1
+        upload = Upload(self._last, session, name, body, self.seconds())
+        self._running[upload.key] = upload
         try:
             yield upload
         finally:
-            del self._running[id(upload)]
+            del self._running[upload.key]
 
     def all(self) -> list[Upload]:
         """Return the pieces on their way, the oldest first."""

@@ -30,6 +30,7 @@ ORDER = [
     "database",
     "statements",
     "outbox",
+    "overview",
     "catalog",
     "piecefile",
     "store",
@@ -61,6 +62,7 @@ ORDER = [
     "sweep",
     "site",
     "logs",
+    "listening",
     "options",
     "service",
     "tap",
@@ -82,6 +84,10 @@ WITHOUT_TWISTED = [
 
 NODE = ["answers", "requests", "connection", "dialogue", "export", "push", "check", "load", "command"]
 """The node's side, a package of its own: a module imports only from its left, and of the daemon little."""
+
+ADMIN = ["words", "status", "gauges", "health", "actions", "page", "site"]
+"""What the administrator sees, a package of its own: a module imports only from its left, and of the daemon all but
+where it is put together."""
 
 BESIDE = {"__init__", "launch", "testing"}
 MODULES = [*ORDER, *BESIDE]
@@ -123,6 +129,8 @@ def test_a_module_imports_only_from_its_left(module: str) -> None:
     """So there are no circles, and the left can be read first."""
     ours = {name.split(".")[1] for name in imported(module) if name.startswith("onec_twisted.")}
 
+    if module == "tap":
+        ours.discard("admin")
     assert ours <= set(ORDER[: ORDER.index(module)])
 
 
@@ -198,6 +206,22 @@ def test_the_nodes_side_has_its_order() -> None:
         assert len(source.splitlines()) <= 350
         assert ast.get_docstring(ast.parse(source))
         assert (TESTS / f"test_node_{module}.py").exists() or module in {"requests", "connection"}
+
+
+def test_the_administrators_side_has_its_order() -> None:
+    """And its tests; nothing but ``tap`` knows of it."""
+    found = {path.stem for path in (HOUSE / "admin").glob("*.py")}
+    assert found == {*ADMIN, "__init__"}
+    for module in ADMIN:
+        path = HOUSE / "admin" / f"{module}.py"
+        source = path.read_text(encoding="utf-8")
+        ours = set(re.findall(r"from onec_twisted\.admin\.(\S+) import", source.replace("\n    from", "")))
+        assert ours <= set(ADMIN[: ADMIN.index(module)]), module
+        assert not re.search(r"onec_twisted\.(tap|service|options|node)", source)
+        assert not re.search(r"time\.time|time\.monotonic|import reactor", source)
+        assert len(source.splitlines()) <= 350
+        assert ast.get_docstring(ast.parse(source))
+        assert (TESTS / f"test_admin_{module}.py").exists()
 
 
 def test_tests_mirror_the_modules() -> None:

@@ -1,0 +1,1 @@
+"""What an administrator sees of the daemon: metrics, health, and the status page with its buttons."""

@@ -1,0 +1,68 @@
+"""What an administrator may do: try a hand-off again, drop one, end a session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define
+from twisted.logger import Logger
+
+from onec_twisted.errors import FileBusy, HandoffRunning, InvalidSession, SessionEnded, ShuttingDown
+
+if TYPE_CHECKING:
+    from onec_twisted.catalog import Catalog
+    from onec_twisted.handoff import Handoffs
+    from onec_twisted.interfaces import IStore
+    from onec_twisted.proofs import Proofs
+    from onec_twisted.turns import Turns
+    from onec_twisted.workers import Workers
+
+__all__ = ["Actions"]
+
+PATIENCE = 10.0
+"""Seconds that the end of a session waits for a hand-off of it that is running."""
+
+
+@define(eq=False)
+class Actions:
+    """Each returns what has come of it, a key of ``Words.notices``."""
+
+    catalog: Catalog
+    store: IStore
+    turns: Turns
+    handoffs: Handoffs
+    proofs: Proofs
+    workers: Workers
+    _log = Logger()
+
+    async def retry(self, handoff: str) -> str:
+        """Hand off again what has failed, by its id."""
+        if not await self.handoffs.retry(handoff):
+            return "gone"
+        self._log.info("hand-off {handoff} is tried again by the administrator", handoff=handoff)
+        return "retried"
+
+    async def drop(self, handoff: str) -> str:
+        """Forget what has failed, by its id; when its node asks for it again, it is made anew."""
+        if not await self.catalog.drop(handoff):
+            return "gone"
+        self._log.info("hand-off {handoff} is dropped by the administrator", handoff=handoff)
+        return "dropped"
+
+    async def end(self, sessid: str) -> str:
+        """End a session: pieces on their way are dropped, its files and its record are removed.
+
+        What is promised to the site is kept: a session with a hand-off that is still to be delivered stays.
+        """
+        try:
+            await self.handoffs.relay.idle(sessid, PATIENCE)  # before a piece on its way is dropped in vain
+            async with self.turns.of_session(sessid, SessionEnded):
+                await self.catalog.end_session(sessid)
+                self.proofs.forget(sessid)
+                await self.workers(self.store.discard, sessid)
+        except InvalidSession:
+            return "gone"
+        except (FileBusy, HandoffRunning, ShuttingDown):
+            return "busy"
+        self._log.info("{sessid}: session ended by the administrator", sessid=sessid)
+        return "ended"

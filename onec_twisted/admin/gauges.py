@@ -1,0 +1,127 @@
+"""What is asked only when somebody scrapes, and how late the reactor is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+from prometheus_client import Gauge, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from twisted.application.service import Service
+from twisted.logger import Logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from onec_twisted.admin.status import Observed
+    from onec_twisted.metrics import Metrics
+
+__all__ = ["Gauges", "LagMeter"]
+
+EVERY = 1.0
+"""Seconds between two looks at the reactor's lateness."""
+
+
+@define(eq=False)
+class Gauges:
+    """The state of the daemon as Prometheus wants it.
+
+    ``expiries`` returns when the certificates of TLS endpoints expire, in seconds since 1970, by endpoint.
+    """
+
+    observed: Observed
+    expiries: Callable[[], dict[str, float]] = dict
+    _gauges: dict[str, Gauge] = field(factory=dict, init=False)
+    _handoffs: Gauge = field(init=False)
+    _expiry: Gauge = field(init=False)
+    _log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        """Add them to what is counted."""
+        registry = self.observed.metrics.registry
+        ProcessCollector(registry=registry)
+        for name, words in (
+            ("onec_connections", "Open connections"),
+            ("onec_uploads_in_progress", "Pieces on their way, those included that wait"),
+            ("onec_uploads_waiting", "Pieces that wait for their file's turn"),
+            ("onec_sessions", "Sessions on record"),
+            ("onec_sessions_owing", "Sessions with something that is not handed off yet"),
+            ("onec_damaged_files", "Files that have lost acknowledged bytes"),
+            ("onec_disk_free_bytes", "Bytes that the disk of the media root has left"),
+            ("onec_disk_reserved_bytes", "Bytes of the disk that are left free"),
+        ):
+            self._gauges[name] = Gauge(name, words, registry=registry)
+        self._handoffs = Gauge("onec_handoffs", "Hand-offs on record, by state", ["state"], registry=registry)
+        self._expiry = Gauge(
+            "onec_certificate_expiry_timestamp_seconds",
+            "When the certificate of a TLS endpoint expires, since 1970",
+            ["endpoint"],
+            registry=registry,
+        )
+
+    async def exposition(self, accept: str) -> tuple[bytes, str]:
+        """Return all metrics, and their content type, in the form that the scraper's ``Accept`` asks for.
+
+        What the disk or the database do not tell is no number then: the rest is told all the same.
+        """
+        uploads = self.observed.uploads
+        self._set(
+            onec_connections=self.observed.site.connections.total,
+            onec_uploads_in_progress=len(uploads),
+            onec_uploads_waiting=uploads.waiting(),
+            onec_disk_reserved_bytes=self.observed.min_free,
+        )
+        try:
+            self._set(onec_disk_free_bytes=await self.observed.workers(self.observed.store.free))
+            summary = await self.observed.summary()
+            self._set(
+                onec_sessions=summary.sessions,
+                onec_sessions_owing=summary.owing,
+                onec_damaged_files=summary.damaged,
+            )
+            for state, count in summary.handoffs.items():
+                self._handoffs.labels(state).set(count)
+        except Exception:
+            self._log.failure("some metrics could not be read")
+            unknown = ("onec_disk_free_bytes", "onec_sessions", "onec_sessions_owing", "onec_damaged_files")
+            self._set(**dict.fromkeys(unknown, float("nan")))
+            self._handoffs.clear()
+        for endpoint, moment in self.expiries().items():
+            self._expiry.labels(endpoint).set(moment)
+        encode, content_type = choose_encoder(accept)
+        return encode(self.observed.metrics.registry), content_type
+
+    def _set(self, **values: float) -> None:
+        for name, value in values.items():
+            self._gauges[name].set(value)
+
+
+class LagMeter(Service):
+    """Makes an appointment with the reactor again and again, and notes how late it is."""
+
+    def __init__(self, metrics: Metrics, clock: IReactorTime) -> None:
+        """Begin with no appointment."""
+        self._metrics = metrics
+        self._clock = clock
+        self._call: IDelayedCall | None = None
+
+    def startService(self) -> None:
+        """Make the first one."""
+        super().startService()
+        self._meet()
+
+    def stopService(self) -> Any:
+        """Cancel it."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        return super().stopService()
+
+    def _meet(self) -> None:
+        self._call = self._clock.callLater(EVERY, self._met, self._clock.seconds() + EVERY)
+
+    def _met(self, due: float) -> None:
+        self._metrics.reactor_lag.observe(max(0.0, self._clock.seconds() - due))
+        self._meet()

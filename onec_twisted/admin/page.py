@@ -1,0 +1,213 @@
+"""The status page: one document, readable without scripts, whose ``main`` the script asks for again and again.
+
+``twisted.web.template`` escapes whatever nodes have named. Everything that changes has an id or a place of its own,
+so that the script changes it where it stands: focus and what a screen reader reads stay.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+from twisted.web.template import Tag, tags
+
+from onec_twisted.admin.words import duration, size
+from onec_twisted.overview import MANY
+from onec_twisted.records import FAILED, WAITING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from onec_twisted.admin.status import Status, UploadLine
+    from onec_twisted.admin.words import Words
+    from onec_twisted.overview import SessionLine
+    from onec_twisted.records import Handoff
+
+__all__ = ["Page"]
+
+SHORT = 8
+"""Characters of a sessid that are shown; all of it is in the title."""
+
+
+@frozen
+class Page:
+    """The page in one language. ``token`` proves that a form came from it."""
+
+    words: Words
+    status: Status
+    version: str
+    token: str
+
+    def document(self, notice: str | None = None) -> Tag:
+        """Return the whole page; ``notice`` is a key of ``Words.notices``."""
+        words = self.words
+        head = tags.head(
+            tags.meta(charset="utf-8"),
+            tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
+            tags.title(words.title),
+            tags.link(rel="stylesheet", href="status.css"),
+            tags.link(rel="icon", href="status.svg"),
+            tags.script(src="status.js", defer="defer"),
+        )
+        told = words.notices.get(notice or "", "")
+        body = tags.body(
+            tags.header(tags.h1(words.title), tags.p(words.updating, class_="quiet")),
+            tags.p(told, role="status", id="notice"),
+            tags.p(words.no_answer, role="alert", id="silence", hidden="hidden"),
+            self.main(),
+        )
+        return tags.html(head, body, lang=words.language)
+
+    def main(self) -> Tag:
+        """Return the part that changes."""
+        return Tag("main")(self._totals(), self._uploads(), self._handoffs(), self._sessions(), id="main")
+
+    def _size(self, count: float) -> str:
+        return size(count, self.words)
+
+    def _totals(self) -> Tag:
+        """Return the daemon as a whole."""
+        status, words = self.status, self.words
+        summary = status.overview.summary
+        rows = [
+            (words.version, self.version),
+            (words.up_for, duration(status.running, words)),
+            (words.disk_free, self._size(status.free)),
+            (words.disk_reserved, self._size(status.reserved)),
+            (words.connections, str(status.connections)),
+            (words.received, self._size(status.received)),
+            (words.accepted, self._size(status.accepted)),
+            (words.discarded, self._size(status.discarded)),
+            (words.repeats, f"{status.repeats:.0f}"),
+            (words.on_record, str(summary.sessions)),
+            (words.owing, str(summary.owing)),
+            (words.damaged_files, str(summary.damaged)),
+        ]
+        return tags.dl(
+            [
+                tags.div(tags.dt(name), tags.dd(value, id=f"total-{place}"))
+                for place, (name, value) in enumerate(rows)
+            ],
+            id="totals",
+        )
+
+    def _table(self, key: str, title: str, columns: Sequence[str], rows: list[Tag], empty: str) -> Tag:
+        """Return a section with a table, or with words that there is nothing."""
+        heading = tags.h2(title, id=f"{key}-title")
+        if not rows:
+            return tags.section(heading, tags.p(empty, class_="quiet"), id=key)
+        head = tags.thead(tags.tr([tags.th(column, scope="col") for column in columns]))
+        table = tags.table(head, tags.tbody(rows), **{"aria-labelledby": f"{key}-title"})
+        return tags.section(heading, table, id=key)
+
+    def _row(self, key: str, columns: Sequence[str], cells: Sequence[Any]) -> Tag:
+        """Return a row; each cell knows its column's name, which a narrow screen shows beside it."""
+        made = [tags.td(cell, **{"data-label": column}) for column, cell in zip(columns, cells, strict=True)]
+        return tags.tr(made, id=key)
+
+    def _uploads(self) -> Tag:
+        """Return the pieces on their way."""
+        words = self.words
+        columns = [words.user, words.file, words.session, words.piece, words.rate, words.age]
+        rows = [self._row(f"upload-{line.key}", columns, self._upload_cells(line)) for line in self.status.uploads]
+        return self._table("uploads", words.uploads, columns, rows, words.no_uploads)
+
+    def _upload_cells(self, line: UploadLine) -> list[Any]:
+        words = self.words
+        received = self._size(line.received)
+        if line.waits:
+            progress: Any = tags.em(words.waits)
+        elif line.length is None:
+            progress = received
+        else:
+            progress = [
+                tags.progress(
+                    value=str(line.received),
+                    max=str(max(line.length, 1)),
+                    **{"aria-label": f"{words.piece} {line.name}"},
+                ),
+                tags.span(f"{received} {words.of} {self._size(line.length)}"),
+            ]
+        name = [line.name, tags.span(self._size(line.committed), class_="quiet")]
+        rate = "" if line.waits else f"{self._size(line.rate)}{words.per_second}"
+        return [line.user, name, self._sessid(line.sessid), progress, rate, duration(line.age, words)]
+
+    def _sessid(self, sessid: str) -> Tag:
+        return tags.code(sessid[:SHORT], title=sessid)
+
+    def _handoffs(self) -> Tag:
+        """Return what was handed off, failed ones first."""
+        words = self.words
+        columns = [words.what, words.user, words.session, words.state, words.tries, words.last_words, words.actions]
+        rows = [
+            self._row(f"handoff-{handoff.id}", columns, self._handoff_cells(handoff))
+            for handoff in self.status.overview.handoffs
+        ]
+        return self._table("handoffs", words.handoffs, columns, rows, words.no_handoffs)
+
+    def _handoff_cells(self, handoff: Handoff) -> list[Any]:
+        words = self.words
+        what = [words.events.get(handoff.event, handoff.event), tags.span(handoff.filename or _files(handoff))]
+        said = self.status.progress.get(handoff.id, handoff.words) if handoff.state == WAITING else handoff.words
+        actions = [
+            self._button(f"handoffs/{handoff.id}/retry", words.retry, handoff.filename),
+            self._button(f"handoffs/{handoff.id}/drop", words.drop, handoff.filename, words.drop_asked),
+        ]
+        return [
+            what,
+            handoff.username,
+            self._sessid(handoff.sessid),
+            tags.span(words.states[handoff.state], class_=f"state {handoff.state}"),
+            str(handoff.tries),
+            said,
+            actions if handoff.state == FAILED else "",
+        ]
+
+    def _sessions(self) -> Tag:
+        """Return the sessions that were used last."""
+        words = self.words
+        columns = [words.session, words.user, words.files, words.held, words.touched, words.state, words.actions]
+        rows = [
+            self._row(f"session-{line.session.sessid}", columns, self._session_cells(line))
+            for line in self.status.overview.sessions
+        ]
+        return self._table("sessions", words.sessions, columns, rows, words.no_sessions)
+
+    def _session_cells(self, line: SessionLine) -> list[Any]:
+        words, session = self.words, line.session
+        moment = datetime.fromtimestamp(session.touched).astimezone()
+        state = [
+            *([tags.span(words.damaged, class_="state failed")] if line.damaged else []),
+            *([tags.span(words.owed, class_="state waiting")] if line.owed else []),
+            *([tags.span(f"{words.waiting}: {line.waiting}", class_="state waiting")] if line.waiting else []),
+            *([tags.span(f"{words.failed}: {line.failed}", class_="state failed")] if line.failed else []),
+        ]
+        asked = words.end_loses if line.owed else words.end_asked
+        button = self._button(f"sessions/{session.sessid}/end", words.end, session.username, asked)
+        return [
+            self._sessid(session.sessid),
+            session.username,
+            str(line.files) if line.files <= MANY else f"{words.and_more} {MANY}",
+            self._size(session.held),
+            tags.time(f"{moment:%Y-%m-%d %H:%M:%S}", datetime=moment.isoformat(timespec="seconds")),
+            state,
+            "" if line.waiting else button,
+        ]
+
+    def _button(self, action: str, label: str, about: str, asked: str = "") -> Tag:
+        """Return a form of one button; ``asked`` is what the script wants confirmed first."""
+        form = tags.form(
+            tags.input(type="hidden", name="token", value=self.token),
+            tags.button(label, type="submit", id=action.replace("/", "-"), **{"aria-label": f"{label}: {about}"}),
+            method="post",
+            action=action,
+        )
+        return form(**{"data-confirm": asked}) if asked else form
+
+
+def _files(handoff: Handoff) -> str:
+    """Return the names of a hand-off's files, the first ones of many."""
+    names = [name for name, _ in handoff.files[:3]]
+    return ", ".join(names) + (", …" if len(handoff.files) > len(names) else "")

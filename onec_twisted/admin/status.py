@@ -1,0 +1,123 @@
+"""How the daemon is, at one moment, as values: what the page shows and the gauges tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, frozen
+
+from onec_twisted.overview import overview, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.catalog import Catalog
+    from onec_twisted.interfaces import IStore
+    from onec_twisted.metrics import Metrics
+    from onec_twisted.overview import Overview, Summary
+    from onec_twisted.relay import Relay
+    from onec_twisted.site import ExchangeSite
+    from onec_twisted.uploads import Upload, Uploads
+    from onec_twisted.workers import Workers
+
+__all__ = ["Observed", "Status", "UploadLine"]
+
+MOST = 50
+"""Pieces, sessions, and hand-offs in each state, that are shown."""
+
+
+@frozen
+class UploadLine:
+    """A piece on its way, known by its ``key``.
+
+    ``length`` is in bytes, None when its sender does not tell; ``committed`` are the bytes that its file had before.
+    ``age`` counts seconds from its headers on; one that ``waits`` for its file's turn has no rate.
+    """
+
+    key: int
+    user: str
+    sessid: str
+    name: str
+    received: int
+    length: int | None
+    committed: int
+    rate: float
+    age: float
+    waits: bool
+
+
+@frozen
+class Status:
+    """How the daemon is. ``now`` is in seconds since 1970, ``running`` in seconds since its start, sizes in bytes."""
+
+    now: float
+    running: float
+    connections: int
+    free: int
+    reserved: int
+    received: float
+    accepted: float
+    discarded: float
+    repeats: float
+    uploads: tuple[UploadLine, ...]
+    overview: Overview
+    progress: dict[str, str]
+
+
+@define(eq=False)
+class Observed:
+    """The parts that are looked at. ``seconds`` is a clock that never goes back, ``now`` one since 1970."""
+
+    catalog: Catalog
+    store: IStore
+    relay: Relay
+    uploads: Uploads
+    site: ExchangeSite
+    metrics: Metrics
+    workers: Workers
+    min_free: int
+    now: Callable[[], float]
+    seconds: Callable[[], float]
+    started: float
+
+    async def status(self) -> Status:
+        """Return how the daemon is."""
+        seen = await self.catalog.ask(overview, MOST)
+        uploads = [await self._line(upload) for upload in self.uploads.all()[:MOST]]
+        sample = self.metrics.registry.get_sample_value
+        return Status(
+            now=self.now(),
+            running=self.seconds() - self.started,
+            connections=self.site.connections.total,
+            free=await self.workers(self.store.free),
+            reserved=self.min_free,
+            received=sample("onec_received_bytes_total") or 0,
+            accepted=sample("onec_accepted_bytes_total") or 0,
+            discarded=sample("onec_discarded_bytes_total") or 0,
+            repeats=sample("onec_pieces_total", {"outcome": "repeat"}) or 0,
+            uploads=tuple(uploads),
+            overview=seen,
+            progress=self.relay.progress(),
+        )
+
+    async def _line(self, upload: Upload) -> UploadLine:
+        """Return what is shown of a piece on its way."""
+        session, body = upload.session, upload.body
+        record = await self.catalog.file(session.sessid, upload.name)
+        now = self.seconds()
+        return UploadLine(
+            key=upload.key,
+            user=session.username,
+            sessid=session.sessid,
+            name=upload.name,
+            received=body.received,
+            length=body.length,
+            committed=record.committed if record is not None else 0,
+            rate=upload.rate(now),
+            age=now - upload.asked,
+            waits=upload.begun is None,
+        )
+
+    async def summary(self) -> Summary:
+        """Return how much is on record."""
+        return await self.catalog.ask(summary)

@@ -1,0 +1,246 @@
+"""The words of the status page, in English and Russian, and numbers as people read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["ENGLISH", "LANGUAGES", "RUSSIAN", "Words", "duration", "size", "words_for"]
+
+
+@frozen
+class Words:
+    """The words of one language; ``units`` are those of sizes, from bytes up, ``times`` from seconds to days."""
+
+    language: str
+    title: str
+    updating: str
+    no_answer: str
+    version: str
+    up_for: str
+    disk_free: str
+    disk_reserved: str
+    connections: str
+    received: str
+    accepted: str
+    discarded: str
+    repeats: str
+    on_record: str
+    owing: str
+    damaged_files: str
+    uploads: str
+    no_uploads: str
+    user: str
+    file: str
+    session: str
+    piece: str
+    rate: str
+    age: str
+    waits: str
+    of: str
+    handoffs: str
+    no_handoffs: str
+    what: str
+    state: str
+    tries: str
+    last_words: str
+    states: dict[str, str]
+    events: dict[str, str]
+    actions: str
+    retry: str
+    drop: str
+    drop_asked: str
+    sessions: str
+    no_sessions: str
+    files: str
+    held: str
+    touched: str
+    damaged: str
+    owed: str
+    waiting: str
+    failed: str
+    end: str
+    end_asked: str
+    end_loses: str
+    notices: dict[str, str]
+    units: Sequence[str]
+    times: Sequence[str]
+    per_second: str
+    and_more: str
+    decimal: str
+
+
+ENGLISH = Words(
+    language="en",
+    title="onec-exchange",
+    updating="This page updates itself.",
+    no_answer="The daemon does not answer. What you see is old.",
+    version="Version",
+    up_for="Running for",
+    disk_free="Free on the disk",
+    disk_reserved="of which reserved",
+    connections="Connections",
+    received="Received",
+    accepted="Stored",
+    discarded="Discarded",
+    repeats="Repeats recognised",
+    on_record="Sessions on record",
+    owing="Sessions with files to hand off",
+    damaged_files="Damaged files",
+    uploads="Pieces on their way",
+    no_uploads="Nothing is being sent.",
+    user="User",
+    file="File",
+    session="Session",
+    piece="Piece",
+    rate="Rate",
+    age="Since",
+    waits="waits for its file",
+    of="of",
+    handoffs="Hand-offs",
+    no_handoffs="There are none.",
+    what="What",
+    state="State",
+    tries="Tries",
+    last_words="Last words",
+    states={"waiting": "waiting", "succeeded": "done", "failed": "failed"},
+    events={"import": "import", "settled": "quiet session", "complete": "complete", "deactivate": "deactivate"},
+    actions="Actions",
+    retry="Retry",
+    drop="Drop",
+    drop_asked="Forget this hand-off? The site will not get it unless the node asks again.",
+    sessions="Sessions",
+    no_sessions="There are none.",
+    files="Files",
+    held="Size",
+    touched="Last used",
+    damaged="damaged files",
+    owed="to hand off",
+    waiting="being handed off",
+    failed="failed",
+    end="End",
+    end_asked="End this session? Its files are removed, and its node has to log in again.",
+    end_loses="End this session? It has files that the site has not got. They are removed, and lost to the site.",
+    notices={
+        "retried": "The hand-off is being tried again.",
+        "dropped": "The hand-off is dropped.",
+        "ended": "The session is ended.",
+        "gone": "It is not there any more.",
+        "busy": "The session is being handed off. Try again when that is over.",
+    },
+    units=("B", "KB", "MB", "GB", "TB"),
+    times=("s", "min", "h", "d"),
+    per_second="/s",
+    and_more="more than",
+    decimal=".",
+)
+
+RUSSIAN = Words(
+    language="ru",
+    title="onec-exchange",
+    updating="Страница обновляется сама.",
+    no_answer="Сервер обмена не отвечает. Данные на странице устарели.",
+    version="Версия",
+    up_for="Работает",
+    disk_free="Свободно на диске",
+    disk_reserved="из них в резерве",
+    connections="Соединения",
+    received="Получено",
+    accepted="Записано",
+    discarded="Отброшено",
+    repeats="Распознано повторов",
+    on_record="Сеансов на учёте",
+    owing="Сеансов с непереданными файлами",
+    damaged_files="Повреждённых файлов",
+    uploads="Порции в пути",
+    no_uploads="Сейчас ничего не выгружается.",
+    user="Пользователь",
+    file="Файл",
+    session="Сеанс",
+    piece="Порция",
+    rate="Скорость",
+    age="Длится",
+    waits="ждёт очереди к файлу",
+    of="из",
+    handoffs="Передача на сайт",
+    no_handoffs="Пока ничего не передавалось.",
+    what="Что",
+    state="Состояние",
+    tries="Попытки",
+    last_words="Последнее сообщение",
+    states={"waiting": "ожидает", "succeeded": "выполнена", "failed": "ошибка"},
+    events={
+        "import": "загрузка",
+        "settled": "затихший сеанс",
+        "complete": "завершение",
+        "deactivate": "деактивация",
+    },
+    actions="Действия",
+    retry="Повторить",
+    drop="Снять",
+    drop_asked="Снять эту передачу? Сайт не получит её, пока узел не попросит снова.",
+    sessions="Сеансы",
+    no_sessions="Сеансов нет.",
+    files="Файлы",
+    held="Размер",
+    touched="Последнее обращение",
+    damaged="есть повреждённые файлы",
+    owed="не передан",
+    waiting="передаётся",
+    failed="с ошибкой",
+    end="Завершить",
+    end_asked="Завершить сеанс? Его файлы будут удалены, узлу придётся войти заново.",
+    end_loses="Завершить сеанс? Сайт получил не все его файлы. Они будут удалены и до сайта не дойдут.",
+    notices={
+        "retried": "Передача выполняется снова.",
+        "dropped": "Передача снята.",
+        "ended": "Сеанс завершён.",
+        "gone": "Этого уже нет.",
+        "busy": "Файлы сеанса передаются на сайт. Повторите, когда передача закончится.",
+    },
+    units=("Б", "КБ", "МБ", "ГБ", "ТБ"),
+    times=("с", "мин", "ч", "д"),
+    per_second="/с",
+    and_more="больше",
+    decimal=",",
+)
+
+LANGUAGES = {words.language: words for words in (ENGLISH, RUSSIAN)}
+
+
+def words_for(accept_language: str | None) -> Words:
+    """Return the words of the language that a browser likes best (RFC 9110 section 12.5.4), or English."""
+    best, found = 0.0, ENGLISH
+    for choice in (accept_language or "").split(","):
+        name, _, quality = choice.strip().lower().partition(";q=")
+        words = ENGLISH if name == "*" else LANGUAGES.get(name.partition("-")[0])
+        try:
+            weight = float(quality or 1)
+        except ValueError:
+            continue
+        if words is not None and weight > best:
+            best, found = weight, words
+    return found
+
+
+def size(count: float, words: Words) -> str:
+    """Return a number of bytes in the unit that suits it, in powers of 1024 as all our options have them."""
+    unit = 0
+    while count >= 1000 and unit < len(words.units) - 1:
+        count, unit = count / 1024, unit + 1
+    text = f"{count:.0f}" if unit == 0 or count >= 100 else f"{count:.1f}"
+    return f"{text.replace('.', words.decimal)} {words.units[unit]}"
+
+
+def duration(seconds: float, words: Words) -> str:
+    """Return how long something takes, in the largest unit that it fills."""
+    rest = max(0.0, seconds)
+    for unit, length in enumerate((60, 60, 24)):
+        if rest < length:
+            return f"{rest:.0f} {words.times[unit]}"
+        rest //= length
+    return f"{rest:.0f} {words.times[3]}"

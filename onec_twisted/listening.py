@@ -1,0 +1,129 @@
+"""Endpoints to listen on: renewed certificates are taken up, and who can reach a port is known.
+
+Twisted reads the certificate of an ``ssl:`` endpoint once. Here its description is read again, now and then and when
+the administrator says so; what is new serves the connections that come from then on.
+"""
+
+from __future__ import annotations
+
+from calendar import timegm
+from ipaddress import ip_address
+from time import strptime
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+from OpenSSL.SSL import Connection
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.logger import Logger
+from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Certificate", "ListeningReactor", "is_local"]
+
+
+class _Catcher:
+    """Stands for a reactor, to see what an endpoint would listen with."""
+
+    context: Any = None
+
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, **options: Any) -> None:
+        """Keep the context factory."""
+        self.context = contextFactory
+
+
+def _context_of(description: str) -> Any:
+    """Return the context factory of an ``ssl:`` endpoint, from the files as they are now. Raises what they raise."""
+    catcher = _Catcher()
+    caught: list[Any] = []
+    serverFromString(catcher, description).listen(None).addErrback(caught.append)
+    if caught:
+        caught[0].raiseException()
+    return catcher.context
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+@define(eq=False)
+class Certificate:
+    """The certificate of an ``ssl:`` endpoint, which may change; ``context`` is Twisted's own for it."""
+
+    description: str
+    context: Any
+    _log = Logger()
+
+    def serverConnectionForTLS(self, protocol: Any) -> Any:
+        """See ``IOpenSSLServerConnectionCreator``."""
+        creator = IOpenSSLServerConnectionCreator(self.context, None)
+        if creator is not None:
+            return creator.serverConnectionForTLS(protocol)
+        return Connection(self.context.getContext(), None)
+
+    def expires(self) -> float:
+        """Return when it expires, in seconds since 1970."""
+        moment = self.context.certificate.get_notAfter() or b"19700101000000Z"
+        return float(timegm(strptime(moment.decode("ascii"), "%Y%m%d%H%M%SZ")))
+
+    def reload(self) -> None:
+        """Take up what the files hold now; what cannot be read or does not fit is told, and the old one stays."""
+        try:
+            fresh = _context_of(self.description)
+            fresh.getContext()
+        except Exception as error:
+            self._log.error(
+                "{endpoint}: the certificate cannot be loaded ({reason}); the one before stays in use",
+                endpoint=self.description,
+                reason=str(error) or type(error).__name__,
+            )
+            return
+        if _chain(fresh) != _chain(self.context):
+            self.context = fresh
+            self._log.info("{endpoint}: a renewed certificate is in use", endpoint=self.description)
+
+
+def _chain(context: Any) -> list[bytes]:
+    """Return what tells certificates apart."""
+    return [one.digest("sha256") for one in (context.certificate, *(context.extraCertChain or ()))]
+
+
+@define(eq=False)
+class ListeningReactor:
+    """A reactor for one endpoint: its TLS port takes up renewed certificates; all else is the real one's.
+
+    ``heard`` is told where it listens.
+    """
+
+    reactor: Any
+    description: str
+    certificates: list[Certificate] = field(factory=list)
+    heard: Callable[[Any], None] | None = None
+
+    def listenTCP(self, *arguments: Any, **options: Any) -> Any:
+        """Listen, and tell where."""
+        return self._told(self.reactor.listenTCP(*arguments, **options))
+
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, *arguments: Any, **options: Any) -> Any:
+        """Listen with a certificate that may change."""
+        certificate = Certificate(self.description, contextFactory)
+        self.certificates.append(certificate)
+        return self._told(self.reactor.listenSSL(port, factory, certificate, *arguments, **options))
+
+    def adoptStreamPort(self, *arguments: Any, **options: Any) -> Any:
+        """Listen on a socket of the service manager's."""
+        return self._told(self.reactor.adoptStreamPort(*arguments, **options))
+
+    def _told(self, port: Any) -> Any:
+        if self.heard is not None:
+            self.heard(port.getHost())
+        return port
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the real one has."""
+        return getattr(self.reactor, name)
+
+
+def is_local(address: Any) -> bool:
+    """Return whether only this machine can connect to an address: a unix socket, or the loopback network."""
+    host = getattr(address, "host", None)
+    return host is None or (host != "" and ip_address(host.partition("%")[0]).is_loopback)

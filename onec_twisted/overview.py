@@ -1,0 +1,97 @@
+"""Questions to the database that the administrator asks: how much there is, and what stands still.
+
+Functions of a cursor, as in ``statements``. They run beside the records of pieces, so each looks at a bounded number
+of rows, or at an index.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from onec_twisted import outbox
+from onec_twisted.records import FAILED, SUCCEEDED, WAITING, Session
+
+if TYPE_CHECKING:
+    from sqlite3 import Cursor
+
+    from onec_twisted.records import Handoff
+
+__all__ = ["MANY", "Overview", "SessionLine", "Summary", "overview", "probe", "summary"]
+
+MANY = 1000
+"""Files of a session that are counted; one with more has many."""
+
+
+@frozen
+class Summary:
+    """How much is on record: sessions, those that owe the site something, damaged files, and hand-offs by state."""
+
+    sessions: int
+    owing: int
+    damaged: int
+    handoffs: dict[str, int]
+
+
+@frozen
+class SessionLine:
+    """A session, and what there is of it.
+
+    ``files`` are counted up to ``MANY`` and one; ``waiting`` and ``failed`` are hand-offs.
+    """
+
+    session: Session
+    owed: bool
+    files: int
+    damaged: bool
+    waiting: int
+    failed: int
+
+
+@frozen
+class Overview:
+    """What the status page shows of it: the sessions touched last, and hand-offs, failed ones first."""
+
+    summary: Summary
+    sessions: tuple[SessionLine, ...]
+    handoffs: tuple[Handoff, ...]
+
+
+def summary(cursor: Cursor) -> Summary:
+    """Return how much is on record."""
+    cursor.execute("SELECT COUNT(*), COALESCE(SUM(owed), 0) FROM sessions")
+    sessions, owing = cursor.fetchone()
+    cursor.execute("SELECT COUNT(*) FROM files WHERE damaged <> 0")
+    (damaged,) = cursor.fetchone()
+    cursor.execute("SELECT state, COUNT(*) FROM handoffs GROUP BY state")
+    counted = dict(cursor.fetchall())
+    handoffs = {state: counted.get(state, 0) for state in (WAITING, SUCCEEDED, FAILED)}
+    return Summary(sessions, owing, damaged, handoffs)
+
+
+def overview(cursor: Cursor, most: int) -> Overview:
+    """Return what there is to see, at most so many sessions, and hand-offs in each state."""
+    cursor.execute(
+        "SELECT sessid, username, epoch, held, touched, owed,"
+        " (SELECT COUNT(*) FROM (SELECT 1 FROM files WHERE files.sessid = sessions.sessid LIMIT ?) AS some),"
+        " EXISTS (SELECT 1 FROM files WHERE files.sessid = sessions.sessid AND damaged <> 0),"
+        " (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'waiting'),"
+        " (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'failed')"
+        " FROM sessions ORDER BY touched DESC LIMIT ?",
+        (MANY + 1, most),
+    )
+    sessions = tuple(
+        SessionLine(Session(*row[:5]), bool(row[5]), row[6], bool(row[7]), row[8], row[9])
+        for row in cursor.fetchall()
+    )
+    handoffs = tuple(
+        handoff for state in (FAILED, WAITING, SUCCEEDED) for handoff in outbox.latest(cursor, state, most)
+    )
+    return Overview(summary(cursor), sessions, handoffs)
+
+
+def probe(cursor: Cursor) -> None:
+    """See that the database can be written; raises what it says when not."""
+    cursor.execute("BEGIN IMMEDIATE")
+    cursor.execute("ROLLBACK")

@@ -1,0 +1,97 @@
+"""An administrator of an exchange in memory, who asks for pages and presses buttons."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from attrs import define, field
+from in_memory import InMemory, Reply
+from line import Line
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.portal import Portal
+
+from onec_twisted.access import Access, NodeRealm
+from onec_twisted.admin.actions import Actions
+from onec_twisted.admin.gauges import Gauges
+from onec_twisted.admin.health import HealthCheck
+from onec_twisted.admin.site import AdminParts, AdminSite
+from onec_twisted.admin.status import Observed
+
+if TYPE_CHECKING:
+    from onec_twisted.workers import Workers
+
+MIN_FREE = 1000
+
+
+def observed(exchange: InMemory, workers: Workers | None = None) -> Observed:
+    """Return an exchange as the administrator's parts look at it."""
+    parts = exchange.parts
+    return Observed(
+        parts.catalog,
+        parts.store,
+        parts.relay,
+        parts.pieces.uploads,
+        exchange.site,
+        parts.metrics,
+        workers or parts.workers,
+        MIN_FREE,
+        exchange.clock.seconds,
+        exchange.clock.seconds,
+        exchange.clock.seconds(),
+    )
+
+
+def actions(exchange: InMemory) -> Actions:
+    """Return what may be done to an exchange."""
+    parts = exchange.parts
+    return Actions(parts.catalog, parts.store, parts.turns, parts.handoffs, parts.pieces.proofs, parts.workers)
+
+
+@define(eq=False)
+class Administrator:
+    """Asks an exchange's status page; with ``passwords`` it has a lock."""
+
+    exchange: InMemory
+    passwords: dict[str, bytes] = field(factory=dict)
+    address: str = "127.0.0.1"
+    expiries: dict[str, float] = field(factory=dict)
+    site: AdminSite = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Put the site together."""
+        looked_at = observed(self.exchange)
+        checker = InMemoryUsernamePasswordDatabaseDontUse(**self.passwords)
+        access = Access(Portal(NodeRealm(), [checker]), self.exchange.clock) if self.passwords else None
+        health = HealthCheck(looked_at, self.exchange.parts.turns, self.exchange.clock)
+        gauges = Gauges(looked_at, lambda: self.expiries)
+        parts = AdminParts(looked_at, health, gauges, actions(self.exchange), access)
+        self.site = AdminSite(parts, self.exchange.clock)
+
+    def ask(self, path: str, method: str = "GET", body: bytes = b"", **headers: str) -> Reply:
+        """Send a request, and return the answer."""
+        head = {"Host": "127.0.0.1:9090", "Content_Length": str(len(body)), **headers}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name.replace('_', '-')}: {value}" for name, value in head.items())]
+        line = Line(self.site, self.address)
+        answer = line.send("\r\n".join([*lines, "", ""]).encode() + body)
+        line.lose()
+        first, _, rest = answer.partition(b"\r\n")
+        told, _, content = rest.partition(b"\r\n\r\n")
+        pairs = (one.decode().split(": ", 1) for one in told.split(b"\r\n"))
+        return Reply(int(first.split()[1]), content, {name.lower(): value for name, value in pairs})
+
+    def page(self, **headers: str) -> str:
+        """Return the page."""
+        reply = self.ask("/", **headers)
+        assert reply.status == 200, reply
+        return reply.body.decode()
+
+    def press(self, action: str, token: str | None = None, **headers: str) -> Reply:
+        """Press a button, with the page's token."""
+        if token is None:
+            found = re.search(r'name="token" value="([^"]+)"', self.page())
+            assert found is not None
+            token = found[1]
+        form = {"Content_Type": "application/x-www-form-urlencoded"}
+        return self.ask(action, "POST", urlencode({"token": token}).encode(), **form, **headers)
