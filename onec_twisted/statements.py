@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onec_twisted.errors import FileSealed, HandoffRunning, InsufficientStorage, InvalidSession, SessionRestarted, TooManySessions
+from onec_twisted.errors import (
+    FileSealed,
+    HandoffRunning,
+    InsufficientStorage,
+    InvalidSession,
+    SessionRestarted,
+    TooManySessions,
+)
 from onec_twisted.records import FileRecord, Session
 
 if TYPE_CHECKING:

@@ -310,12 +310,13 @@ class Store:
 
     def folders(self) -> dict[str, float]:
         """See ``IStore``."""
+        found = {}
         with os.scandir(self.temp) as entries:
-            return {
-                entry.name: entry.stat(follow_symlinks=False).st_mtime
-                for entry in entries
-                if SESSID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
-            }
+            for entry in entries:
+                if SESSID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                    with suppress(FileNotFoundError):  # another worker has removed it meanwhile
+                        found[entry.name] = entry.stat(follow_symlinks=False).st_mtime
+        return found
 
     def free(self) -> int:
         """See ``IStore``."""

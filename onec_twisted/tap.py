@@ -166,31 +166,9 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         _listen("listen", description, site, reactor, certificates).setServiceParent(daemon)
     if options["admin"] is not None:
         observed = Observed(
-            catalog,
-            store,
-            relay,
-            pieces.uploads,
-            site,
-            metrics,
-            workers,
-            options["min-free"],
-            now,
-            time.monotonic,
-            time.monotonic(),
+            catalog, store, relay, pieces.uploads, site, metrics, workers, options["min-free"], now, time.monotonic
         )
-        checkers = options["admin-auth"]
-        admin = AdminParts(
-            observed,
-            HealthCheck(observed, turns, clock),
-            Gauges(observed, lambda: {one.description: one.expires() for one in certificates}),
-            Actions(catalog, store, turns, handoffs, pieces.proofs, workers),
-            Access(Portal(NodeRealm(), [AnyOf(checkers)]), clock) if checkers else None,
-        )
-        admin_site = AdminSite(admin, reactor)
-        _listen("admin", options["admin"], admin_site, reactor, certificates, _warn_of_strangers).setServiceParent(
-            daemon
-        )
-        LagMeter(metrics, clock).setServiceParent(daemon)
+        _add_admin(daemon, options, reactor, observed, parts, certificates)
     relay.setServiceParent(daemon)
 
     def reload() -> None:
@@ -208,6 +186,28 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         timer.clock = reactor
         timer.setServiceParent(daemon)
     return daemon
+
+
+def _add_admin(
+    daemon: ExchangeService,
+    options: Options,
+    reactor: Any,
+    observed: Observed,
+    parts: Parts,
+    certificates: list[Certificate],
+) -> None:
+    """Let the daemon show what goes on in it. Raises ``CannotStart``."""
+    checkers = options["admin-auth"]
+    admin = AdminParts(
+        observed,
+        HealthCheck(observed, parts.turns, reactor),
+        Gauges(observed, lambda: {one.description: one.expires() for one in certificates}),
+        Actions(parts.catalog, parts.store, parts.turns, parts.handoffs, parts.pieces.proofs, parts.workers),
+        Access(Portal(NodeRealm(), [AnyOf(checkers)]), reactor) if checkers else None,
+    )
+    site = AdminSite(admin, reactor)
+    _listen("admin", options["admin"], site, reactor, certificates, _warn_of_strangers).setServiceParent(daemon)
+    LagMeter(observed.metrics, reactor).setServiceParent(daemon)
 
 
 def _listen(

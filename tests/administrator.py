@@ -39,7 +39,6 @@ def observed(exchange: InMemory, workers: Workers | None = None) -> Observed:
         MIN_FREE,
         exchange.clock.seconds,
         exchange.clock.seconds,
-        exchange.clock.seconds(),
     )
 
 
@@ -69,12 +68,12 @@ class Administrator:
         parts = AdminParts(looked_at, health, gauges, actions(self.exchange), access)
         self.site = AdminSite(parts, self.exchange.clock)
 
-    def ask(self, path: str, method: str = "GET", body: bytes = b"", **headers: str) -> Reply:
+    def ask(self, path: str, method: str = "GET", body: str = "", **headers: str) -> Reply:
         """Send a request, and return the answer."""
         head = {"Host": "127.0.0.1:9090", "Content_Length": str(len(body)), **headers}
         lines = [f"{method} {path} HTTP/1.1", *(f"{name.replace('_', '-')}: {value}" for name, value in head.items())]
         line = Line(self.site, self.address)
-        answer = line.send("\r\n".join([*lines, "", ""]).encode() + body)
+        answer = line.send("\r\n".join([*lines, "", body]).encode())
         line.lose()
         first, _, rest = answer.partition(b"\r\n")
         told, _, content = rest.partition(b"\r\n\r\n")
@@ -83,7 +82,7 @@ class Administrator:
 
     def page(self, **headers: str) -> str:
         """Return the page."""
-        reply = self.ask("/", **headers)
+        reply = self.ask("/", "GET", **headers)
         assert reply.status == 200, reply
         return reply.body.decode()
 
@@ -93,5 +92,5 @@ class Administrator:
             found = re.search(r'name="token" value="([^"]+)"', self.page())
             assert found is not None
             token = found[1]
-        form = {"Content_Type": "application/x-www-form-urlencoded"}
-        return self.ask(action, "POST", urlencode({"token": token}).encode(), **form, **headers)
+        headers["Content_Type"] = "application/x-www-form-urlencoded"
+        return self.ask(action, "POST", urlencode({"token": token}), **headers)

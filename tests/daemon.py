@@ -21,7 +21,7 @@ INTAKE = os.environ.get("ONEC_TEST_INTAKE", "auto")
 """How bodies come in: tox runs the suite with each of them."""
 
 AUTH = "--auth=memory:shop:secret"
-LISTENING = re.compile(r"ExchangeSite.* starting on (\S+)")
+LISTENING = re.compile(r"ExchangeSite.* starting on ['\"]?([^\s'\"}]+)")
 
 
 @define(eq=False)
@@ -37,6 +37,12 @@ class Daemon:
     def port(self) -> int:
         """Return the first port."""
         return int(self.endpoints[0])
+
+    @property
+    def admin_port(self) -> int:
+        """Return the port of the status page."""
+        self.wait_for("AdminSite starting on")
+        return int(self.log.split("AdminSite starting on ")[1].split()[0].strip('"}'))
 
     @property
     def temp(self) -> Path:
@@ -112,7 +118,7 @@ def start(
         assert line, f"the daemon ended: {daemon.log}"
         match = LISTENING.search(line)
         if match is not None:
-            daemon.endpoints.append(match[1].strip("'\""))
+            daemon.endpoints.append(match[1])
     return daemon
 
 

@@ -12,14 +12,14 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
-    from onec_twisted.site import ExchangeSite
+    from twisted.web.server import Site
 
 
 @define(eq=False)
 class Line:
     """A connection to a site, and what it answers."""
 
-    site: ExchangeSite
+    site: Site
     address: str = "192.168.1.1"
     transport: StringTransport = field(init=False)
     protocol: Any = field(init=False)

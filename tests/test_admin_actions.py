@@ -47,7 +47,9 @@ def query(session: tuple[str, str], mode: str) -> str:
 
 def ask(exchange: InMemory, session: tuple[str, str], mode: str, method: str = "GET") -> bytes:
     """Ask, and return the answer."""
-    return exchange.request(method, query(session, mode), b"<?xml" if method == "POST" else b"", Cookie=session[0]).body
+    return exchange.request(
+        method, query(session, mode), b"<?xml" if method == "POST" else b"", Cookie=session[0]
+    ).body
 
 
 def done(action: Coroutine[Any, Any, str]) -> str:
@@ -108,7 +110,7 @@ def test_a_failed_hand_off_is_dropped(exchange: InMemory, importer: FakeImporter
 
 
 def test_a_session_is_ended(exchange: InMemory, importer: FakeImporter, session: tuple[str, str]) -> None:
-    """Its piece on the way is dropped and hears why, its files go, its cookie opens nothing; others are not touched."""
+    """Its piece on the way hears why it is dropped, its files go, its cookie opens nothing; others stay."""
     importer.end()
     other = exchange.checkauth()
     Line(exchange.site).send(post(other, "b", b"kept"))

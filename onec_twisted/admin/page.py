@@ -130,7 +130,8 @@ class Page:
                 ),
                 tags.span(f"{received} {words.of} {self._size(line.length)}"),
             ]
-        name = [line.name, tags.span(self._size(line.committed), class_="quiet")]
+        before = f"{words.after} {self._size(line.committed)}" if line.committed else ""
+        name = [line.name, tags.span(before, class_="quiet")]
         rate = "" if line.waits else f"{self._size(line.rate)}{words.per_second}"
         return [line.user, name, self._sessid(line.sessid), progress, rate, duration(line.age, words)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from onec_twisted.overview import overview, summary
 
@@ -78,7 +78,11 @@ class Observed:
     min_free: int
     now: Callable[[], float]
     seconds: Callable[[], float]
-    started: float
+    started: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin to count how long the daemon runs."""
+        self.started = self.seconds()
 
     async def status(self) -> Status:
         """Return how the daemon is."""

@@ -42,6 +42,7 @@ class Words:
     age: str
     waits: str
     of: str
+    after: str
     handoffs: str
     no_handoffs: str
     what: str
@@ -101,6 +102,7 @@ ENGLISH = Words(
     age="Since",
     waits="waits for its file",
     of="of",
+    after="after",
     handoffs="Hand-offs",
     no_handoffs="There are none.",
     what="What",
@@ -166,6 +168,7 @@ RUSSIAN = Words(
     age="Длится",
     waits="ждёт очереди к файлу",
     of="из",
+    after="после",
     handoffs="Передача на сайт",
     no_handoffs="Пока ничего не передавалось.",
     what="Что",
