@@ -6,6 +6,7 @@ the administrator says so; what is new serves the connections that come from the
 
 from __future__ import annotations
 
+import re
 from calendar import timegm
 from ipaddress import ip_address
 from time import strptime
@@ -20,6 +21,8 @@ from zope.interface import implementer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_FILE = re.compile(r"(privateKey|certKey|extraCertChain|dhParameters)=")
 
 __all__ = ["Certificate", "ListeningReactor", "is_local"]
 
@@ -60,6 +63,11 @@ class Certificate:
             return creator.serverConnectionForTLS(protocol)
         return Connection(self.context.getContext(), None)
 
+    @property
+    def endpoint(self) -> str:
+        """Return what tells it from others, without the names of its files."""
+        return ":".join(part for part in self.description.split(":") if not _FILE.match(part))
+
     def expires(self) -> float:
         """Return when it expires, in seconds since 1970."""
         moment = self.context.certificate.get_notAfter() or b"19700101000000Z"
@@ -73,13 +81,13 @@ class Certificate:
         except Exception as error:
             self._log.error(
                 "{endpoint}: the certificate cannot be loaded ({reason}); the one before stays in use",
-                endpoint=self.description,
+                endpoint=self.endpoint,
                 reason=str(error) or type(error).__name__,
             )
             return
         if _chain(fresh) != _chain(self.context):
             self.context = fresh
-            self._log.info("{endpoint}: a renewed certificate is in use", endpoint=self.description)
+            self._log.info("{endpoint}: a renewed certificate is in use", endpoint=self.endpoint)
 
 
 def _chain(context: Any) -> list[bytes]:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics
 
+from onec_twisted.errors import Refused
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from onec_twisted.errors import Refused
 
 __all__ = ["OUTCOMES", "TRIES", "Metrics", "reason_of"]
 
@@ -36,9 +36,16 @@ LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 """Bounds of histograms, in seconds."""
 
 
-def reason_of(refused: Refused) -> str:
+def reason_of(refused: type[Refused]) -> str:
     """Return the name of a refusal as a label: ``FileTooLarge`` is ``file_too_large``."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(refused).__name__).lower()
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", refused.__name__).lower()
+
+
+def _every_refusal(kind: type[Refused]) -> Iterator[type[Refused]]:
+    """Yield all refusals that there are of a kind."""
+    for refused in kind.__subclasses__():
+        yield refused
+        yield from _every_refusal(refused)
 
 
 def _no_time() -> float:
@@ -95,6 +102,8 @@ class Metrics:
         self.reactor_lag = Histogram(
             "onec_reactor_lag_seconds", "How late the reactor was for an appointment", buckets=LAG, registry=registry
         )
+        for refused in _every_refusal(Refused):
+            self.refusals.labels(reason_of(refused))
         for outcome in OUTCOMES:
             self._pieces.labels(outcome)
         for outcome in TRIES:
@@ -118,7 +127,7 @@ class Metrics:
 
     def refused(self, refused: Refused) -> None:
         """Count a refusal."""
-        self.refusals.labels(reason_of(refused)).inc()
+        self.refusals.labels(reason_of(type(refused))).inc()
 
     def body(self, received: int, accepted: int) -> None:
         """Count a body that is over, in bytes: what came, and what of it was appended."""

@@ -26,12 +26,16 @@ MANY = 1000
 
 @frozen
 class Summary:
-    """How much is on record: sessions, those that owe the site something, damaged files, and hand-offs by state."""
+    """How much is on record: sessions, those that owe the site something, damaged files, and hand-offs by state.
+
+    ``oldest`` is when the hand-off was recorded that has been waiting longest, in seconds since 1970; None without.
+    """
 
     sessions: int
     owing: int
     damaged: int
     handoffs: dict[str, int]
+    oldest: float | None = None
 
 
 @frozen
@@ -67,7 +71,9 @@ def summary(cursor: Cursor) -> Summary:
     cursor.execute("SELECT state, COUNT(*) FROM handoffs GROUP BY state")
     counted = dict(cursor.fetchall())
     handoffs = {state: counted.get(state, 0) for state in (WAITING, SUCCEEDED, FAILED)}
-    return Summary(sessions, owing, damaged, handoffs)
+    cursor.execute("SELECT created FROM handoffs WHERE state = 'waiting' ORDER BY number LIMIT 1")
+    row = cursor.fetchone()
+    return Summary(sessions, owing, damaged, handoffs, row[0] if row else None)
 
 
 def overview(cursor: Cursor, most: int) -> Overview:

@@ -174,6 +174,7 @@ class ExchangeRequest(Request):
             return
         except Exception:
             self._log.failure("{method} {path} failed", method=self.method, path=self.path)
+            self.site.metrics.refused(Unforeseen())
             answer = failure(Unforeseen())
         finally:
             self._decided = True

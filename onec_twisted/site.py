@@ -59,8 +59,9 @@ class Elsewhere(Resource):
 
     async def respond(self, request: ExchangeRequest) -> Answer:
         """Say that this is not the exchange."""
-        answer = failure(NoExchangeHere())
-        return Answer(self._status, answer.body)
+        refused = NoExchangeHere()
+        request.site.metrics.refused(refused)
+        return Answer(self._status, failure(refused).body)
 
 
 def tree(paths: Iterable[bytes], exchange: Resource, status: int = 404) -> Resource:

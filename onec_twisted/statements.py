@@ -230,7 +230,7 @@ SELECT sessid FROM (
         WHEN EXISTS (SELECT 1 FROM handoffs WHERE handoffs.sessid = sessions.sessid)
         AND NOT EXISTS (SELECT 1 FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'failed')
         THEN :kept ELSE :ended END AS last
-    FROM sessions WHERE owed = 0) AS quiet
+    FROM sessions WHERE owed = 0 {which}) AS quiet
 WHERE touched < last AND NOT EXISTS (
     SELECT 1 FROM handoffs WHERE handoffs.sessid = quiet.sessid AND (state = 'waiting' OR changed >= last))
 """
@@ -242,16 +242,13 @@ def ended(cursor: Cursor, ended: float, kept: float) -> list[str]:
     Those are the ones that nobody has touched since ``ended``; since ``kept``, where all was handed off with success.
     What is not handed off stays, and so does what was handed off since then.
     """
-    cursor.execute(ENDED, {"ended": ended, "kept": kept})
+    cursor.execute(ENDED.format(which=""), {"ended": ended, "kept": kept})
     return [sessid for (sessid,) in cursor.fetchall()]
 
 
 def remove_session(cursor: Cursor, sessid: str, ended: float, kept: float) -> bool:
     """Forget a session and all that belongs to it, if it may still go; see ``ended``. Return whether."""
-    cursor.execute(
-        f"SELECT 1 FROM sessions WHERE sessid = :sessid AND sessid IN ({ENDED})",  # noqa: S608 - a constant
-        {"sessid": sessid, "ended": ended, "kept": kept},
-    )
+    cursor.execute(ENDED.format(which="AND sessid = :sessid"), {"sessid": sessid, "ended": ended, "kept": kept})
     if cursor.fetchone() is None:
         return False
     _forget(cursor, sessid)

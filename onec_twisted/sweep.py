@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Sweep", "interval_for"]
 
+
+AT_ONCE = 8
+"""Sessions that are removed at the same time: their records share a sync."""
 
 PAUSE = 10.0
 """Seconds that a session is kept at least when its files were imported: nodes pause between requests (1C:UNF 5 s)."""
@@ -52,17 +55,18 @@ class Sweep:
     async def _once(self) -> None:
         try:
             ended, kept = self.now() - self.session_ttl, self.now() - max(self.keep, PAUSE)
-            for sessid in await self.catalog.ended(ended, kept):
-                if not self.turns.busy(sessid) and not self.turns.closed:
-                    await self._remove(sessid, ended, kept)
+            sessids = await self.catalog.ended(ended, kept)
+            while sessids and not self.turns.closed:
+                some, sessids = sessids[:AT_ONCE], sessids[AT_ONCE:]
+                removals = [self._remove(sessid, ended, kept) for sessid in some if not self.turns.busy(sessid)]
+                await gatherResults([Deferred.fromCoroutine(removal) for removal in removals])
             # Folders are listed before the records are asked for, and a session is on record before it has a
             # folder: one that is opened meanwhile is never taken for an orphan. A young one stays: somebody may
             # be about to put the catalog back that it belongs to.
             folders = await self.workers(self.store.folders)
             old = [sessid for sessid, changed in folders.items() if changed < self.now() - self.session_ttl]
             for sessid in await self.catalog.unknown(old):
-                if not self.turns.busy(sessid) and not self.turns.closed:
-                    await self.workers(self.store.discard, sessid)
+                if not self.turns.busy(sessid) and not self.turns.closed and await self._discard(sessid):
                     self._log.info("{sessid}: folder without a record removed", sessid=sessid)
         except Exception:
             self._log.failure("the sweep failed and will be tried again")
@@ -72,7 +76,14 @@ class Sweep:
 
         One that was touched while those before it were removed stays.
         """
-        if not await self.catalog.remove_session(sessid, ended, kept):
-            return
-        await self.workers(self.store.discard, sessid)
-        self._log.info("{sessid}: session ended, its time is over", sessid=sessid)
+        if await self.catalog.remove_session(sessid, ended, kept) and await self._discard(sessid):
+            self._log.info("{sessid}: session ended, its time is over", sessid=sessid)
+
+    async def _discard(self, sessid: str) -> bool:
+        """Remove a folder; return whether that could be done. One that cannot be removed must not keep the others."""
+        try:
+            await self.workers(self.store.discard, sessid)
+        except Exception:
+            self._log.failure("{sessid}: its folder could not be removed", sessid=sessid)
+            return False
+        return True

@@ -198,10 +198,11 @@ def _add_admin(
 ) -> None:
     """Let the daemon show what goes on in it. Raises ``CannotStart``."""
     checkers = options["admin-auth"]
+    health = HealthCheck(observed, parts.turns, reactor)
     admin = AdminParts(
         observed,
-        HealthCheck(observed, parts.turns, reactor),
-        Gauges(observed, lambda: {one.description: one.expires() for one in certificates}),
+        health,
+        Gauges(observed, health, lambda: {one.endpoint: one.expires() for one in certificates}),
         Actions(parts.catalog, parts.store, parts.turns, parts.handoffs, parts.pieces.proofs, parts.workers),
         Access(Portal(NodeRealm(), [AnyOf(checkers)]), reactor) if checkers else None,
     )

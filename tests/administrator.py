@@ -64,7 +64,7 @@ class Administrator:
         checker = InMemoryUsernamePasswordDatabaseDontUse(**self.passwords)
         access = Access(Portal(NodeRealm(), [checker]), self.exchange.clock) if self.passwords else None
         health = HealthCheck(looked_at, self.exchange.parts.turns, self.exchange.clock)
-        gauges = Gauges(looked_at, lambda: self.expiries)
+        gauges = Gauges(looked_at, health, lambda: self.expiries)
         parts = AdminParts(looked_at, health, gauges, actions(self.exchange), access)
         self.site = AdminSite(parts, self.exchange.clock)
 

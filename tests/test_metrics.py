@@ -22,6 +22,10 @@ def test_what_can_be_counted_is_there_from_the_start() -> None:
 
     for outcome in OUTCOMES:
         assert registry.get_sample_value("onec_pieces_total", {"outcome": outcome}) == 0
+    for name in errors.__all__:
+        refused = getattr(errors, name)
+        if issubclass(refused, errors.Refused) and refused is not errors.Refused:
+            assert registry.get_sample_value("onec_refusals_total", {"reason": reason_of(refused)}) == 0
     for outcome in TRIES:
         assert registry.get_sample_value("onec_handoff_tries_total", {"outcome": outcome}) == 0
     assert registry.get_sample_value("onec_received_bytes_total") == 0
@@ -38,7 +42,7 @@ def test_two_daemons_do_not_mix() -> None:
 def test_reasons() -> None:
     """Each refusal has a label of its own, made of its name."""
     refusals = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.Refused)]
-    reasons = {reason_of(one.__new__(one)) for one in refusals}
+    reasons = {reason_of(one) for one in refusals}
 
     assert len(reasons) == len(refusals)
     assert {"file_too_large", "no_exchange_here", "wrong_credentials"} <= reasons

@@ -15,11 +15,11 @@ SQL = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE)\b")
 
 
 def test_there_is_no_other_sql() -> None:
-    """It stands in three modules."""
+    """It stands in four modules."""
     house = Path(onec_twisted.__file__).parent
     found = {path.stem for path in house.glob("*.py") if SQL.search(path.read_text(encoding="utf-8"))}
 
-    assert found == {"schema", "statements", "outbox"}
+    assert found == {"schema", "statements", "outbox", "overview"}
 
 
 def test_each_is_named() -> None:
@@ -28,7 +28,7 @@ def test_each_is_named() -> None:
 
 
 def test_what_a_piece_costs_does_not_grow(tmp_path: Path) -> None:
-    """With sessions or files on record: each statement of a piece finds its rows by a key."""
+    """With sessions or files on record: each statement of a piece, a login, an end, finds its rows by a key."""
     path = tmp_path / "catalog.sqlite3"
     create_catalog(path)
     session = Session("s", "shop", 1, 0, 1.0)
@@ -43,6 +43,8 @@ def test_what_a_piece_costs_does_not_grow(tmp_path: Path) -> None:
         statements.touch(cursor, "s", 3.0)
         statements.session(cursor, "hash")
         statements.file(cursor, "s", "a")
+        statements.open_session(cursor, "t", "another", "shop", 1.0, 100)
+        assert not statements.remove_session(cursor, "s", 1.0, 1.0)
         connection.set_trace_callback(None)
         plans = [row[3] for sql in said for row in cursor.execute(f"EXPLAIN QUERY PLAN {sql}")]
 

@@ -10,7 +10,7 @@ from in_memory import InMemory, flush_failures
 from twisted.internet.defer import Deferred
 
 from onec_twisted.errors import ImportFailed
-from onec_twisted.sweep import Sweep, interval_for
+from onec_twisted.sweep import AT_ONCE, Sweep, interval_for
 from onec_twisted.testing import FakeBody, FakeImporter
 
 if TYPE_CHECKING:
@@ -188,6 +188,31 @@ def test_an_error_does_not_end_the_sweeping(
 
     assert outcome == [None]
     assert flush_failures(nothing_left_behind) == [reason]
+
+
+def test_a_session_that_cannot_be_removed_does_not_keep_the_others(
+    exchange: InMemory, sweep: Sweep, clock: Clock, nothing_left_behind: list[dict[str, Any]]
+) -> None:
+    """Whatever is wrong with its folder; the next sweep tries again."""
+    stuck = imported(exchange)
+    for _ in range(3 * AT_ONCE):
+        imported(exchange)
+    clock.advance(KEEP + 1)
+    real = exchange.store.discard
+
+    def discard(store: Any, sessid: str) -> None:
+        if sessid == stuck:
+            raise OSError(1, "Operation not permitted")
+        real(sessid)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(exchange.store), "discard", discard)
+        sweep.once()
+
+    assert exchange.files() == {f"{stuck}/a": b"x"}
+    assert {str(error) for error in flush_failures(nothing_left_behind)} == {"[Errno 1] Operation not permitted"}
+    sweep.once()
+    assert exchange.files() == {}
 
 
 @pytest.mark.parametrize(("ttl", "interval"), [(86400, 60), (60, 15), (1, 1)])

@@ -15,10 +15,20 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+    from onec_twisted.admin.health import HealthCheck
     from onec_twisted.admin.status import Observed
     from onec_twisted.metrics import Metrics
 
 __all__ = ["Gauges", "LagMeter"]
+
+UNKNOWN = (
+    "onec_disk_free_bytes",
+    "onec_sessions",
+    "onec_sessions_owing",
+    "onec_damaged_files",
+    "onec_handoff_oldest_waiting_seconds",
+)
+"""What is no number when the disk or the database cannot be asked."""
 
 EVERY = 1.0
 """Seconds between two looks at the reactor's lateness."""
@@ -32,6 +42,7 @@ class Gauges:
     """
 
     observed: Observed
+    health: HealthCheck
     expiries: Callable[[], dict[str, float]] = dict
     _gauges: dict[str, Gauge] = field(factory=dict, init=False)
     _handoffs: Gauge = field(init=False)
@@ -50,6 +61,8 @@ class Gauges:
             ("onec_sessions_owing", "Sessions with something that is not handed off yet"),
             ("onec_damaged_files", "Files that have lost acknowledged bytes"),
             ("onec_disk_free_bytes", "Bytes that the disk of the media root has left"),
+            ("onec_handoff_oldest_waiting_seconds", "How long the oldest hand-off that waits has been waiting"),
+            ("onec_ready", "1 when uploads can be taken, 0 when not: /health tells why"),
             ("onec_disk_reserved_bytes", "Bytes of the disk that are left free"),
         ):
             self._gauges[name] = Gauge(name, words, registry=registry)
@@ -67,7 +80,9 @@ class Gauges:
         What the disk or the database do not tell is no number then: the rest is told all the same.
         """
         uploads = self.observed.uploads
+        health = await self.health.look()
         self._set(
+            onec_ready=health.ready,
             onec_connections=self.observed.site.connections.total,
             onec_uploads_in_progress=len(uploads),
             onec_uploads_waiting=uploads.waiting(),
@@ -80,18 +95,22 @@ class Gauges:
                 onec_sessions=summary.sessions,
                 onec_sessions_owing=summary.owing,
                 onec_damaged_files=summary.damaged,
+                onec_handoff_oldest_waiting_seconds=self._age(summary.oldest),
             )
             for state, count in summary.handoffs.items():
                 self._handoffs.labels(state).set(count)
         except Exception:
             self._log.failure("some metrics could not be read")
-            unknown = ("onec_disk_free_bytes", "onec_sessions", "onec_sessions_owing", "onec_damaged_files")
-            self._set(**dict.fromkeys(unknown, float("nan")))
+            self._set(**dict.fromkeys(UNKNOWN, float("nan")))
             self._handoffs.clear()
         for endpoint, moment in self.expiries().items():
             self._expiry.labels(endpoint).set(moment)
         encode, content_type = choose_encoder(accept)
         return encode(self.observed.metrics.registry), content_type
+
+    def _age(self, moment: float | None) -> float:
+        """Return the seconds since a moment, 0 for none."""
+        return max(0.0, self.observed.now() - moment) if moment is not None else 0.0
 
     def _set(self, **values: float) -> None:
         for name, value in values.items():

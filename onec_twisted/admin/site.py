@@ -160,6 +160,10 @@ class Admin(Resource):
             except MissingCredentials as missing:
                 missing.words = "User name and password are required"
                 raise
+            except Refused as refused:
+                self._parts.observed.metrics.refused(refused)
+                self._log.warn("--admin refused {peer}: {words}", peer=address, words=refused.words)
+                raise
 
     async def _health(self, path: list[str]) -> Answered:
         if path == ["live"]:
