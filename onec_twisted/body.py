@@ -33,6 +33,12 @@ SMALL_CHUNKS = 256
 DRAIN_LIMIT = 8 * 1024 * 1024
 """Bytes of a refused body that are read and thrown away, so that the answer reaches its sender."""
 
+DRAIN_PAUSE = 0.1
+"""Seconds that a body too long to be read to its end is held back: a proxy that passes it on sees the answer then.
+
+nginx looks at an answer only when it cannot send on; closed before that, the node would hear 502.
+"""
+
 DRAIN_TIME = 2.0
 """Seconds that a refused body is read for."""
 
@@ -142,7 +148,8 @@ class Body:
                 self._stop(None)
             else:
                 self._last_byte = self._clock.seconds()
-                self._next_sample = self._last_byte
+                self._samples.append(self.received)
+                self._next_sample = self._last_byte + MINUTE / SAMPLES
                 self._watch()
                 self._offer_socket(consumer)
         return delivered
@@ -182,6 +189,14 @@ class Body:
         self._stop(ConnectionDropped())
         self._drained = drained
         self._drain_left = DRAIN_LIMIT
+        if self.length is None or self.length - self.received > DRAIN_LIMIT:
+            self.pauseProducing()
+            self._drain_call = self._clock.callLater(DRAIN_PAUSE, self._go_on_draining)
+        else:
+            self._go_on_draining()
+
+    def _go_on_draining(self) -> None:
+        """Read and throw away, for a while."""
         self._drain_call = self._clock.callLater(DRAIN_TIME, self._end_drain)
         self.resumeProducing()
 

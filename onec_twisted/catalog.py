@@ -99,8 +99,10 @@ class Catalog:
     def _make_and_record(self, make: Callable[[], Step], later: list[Step]) -> list[Any]:
         """In a worker: make a step, and record it and others."""
         steps = [make(), *later]
-        with self._metrics.syncing("catalog"):
-            return self._database.record(steps)
+        began = self._metrics.seconds()
+        outcomes = self._database.record(steps)
+        self._metrics.synced("catalog", began)
+        return outcomes
 
     async def _read(self, question: Callable[..., T], *args: Any) -> T:
         """Ask the database, in a worker."""

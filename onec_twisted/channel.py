@@ -69,7 +69,7 @@ class ExchangeChannel(HTTPChannel):
         connections = self.site.connections
         self._leave()
         self._address = address
-        if address is not None and not connections.trusted.trusts(address):
+        if address is not None and not connections.trusts(address):
             self._is_counted = connections.enter(address)
             self._one_too_many = not self._is_counted
 

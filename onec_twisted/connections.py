@@ -75,7 +75,16 @@ class Connections:
     most: int = 0
     trusted: TrustedProxies = TrustedProxies()
     total: int = field(default=0, init=False)
+    _trusts_somebody: bool = field(init=False)
     _open: Counter[str] = field(factory=Counter, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with nobody."""
+        self._trusts_somebody = self.trusted != TrustedProxies()
+
+    def trusts(self, address: str | None) -> bool:
+        """Return whether an address, None on a unix socket, is a trusted proxy's."""
+        return self._trusts_somebody and self.trusted.trusts(address)
 
     def enter(self, address: str) -> bool:
         """Count one more of an address, if it may have one more; return whether."""

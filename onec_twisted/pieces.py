@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from onec_twisted.records import FileRecord, Session
     from onec_twisted.space import Space
     from onec_twisted.turns import Turns
+    from onec_twisted.uploads import Upload
     from onec_twisted.workers import Workers
 
 __all__ = ["Pieces", "Stored"]
@@ -108,48 +109,28 @@ class Pieces:
         ``kind`` is the query's type. Raises ``Refused`` for whatever keeps it out, ``ConnectionDropped`` when it
         breaks off; the file is then what it was before.
         """
-        outcome = "failed"
-        started = self.metrics.seconds()
+        began = self.metrics.seconds()
+        upload = None
         try:
-            taken = await self._take(session, name, body, offset, kind)
-            outcome = taken.outcome
-        except Refused:
-            outcome = "refused"
-            raise
-        except ConnectionDropped:
-            outcome = "broken"
-            raise
-        finally:
-            self.metrics.piece(outcome, started)
-        return taken
-
-    async def _take(self, session: Session, name: SafeName, body: IBody, offset: int | None, kind: str) -> Stored:
-        """See ``take``."""
-        if body.length is not None and body.length > self.body_limit:
-            raise FileTooLarge
-        await self.space.look()
-        with (
-            await self._promise(session, name, body, offset) as room,
-            self.uploads.taking(session, str(name), body) as upload,
-        ):
-            started = self.now()
-            try:
+            if body.length is not None and body.length > self.body_limit:
+                raise FileTooLarge
+            await self.space.look()
+            with await self._promise(session, name, body, offset) as room:
+                upload = self.uploads.begin(session, str(name), body)
                 async with self.turns.of_file(session.sessid, str(name), body):
                     upload.begun = self.uploads.seconds()
                     self.metrics.lock_wait.observe(upload.begun - upload.asked)
                     committed, outcome = await self._store(session, kind, name, body, room, offset)
                     delivery = None if outcome == "held" else self.proofs.watch(session, str(name), committed)
-            except BaseException as error:
-                self._log.info(
-                    "{sessid}: piece of {name} dropped after {received} bytes: {reason}",
-                    sessid=session.sessid,
-                    user=session.username,
-                    name=str(name),
-                    received=body.received,
-                    reason=error.words if isinstance(error, Refused) else type(error).__name__,
-                )
-                await self.catalog.touch(session.sessid, self.now())
-                raise
+        except BaseException as error:
+            self.metrics.piece(_outcome_of(error), began)
+            if upload is not None:
+                await self._dropped(upload, error)
+            raise
+        finally:
+            if upload is not None:
+                self.uploads.end(upload)
+        self.metrics.piece(outcome, began)
         if self.logs_each:
             self._log.info(
                 "{sessid}: {name}: {size} bytes stored in {seconds:.3f} s, {committed} in all",
@@ -157,10 +138,22 @@ class Pieces:
                 user=session.username,
                 name=str(name),
                 size=body.received,
-                seconds=self.now() - started,
+                seconds=self.metrics.seconds() - began,
                 committed=committed,
             )
         return Stored(committed, delivery, outcome)
+
+    async def _dropped(self, upload: Upload, error: BaseException) -> None:
+        """Note that a piece is not kept, and that its session is in use all the same."""
+        self._log.info(
+            "{sessid}: piece of {name} dropped after {received} bytes: {reason}",
+            sessid=upload.session.sessid,
+            user=upload.session.username,
+            name=upload.name,
+            received=upload.body.received,
+            reason=error.words if isinstance(error, Refused) else type(error).__name__,
+        )
+        await self.catalog.touch(upload.session.sessid, self.now())
 
     async def _sound(self, session: Session, name: SafeName) -> FileRecord | None:
         """Return what is on record of a file, None if nothing is. Raises ``FileDamaged``."""
@@ -221,8 +214,9 @@ class Pieces:
         def grown() -> int:
             """In a worker: return the file's new length."""
             nonlocal brought
-            with self.metrics.syncing("file"):
-                size = bring()
+            began = self.metrics.seconds()
+            size = bring()
+            self.metrics.synced("file", began)
             brought = True
             return (before or 0) + size
 
@@ -290,3 +284,10 @@ class Pieces:
             name=str(name),
             error=type(error).__name__,
         )
+
+
+def _outcome_of(error: BaseException) -> str:
+    """Return what has become of a piece that an error has ended, one of ``OUTCOMES``."""
+    if isinstance(error, Refused):
+        return "refused"
+    return "broken" if isinstance(error, ConnectionDropped) else "failed"

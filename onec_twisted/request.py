@@ -110,7 +110,7 @@ class ExchangeRequest(Request):
         channel = cast("ExchangeChannel", self.channel)
         connections = self.site.connections
         peer = getattr(self.client, "host", None)
-        if not connections.trusted.trusts(peer):
+        if not connections.trusts(peer):
             return channel.is_one_too_many(peer)
         forwarded_for = self.requestHeaders.getRawHeaders("x-forwarded-for", [])
         client = connections.trusted.client(peer, forwarded_for)

@@ -101,12 +101,10 @@ class ExchangeService(MultiService):
         if not idle.called:
             self._log.info("waiting up to {seconds} s for pieces in flight", seconds=GRACE)
         await maybeDeferred(super().stopService)
-        was_busy = not idle.called
         await idle
         if late.active():
             late.cancel()
-        if was_busy:
-            await deferLater(self._clock, LINGER)
+        await deferLater(self._clock, LINGER)  # who has connected just now is answered as well
         await self._pieces.proofs.settle(LINGER)
         self._workers.stop()
         self._pieces.catalog.close()

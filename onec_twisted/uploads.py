@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -10,7 +9,7 @@ from attrs import define, field
 from onec_twisted.errors import TooManyUploads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from onec_twisted.interfaces import IBody
     from onec_twisted.records import Session
@@ -48,18 +47,18 @@ class Uploads:
     _running: dict[int, Upload] = field(factory=dict, init=False)
     _last: int = field(default=0, init=False)
 
-    @contextmanager
-    def taking(self, session: Session, name: str, body: IBody) -> Iterator[Upload]:
-        """Know of a piece while it is on its way. Raises ``TooManyUploads``."""
+    def begin(self, session: Session, name: str, body: IBody) -> Upload:
+        """Know of a piece from now on, until ``end``. Raises ``TooManyUploads``."""
         if self.most and len(self._running) >= self.most:
             raise TooManyUploads
         self._last += 1
         upload = Upload(self._last, session, name, body, self.seconds())
         self._running[upload.key] = upload
-        try:
-            yield upload
-        finally:
-            del self._running[upload.key]
+        return upload
+
+    def end(self, upload: Upload) -> None:
+        """Know of a piece no more."""
+        del self._running[upload.key]
 
     def all(self) -> list[Upload]:
         """Return the pieces on their way, the oldest first."""

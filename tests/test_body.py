@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from onec_twisted.body import DRAIN_LIMIT, DRAIN_TIME, EARLY_LIMIT, Body
+from onec_twisted.body import DRAIN_LIMIT, DRAIN_PAUSE, DRAIN_TIME, EARLY_LIMIT, Body
 from onec_twisted.errors import BodyTimedOut, ConnectionDropped, FileTooLarge, UploadTooSlow
 from onec_twisted.interfaces import IBody, IBodyConsumer
 from onec_twisted.testing import FakeBody
@@ -182,11 +182,13 @@ def test_drop_is_too_late_for_a_complete_body() -> None:
 
 
 def test_a_refused_body_is_drained_a_while() -> None:
-    """By bytes: the sender is let go, and when enough has come the connection may close."""
+    """By bytes: the sender is held back a moment, let go, and when enough has come the connection may close."""
     bench = Bench()
     bench.body.data_received(b"x" * EARLY_LIMIT)
     ended: list[None] = []
     bench.body.drain(lambda: ended.append(None))
+    assert bench.held
+    bench.clock.advance(DRAIN_PAUSE)
     assert not bench.held
     bench.body.data_received(b"x" * (DRAIN_LIMIT - 1))
     assert ended == []
@@ -202,9 +204,21 @@ def test_a_refused_body_is_drained_by_time() -> None:
     bench = Bench()
     ended: list[None] = []
     bench.body.drain(lambda: ended.append(None))
+    bench.clock.advance(DRAIN_PAUSE)
+    assert ended == []
     bench.clock.advance(DRAIN_TIME)
 
     assert ended == [None]
+
+
+def test_a_refused_body_that_is_short_is_drained_at_once() -> None:
+    """It will come to its end: no proxy is cut off in it."""
+    bench = Bench(length=DRAIN_LIMIT)
+    bench.body.data_received(b"x" * EARLY_LIMIT)
+    bench.body.drain(lambda: None)
+
+    assert not bench.held
+    bench.body.lost()
 
 
 @pytest.mark.parametrize("end", ["ended", "lost"])

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import make_certificate, name_of
 from twisted.application.strports import service as listening_service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import maybeDeferred
@@ -29,30 +25,8 @@ if TYPE_CHECKING:
 # Twisted gives OpenSSL what newer ones of it call old
 pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 
-DAY = dt.timedelta(days=1)
+DAY = 86400
 PATIENCE = 20
-
-
-def write_certificate(folder: Path, name: str, days: int = 30) -> None:
-    """Write a key, and a certificate that it signs itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - DAY)
-        .not_valid_after(now + days * DAY)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "key.pem").write_bytes(private)
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
 
 @pytest.fixture
@@ -60,10 +34,10 @@ def certificate(tmp_path: Path) -> Iterator[tuple[Certificate, int]]:
     """An ``ssl:`` endpoint that listens, and its port."""
     from twisted.internet import reactor
 
-    write_certificate(tmp_path, "one.example")
+    make_certificate(tmp_path, "one.example", days=30)
     certificates: list[Certificate] = []
     ports: list[Any] = []
-    description = f"ssl:0:privateKey={tmp_path}/key.pem:certKey={tmp_path}/cert.pem:interface=127.0.0.1"
+    description = f"ssl:0:privateKey={tmp_path}/privkey.pem:certKey={tmp_path}/fullchain.pem:interface=127.0.0.1"
     listening: Any = ListeningReactor(reactor, description, certificates, ports.append)
     service = listening_service(description, Factory.forProtocol(Echo), listening)
     service.startService()
@@ -79,12 +53,6 @@ def connected(port: int) -> ssl.SSLSocket:
     return context.wrap_socket(socket.create_connection(("127.0.0.1", port), PATIENCE))
 
 
-def name_of(line: ssl.SSLSocket) -> str:
-    """Return the name in the certificate of the other end."""
-    whole = x509.load_der_x509_certificate(line.getpeercert(binary_form=True) or b"")
-    return str(whole.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
-
-
 def echoed(line: ssl.SSLSocket) -> bytes:
     """Send something, and return what comes back."""
     line.sendall(b"x")
@@ -97,13 +65,13 @@ def test_a_renewed_certificate(certificate: tuple[Certificate, int], tmp_path: P
     ours, port = certificate
     old = yield deferToThread(connected, port)
     assert name_of(old) == "one.example"
-    write_certificate(tmp_path, "two.example", days=60)
+    make_certificate(tmp_path, "two.example", days=60)
     expires = ours.expires()
     ours.reload()
     new = yield deferToThread(connected, port)
 
     assert name_of(new) == "two.example"
-    assert ours.expires() - expires == pytest.approx(30 * DAY.total_seconds(), abs=60)
+    assert ours.expires() - expires == pytest.approx(30 * DAY, abs=60)
     assert (yield deferToThread(echoed, old)) == b"x"
     assert (yield deferToThread(echoed, new)) == b"x"
     for line in (old, new):
@@ -118,13 +86,13 @@ def test_a_certificate_that_cannot_be_loaded(
     """The one before stays in use, and the log says so."""
     ours, port = certificate
     if broken == "missing":
-        (tmp_path / "cert.pem").unlink()
+        (tmp_path / "fullchain.pem").unlink()
     elif broken == "other key":
-        key = (tmp_path / "key.pem").read_bytes()
-        write_certificate(tmp_path, "two.example")
-        (tmp_path / "key.pem").write_bytes(key)
+        key = (tmp_path / "privkey.pem").read_bytes()
+        make_certificate(tmp_path, "two.example")
+        (tmp_path / "privkey.pem").write_bytes(key)
     else:
-        (tmp_path / f"{broken[:4]}.pem").write_bytes(b"nonsense")
+        (tmp_path / {"key": "privkey.pem"}.get(broken, "fullchain.pem")).write_bytes(b"nonsense")
     ours.reload()
     line = yield deferToThread(connected, port)
 

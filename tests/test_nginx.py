@@ -1,113 +1,178 @@
-"""The sample configuration of nginx, with a real nginx in front of the real daemon."""
+"""The sites for nginx, with nothing changed but ports, paths and the certificate: a real nginx, the real daemon."""
 
 from __future__ import annotations
 
-import http.client
+import hashlib
 import os
 import random
+import re
+import shlex
 import shutil
 import socket
+import struct
 import subprocess
-import time
-from pathlib import Path
+from http.client import HTTPConnection, HTTPSConnection
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import define
-from daemon import PATIENCE, Daemon, start
-from trade import ExchangeFailed, Trade, packed
+from certificates import Certificate, make_certificate
+from daemon import PATIENCE, SCRIPTS, Daemon
+from front import DEPLOY, Client, free_port, htpasswd, launch, peak_memory, replaced, wait_until
+from trade import ExchangeFailed, packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-SAMPLE = Path(__file__).parent.parent / "deploy" / "nginx.conf"
+pytestmark = pytest.mark.skipif("ONEC_TEST_DEPLOY" not in os.environ, reason="tox -e deploy runs it")
+
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 MB = 2**20
+LIMIT = 32 * MB
+LARGE = 300 * MB
+TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
-pytestmark = pytest.mark.skipif(NGINX is None and "CI" not in os.environ, reason="nginx is not installed")
 
-
-@define
+@define(eq=False)
 class Front:
-    """nginx on a port of its own, and the daemon behind it."""
+    """nginx by one of the sites, and the daemon behind it."""
 
     port: int
     daemon: Daemon
+    nginx: subprocess.Popen[bytes]
+    folder: Path
+    plain_port: int | None = None
+    paper: Certificate | None = None
+
+    def node(self, address: str = "127.0.0.1") -> Client:
+        """Return a node that reaches the exchange by nginx."""
+        context = None if self.paper is None else self.paper.trusted()
+        return Client("127.0.0.1", self.port, context=context, address=address)
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Fetch a path."""
+        if self.paper is None:
+            line = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        else:
+            line = HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE, context=self.paper.trusted())
+        line.request("GET", path)
+        with line.getresponse() as response:
+            answer = response.status, response.read()
+        line.close()
+        return answer
+
+    def begin(self, node: Client, name: str, length: int, body: bytes) -> socket.socket:
+        """Send the beginning of a piece on a connection of its own, and return the connection."""
+        line = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        if self.paper is not None:
+            line = self.paper.trusted().wrap_socket(line, server_hostname="127.0.0.1")
+        line.sendall(
+            f"POST /1c_exchange.php?type=catalog&mode=file&filename={name}&sessid={node.sessid} HTTP/1.1\r\n"
+            f"Host: x\r\nCookie: {node.cookie}\r\nContent-Length: {length}\r\n\r\n".encode()
+            + body
+        )
+        return line
+
+    def workers(self) -> list[int]:
+        """Return the processes of nginx that serve."""
+        pid = self.nginx.pid
+        children = f"/proc/{pid}/task/{pid}/children"
+        with open(children, encoding="ascii") as file:
+            return [int(child) for child in file.read().split()]
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def has_ipv6() -> bool:
+    """Return whether this machine speaks IPv6 with itself."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
-@pytest.fixture
-def front(tmp_path: Path) -> Iterator[Front]:
-    """The sample, with nothing changed but the ports and the path of the media."""
-    assert NGINX is not None, "CI must have nginx"
-    daemon = start(tmp_path / "run", "--file-limit=4M")
-    port = free_port()
-    site = SAMPLE.read_text(encoding="utf-8")
-    for shown, used in {
-        "listen 80;": f"listen 127.0.0.1:{port};",
-        "127.0.0.1:8080;": f"127.0.0.1:{daemon.port};",
-        "/srv/shop/media/": f"{tmp_path}/run/media/",
-    }.items():
-        assert site.count(shown) == 1
-        site = site.replace(shown, used)
-    (tmp_path / "site.conf").write_text(site, encoding="utf-8")
-    temporary = "".join(
-        f"{kind}_temp_path {tmp_path}/nginx-{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
+def start_daemon(site: str, folder: Path, endpoint: str) -> Daemon:
+    """Start the daemon with the options that the site's comment asks for."""
+    match = re.search(r"^#   twistd ((?:.*\\\n)*.*)$", site, re.MULTILINE)
+    assert match is not None
+    options = shlex.split(match[1].replace("\\\n#", ""))
+    changed = {
+        "--auth=htpasswd:/etc/onec.htpasswd": f"--auth=htpasswd:{htpasswd(folder / 'htpasswd')}",
+        "--media-root=/srv/shop/media": f"--media-root={folder}/run/media",
+    }
+    assert set(changed) < set(options)
+    options = [changed.get(option, option) for option in options if not option.startswith("--listen=")]
+    options.insert(1, "--pidfile=")
+    more = [f"--listen={endpoint}", "--access-log=yes", f"--file-limit={LIMIT}"]
+    return launch(folder / "run", [f"{SCRIPTS}/twistd", *options, *more])
+
+
+def start_nginx(folder: Path, site: str, port: int) -> subprocess.Popen[bytes]:
+    """Start an nginx that has this site, and return when it listens."""
+    assert NGINX is not None, "nginx is not installed"
+    (folder / "site.conf").write_text(site, encoding="utf-8")
+    temporary = "".join(f"{kind}_temp_path {folder}/nginx-{kind};" for kind in TEMPORARY)
     user = "user root;" if os.geteuid() == 0 else ""
-    (tmp_path / "nginx.conf").write_text(
-        f"daemon off; {user} pid {tmp_path}/nginx.pid; error_log {tmp_path}/error.log;"
-        f"events {{}} http {{ access_log off; {temporary} include {tmp_path}/site.conf; }}",
+    (folder / "nginx.conf").write_text(
+        f"daemon off; {user} pid {folder}/nginx.pid; error_log {folder}/error.log;"
+        f"events {{}} http {{ access_log off; {temporary} include {folder}/site.conf; }}",
         encoding="utf-8",
     )
-    process = subprocess.Popen([NGINX, "-c", str(tmp_path / "nginx.conf"), "-e", str(tmp_path / "error.log")])
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            break
-        except OSError:
-            assert process.poll() is None, (tmp_path / "error.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-    yield Front(port, daemon)
-    process.terminate()
-    process.wait(PATIENCE)
+    process = subprocess.Popen([NGINX, "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")])
+
+    def listens() -> bool:
+        assert process.poll() is None, (folder / "error.log").read_text(encoding="utf-8")
+        with socket.socket() as line:
+            return line.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens)
+    return process
+
+
+@pytest.fixture(scope="module", params=["http", "https", "unix-socket"])
+def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """One of the sites, with nothing changed but the ports, the paths and the certificate."""
+    name: str = request.param
+    folder = tmp_path_factory.mktemp(name)
+    site = (DEPLOY / "nginx" / f"{name}.conf").read_text(encoding="utf-8")
+    changes = {"/srv/shop/media/;": f"{folder}/run/media/;"}
+    if name == "unix-socket":
+        daemon = start_daemon(site, folder, f"unix:{folder}/http.sock:mode=660")
+        changes["unix:/run/onec-exchange/http.sock;"] = f"unix:{folder}/http.sock;"
+    else:
+        daemon = start_daemon(site, folder, "tcp:0:interface=127.0.0.1")
+        changes["127.0.0.1:8080;"] = f"127.0.0.1:{daemon.port};"
+    plain, tls, paper = free_port(), free_port(), None
+    for words, port in {"80": plain, "443 ssl": tls}.items():
+        if f"listen {words};" in site:
+            used = " ".join([str(port), *words.split()[1:]])
+            changes[f"listen {words};"] = f"listen 127.0.0.1:{used};"
+            changes[f"listen [::]:{words};"] = f"listen [::1]:{used};" if has_ipv6() else ""
+    if name == "https":
+        paper = make_certificate(folder, "shop.example")
+        changes["/etc/letsencrypt/live/shop.example/fullchain.pem"] = str(paper.chain)
+        changes["/etc/letsencrypt/live/shop.example/privkey.pem"] = str(paper.key)
+    nginx = start_nginx(folder, replaced(site, changes), plain)
+    yield Front(tls if paper else plain, daemon, nginx, folder, plain if paper else None, paper)
+    nginx.terminate()
+    nginx.wait(PATIENCE)
     daemon.kill()
 
 
-def get(port: int, path: str) -> tuple[int, bytes]:
-    """Fetch a path."""
-    line = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-    line.request("GET", path)
-    response = line.getresponse()
-    answer = response.status, response.read()
-    line.close()
-    return answer
-
-
-def test_an_upload_goes_through_and_is_never_served(front: Front, tmp_path: Path) -> None:
+def test_an_exchange_goes_through_and_is_never_served(front: Front) -> None:
     """The whole dialogue works; media are served, what nodes upload and the database are 404."""
-    node = Trade("127.0.0.1", front.port)
+    node = front.node()
     node.checkauth()
     node.init()
-    assert node.file_limit == 4 * MB
-    body = packed({"import0_1.xml": b"<?xml", "picture.jpg": random.Random(3).randbytes(10 * MB)})
-    (tmp_path / "import.zip").write_bytes(body)
-    with (tmp_path / "import.zip").open("rb") as file:
-        node.send_split("import.zip", file, len(body))
+    assert node.file_limit == LIMIT
+    body = packed({"import0_1.xml": b"<?xml", "picture.jpg": random.Random(3).randbytes(MB)})
+    node.send_file("import.zip", body)
     node.import_file("import0_1.xml")
     node.close()
     (front.daemon.folder / "media" / "logo.txt").write_bytes(b"logo")
 
     assert (front.daemon.temp / node.sessid / "import.zip").read_bytes() == body
-    assert get(front.port, "/media/logo.txt") == (200, b"logo")
+    assert front.get("/media/logo.txt") == (200, b"logo")
     for path in (
         "/media/1c_temp",
         "/media/1c_temp/",
@@ -115,39 +180,126 @@ def test_an_upload_goes_through_and_is_never_served(front: Front, tmp_path: Path
         f"/media/./1c_temp/{node.sessid}/import.zip",
         f"/media//1c_temp/{node.sessid}/import.zip",
         f"/media/%31c_temp/{node.sessid}/import.zip",
+        f"/media/%2e/1c_temp/{node.sessid}/import.zip",
+        f"/media/x/../1c_temp/{node.sessid}/import.zip",
+        f"/media/1c_temp%2f{node.sessid}/import.zip",
+        f"/x/..//media/1c_temp/{node.sessid}/import.zip?logo.txt",
         "/media/1c_temp/exchange.sqlite3",
     ):
-        assert get(front.port, path)[0] == 404, path
+        assert front.get(path)[0] == 404, path
 
 
-def test_bodies_are_not_gathered_on_the_way(front: Front) -> None:
-    """Half a body has reached the daemon's disk before the other half is sent."""
-    node = Trade("127.0.0.1", front.port)
+def test_a_large_upload_is_nowhere_in_between(front: Front) -> None:
+    """300 MB arrive as they were sent; the memory of nginx and of the daemon does not grow by a piece.
+
+    nginx cannot have put them into temporary files: their folder is not there.
+    """
+    folder = front.folder / "nginx-client_body"
+    folder.rmdir()
+    node = front.node()
     node.checkauth()
-    node.send_file("a", b"")
-    file = front.daemon.temp / node.sessid / "a"
-    line = socket.create_connection(("127.0.0.1", front.port), PATIENCE)
-    line.sendall(
-        f"POST /1c_exchange.php?type=catalog&mode=file&filename=a&sessid={node.sessid} HTTP/1.1\r\nHost: x\r\n"
-        f"Cookie: {node.cookie}\r\nContent-Length: {4 * MB}\r\n\r\n".encode()
-        + b"x" * (2 * MB)
-    )
-    deadline = time.monotonic() + PATIENCE
-    while file.stat().st_size < MB:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    line.close()
-    front.daemon.wait_for("piece of a dropped")
-    node.send_file("a", b"after")
+    node.init()
+    node.send_file("warm", b"x" * MB)
+    processes = [front.daemon.process.pid, *front.workers()]
+    before = [peak_memory(process) for process in processes]
+    sent, chance = hashlib.sha256(), random.Random(4).randbytes(LIMIT)
+    for begin in range(0, LARGE, LIMIT):
+        piece = (chance[begin // LIMIT :] + chance)[: min(LIMIT, LARGE - begin)]
+        sent.update(piece)
+        node.send_file("video.mp4", piece)
+    node.close()
+    folder.mkdir(0o700)
 
-    assert file.read_bytes() == b"after"
+    arrived = hashlib.sha256()
+    with (front.daemon.temp / node.sessid / "video.mp4").open("rb") as file:
+        while block := file.read(MB):
+            arrived.update(block)
+    assert arrived.digest() == sent.digest()
+    assert len(processes) > 1
+    grown = [peak_memory(process) - size for process, size in zip(processes, before, strict=True)]
+    assert max(grown) < 16 * MB, grown
+
+
+@pytest.mark.parametrize("death", ["closed", "reset"])
+def test_a_node_that_dies_leaves_nothing(front: Front, death: str) -> None:
+    """Half a body is on the daemon's disk before the other half is sent; when its node dies, it is rolled back."""
+    node = front.node()
+    node.checkauth()
+    node.send_file(death, b"before,")
+    file = front.daemon.temp / node.sessid / death
+    line = front.begin(node, death, 4 * MB, b"x" * 2 * MB)
+    wait_until(lambda: file.stat().st_size > MB)
+    if death == "reset":
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    line.close()
+    wait_until(lambda: file.stat().st_size == len(b"before,"), seconds=5)
+    node.send_file(death, b"after")
+    node.close()
+
+    assert file.read_bytes() == b"before,after"
+
+
+def test_refusals_come_through(front: Front) -> None:
+    """The node reads the daemon's own words."""
+    node = front.node()
+    node.password = "wrong"
+    with pytest.raises(ExchangeFailed, match=r"^HTTP 401: failure\n"):
+        node.checkauth()
+    node.password = "secret"
+    node.checkauth()
+    node.sessid = "another"
+    with pytest.raises(ExchangeFailed, match=r"^HTTP 403: failure\nInvalid session$"):
+        node.send_file("a", b"x" * MB)
     node.close()
 
 
-def test_a_refusal_comes_through(front: Front) -> None:
-    """The node reads the daemon's own words."""
-    node = Trade("127.0.0.1", front.port)
+def test_refusals_come_through_however_much_is_sent(front: Front) -> None:
+    """The daemon leaves nginx the time to see its answer: it sends the body on as fast as it is taken."""
+    node = front.node()
     node.checkauth()
-    with pytest.raises(ExchangeFailed, match="HTTP 413: failure\nFile too large"):
-        node.send_file("a", b"x" * (5 * MB))
+    for _ in range(5):
+        with pytest.raises(ExchangeFailed, match=r"^HTTP 413: failure\nFile too large$"):
+            node.send_file("a", b"x" * 2 * LIMIT)
+        node.go_on_at(front.port)  # nginx has not read all of the body, and ends the connection
+    node.close()
+
+
+def test_the_daemon_knows_who_asks(front: Front) -> None:
+    """Its log has the address of the node, not that of nginx; over TLS the cookie is for TLS alone."""
+    node = front.node(address="127.0.0.9")
+    node.connection.request(
+        "GET",
+        "/1c_exchange.php?type=catalog&mode=checkauth",
+        headers={
+            "Authorization": "Basic c2hvcDpzZWNyZXQ=",
+            "X-Forwarded-For": "192.0.2.1",
+            "X-Forwarded-Proto": "gopher",
+        },
+    )
+    with node.connection.getresponse() as response:
+        assert response.read().startswith(b"success")
+        cookie = response.headers["Set-Cookie"]
+    node.close()
+
+    assert ("secure" in cookie.lower()) == (front.paper is not None)
+    front.daemon.wait_for("opened by shop from 127.0.0.9\n")
+    front.daemon.wait_for('"127.0.0.9" - - [')
+    assert "192.0.2.1" not in front.daemon.log
+
+
+@pytest.mark.parametrize("front", ["https"], indirect=True)
+def test_plain_http_is_no_redirect_for_nodes(front: Front) -> None:
+    """Beside TLS a node hears what to do; browsers are sent on."""
+    assert front.plain_port is not None
+    node = Client("127.0.0.1", front.plain_port)
+    with pytest.raises(ExchangeFailed, match=r"^HTTP 403: failure\nThe exchange is at https://"):
+        node.checkauth()
+    node.connection.request("GET", "/1c_exchange.php")
+    with node.connection.getresponse() as response:
+        response.read()
+        assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+    node.connection.request("GET", "/goods?page=2", headers={"Host": "shop.example"})
+    with node.connection.getresponse() as response:
+        response.read()
+        assert (response.status, response.headers["Location"]) == (301, "https://shop.example/goods?page=2")
     node.close()

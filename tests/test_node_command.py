@@ -20,10 +20,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from certificates import make_certificate
 from daemon import PATIENCE, SCRIPTS, Daemon, start
 from forward_proxy import ForwardProxy
 from shop import ShopProcess
-from test_twistd import certificate
 from trade import digests
 
 from onec_twisted.node.command import EXIT_CODES
@@ -505,7 +505,8 @@ def test_load(daemons: Callable[..., Daemon]) -> None:
 class TestRoutes:
     def test_a_private_authority(self, daemons: Callable[..., Daemon], folder: Path, tmp_path: Path) -> None:
         """Is trusted when it is named, and not otherwise."""
-        key, cert = certificate(tmp_path)
+        made = make_certificate(tmp_path)
+        key, cert = made.key, made.chain
         daemon = daemons("--zip=no", listen=f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={cert}")
         address = url(daemon.port, "localhost", "https")
         trusted = run("push", address, str(folder), f"--ca={cert}")
@@ -536,7 +537,8 @@ class TestRoutes:
 
     def test_a_proxy(self, daemons: Callable[..., Daemon], folder: Path, tmp_path: Path) -> None:
         """Plain requests by their whole URL, TLS through a tunnel."""
-        key, cert = certificate(tmp_path)
+        made = make_certificate(tmp_path)
+        key, cert = made.key, made.chain
         proxy = ForwardProxy()
         plain = daemons("--zip=no")
         through = run("push", url(plain.port), str(folder), f"--proxy=http://127.0.0.1:{proxy.port}")

@@ -13,8 +13,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from certificates import make_certificate, name_of
 from daemon import PATIENCE, Daemon, run, start
-from test_listening import name_of, write_certificate
 from trade import ExchangeFailed, Trade
 
 from onec_twisted.schema import SCHEMA_VERSION
@@ -195,10 +195,10 @@ def test_the_status_page(daemons: Callable[..., Daemon], tmp_path: Path) -> None
 
 def test_a_renewed_certificate(daemons: Callable[..., Daemon], tmp_path: Path) -> None:
     """A signal takes it up; uploads that run go on, and what cannot be loaded changes nothing."""
-    write_certificate(tmp_path, "one.example")
+    make_certificate(tmp_path, "one.example", days=30)
     daemon = daemons(
         "--admin=tcp:0:interface=127.0.0.1",
-        listen=(f"ssl:0:interface=127.0.0.1:privateKey={tmp_path}/key.pem:certKey={tmp_path}/cert.pem",),
+        listen=(f"ssl:0:interface=127.0.0.1:privateKey={tmp_path}/privkey.pem:certKey={tmp_path}/fullchain.pem",),
     )
     context = ssl.create_default_context()
     context.check_hostname = False
@@ -217,11 +217,11 @@ def test_a_renewed_certificate(daemons: Callable[..., Daemon], tmp_path: Path) -
     metrics = asked(daemon.admin_port, "/metrics")[1].decode()
     (expiry,) = (line for line in metrics.splitlines() if line.startswith("onec_certificate_expiry"))
     assert 28 < (float(expiry.split()[-1]) - time.time()) / 86400 < 31
-    write_certificate(tmp_path, "two.example")
+    make_certificate(tmp_path, "two.example")
     daemon.process.send_signal(signal.SIGHUP)
     daemon.wait_for("a renewed certificate is in use")
     assert name() == "two.example"
-    (tmp_path / "cert.pem").write_bytes(b"nonsense")
+    (tmp_path / "fullchain.pem").write_bytes(b"nonsense")
     daemon.process.send_signal(signal.SIGHUP)
     daemon.wait_for("the one before stays in use")
 

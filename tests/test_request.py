@@ -15,7 +15,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from zope.interface import implementer
 
-from onec_twisted.body import DRAIN_LIMIT, DRAIN_TIME
+from onec_twisted.body import DRAIN_LIMIT, DRAIN_PAUSE, DRAIN_TIME
 from onec_twisted.interfaces import IStreamingResource
 from onec_twisted.proofs import PROOF_DELAY
 from onec_twisted.request import ExchangeRequest
@@ -152,6 +152,7 @@ def test_a_refused_sender_can_read_its_answer(exchange: InMemory) -> None:
     answered = line.send(wire)
     assert answered.startswith(b"HTTP/1.1 413 ")
     assert answered.endswith(b"failure\nFile too large")
+    exchange.clock.advance(DRAIN_PAUSE)
     sent = 0
     while not line.closed:
         line.send(b"x" * 65536)
@@ -167,6 +168,7 @@ def test_a_refused_sender_that_stalls_is_closed(exchange: InMemory) -> None:
     session = exchange.checkauth()
     line = Line(exchange.site)
     line.send(post(session, "a", b"").replace(b"Content-Length: 0", b"Content-Length: 30000000"))
+    exchange.clock.advance(DRAIN_PAUSE)
     exchange.clock.advance(DRAIN_TIME - 0.1)
     assert not line.closed
     exchange.clock.advance(0.1)

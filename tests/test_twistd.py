@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import http.client
 import os
 import random
 import socket
-import ssl
 import stat
 import sys
 import threading
@@ -17,10 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import make_certificate
 from daemon import AUTH, PATIENCE, Daemon, run, start
 from trade import PATH, ExchangeFailed, Trade
 
@@ -350,35 +345,11 @@ def test_modes_whatever_the_umask(daemons: Callable[..., Daemon], umask: str) ->
     )
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a key and a certificate for ``localhost`` that signs itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.timezone.utc)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    key_path, certificate_path = folder / "key.pem", folder / "certificate.pem"
-    key_path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    certificate_path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    return key_path, certificate_path
-
-
 def test_tls(daemons: Callable[..., Daemon], tmp_path: Path) -> None:
     """Endpoint strings bring TLS: a large piece arrives intact, HTTP/1.1 is agreed on, the cookie is Secure."""
-    key, cert = certificate(tmp_path)
-    daemon = daemons(listen=(f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={cert}",))
-    context = ssl.create_default_context(cafile=str(cert))
+    made = make_certificate(tmp_path)
+    daemon = daemons(listen=(f"ssl:0:interface=127.0.0.1:privateKey={made.key}:certKey={made.chain}",))
+    context = made.trusted()
     context.set_alpn_protocols(["h2", "http/1.1"])
     plain = socket.create_connection(("127.0.0.1", daemon.port), PATIENCE)
     with context.wrap_socket(plain, server_hostname="localhost") as wrapped:

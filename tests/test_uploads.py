@@ -26,31 +26,30 @@ def test_what_is_known_of_one() -> None:
     clock = Clock()
     uploads = Uploads(clock.seconds)
     body = FakeBody(100)
-    with uploads.taking(SESSION, "a", body) as upload:
-        assert (uploads.all(), uploads.waiting(), upload.rate(clock.seconds())) == ([upload], 1, 0)
-        clock.advance(5)
-        upload.begun = clock.seconds()
-        assert upload.rate(clock.seconds()) == 0
-        body.feed(b"x" * 30)
-        clock.advance(3)
+    upload = uploads.begin(SESSION, "a", body)
+    assert (uploads.all(), uploads.waiting(), upload.rate(clock.seconds())) == ([upload], 1, 0)
+    clock.advance(5)
+    upload.begun = clock.seconds()
+    assert upload.rate(clock.seconds()) == 0
+    body.feed(b"x" * 30)
+    clock.advance(3)
 
-        assert (uploads.waiting(), upload.asked, upload.rate(clock.seconds())) == (0, 0, 10)
+    assert (uploads.waiting(), upload.asked, upload.rate(clock.seconds())) == (0, 0, 10)
+    uploads.end(upload)
     assert len(uploads) == 0
 
 
 def test_no_more_than_there_may_be() -> None:
-    """One more is refused; one that ended, well or not, makes room."""
+    """One more is refused; one that has ended makes room."""
     uploads = Uploads(lambda: 0.0, 1)
-    with pytest.raises(ZeroDivisionError), uploads.taking(SESSION, "a", FakeBody()):
-        raise ZeroDivisionError
-    with (
-        uploads.taking(SESSION, "a", FakeBody()),
-        pytest.raises(TooManyUploads),
-        uploads.taking(SESSION, "b", FakeBody()),
-    ):
-        pass
-    with uploads.taking(SESSION, "b", FakeBody()):
-        assert len(uploads) == 1
+    first = uploads.begin(SESSION, "a", FakeBody())
+    with pytest.raises(TooManyUploads):
+        uploads.begin(SESSION, "b", FakeBody())
+    uploads.end(first)
+    second = uploads.begin(SESSION, "b", FakeBody())
+
+    assert uploads.all() == [second]
+    assert second.key != first.key
 
 
 def test_a_node_hears_it(make_exchange: Callable[..., InMemory]) -> None:

@@ -66,7 +66,14 @@ def test_the_sdist_holds_what_is_needed_to_test_it(built: Path) -> None:
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
 
-    assert names >= {"tox.ini", "pyproject.toml", "README.md", "LICENSE", "tests/test_wheel.py", "deploy/nginx.conf"}
+    assert names >= {
+        "tox.ini",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "tests/test_wheel.py",
+        "deploy/nginx/http.conf",
+    }
     assert not any("dropin.cache" in name or name.startswith(".ci") or "__pycache__" in name for name in names)
 
 

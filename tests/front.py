@@ -1,0 +1,122 @@
+"""What stands in front of the daemon, or starts it: for the tests of ``deploy/``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from http.client import HTTPConnection, HTTPSConnection
+from pathlib import Path
+from socket import socket
+from typing import TYPE_CHECKING
+
+import bcrypt
+from attrs import define
+from daemon import LISTENING, PATIENCE, Daemon
+from trade import TIMEOUT, Trade
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+
+AS_SYSTEMD = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES=sys.argv[2])
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
+"""Hands a socket over as systemd does: descriptor, name, command."""
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a port that nobody listens on."""
+    with socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(true: Callable[[], bool], words: Callable[[], str] = str, seconds: float = PATIENCE) -> None:
+    """Wait until something holds; ``words`` are told when it does not come to hold."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, words()
+        time.sleep(0.02)
+
+
+def replaced(text: str, changes: Mapping[str, str]) -> str:
+    """Return a sample with some words changed, each of which stands there once."""
+    for shown, used in changes.items():
+        assert text.count(shown) == 1, shown
+        text = text.replace(shown, used)
+    return text
+
+
+def htpasswd(path: Path, user: str = "shop", password: str = "secret") -> Path:
+    """Write a file with one user, as cheap as bcrypt can be."""
+    path.write_text(f"{user}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()}\n", encoding="ascii")
+    return path
+
+
+def launch(folder: Path, command: list[str], handed: socket | None = None, endpoints: int = 1) -> Daemon:
+    """Run a whole command line of the daemon in a folder, and return when it listens for nodes.
+
+    ``handed`` is a socket that listens already: the process gets it as from systemd, by the name ``http``.
+    """
+    folder.mkdir(exist_ok=True)
+    if handed is not None:
+        command = [sys.executable, "-c", AS_SYSTEMD, str(handed.fileno()), "http", *command]
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        pass_fds=() if handed is None else (handed.fileno(),),
+    )
+    daemon = Daemon(folder, process)
+
+    def read() -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                daemon.output.append(line)
+                match = LISTENING.search(line)
+                if match is not None:
+                    daemon.endpoints.append(match[1].strip("'\""))
+
+    threading.Thread(target=read, daemon=True).start()
+    wait_until(lambda: len(daemon.endpoints) == endpoints or process.poll() is not None, lambda: daemon.log)
+    assert process.poll() is None, f"the daemon ended: {daemon.log}"
+    return daemon
+
+
+@define(eq=False)
+class Client(Trade):
+    """1C:Trade, over TLS where there is a context, and from an address of its own where one is given."""
+
+    context: ssl.SSLContext | None = None
+    address: str = "127.0.0.1"
+
+    def __attrs_post_init__(self) -> None:
+        """Connect as the platform does: one connection for the whole exchange."""
+        self.connection = self._to(self.port)
+
+    def go_on_at(self, port: int) -> None:
+        """Connect anew, with the cookie that it has."""
+        self.connection.close()
+        self.connection = self._to(port)
+
+    def _to(self, port: int) -> HTTPConnection:
+        whence = (self.address, 0)
+        if self.context is None:
+            return HTTPConnection(self.host, port, timeout=TIMEOUT, source_address=whence)
+        return HTTPSConnection(self.host, port, timeout=TIMEOUT, source_address=whence, context=self.context)
+
+
+def peak_memory(pid: int) -> int:
+    """Return the most memory that a process ever had, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
