@@ -82,8 +82,8 @@ def walk(section: str, daemon: Daemon) -> None:
     """Type what a section says, and compare what is printed."""
     lines = "\n".join(re.findall(r"```console\n(.*?)```", section, re.DOTALL)).splitlines()
     script = "\n".join(line.removeprefix("$ ") for line in lines if line.startswith("$ "))
-    if "127.0.0.1:9090" in script:
-        script = script.replace("127.0.0.1:9090", f"127.0.0.1:{daemon.admin_port}")
+    if "127.0.0.1:8081" in script:
+        script = script.replace("127.0.0.1:8081", f"127.0.0.1:{daemon.admin_port}")
     said = [line for line in lines if line and not line.startswith("$ ")]
     done = subprocess.run(
         [
