@@ -100,9 +100,10 @@ class Catalog:
         """In a worker: make a step, and record it and others."""
         steps = [make(), *later]
         began = self._metrics.seconds()
-        outcomes = self._database.record(steps)
-        self._metrics.synced("catalog", began)
-        return outcomes
+        try:
+            return self._database.record(steps)
+        finally:
+            self._metrics.synced("catalog", began)
 
     async def _read(self, question: Callable[..., T], *args: Any) -> T:
         """Ask the database, in a worker."""

@@ -101,7 +101,7 @@ class ExchangeChannel(HTTPChannel):
         if self._receivedHeaderSize:
             self._refuse_at_once(HeadersTimedOut())
         else:
-            super().timeoutConnection()
+            self.loseConnection()
 
     def send(self, data: bytes) -> None:
         """Write an answer, at once where nothing waits to be written before it: that spares the reactor a turn."""
@@ -152,6 +152,8 @@ class ExchangeChannel(HTTPChannel):
 
         Nodes put file names into the URL as they are (protocol.md, A.5 and B.1).
         """
+        if self._receivedHeaderSize == 0:
+            self.resetTimeout()  # of a head that came with the request before it
         if self._receivedHeaderSize == 0 and _RAW.search(line):
             method, _, rest = line.partition(b" ")
             target, _, version = rest.rpartition(b" ")
@@ -176,6 +178,9 @@ class ExchangeChannel(HTTPChannel):
 
     def _refuse_at_once(self, refused: Refused) -> None:
         """Answer what is no whole request, unless it has been answered already, and close."""
+        self.setTimeout(None)
+        for request in self.requests:
+            request.give_up()
         if not (self.requests and self.requests[-1].startedWriting):
             answer = self.site.refusal(refused, str(getattr(self.getPeer(), "host", "-")))
             reason = RESPONSES[answer.status]

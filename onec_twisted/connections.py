@@ -6,6 +6,7 @@ A proxy's word about the client is taken only when the administrator trusts the 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
@@ -13,9 +14,14 @@ from typing import TYPE_CHECKING
 from attrs import define, field, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 __all__ = ["UNIX", "Connections", "TrustedProxies"]
+
+MOST_HOPS = 20
+"""Proxies in a row that are looked at."""
+
+_WITH_PORT = re.compile(r"\[([0-9a-fA-F:.]+)\](?::\d+)?|([0-9.]+):\d+")
 
 UNIX = "unix"
 """The name of whoever connects to a unix socket."""
@@ -48,27 +54,44 @@ class TrustedProxies:
             parsed = parsed.ipv4_mapped
         return any(parsed in network for network in self.networks)
 
-    def client(self, peer: str | None, forwarded_for: Sequence[str]) -> str | None:
+    def client(self, peer: str | None, forwarded_for: str) -> str | None:
         """Return who sends through a proxy: the last address that is none of theirs.
 
-        ``peer`` is who is connected to us, and trusted; ``forwarded_for`` are the values of ``X-Forwarded-For``, to
-        which each proxy adds whom it got the request from. What is no address ends the search: a stranger wrote it.
+        ``peer`` is who is connected to us, and trusted; ``forwarded_for`` is ``X-Forwarded-For``, to which each proxy
+        adds whom it got the request from. What is no address ends the search: a stranger wrote it.
         """
         client = peer
-        for text in reversed(",".join(forwarded_for).split(",")):
-            try:
-                client = str(ip_address(text.strip()))
-            except ValueError:
+        for text in reversed(forwarded_for.rsplit(",", MOST_HOPS)[-MOST_HOPS:]):
+            address = _address_in(text)
+            if address is None:
                 break
+            client = address
             if not self.trusts(client):
                 break
         return client
 
 
+def _address_in(text: str) -> str | None:
+    """Return an address as it stands in ``X-Forwarded-For``, without a port; None when there is none."""
+    match = _WITH_PORT.fullmatch(text.strip())
+    try:
+        address = ip_address((match[1] or match[2]) if match is not None else text.strip())
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
+
+
+def _counted_as(address: str) -> str:
+    """Return what an address is counted as: one who has an IPv6 address has all of its /64."""
+    return str(ip_network(f"{address.partition('%')[0]}/64", strict=False)) if ":" in address else address
+
+
 @define(eq=False)
 class Connections:
-    """How many connections are open, in all and by address; ``most`` of one address, 0 is no limit.
+    """How many connections are open, in all and by address; ``most`` of one address, or /64 network of IPv6.
 
+    0 is no limit.
     A trusted proxy may have as many as it likes; the clients behind it are counted by their requests.
     """
 
@@ -88,13 +111,15 @@ class Connections:
 
     def enter(self, address: str) -> bool:
         """Count one more of an address, if it may have one more; return whether."""
-        if self.most and self._open[address] >= self.most:
+        counted = _counted_as(address)
+        if self.most and self._open[counted] >= self.most:
             return False
-        self._open[address] += 1
+        self._open[counted] += 1
         return True
 
     def leave(self, address: str) -> None:
         """Count one less of an address."""
-        self._open[address] -= 1
-        if not self._open[address]:
-            del self._open[address]
+        counted = _counted_as(address)
+        self._open[counted] -= 1
+        if not self._open[counted]:
+            del self._open[counted]

@@ -1,32 +1,42 @@
 """Events as lines, one each: for people, or for programs.
 
 ``twisted.logger`` has the observers; here is what a line looks like. Lines go to standard output, or to the end of
-twistd's ``--logfile``; turning that over is left to the system: the journal, or logrotate with ``copytruncate``.
+twistd's ``--logfile``; turning that over is left to the system: the journal, or logrotate with SIGUSR1.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import math
+import re
 import sys
 from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
-from twisted.logger import FileLogObserver, eventAsText, formatEvent
+from attrs import define, field
+from twisted.logger import FileLogObserver, Logger, eventAsText, formatEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["FORMATS", "json_line", "make_observer", "text_line"]
+__all__ = ["FORMATS", "LogFile", "is_ours", "json_line", "log_file", "make_observer", "text_line"]
+
+_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029", 0x7F: "\\u007f"}
 
 LEGACY = frozenset({"message", "time", "system", "isError", "format", "why", "failure"})
 """Keys of the older ``twisted.python.log``, which are told in other words."""
 
 
+_UNSEEN = re.compile(r"[\\\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+"""What would end a line, or change how a terminal shows it; and what marks that it stood there."""
+
+
 def text_line(event: dict[str, Any]) -> str | None:
     """Return an event as a line for people; None for one that says nothing. Tracebacks are part of the line."""
     text = eventAsText(event)
-    return text.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n") + "\n" if text else None
+    return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text) + "\n" if text else None
 
 
 def json_line(event: dict[str, Any]) -> str | None:
@@ -51,11 +61,13 @@ def json_line(event: dict[str, Any]) -> str | None:
             line[name] = _plain(value)
     if failure is not None:
         line["traceback"] = failure.getTraceback()
-    return json.dumps(line, ensure_ascii=False) + "\n"
+    return json.dumps(line, ensure_ascii=False).translate(_LINE_ENDS) + "\n"
 
 
 def _plain(value: object) -> object:
     """Return what JSON can say of a value."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
@@ -65,19 +77,58 @@ FORMATS: dict[str, Callable[[dict[str, Any]], str | None]] = {"text": text_line,
 """What ``--log-format`` may be."""
 
 
-def make_observer(form: str, twistd: Mapping[str, Any]) -> FileLogObserver | None:
-    """Return the observer that writes lines of ``form`` to where ``twistd``'s options want them.
+@define(eq=False)
+class LogFile:
+    """A file that lines are added to; logrotate may move it away, and has it opened anew by SIGUSR1."""
 
-    None where twistd does that itself: to syslog, and where it will complain. Raises ``OSError`` for a file that
-    cannot be written.
-    """
+    path: str
+    _file: TextIO = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Open it. Raises ``OSError``."""
+        self._file = self._opened()
+
+    def _opened(self) -> TextIO:
+        return open(self.path, "a", encoding="utf-8", errors="backslashreplace", buffering=1)
+
+    def write(self, text: str) -> None:
+        """Add a line."""
+        self._file.write(text)
+
+    def flush(self) -> None:
+        """Do nothing: each line is flushed."""
+
+    def reopen(self) -> None:
+        """Open the file that has its name now; one that cannot be opened leaves the old one in use."""
+        try:
+            fresh = self._opened()
+        except OSError as error:
+            Logger(namespace=__name__).error(
+                "{path} cannot be opened anew ({reason})", path=self.path, reason=error.strerror
+            )
+            return
+        self._file.close()
+        self._file = fresh
+
+
+def log_file(twistd: Mapping[str, Any]) -> LogFile | None:
+    """Return the file that ``twistd``'s options name, None for standard output. Raises ``OSError``."""
     name = twistd.get("logfile")
-    if twistd.get("syslog") or (name == "-" and not twistd.get("nodaemon")):
+    if name == "-" or (not name and twistd.get("nodaemon")):
         return None
-    out: TextIO = sys.stdout
-    if name != "-" and (name or not twistd.get("nodaemon")):
-        out = open(name or "twistd.log", "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open as long as we run
-    return FileLogObserver(out, partial(_never_fails, FORMATS[form]))
+    return LogFile(name or "twistd.log")
+
+
+def is_ours(twistd: Mapping[str, Any]) -> bool:
+    """Return whether we write the log: not to syslog, nor where twistd will complain."""
+    return not twistd.get("syslog") and (twistd.get("logfile") != "-" or bool(twistd.get("nodaemon")))
+
+
+def make_observer(form: str, file: LogFile | None) -> FileLogObserver:
+    """Return the observer that writes lines of ``form`` to a file, or to standard output."""
+    if file is None and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a line must not be lost for a letter
+    return FileLogObserver(file or sys.stdout, partial(_never_fails, FORMATS[form]))  # type: ignore[arg-type]
 
 
 def _never_fails(line_of: Callable[[dict[str, Any]], str | None], event: dict[str, Any]) -> str | None:

@@ -185,6 +185,8 @@ class Options(usage.Options, AuthOptionMixin):
         if self["body-limit"] < self["file-limit"]:
             _wrong("body-limit", self["body-limit"], "is less than --file-limit: no piece of that size could come in")
         self._check_limits()
+        if self["admin-auth"] and self["admin"] is None:
+            _wrong("admin-auth", "", "there is no --admin to protect")
         for name in TIMES:
             self[name] = _seconds(name, self[name])
         for name, choices in CHOICES.items():

@@ -1,7 +1,7 @@
 """Questions to the database that the administrator asks: how much there is, and what stands still.
 
-Functions of a cursor, as in ``statements``. They run beside the records of pieces, so each looks at a bounded number
-of rows, or at an index.
+Functions of a cursor, as in ``statements``. They run beside the records of pieces: all sessions are looked at once,
+and for those that are shown a bounded number of files and hand-offs, by their keys.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def overview(cursor: Cursor, most: int) -> Overview:
         " EXISTS (SELECT 1 FROM files WHERE files.sessid = sessions.sessid AND damaged <> 0),"
         " (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'waiting'),"
         " (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'failed')"
-        " FROM sessions ORDER BY touched DESC LIMIT ?",
+        " FROM (SELECT * FROM sessions ORDER BY touched DESC LIMIT ?) AS sessions ORDER BY touched DESC",
         (MANY + 1, most),
     )
     sessions = tuple(

@@ -215,8 +215,10 @@ class Pieces:
             """In a worker: return the file's new length."""
             nonlocal brought
             began = self.metrics.seconds()
-            size = bring()
-            self.metrics.synced("file", began)
+            try:
+                size = bring()
+            finally:
+                self.metrics.synced("file", began)
             brought = True
             return (before or 0) + size
 

@@ -45,6 +45,9 @@ READ = 64 * 1024
 REASONS = {429: b"Too Many Requests"}
 """What Twisted has no words for (RFC 6585 section 4)."""
 
+MAPPED = "::ffff:"
+"""What an IPv4 address begins with on an IPv6 socket."""
+
 READ_BODY = 256 * 1024
 """Bytes that are read at a time while a large body comes in."""
 
@@ -110,15 +113,18 @@ class ExchangeRequest(Request):
         channel = cast("ExchangeChannel", self.channel)
         connections = self.site.connections
         peer = getattr(self.client, "host", None)
+        if peer is not None and peer.startswith(MAPPED):  # IPv4, on a socket that takes both
+            peer = peer[len(MAPPED) :]
+            self.client = IPv4Address("TCP", peer, self.client.port)
         if not connections.trusts(peer):
             return channel.is_one_too_many(peer)
-        forwarded_for = self.requestHeaders.getRawHeaders("x-forwarded-for", [])
-        client = connections.trusted.client(peer, forwarded_for)
+        self._secure = self.requestHeaders.getRawHeaders(b"x-forwarded-proto", [b""])[0].strip().lower() == b"https"
+        told = b",".join(self.requestHeaders.getRawHeaders(b"x-forwarded-for", []))
+        client = connections.trusted.client(peer, told.decode("latin-1"))
         if client is None or client == peer:
             return False
         kind = IPv6Address if ":" in client else IPv4Address
         self.client = kind("TCP", client, getattr(self.client, "port", 0))
-        self._secure = self.requestHeaders.getRawHeaders(b"x-forwarded-proto", [b""])[0].strip().lower() == b"https"
         if not connections.enter(client):
             return True
         self._entered = client
@@ -127,6 +133,11 @@ class ExchangeRequest(Request):
     def isSecure(self) -> bool:
         """Return whether the client's connection is TLS, to us or to a trusted proxy."""
         return self._secure or bool(super().isSecure())
+
+    def give_up(self) -> None:
+        """Expect no more of the body: what comes is no HTTP."""
+        if self._headers_complete:
+            self.body.lost()
 
     def handleContentChunk(self, data: bytes) -> None:
         """Pass bytes of the body on."""

@@ -65,7 +65,7 @@ CREATE TABLE handoffs (
     words     TEXT NOT NULL,
     told      INTEGER NOT NULL
 );
-CREATE INDEX handoffs_of_session ON handoffs (sessid);
+CREATE INDEX handoffs_of_session ON handoffs (sessid, state);
 CREATE INDEX handoffs_in_state ON handoffs (state);
 CREATE INDEX sessions_of_user ON sessions (username);
 CREATE INDEX damaged_files ON files (sessid, name) WHERE damaged <> 0;
@@ -82,6 +82,8 @@ delivered; ``damaged`` that acknowledged bytes are missing or doubtful; ``sealed
 
 MIGRATIONS = {
     1: """
+DROP INDEX handoffs_of_session;
+CREATE INDEX handoffs_of_session ON handoffs (sessid, state);
 CREATE INDEX sessions_of_user ON sessions (username);
 CREATE INDEX damaged_files ON files (sessid, name) WHERE damaged <> 0;
 """,

@@ -174,9 +174,13 @@ def checkpoint(cursor: Cursor) -> None:
 
 
 def start_epoch(cursor: Cursor, sessid: str, now: float) -> int:
-    """Return the epoch that has begun; 0 when the session is gone. What still waits to be delivered is kept."""
+    """Return the epoch that has begun; 0 when the session is gone.
+
+    Raises ``HandoffRunning`` when something of it is to be delivered: its files must stay.
+    """
+    _check_delivered(cursor, sessid)
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
-    cursor.execute("DELETE FROM handoffs WHERE sessid = ? AND state <> 'waiting'", (sessid,))
+    cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
     cursor.execute(
         "UPDATE sessions SET epoch = epoch + 1, held = 0, owed = 0, touched = ? WHERE sessid = ?", (now, sessid)
     )
@@ -193,10 +197,15 @@ def end_session(cursor: Cursor, sessid: str) -> None:
     cursor.execute("SELECT 1 FROM sessions WHERE sessid = ?", (sessid,))
     if cursor.fetchone() is None:
         raise InvalidSession
+    _check_delivered(cursor, sessid)
+    _forget(cursor, sessid)
+
+
+def _check_delivered(cursor: Cursor, sessid: str) -> None:
+    """Raise ``HandoffRunning`` when something of a session is still to be delivered."""
     cursor.execute("SELECT 1 FROM handoffs WHERE sessid = ? AND state = 'waiting' LIMIT 1", (sessid,))
     if cursor.fetchone() is not None:
         raise HandoffRunning
-    _forget(cursor, sessid)
 
 
 def _forget(cursor: Cursor, sessid: str) -> None:

@@ -32,7 +32,7 @@ from onec_twisted.importers import make_importer
 from onec_twisted.intake import INTAKES
 from onec_twisted.interfaces import Surroundings
 from onec_twisted.listening import Certificate, ListeningReactor, is_local
-from onec_twisted.logs import make_observer
+from onec_twisted.logs import LogFile, is_ours, log_file, make_observer
 from onec_twisted.metrics import Metrics
 from onec_twisted.options import CannotStart, Options
 from onec_twisted.orders import Orders
@@ -51,9 +51,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.application.service import IService
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IProtocolFactory, IReactorTime
     from twisted.logger import FileLogObserver
-    from twisted.web.server import Site
 
     from onec_twisted.interfaces import IImporter
 
@@ -64,6 +63,10 @@ RELOAD = 60.0
 
 WORKERS = 16
 """Threads that write to the disk; most of their time they wait for it."""
+
+
+def _do_nothing() -> None:
+    """Let a signal pass that would end the process."""
 
 
 def _end_at_the_next_signal() -> None:
@@ -156,7 +159,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     )
     sweep = Sweep(catalog, store, turns, workers, options["session-ttl"], options["keep"], now)
 
-    observer = _observer(options) if twistd_runs_it else None
+    observer, file = _log_of(options) if twistd_runs_it else (None, None)
     daemon = ExchangeService(workers, pieces, clock, partial(prepare, store, options["media-root"]), observer)
     daemon.site = site
     if twistd_runs_it:
@@ -166,7 +169,17 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         _listen("listen", description, site, reactor, certificates).setServiceParent(daemon)
     if options["admin"] is not None:
         observed = Observed(
-            catalog, store, relay, pieces.uploads, site, metrics, workers, options["min-free"], now, time.monotonic
+            catalog,
+            store,
+            relay,
+            pieces.uploads,
+            site,
+            metrics,
+            workers,
+            options["min-free"],
+            now,
+            time.monotonic,
+            clock,
         )
         _add_admin(daemon, options, reactor, observed, parts, certificates)
     relay.setServiceParent(daemon)
@@ -177,6 +190,9 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
 
     if twistd_runs_it:
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
+        if observer is not None:  # else twistd does something of its own at that signal
+            reopen = file.reopen if file is not None else _do_nothing
+            signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(reopen))
     for interval, call in (
         (interval_for(options["settle"]), handoffs.settle_quiet),
         (interval_for(options["session-ttl"], options["keep"]), sweep.once),
@@ -198,7 +214,7 @@ def _add_admin(
 ) -> None:
     """Let the daemon show what goes on in it. Raises ``CannotStart``."""
     checkers = options["admin-auth"]
-    health = HealthCheck(observed, parts.turns, reactor)
+    health = HealthCheck(observed, parts.turns)
     admin = AdminParts(
         observed,
         health,
@@ -207,14 +223,16 @@ def _add_admin(
         Access(Portal(NodeRealm(), [AnyOf(checkers)]), reactor) if checkers else None,
     )
     site = AdminSite(admin, reactor)
-    _listen("admin", options["admin"], site, reactor, certificates, _warn_of_strangers).setServiceParent(daemon)
+    is_locked = checkers and options["admin"].startswith("ssl:")
+    heard = None if is_locked else _warn_of_strangers
+    _listen("admin", options["admin"], site, reactor, certificates, heard).setServiceParent(daemon)
     LagMeter(observed.metrics, reactor).setServiceParent(daemon)
 
 
 def _listen(
     option: str,
     description: str,
-    site: Site,
+    site: IProtocolFactory,
     reactor: Any,
     certificates: list[Certificate],
     heard: Callable[[Any], None] | None = None,
@@ -225,8 +243,15 @@ def _listen(
     except Exception as error:  # a plugin's parser, or a certificate's, may raise anything
         raise CannotStart(
             f"--{option}={description}: cannot be understood ({type(error).__name__}: {error}); "
-            "write a Twisted endpoint as in tcp:8080:interface=127.0.0.1"
+            f"{_advice(description)}"
         ) from None
+
+
+def _advice(description: str) -> str:
+    """Return what to do about an endpoint that cannot be used."""
+    if description.startswith("ssl:") and "privateKey=" in description:
+        return "see that privateKey and certKey name PEM files that fit each other, and that we may read"
+    return "write a Twisted endpoint as in tcp:8080:interface=127.0.0.1"
 
 
 def _warn_of_strangers(address: Any) -> None:
@@ -239,13 +264,19 @@ def _warn_of_strangers(address: Any) -> None:
         )
 
 
-def _observer(options: Options) -> FileLogObserver | None:
-    """Return what writes the log, unless twistd does. Raises ``CannotStart``."""
+def _log_of(options: Options) -> tuple[FileLogObserver | None, LogFile | None]:
+    """Return what writes the log, and its file; None where twistd does it, or there is no file.
+
+    Raises ``CannotStart``.
+    """
     twistd: Any = options.parent or {}
+    if not is_ours(twistd):
+        return None, None
     try:
-        return make_observer(options["log-format"], twistd)
+        file = log_file(twistd)
     except OSError as error:
         raise CannotStart(f"--logfile={twistd.get('logfile')}: cannot be written ({error.strerror})") from None
+    return make_observer(options["log-format"], file), file
 
 
 def _secret(options: Options) -> bytes:

@@ -47,6 +47,8 @@ class _Session:
     gate: DeferredLock = field(factory=DeferredLock)
     files: dict[str, _File] = field(factory=dict)
     wanted: int = 0
+    reason: type[Refused] = SessionRestarted
+    """What those hear who are sent away."""
 
 
 @define(eq=False)
@@ -101,7 +103,7 @@ class Turns:
         with self._session(sessid) as session:
             passes = session.gate.locked
             if passes:
-                await self._wait(session.gate.acquire(), deadline)
+                await self._wait(session.gate.acquire(), deadline, session)
             file = session.files.setdefault(name, _File())
             file.wanted += 1
             turn = file.lock.acquire()
@@ -111,7 +113,7 @@ class Turns:
                 session.gate.release()  # runs who waits there, at once: by now this piece is in its place
             try:
                 self._look(file)
-                await self._wait(turn, deadline)
+                await self._wait(turn, deadline, session)
                 file.writer = writer
                 self._look(file)
                 try:
@@ -130,21 +132,22 @@ class Turns:
     async def of_session(self, sessid: str, reason: type[Refused] = SessionRestarted) -> AsyncIterator[None]:
         """Have a whole session to oneself: writers are dropped and rolled back, those who wait are sent away.
 
-        Writers hear ``reason``.
+        They hear ``reason``.
         A piece that is complete and only being recorded is waited for. Newcomers wait. Raises ``FileBusy`` when
         that takes longer than the lock's time-out.
         """
         deadline = self.clock.seconds() + self.lock_timeout
         with self._session(sessid) as session:
-            await self._wait(session.gate.acquire(), deadline)
+            await self._wait(session.gate.acquire(), deadline, session)
             try:
+                session.reason = reason
                 for file in list(session.files.values()):
                     for waiting in list(file.lock.waiting):
                         waiting.cancel()
                     if file.writer is not None:
                         file.writer.drop(reason())
                 for file in list(session.files.values()):
-                    await self._wait(file.lock.acquire(), deadline)
+                    await self._wait(file.lock.acquire(), deadline, session)
                     file.lock.release()
                 yield
             finally:
@@ -165,7 +168,7 @@ class Turns:
                 del self._sessions[sessid]
                 self._tell_idle()
 
-    async def _wait(self, waiting: Deferred[DeferredLock], deadline: float) -> None:
+    async def _wait(self, waiting: Deferred[DeferredLock], deadline: float, session: _Session) -> None:
         """Wait for a lock, until a moment of the clock."""
         if waiting.called:
             return  # nobody else had it
@@ -175,7 +178,7 @@ class Turns:
         except defer.TimeoutError:
             raise FileBusy from None
         except defer.CancelledError:
-            raise ShuttingDown if self.closed else SessionRestarted from None
+            raise ShuttingDown if self.closed else session.reason from None
 
     def _look(self, file: _File) -> None:
         """Drop a silent writer that somebody waits for, or look again when it could have become silent."""

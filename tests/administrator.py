@@ -39,6 +39,7 @@ def observed(exchange: InMemory, workers: Workers | None = None) -> Observed:
         MIN_FREE,
         exchange.clock.seconds,
         exchange.clock.seconds,
+        exchange.clock,
     )
 
 
@@ -56,14 +57,15 @@ class Administrator:
     passwords: dict[str, bytes] = field(factory=dict)
     address: str = "127.0.0.1"
     expiries: dict[str, float] = field(factory=dict)
+    looked_at: Observed = field(init=False)
     site: AdminSite = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Put the site together."""
-        looked_at = observed(self.exchange)
+        self.looked_at = looked_at = observed(self.exchange)
         checker = InMemoryUsernamePasswordDatabaseDontUse(**self.passwords)
         access = Access(Portal(NodeRealm(), [checker]), self.exchange.clock) if self.passwords else None
-        health = HealthCheck(looked_at, self.exchange.parts.turns, self.exchange.clock)
+        health = HealthCheck(looked_at, self.exchange.parts.turns)
         gauges = Gauges(looked_at, health, lambda: self.expiries)
         parts = AdminParts(looked_at, health, gauges, actions(self.exchange), access)
         self.site = AdminSite(parts, self.exchange.clock)

@@ -41,8 +41,10 @@ class Daemon:
     @property
     def admin_port(self) -> int:
         """Return the port of the status page."""
-        self.wait_for("AdminSite starting on")
-        return int(self.log.split("AdminSite starting on ")[1].split()[0].strip('"}'))
+        self.wait_for("AdminSite")
+        match = re.search(r"AdminSite.* starting on (\d+)", self.log)
+        assert match is not None, self.log
+        return int(match[1])
 
     @property
     def temp(self) -> Path:

@@ -145,6 +145,39 @@ def test_a_session_with_a_hand_off_stays(
     assert exchange.files() == {}
 
 
+def test_a_retry_that_meets_init(
+    exchange: InMemory, importer: FakeImporter, session: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session is not emptied: the importer finds its files."""
+    handoff = failed(exchange, importer)
+    idle = type(exchange.parts.relay).idle
+
+    async def late(relay: Any, sessid: str, patience: float) -> None:
+        await idle(relay, sessid, patience)
+        assert done(actions(exchange).retry(handoff)) == "retried"
+
+    monkeypatch.setattr(type(exchange.parts.relay), "idle", late)
+    answer = ask(exchange, session, "init")
+
+    assert answer == b"failure\nSession is being imported - retry later"
+    assert f"{session[1]}/a.xml" in exchange.files()
+    importer.end()
+
+
+def test_those_who_wait_hear_that_the_session_is_ended(
+    exchange: InMemory, importer: FakeImporter, session: tuple[str, str]
+) -> None:
+    """As well as the one that writes."""
+    importer.end()
+    lines = [Line(exchange.site), Line(exchange.site)]
+    for line in lines:
+        line.send(post(session, "c", b"x" * 100)[:-50])
+    assert done(actions(exchange).end(session[1])) == "ended"
+    for line in lines:
+        assert line.answered.endswith(b"failure\nSession was ended by the administrator")
+        line.lose()
+
+
 def test_a_session_that_is_not_there(exchange: InMemory) -> None:
     """Nothing is removed for a name that is not on record, whatever it is."""
     beside = exchange.folder / "1c_temp" / ("f" * 32)

@@ -181,7 +181,12 @@ def test_the_focus_stays(daemon: Daemon, address: str, browser: Any) -> None:
     until(browser, lambda: len(shown(browser, "sessions")) == 3)
     until(browser, lambda: len(shown(browser, "handoffs")) == 3)
 
-    assert browser.switch_to.active_element.get_attribute("id") == f"sessions-{node.sessid}-end"
+    focused = f"sessions-{node.sessid}-end"
+    assert browser.switch_to.active_element.get_attribute("id") == focused
+    assert shown(browser, "sessions")[-1] == f"session-{node.sessid}"
+    node.send_file("b", b"x")  # its row moves to the top
+    until(browser, lambda: shown(browser, "sessions")[0] == f"session-{node.sessid}")
+    assert browser.switch_to.active_element.get_attribute("id") == focused
     for one in (node, *others):
         one.close()
 

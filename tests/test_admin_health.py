@@ -11,7 +11,8 @@ from administrator import MIN_FREE, Administrator, observed
 from in_memory import flush_failures
 from twisted.internet.defer import Deferred
 
-from onec_twisted.admin.health import PATIENCE, HealthCheck
+from onec_twisted.admin.health import FRESH, HealthCheck
+from onec_twisted.admin.status import PATIENCE
 from onec_twisted.testing import LateWorkers
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def test_a_database_that_somebody_holds(administrator: Administrator) -> None:
     other.close()
 
     assert held == ["the database cannot be written: database is locked"]
+    administrator.exchange.clock.advance(FRESH)
     assert reasons(administrator) == []
 
 
@@ -77,16 +79,26 @@ def test_a_daemon_that_ends(administrator: Administrator) -> None:
 
 
 def test_a_disk_that_does_not_answer(exchange: InMemory) -> None:
-    """It is not waited for."""
-    health = HealthCheck(observed(exchange, LateWorkers()), exchange.parts.turns, exchange.clock)
+    """It is not waited for, and not asked again before it has answered."""
+    workers = LateWorkers()
+    health = HealthCheck(observed(exchange, workers), exchange.parts.turns)
     found: list[Any] = []
-    Deferred.fromCoroutine(health.look()).addBoth(found.append)
+    for _ in range(3):
+        Deferred.fromCoroutine(health.look()).addBoth(found.append)
     exchange.clock.advance(PATIENCE)
+    Deferred.fromCoroutine(health.look()).addBoth(found.append)
+    exchange.clock.advance(FRESH)
+    Deferred.fromCoroutine(health.look()).addBoth(found.append)
+    assert [one.reasons for one in found] == [
+        ("the media root has not answered for 5 seconds", "the disk has not answered for 5 seconds")
+    ] * 5
+    assert workers.hops == 2
+    workers.run()
+    exchange.clock.advance(FRESH)
+    Deferred.fromCoroutine(health.look()).addBoth(found.append)
+    workers.run()
 
-    assert found[0].reasons == (
-        "the media root has not answered for 5 seconds",
-        "the disk has not answered for 5 seconds",
-    )
+    assert found[-1].ready
 
 
 def test_what_nobody_thought_of(administrator: Administrator, nothing_left_behind: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from administrator import Administrator
 from line import Line, post
 
+from onec_twisted.admin.status import MOST
 from onec_twisted.admin.words import ENGLISH, RUSSIAN
 from onec_twisted.errors import ImportFailed
 from onec_twisted.testing import FakeImporter
@@ -145,6 +146,42 @@ def test_a_session_that_owes_something_is_ended_with_a_warning(exchange: InMemor
 
     assert document.all("form")[0]["data-confirm"] == ENGLISH.end_loses
     assert ENGLISH.owed in document.text
+
+
+def test_what_is_lost_is_said_before(busy: InMemory, importer: FakeImporter) -> None:
+    """A session whose import failed is not at the site; a hand-off that no node asks for is not asked for again."""
+    administrator = Administrator(busy)
+    (drop,) = [form for form in Document(administrator.page()).all("form") if "/drop" in str(form["action"])]
+    assert drop["data-confirm"] == ENGLISH.drop_asked
+    importer.end()
+    ends = [form for form in Document(administrator.page()).all("form") if "/end" in str(form["action"])]
+    assert sorted(str(form["data-confirm"]) for form in ends) == sorted([ENGLISH.end_asked, ENGLISH.end_loses])
+
+
+def test_a_failed_hand_off_of_a_quiet_session(make_exchange: Callable[..., InMemory], importer: FakeImporter) -> None:
+    """Its buttons say what they are about, and what is lost by them."""
+    exchange = make_exchange(importer=importer)
+    line = Line(exchange.site)
+    line.send(post(exchange.checkauth(), "a.xml", b"<?xml"))
+    exchange.clock.advance(400)
+    exchange.parts.handoffs.settle_quiet()
+    importer.end(ImportFailed("no"))
+    document = Document(Administrator(exchange).page())
+
+    assert [button["aria-label"] for button in document.all("button")] == ["Retry: a.xml", "Drop: a.xml", "End: shop"]
+    assert [form.get("data-confirm") for form in document.all("form")] == [
+        None,
+        ENGLISH.drop_loses,
+        ENGLISH.end_loses,
+    ]
+
+
+def test_what_is_not_shown_is_counted(exchange: InMemory) -> None:
+    """A page holds so much, and says how much more there is."""
+    for _ in range(MOST + 5):
+        exchange.checkauth()
+
+    assert "Not shown: 5" in Document(Administrator(exchange).page()).text
 
 
 def test_a_piece_without_a_length_and_one_that_waits(exchange: InMemory) -> None:

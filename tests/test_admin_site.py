@@ -10,7 +10,9 @@ from administrator import Administrator
 from in_memory import flush_failures
 from line import Line
 
-from onec_twisted.admin.site import LONGEST_BODY
+from onec_twisted.admin.site import FRESH, LONGEST_BODY, MOST_CONNECTIONS
+from onec_twisted.admin.status import PATIENCE
+from onec_twisted.testing import LateWorkers
 
 if TYPE_CHECKING:
     from in_memory import InMemory
@@ -134,6 +136,19 @@ def basic(user: str, password: str) -> str:
     return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
 
 
+@pytest.mark.parametrize("path", ["/", "/live", "/metrics"])
+@pytest.mark.parametrize("name", ["Host", "Accept", "Accept-Language", "Sec-Fetch-Site"])
+def test_headers_that_are_nonsense(administrator: Administrator, path: str, name: str) -> None:
+    """They are refused, or passed over."""
+    for value in (b"[", b"\xff\xfe", b"[::1", b"1" * 5000):
+        line = Line(administrator.site, "127.0.0.1")
+        head = b"GET %s HTTP/1.1\r\n%s: %s\r\n" % (path.encode(), name.encode(), value)
+        answer = line.send(head + (b"" if name == "Host" else b"Host: 127.0.0.1\r\n") + b"\r\n")
+
+        assert answer.startswith(b"HTTP/1.1 403 " if name == "Host" else b"HTTP/1.1 200 "), (name, value)
+        line.lose()
+
+
 def test_a_lock(exchange: InMemory) -> None:
     """With passwords nothing but the health is shown without one; names are fine then."""
     administrator = Administrator(exchange, {"root": b"toor"})
@@ -165,8 +180,11 @@ def test_a_body_that_is_no_form(administrator: Administrator) -> None:
     for length in (b"Content-Length: %d" % (LONGEST_BODY + 1), b"Transfer-Encoding: chunked"):
         line = Line(administrator.site, "127.0.0.1")
         line.send(b"POST /sessions/x/end HTTP/1.1\r\nHost: 127.0.0.1\r\n" + length + b"\r\n\r\n")
+        request = line.protocol._channel.requests[0]
+        line.send(b"x" * 100_000)  # TLS goes on delivering
 
         assert line.closed
+        assert request.content.getvalue() == b""
         line.lose()
 
 
@@ -185,10 +203,62 @@ def test_what_nobody_thought_of(
     assert len(flush_failures(nothing_left_behind)) == 1
 
 
-def test_a_browser_that_has_gone(administrator: Administrator) -> None:
-    """Its answer is thrown away."""
-    administrator.exchange.parts.turns.clock.callLater(0, lambda: None)
-    line = Line(administrator.site, "127.0.0.1")
-    line.lose()
+def waiting(exchange: InMemory, *paths: str) -> tuple[Administrator, LateWorkers, list[Line]]:
+    """Ask for pages while the disk does not answer."""
+    administrator = Administrator(exchange)
+    workers = LateWorkers()
+    administrator.looked_at.workers = workers
+    lines = [Line(administrator.site, "127.0.0.1") for _ in paths]
+    for line, path in zip(lines, paths, strict=True):
+        assert line.send(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()) == b""
+    return administrator, workers, lines
 
-    assert administrator.ask("/").status == 200
+
+def test_a_browser_that_has_gone(exchange: InMemory) -> None:
+    """Its answer is thrown away."""
+    _, workers, (line,) = waiting(exchange, "/")
+    line.lose()
+    workers.run()
+    exchange.clock.advance(PATIENCE)
+
+    assert line.answered == b""
+
+
+def test_a_disk_that_does_not_answer(exchange: InMemory) -> None:
+    """Nobody waits for it for ever; what is known without it is told."""
+    _, _, (page, metrics, health) = waiting(exchange, "/", "/metrics", "/health")
+    for _ in range(3):
+        exchange.clock.advance(PATIENCE)
+
+    assert page.answered.startswith(b"HTTP/1.1 503 ")
+    assert page.answered.endswith(b"The disk or the database does not answer: see /health\n")
+    assert metrics.answered.startswith(b"HTTP/1.1 200 ")
+    assert b"onec_connections 0.0\n" in metrics.answered
+    assert b"onec_disk_free_bytes NaN\n" in metrics.answered
+    assert b"onec_ready 0.0\n" in metrics.answered
+    assert health.answered.startswith(b"HTTP/1.1 503 ")
+    for line in (page, metrics, health):
+        line.lose()
+
+
+def test_many_browsers_are_one_look(exchange: InMemory) -> None:
+    """The part that changes is made once a second for each language."""
+    administrator = Administrator(exchange)
+    first = administrator.ask("/live").body
+    exchange.checkauth()
+    assert administrator.ask("/live").body == first
+    assert "Сеансы".encode() in administrator.ask("/live", Accept_Language="ru").body
+    exchange.clock.advance(FRESH)
+
+    assert administrator.ask("/live").body != first
+
+
+def test_connections_are_limited(administrator: Administrator) -> None:
+    """One too many is closed, and there is room again when one has gone."""
+    lines = [Line(administrator.site, "127.0.0.1") for _ in range(MOST_CONNECTIONS)]
+    assert administrator.site.buildProtocol(None) is None
+    lines.pop().lose()
+
+    assert administrator.ask("/health").status == 200
+    for line in lines:
+        line.lose()

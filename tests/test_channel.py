@@ -197,3 +197,75 @@ def test_connections_are_counted(limited: InMemory) -> None:
 
     assert limited.site.connections.total == 0
     assert not limited.site.connections._open
+
+
+@pytest.mark.parametrize("rest", [b"nonsense\r\n\r\n", b"Content-Length: x\r\n\r\n"])
+def test_a_head_that_is_none_is_refused_once(limited: InMemory, rest: bytes) -> None:
+    """Its time does not run on, and no timer is left."""
+    line = Line(limited.site)
+    answer = line.send(HEAD + rest)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    limited.clock.advance(4)
+    line.lose()
+    limited.clock.advance(60)
+
+    assert line.answered == answer
+    assert limited.metric("onec_refusals_total", reason="headers_timed_out") == 0
+    assert limited.clock.getDelayedCalls() == []
+
+
+def test_half_a_head_behind_a_whole_request(limited: InMemory) -> None:
+    """Its time runs from then on."""
+    line = Line(limited.site)
+    line.send(HEAD + b"\r\n" + HEAD)
+    before = len(line.answered)
+    limited.clock.advance(30)
+
+    assert line.answered[before:].endswith(TIMED_OUT)
+    line.lose()
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe", b"\xd0\xba, 203.0.113.9", b"203.0.113.9\xff"])
+def test_a_forwarded_address_that_is_no_text(limited: InMemory, value: bytes) -> None:
+    """A proxy passes a stranger's bytes on: the request is answered."""
+    line = Line(limited.site, PROXY)
+
+    assert line.send(HEAD + b"X-Forwarded-For: " + value + b"\r\n\r\n").startswith(b"HTTP/1.1 403 ")
+    line.lose()
+
+
+@pytest.mark.parametrize("forwarded_for", [b"", b"X-Forwarded-For: 10.0.0.1\r\n"])
+def test_tls_at_a_proxy_that_asks_for_itself(limited: InMemory, forwarded_for: bytes) -> None:
+    """Or that does not say for whom: the cookie is for TLS all the same."""
+    line = Line(limited.site, PROXY)
+    answer = line.send(
+        f"GET {PATH}?type=catalog&mode=checkauth HTTP/1.1\r\nHost: x\r\nAuthorization: {basic('shop', 'secret')}\r\n"
+        "X-Forwarded-Proto: https\r\n".encode()
+        + forwarded_for
+        + b"\r\n"
+    )
+
+    assert b"; Secure" in answer
+    line.lose()
+
+
+def test_ipv4_on_a_socket_for_both(limited: InMemory, nothing_left_behind: list[dict[str, Any]]) -> None:
+    """It is the same address, for the log and for the count."""
+    lines = [Line(limited.site, address) for address in ("192.168.1.1", "::ffff:192.168.1.1", "::ffff:192.168.1.1")]
+    answers = [line.send(HEAD + b"\r\n") for line in lines]
+
+    assert [answer.endswith(TOO_MANY) for answer in answers] == [False, False, True]
+    assert {event["peer"] for event in nothing_left_behind if "peer" in event} == {"192.168.1.1"}
+    for line in lines:
+        line.lose()
+
+
+def test_broken_chunks_while_a_body_is_held_back(limited: InMemory) -> None:
+    """The connection is closed, and nothing is let go on."""
+    line = Line(limited.site)
+    line.send(post(("x=y", "z"), "a", b"x" * 100, chunks=10)[:-40])
+    line.send(b"nonsense\r\n")
+    limited.clock.advance(1)
+
+    assert line.closed
+    line.lose()

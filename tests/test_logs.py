@@ -13,7 +13,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from onec_twisted.logs import FORMATS, json_line, make_observer, text_line
+from onec_twisted.logs import FORMATS, LogFile, is_ours, json_line, log_file, make_observer, text_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,29 +98,87 @@ class Awkward:
 
 def test_a_field_without_text(tmp_path: Path) -> None:
     """The log goes on."""
-    observer = make_observer("json", {"logfile": str(tmp_path / "log"), "nodaemon": True})
-    assert observer is not None
+    file = LogFile(str(tmp_path / "log"))
+    observer = make_observer("json", file)
     observer(event_of("one", field=Awkward()))
     observer(event_of("two"))
 
     first, second = (tmp_path / "log").read_text().splitlines()
     assert "could not be written" in first
     assert json.loads(second)["message"] == "two"
-    observer._outFile.close()
+    closed(file)
+
+
+def closed(file: LogFile) -> None:
+    """Close a file that a daemon would keep."""
+    file._file.close()
 
 
 def test_lines_are_added_to_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is in it stays; a daemon without ``--logfile`` writes where twistd would."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "twistd.log").write_text("before\n")
-    observer = make_observer("text", {"logfile": None, "nodaemon": False})
+    file = log_file({"logfile": None, "nodaemon": False})
+    assert file is not None
+    observer = make_observer("text", file)
     assert verifyObject(ILogObserver, observer)
-    assert observer is not None
     observer(event_of("after"))
 
     assert (tmp_path / "twistd.log").read_text().splitlines()[0] == "before"
     assert "after" in (tmp_path / "twistd.log").read_text()
-    observer._outFile.close()
+    closed(file)
+
+
+def test_a_file_that_logrotate_has_moved(tmp_path: Path, nothing_left_behind: list[dict[str, Any]]) -> None:
+    """Lines go to the new one once it is opened; one that cannot be opened changes nothing."""
+    path = tmp_path / "log"
+    file = LogFile(str(path))
+    observer = make_observer("text", file)
+    path.rename(tmp_path / "log.1")
+    observer(event_of("one"))
+    file.reopen()
+    observer(event_of("two"))
+    path.rename(tmp_path / "log.2")
+    path.mkdir()
+    file.reopen()
+    observer(event_of("three"))
+
+    assert [line.split()[-1] for line in (tmp_path / "log.1").read_text().splitlines()] == ["one"]
+    assert [line.split()[-1] for line in (tmp_path / "log.2").read_text().splitlines()] == ["two", "three"]
+    assert [event["reason"] for event in nothing_left_behind if "reason" in event] == ["Is a directory"]
+    closed(file)
+
+
+def test_letters_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No event is lost for them, in a file or on a terminal of another code page."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", out)
+    file = LogFile(str(tmp_path / "log"))
+    for observer in (make_observer("text", None), make_observer("json", file)):
+        observer(event_of("opened by {user}", user="магазин \ud800"))
+    out.flush()
+
+    assert b"opened by \\u043c" in out.buffer.getvalue()
+    assert "магазин" in (tmp_path / "log").read_text()
+    closed(file)
+
+
+def test_what_a_terminal_would_do(tmp_path: Path) -> None:
+    """Control characters are told, not done."""
+    line = text_line(event_of("{said}", said="a\x1b[2Jb\x00c\u2028d\x85e\tf\\g"))
+
+    assert line is not None
+    assert line.endswith("a\\x1b[2Jb\\x00c\\u2028d\\x85e\tf\\\\g\n")
+
+
+def test_numbers_that_json_does_not_know() -> None:
+    """They are texts."""
+    line = json_line(event_of("x", nan=float("nan"), infinite=float("inf"), ends="\u2028\x85"))
+
+    assert line is not None
+    assert len(line.splitlines()) == 1
+    told = json.loads(line, parse_constant=pytest.fail)
+    assert (told["nan"], told["infinite"], told["ends"]) == ("nan", "inf", "\u2028\x85")
 
 
 def test_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,20 +186,27 @@ def test_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     monkeypatch.setattr("sys.stdout", out)
     for name in (None, "-"):
-        observer = make_observer("text", {"logfile": name, "nodaemon": True})
-        assert observer is not None
-        observer(event_of("seen"))
+        assert log_file({"logfile": name, "nodaemon": True}) is None
+    make_observer("text", None)(event_of("seen"))
 
-    assert out.getvalue().count("seen\n") == 2
+    assert out.getvalue().count("seen\n") == 1
 
 
-@pytest.mark.parametrize("twistd", [{"syslog": True}, {"logfile": "-", "nodaemon": False}])
-def test_what_is_left_to_twistd(twistd: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("twistd", "ours"),
+    [
+        ({"syslog": True}, False),
+        ({"logfile": "-", "nodaemon": False}, False),
+        ({"logfile": "-", "nodaemon": True}, True),
+        ({}, True),
+    ],
+)
+def test_what_is_left_to_twistd(twistd: dict[str, Any], ours: bool) -> None:
     """Syslog, and a daemon that cannot write to standard output: twistd says so."""
-    assert make_observer("text", twistd) is None
+    assert is_ours(twistd) is ours
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     """The start ends with the system's words."""
     with pytest.raises(OSError, match="Is a directory"):
-        make_observer("text", {"logfile": str(tmp_path)})
+        log_file({"logfile": str(tmp_path)})

@@ -129,7 +129,7 @@ def exposition(exchange: InMemory) -> str:
         if isinstance(refused, type) and issubclass(refused, errors.Refused) and refused is not errors.Refused:
             exchange.parts.metrics.refused(refused.__new__(refused))
     looked_at = observed(exchange)
-    health = HealthCheck(looked_at, exchange.parts.turns, exchange.clock)
+    health = HealthCheck(looked_at, exchange.parts.turns)
     gauges = Gauges(looked_at, health, lambda: {"ssl:443": 1.9e9})
     told: list[tuple[bytes, str]] = []
     Deferred.fromCoroutine(gauges.exposition("")).addCallback(told.append)
@@ -441,7 +441,18 @@ def test_alerts_and_advice_quote_what_the_log_says() -> None:
 
 def test_options_that_it_names_exist() -> None:
     """Ours, but for those of other programs; and those that take values take the ones that stand there."""
-    others = {"pidfile", "logfile", "upgrade", "help", "delete", "deploy-hook", "stop-timeout", "pid"}
+    others = {
+        "pidfile",
+        "logfile",
+        "upgrade",
+        "help",
+        "delete",
+        "deploy-hook",
+        "stop-timeout",
+        "pid",
+        "kill-whom",
+        "signal",
+    }
     known = {option.rstrip("=") for option in Options().longOpt}
     named = set(re.findall(r"(?<![-\w])--([a-z]+(?:-[a-z]+)*)", DOCUMENT))
     assert named - others <= known

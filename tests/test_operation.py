@@ -87,6 +87,10 @@ def test_a_log_in_a_file(tmp_path: Path) -> None:
     log = tmp_path / "exchange.log"
     log.write_text("before\n")
     daemon = start(tmp_path / "run", twistd=("-n", "--pidfile=", "--logfile=-"))
+    daemon.process.send_signal(signal.SIGUSR1)  # nothing to open anew, and no reason to end
+    node = Trade("127.0.0.1", daemon.port)
+    node.checkauth()
+    node.close()
     daemon.stop()
     status, _, complaint = run(
         tmp_path, "--auth=memory:a:b", "--listen=tcp:0:interface=127.0.0.1", "--media-root=/proc/none",
@@ -171,7 +175,7 @@ def test_the_status_page(daemons: Callable[..., Daemon], tmp_path: Path) -> None
     """On an endpoint of its own, with a lock where it is wanted, and with a warning where strangers can reach it."""
     path = tmp_path / "admin.sock"
     daemon = daemons(f"--admin=unix:{path}", "--admin-auth=memory:root:toor", "--min-free=1000T")
-    daemon.wait_for("AdminSite starting on")
+    daemon.wait_for("AdminSite")
     line = http.client.HTTPConnection("localhost")
     line.sock = socket.socket(socket.AF_UNIX)
     line.sock.connect(str(path))

@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import os
 import random
+import signal
 import socket
 import stat
 import sys
@@ -458,7 +459,7 @@ def test_help(tmp_path: Path) -> None:
 
 
 def test_as_a_daemon(tmp_path: Path) -> None:
-    """Forked, with a pid file, and ended by its number."""
+    """Forked, with a pid file, and ended by its number; its log is opened anew when logrotate has moved it away."""
     port_file = tmp_path / "twistd.log"
     forked = ("--pidfile=twistd.pid", "--logfile=twistd.log")
     status, _, complaint = run(tmp_path, AUTH, "--listen=tcp:0:interface=127.0.0.1", twistd=forked)
@@ -472,8 +473,17 @@ def test_as_a_daemon(tmp_path: Path) -> None:
         node.send_file("a", b"x")
         node.close()
         mode = (tmp_path / "media" / "1c_temp" / node.sessid / "a").stat().st_mode
+        port_file.rename(tmp_path / "twistd.log.1")
+        os.kill(pid, signal.SIGUSR1)
+        deadline = time.monotonic() + PATIENCE
+        while not port_file.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
     finally:
         os.kill(pid, 15)
+    while "Server Shut Down" not in port_file.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
     assert stat.S_IMODE(mode) == 0o644, "twistd's daemons have a umask of 0077"
 

@@ -8,6 +8,7 @@ from attrs import define, field
 from prometheus_client import Gauge, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from twisted.application.service import Service
+from twisted.internet import defer
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Gauges:
             onec_disk_reserved_bytes=self.observed.min_free,
         )
         try:
-            self._set(onec_disk_free_bytes=await self.observed.workers(self.observed.store.free))
+            self._set(onec_disk_free_bytes=await self.observed.free())
             summary = await self.observed.summary()
             self._set(
                 onec_sessions=summary.sessions,
@@ -99,14 +100,21 @@ class Gauges:
             )
             for state, count in summary.handoffs.items():
                 self._handoffs.labels(state).set(count)
-        except Exception:
-            self._log.failure("some metrics could not be read")
+        except Exception as error:
+            self._tell(error)
             self._set(**dict.fromkeys(UNKNOWN, float("nan")))
             self._handoffs.clear()
         for endpoint, moment in self.expiries().items():
             self._expiry.labels(endpoint).set(moment)
         encode, content_type = choose_encoder(accept)
         return encode(self.observed.metrics.registry), content_type
+
+    def _tell(self, error: Exception) -> None:
+        """Tell the log why some metrics could not be read."""
+        if isinstance(error, defer.TimeoutError):
+            self._log.warn("some metrics could not be read: no answer in time")
+        else:
+            self._log.failure("some metrics could not be read")
 
     def _age(self, moment: float | None) -> float:
         """Return the seconds since a moment, 0 for none."""

@@ -6,25 +6,24 @@ import json
 import sqlite3
 from typing import TYPE_CHECKING
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
+from onec_twisted.admin.status import PATIENCE
 from onec_twisted.overview import probe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-    from twisted.internet.interfaces import IReactorTime
 
     from onec_twisted.admin.status import Observed
     from onec_twisted.turns import Turns
 
 __all__ = ["Health", "HealthCheck"]
 
-PATIENCE = 5.0
-"""Seconds that the disk and the database have to answer."""
+FRESH = 1.0
+"""Seconds that what was found is good for: whoever asks more often asks no disk."""
 
 
 @frozen
@@ -45,17 +44,33 @@ class Health:
 
 @define(eq=False)
 class HealthCheck:
-    """Asks the disk and the database; ``clock`` limits how long."""
+    """Asks the disk and the database: for all who ask at the same time once, and none that still owes an answer."""
 
     observed: Observed
     turns: Turns
-    clock: IReactorTime
+    _found: Health | None = field(default=None, init=False)
+    _found_at: float = field(default=0.0, init=False)
+    _asking: list[Deferred[Health]] = field(factory=list, init=False)
+    _owing: set[str] = field(factory=set, init=False)
     _log = Logger()
 
     async def look(self) -> Health:
         """Return how the daemon is."""
         if self.turns.closed:
             return Health(("the daemon is shutting down",))
+        if self._found is not None and self.observed.seconds() - self._found_at < FRESH:
+            return self._found
+        told: Deferred[Health] = Deferred()
+        self._asking.append(told)
+        if len(self._asking) == 1:
+            self._found = await self._look()
+            self._found_at = self.observed.seconds()
+            asking, self._asking = self._asking, []
+            for one in asking:
+                one.callback(self._found)
+        return await told
+
+    async def _look(self) -> Health:
         found = await gatherResults(
             [
                 Deferred.fromCoroutine(self._tried("the media root", self._write)),
@@ -67,12 +82,13 @@ class HealthCheck:
 
     async def _tried(self, what: str, look: Callable[[], Awaitable[str]]) -> str:
         """Return the reason that a look has found, or that it found none in time; empty when all is well."""
-        looking: Deferred[str] = Deferred.fromCoroutine(_awaited(look))
-        looking.addTimeout(PATIENCE, self.clock)
+        late = f"{what} has not answered for {PATIENCE:.0f} seconds"
+        if what in self._owing:
+            return late
         try:
-            return await looking
+            return await self.observed.within(self._asked(what, look))
         except defer.TimeoutError:
-            return f"{what} has not answered for {PATIENCE:.0f} seconds"
+            return late
         except OSError as error:
             return f"{what} cannot be written: {error.strerror}"
         except sqlite3.Error as error:
@@ -80,6 +96,14 @@ class HealthCheck:
         except Exception as error:
             self._log.failure("the health of {what} could not be told", what=what)
             return f"{what} could not be asked: {type(error).__name__}"
+
+    async def _asked(self, what: str, look: Callable[[], Awaitable[str]]) -> str:
+        """Look, and note that no answer is owed any more, however late it comes."""
+        self._owing.add(what)
+        try:
+            return await look()
+        finally:
+            self._owing.discard(what)
 
     async def _write(self) -> str:
         await self.observed.workers(self.observed.store.probe)
@@ -93,7 +117,3 @@ class HealthCheck:
     async def _database(self) -> str:
         await self.observed.catalog.ask(probe)
         return ""
-
-
-async def _awaited(look: Callable[[], Awaitable[str]]) -> str:
-    return await look()

@@ -93,26 +93,38 @@ class Page:
             id="totals",
         )
 
-    def _table(self, key: str, title: str, columns: Sequence[str], rows: list[Tag], empty: str) -> Tag:
-        """Return a section with a table, or with words that there is nothing."""
+    def _table(
+        self, key: str, title: str, columns: Sequence[str], rows: list[Tag], empty: str, hidden: int = 0
+    ) -> Tag:
+        """Return a section with a table, or with words that there is nothing; ``hidden`` are rows that are left out.
+
+        Roles are told, for a narrow screen's style takes those away that the tags have.
+        """
         heading = tags.h2(title, id=f"{key}-title")
         if not rows:
             return tags.section(heading, tags.p(empty, class_="quiet"), id=key)
-        head = tags.thead(tags.tr([tags.th(column, scope="col") for column in columns]))
-        table = tags.table(head, tags.tbody(rows), **{"aria-labelledby": f"{key}-title"})
-        return tags.section(heading, table, id=key)
+        names = [tags.th(column, scope="col", role="columnheader") for column in columns]
+        head = tags.thead(tags.tr(names, role="row"), role="rowgroup")
+        table = tags.table(
+            head, tags.tbody(rows, role="rowgroup"), role="table", **{"aria-labelledby": f"{key}-title"}
+        )
+        rest = tags.p(f"{self.words.not_shown}: {hidden}" if hidden > 0 else "", class_="quiet")
+        return tags.section(heading, table, rest, id=key)
 
     def _row(self, key: str, columns: Sequence[str], cells: Sequence[Any]) -> Tag:
         """Return a row; each cell knows its column's name, which a narrow screen shows beside it."""
-        made = [tags.td(cell, **{"data-label": column}) for column, cell in zip(columns, cells, strict=True)]
-        return tags.tr(made, id=key)
+        made = [
+            tags.td(cell, role="cell", **{"data-label": column}) for column, cell in zip(columns, cells, strict=True)
+        ]
+        return tags.tr(made, id=key, role="row")
 
     def _uploads(self) -> Tag:
         """Return the pieces on their way."""
         words = self.words
         columns = [words.user, words.file, words.session, words.piece, words.rate, words.age]
         rows = [self._row(f"upload-{line.key}", columns, self._upload_cells(line)) for line in self.status.uploads]
-        return self._table("uploads", words.uploads, columns, rows, words.no_uploads)
+        hidden = self.status.uploading - len(rows)
+        return self._table("uploads", words.uploads, columns, rows, words.no_uploads, hidden)
 
     def _upload_cells(self, line: UploadLine) -> list[Any]:
         words = self.words
@@ -146,15 +158,19 @@ class Page:
             self._row(f"handoff-{handoff.id}", columns, self._handoff_cells(handoff))
             for handoff in self.status.overview.handoffs
         ]
-        return self._table("handoffs", words.handoffs, columns, rows, words.no_handoffs)
+        hidden = sum(self.status.overview.summary.handoffs.values()) - len(rows)
+        return self._table("handoffs", words.handoffs, columns, rows, words.no_handoffs, hidden)
 
     def _handoff_cells(self, handoff: Handoff) -> list[Any]:
         words = self.words
-        what = [words.events.get(handoff.event, handoff.event), tags.span(handoff.filename or _files(handoff))]
+        event = words.events.get(handoff.event, handoff.event)
+        about = handoff.filename or _files(handoff)
+        what = [event, tags.span(about)]
         said = self.status.progress.get(handoff.id, handoff.words) if handoff.state == WAITING else handoff.words
+        asked = words.drop_asked if handoff.event == "import" else words.drop_loses
         actions = [
-            self._button(f"handoffs/{handoff.id}/retry", words.retry, handoff.filename),
-            self._button(f"handoffs/{handoff.id}/drop", words.drop, handoff.filename, words.drop_asked),
+            self._button(f"handoffs/{handoff.id}/retry", words.retry, about or event),
+            self._button(f"handoffs/{handoff.id}/drop", words.drop, about or event, asked),
         ]
         return [
             what,
@@ -174,7 +190,8 @@ class Page:
             self._row(f"session-{line.session.sessid}", columns, self._session_cells(line))
             for line in self.status.overview.sessions
         ]
-        return self._table("sessions", words.sessions, columns, rows, words.no_sessions)
+        hidden = self.status.overview.summary.sessions - len(rows)
+        return self._table("sessions", words.sessions, columns, rows, words.no_sessions, hidden)
 
     def _session_cells(self, line: SessionLine) -> list[Any]:
         words, session = self.words, line.session
@@ -185,7 +202,7 @@ class Page:
             *([tags.span(f"{words.waiting}: {line.waiting}", class_="state waiting")] if line.waiting else []),
             *([tags.span(f"{words.failed}: {line.failed}", class_="state failed")] if line.failed else []),
         ]
-        asked = words.end_loses if line.owed else words.end_asked
+        asked = words.end_loses if line.owed or line.failed else words.end_asked
         button = self._button(f"sessions/{session.sessid}/end", words.end, session.username, asked)
         return [
             self._sessid(session.sessid),

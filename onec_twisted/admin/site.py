@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
+from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web.resource import Resource
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
     from onec_twisted.admin.status import Observed
 
 __all__ = ["AdminParts", "AdminSite"]
+
+FRESH = 1.0
+"""Seconds that the part of the page that changes is good for."""
+
+MOST_CONNECTIONS = 100
+"""Connections of administrators, and of programs that watch."""
 
 LONGEST_BODY = 16 * 1024
 """Bytes of a form; ours have less than a hundred."""
@@ -100,6 +107,7 @@ class Admin(Resource):
         """Serve these parts."""
         super().__init__()
         self._parts = parts
+        self._live_parts: dict[str, tuple[float, bytes]] = {}
         self._assets = {name: Answered(_asset(name), kind) for name, kind in ASSETS.items()}
         self._pages: dict[str, Callable[[Request], Awaitable[Answered]]] = {
             "": self._page,
@@ -122,6 +130,8 @@ class Admin(Resource):
             answered = await self._answer(request)
         except Refused as refused:
             answered = Answered(f"{refused.words}\n".encode(), status=refused.status, headers=refused.headers)
+        except defer.TimeoutError:
+            answered = Answered(b"The disk or the database does not answer: see /health\n", status=503)
         except Exception:
             self._log.failure("{path} failed", path=request.path.decode("ascii", "replace"))
             answered = Answered(b"Internal server error\n", status=500)
@@ -174,14 +184,15 @@ class Admin(Resource):
         return Answered(health.as_json(), "application/json", 200 if health.ready else 503)
 
     async def _metrics(self, request: Request) -> Answered:
-        body, content_type = await self._parts.gauges.exposition(request.getHeader("accept") or "")
+        body, content_type = await self._parts.gauges.exposition(_header(request, b"accept"))
         return Answered(body, content_type)
 
     async def _asset(self, request: Request) -> Answered:
         return self._assets[(request.postpath or [b""])[0].decode("ascii")]
 
     async def _made(self, request: Request) -> Page:
-        words = words_for(request.getHeader("accept-language"))
+        """Return the page as it is now, in the language that the browser wants."""
+        words = words_for(_header(request, b"accept-language"))
         status = await self._parts.observed.status()
         return Page(words, status, onec_twisted.__version__, self._parts.token)
 
@@ -191,8 +202,14 @@ class Admin(Resource):
         return Answered(b"<!DOCTYPE html>\n" + await flattenString(None, page.document(notice)), HTML)
 
     async def _live(self, request: Request) -> Answered:
-        page = await self._made(request)
-        return Answered(await flattenString(None, page.main()), HTML)
+        """Return the part that changes, which several browsers may ask for at the same time."""
+        language = words_for(_header(request, b"accept-language")).language
+        made, body = self._live_parts.get(language, (float("-inf"), b""))
+        now = self._parts.observed.seconds()
+        if now - made >= FRESH:
+            body = await flattenString(None, (await self._made(request)).main())
+            self._live_parts[language] = now, body
+        return Answered(body, HTML)
 
     async def _act(self, path: list[str], request: Request) -> Answered:
         """Do what a button says, if it was ours that was pressed; then show the page."""
@@ -206,7 +223,7 @@ class Admin(Resource):
         if act is None:
             return Answered(b"Nothing here\n", status=404)
         token = request.args.get(b"token", [b""])[0]
-        from_here = request.getHeader("sec-fetch-site") in {None, "same-origin"}
+        from_here = _header(request, b"sec-fetch-site") in {"", "same-origin"}
         if not from_here or not compare_digest(token, self._parts.token.encode("ascii")):
             self._log.warn("a form that did not come from the status page was refused")
             return Answered(b"This form is not of this page, or too old. Go back, and reload the page.\n", status=403)
@@ -222,33 +239,65 @@ def _names_us(request: HTTPRequest) -> bool:
     """
     if not hasattr(request.getClientAddress(), "host"):
         return True
-    host = urlsplit(f"//{request.getHeader('host') or 'localhost'}").hostname or ""
-    if host == "localhost":
-        return True
     try:
-        ip_address(host)
+        host = urlsplit(f"//{_header(request, b'host') or 'localhost'}").hostname or ""
+        return host == "localhost" or bool(ip_address(host))
     except ValueError:
         return False
-    return True
+
+
+def _header(request: HTTPRequest, name: bytes) -> str:
+    """Return a header, whatever bytes it has; empty when it did not come."""
+    return (request.getHeader(name) or b"").decode("latin-1")
 
 
 class AdminRequest(Request):
-    """A request of the administrator's browser, or of a program that watches."""
+    """A request of the administrator's browser, or of a program that watches.
+
+    Twisted keeps bodies whole, before anybody has logged in: one that is longer than a form ends its connection.
+    """
 
     def gotLength(self, length: int | None) -> None:
-        """Take no more than a form has: Twisted keeps bodies whole."""
-        if length is None or length > LONGEST_BODY:
-            self.channel.loseConnection()
-            length = 0
-        super().gotLength(length)
+        """Take no more than a form has."""
+        self._is_no_form = length is None or length > LONGEST_BODY
+        super().gotLength(0 if self._is_no_form else length)
+        if self._is_no_form:
+            transport: Any = self.channel.transport
+            transport.abortConnection()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Take a part of a form; TLS goes on delivering when the connection is closed."""
+        if not self._is_no_form:
+            super().handleContentChunk(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Answer, unless the connection has been ended."""
+        if not self._is_no_form:
+            super().requestReceived(command, path, version)
 
 
 class AdminSite(Site):
-    """Serves the administrator."""
+    """Serves the administrator, over a limited number of connections: descriptors are those of uploads, too."""
 
     def __init__(self, parts: AdminParts, reactor: Any) -> None:
         """Serve these parts, with the reactor's clock."""
         super().__init__(Admin(parts), requestFactory=AdminRequest, reactor=reactor)
+        self._open = 0
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Take a connection, or close it when there are too many."""
+        if self._open >= MOST_CONNECTIONS:
+            return None
+        self._open += 1
+        protocol: Any = super().buildProtocol(addr)
+        lost = protocol.connectionLost
+
+        def connection_lost(reason: Any) -> None:
+            self._open -= 1
+            lost(reason)
+
+        protocol.connectionLost = connection_lost
+        return protocol
 
     def log(self, request: HTTPRequest) -> None:
         """Write nothing: a scrape every few seconds is no news, and actions are events of their own."""

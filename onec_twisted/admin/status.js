@@ -47,7 +47,9 @@
             const answer = await fetch("live", { cache: "no-store", signal: AbortSignal.timeout(10000) });
             if (!answer.ok) throw new Error(String(answer.status));
             const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+            const focused = document.activeElement;
             change(document.getElementById("main"), fresh.getElementById("main"));
+            if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
             silence.hidden = true;
         } catch {
             silence.hidden = false;
@@ -59,6 +61,15 @@
             await new Promise((again) => setTimeout(again, PAUSE));
             if (!document.hidden) await update();
         }
+    }
+
+    // What came of a button is told once, also by a screen reader, and not again when the page is loaded anew
+    const notice = document.getElementById("notice");
+    if (notice.textContent) {
+        const words = notice.textContent;
+        notice.textContent = "";
+        setTimeout(() => { notice.textContent = words; }, 100);
+        history.replaceState(null, "", location.pathname);
     }
 
     document.addEventListener("submit", (event) => {

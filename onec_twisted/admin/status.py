@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.python.failure import Failure
 
 from onec_twisted.overview import overview, summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+
+    from twisted.internet.interfaces import IReactorTime
 
     from onec_twisted.catalog import Catalog
     from onec_twisted.interfaces import IStore
@@ -20,7 +24,12 @@ if TYPE_CHECKING:
     from onec_twisted.uploads import Upload, Uploads
     from onec_twisted.workers import Workers
 
-__all__ = ["Observed", "Status", "UploadLine"]
+__all__ = ["PATIENCE", "Observed", "Status", "UploadLine"]
+
+T = TypeVar("T")
+
+PATIENCE = 5.0
+"""Seconds that the disk and the database have to answer."""
 
 MOST = 50
 """Pieces, sessions, and hand-offs in each state, that are shown."""
@@ -59,6 +68,7 @@ class Status:
     accepted: float
     discarded: float
     repeats: float
+    uploading: int
     uploads: tuple[UploadLine, ...]
     overview: Overview
     progress: dict[str, str]
@@ -66,7 +76,11 @@ class Status:
 
 @define(eq=False)
 class Observed:
-    """The parts that are looked at. ``seconds`` is a clock that never goes back, ``now`` one since 1970."""
+    """The parts that are looked at.
+
+    ``seconds`` is a clock that never goes back, ``now`` one since 1970; ``clock`` limits how long the disk and the
+    database may take to answer: what asks them raises ``TimeoutError`` of ``twisted.internet.defer`` after that.
+    """
 
     catalog: Catalog
     store: IStore
@@ -78,6 +92,7 @@ class Observed:
     min_free: int
     now: Callable[[], float]
     seconds: Callable[[], float]
+    clock: IReactorTime
     started: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -86,19 +101,21 @@ class Observed:
 
     async def status(self) -> Status:
         """Return how the daemon is."""
-        seen = await self.catalog.ask(overview, MOST)
+        seen = await self.within(self.catalog.ask(overview, MOST))
+        free = await self.free()
         uploads = [await self._line(upload) for upload in self.uploads.all()[:MOST]]
         sample = self.metrics.registry.get_sample_value
         return Status(
             now=self.now(),
             running=self.seconds() - self.started,
             connections=self.site.connections.total,
-            free=await self.workers(self.store.free),
+            free=free,
             reserved=self.min_free,
             received=sample("onec_received_bytes_total") or 0,
             accepted=sample("onec_accepted_bytes_total") or 0,
             discarded=sample("onec_discarded_bytes_total") or 0,
             repeats=sample("onec_pieces_total", {"outcome": "repeat"}) or 0,
+            uploading=len(self.uploads),
             uploads=tuple(uploads),
             overview=seen,
             progress=self.relay.progress(),
@@ -124,4 +141,23 @@ class Observed:
 
     async def summary(self) -> Summary:
         """Return how much is on record."""
-        return await self.catalog.ask(summary)
+        return await self.within(self.catalog.ask(summary))
+
+    async def free(self) -> int:
+        """Return the bytes that the disk has left."""
+        return await self.within(self.workers(self.store.free))
+
+    async def within(self, asked: Awaitable[T]) -> T:
+        """Return what was asked for, if it comes in time; what comes later is thrown away."""
+        answer: Deferred[T] = Deferred()
+
+        async def ask() -> None:
+            try:
+                outcome: Any = await asked
+            except Exception:
+                outcome = Failure()
+            if not answer.called:
+                answer.callback(outcome)  # a Failure makes it an errback
+
+        ensureDeferred(ask())
+        return await answer.addTimeout(PATIENCE, self.clock)

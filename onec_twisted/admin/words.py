@@ -55,6 +55,7 @@ class Words:
     retry: str
     drop: str
     drop_asked: str
+    drop_loses: str
     sessions: str
     no_sessions: str
     files: str
@@ -72,6 +73,7 @@ class Words:
     times: Sequence[str]
     per_second: str
     and_more: str
+    not_shown: str
     decimal: str
 
 
@@ -99,7 +101,7 @@ ENGLISH = Words(
     session="Session",
     piece="Piece",
     rate="Rate",
-    age="Since",
+    age="Age",
     waits="waits for its file",
     of="of",
     after="after",
@@ -115,6 +117,7 @@ ENGLISH = Words(
     retry="Retry",
     drop="Drop",
     drop_asked="Forget this hand-off? The site will not get it unless the node asks again.",
+    drop_loses="Forget this hand-off? The site will not get it: no node asks for it again.",
     sessions="Sessions",
     no_sessions="There are none.",
     files="Files",
@@ -138,6 +141,7 @@ ENGLISH = Words(
     times=("s", "min", "h", "d"),
     per_second="/s",
     and_more="more than",
+    not_shown="Not shown",
     decimal=".",
 )
 
@@ -149,8 +153,8 @@ RUSSIAN = Words(
     version="Версия",
     up_for="Работает",
     disk_free="Свободно на диске",
-    disk_reserved="из них в резерве",
-    connections="Соединения",
+    disk_reserved="в том числе резерв",
+    connections="Соединений",
     received="Получено",
     accepted="Записано",
     discarded="Отброшено",
@@ -170,7 +174,7 @@ RUSSIAN = Words(
     of="из",
     after="после",
     handoffs="Передача на сайт",
-    no_handoffs="Пока ничего не передавалось.",
+    no_handoffs="Передач нет.",
     what="Что",
     state="Состояние",
     tries="Попытки",
@@ -186,6 +190,7 @@ RUSSIAN = Words(
     retry="Повторить",
     drop="Снять",
     drop_asked="Снять эту передачу? Сайт не получит её, пока узел не попросит снова.",
+    drop_loses="Снять эту передачу? Сайт её не получит: узел о ней больше не попросит.",
     sessions="Сеансы",
     no_sessions="Сеансов нет.",
     files="Файлы",
@@ -209,6 +214,7 @@ RUSSIAN = Words(
     times=("с", "мин", "ч", "д"),
     per_second="/с",
     and_more="больше",
+    not_shown="Не показано",
     decimal=",",
 )
 
@@ -219,7 +225,7 @@ def words_for(accept_language: str | None) -> Words:
     """Return the words of the language that a browser likes best (RFC 9110 section 12.5.4), or English."""
     best, found = 0.0, ENGLISH
     for choice in (accept_language or "").split(","):
-        name, _, quality = choice.strip().lower().partition(";q=")
+        name, _, quality = choice.lower().replace(" ", "").partition(";q=")
         words = ENGLISH if name == "*" else LANGUAGES.get(name.partition("-")[0])
         try:
             weight = float(quality or 1)
