@@ -15,7 +15,7 @@ from onec_twisted.errors import ImportFailed
 from onec_twisted.testing import FakeImporter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from in_memory import InMemory
 
@@ -52,7 +52,7 @@ def importer() -> FakeImporter:
 
 
 @pytest.fixture
-def busy(make_exchange: Callable[..., InMemory], importer: FakeImporter) -> InMemory:
+def busy(make_exchange: Callable[..., InMemory], importer: FakeImporter) -> Iterator[InMemory]:
     """An exchange with a failed hand-off, one that runs, and a piece on its way."""
     exchange = make_exchange(importer=importer)
     cookie, sessid = exchange.checkauth()
@@ -62,8 +62,10 @@ def busy(make_exchange: Callable[..., InMemory], importer: FakeImporter) -> InMe
         exchange.send("GET", query + "import", Cookie=cookie).addErrback(lambda _: None)
     importer.end(ImportFailed(f"no price in {HOSTILE}"))
     session = exchange.checkauth()
-    Line(exchange.site).send(post(session, "c.zip", b"x" * 2000)[:-1000])
-    return exchange
+    line = Line(exchange.site)
+    line.send(post(session, "c.zip", b"x" * 2000)[:-1000])
+    yield exchange
+    line.lose()
 
 
 def test_what_is_there(busy: InMemory) -> None:

@@ -243,3 +243,10 @@ def test_every_test_has_a_sentence(path: Path) -> None:
 
     assert tests or "RuleBasedStateMachine" in path.read_text(encoding="utf-8")
     assert [node.name for node in tests if not ast.get_docstring(node)] == []
+
+
+def test_nothing_lies_about_in_the_house() -> None:
+    """No leavings of editors and patches: all of it goes into the wheel."""
+    found = {path.suffix for path in HOUSE.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+
+    assert found == {".py", ".typed", ".css", ".js", ".svg"}
