@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from onec_twisted import outbox, statements
-from onec_twisted.errors import FileHasGrown, FileSealed, InvalidSession, SessionRestarted
+from onec_twisted.errors import FileHasGrown, FileSealed, HandoffRunning, InvalidSession, SessionRestarted
 from onec_twisted.records import FAILED, SUCCEEDED, WAITING, Handoff, Session
 from onec_twisted.schema import create_catalog, opened
 
@@ -182,16 +182,20 @@ def test_an_event_comes_after_the_files_before_it(cursor: Cursor) -> None:
 
 
 def test_init_forgets_what_has_ended(cursor: Cursor) -> None:
-    """And owes nothing any more; what still waits is never forgotten."""
+    """And owes nothing any more; while something waits to be delivered, it is refused: its files must stay."""
     store(cursor, "a")
     ended = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 2.0)
     note(cursor, ended, SUCCEEDED)
     (waiting,) = outbox.event_came(cursor, S, "complete", "catalog", "", 3.0)
     store(cursor, "b")
+    with pytest.raises(HandoffRunning):
+        statements.start_epoch(cursor, "s", 4.0)
+    assert outbox.waiting(cursor) == [waiting]
+    assert outbox.imported(cursor, "s", "a") is not None
+    note(cursor, waiting, SUCCEEDED)
     statements.start_epoch(cursor, "s", 4.0)
 
     assert outbox.imported(cursor, "s", "a") is None
-    assert outbox.waiting(cursor) == [waiting]
     assert not owed(cursor)
     with pytest.raises(SessionRestarted):
         outbox.import_asked(cursor, S, "catalog", "a", "", 5, 5.0)
