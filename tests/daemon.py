@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -79,6 +80,20 @@ class Daemon:
         """End it as a power cut does."""
         self.process.kill()
         self.process.wait(PATIENCE)
+
+
+def connect_unix(path: Path) -> socket.socket:
+    """Connect to a unix socket: Twisted says that it listens a moment before it does."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        line = socket.socket(socket.AF_UNIX)
+        try:
+            line.connect(str(path))
+            return line
+        except OSError:
+            line.close()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 def command(*arguments: str, twistd: tuple[str, ...] = ("-n", "--pidfile=")) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from certificates import make_certificate, name_of
-from daemon import PATIENCE, Daemon, run, start
+from daemon import PATIENCE, Daemon, connect_unix, run, start
 from trade import ExchangeFailed, Trade
 
 from onec_twisted.schema import SCHEMA_VERSION
@@ -175,10 +175,8 @@ def test_the_status_page(daemons: Callable[..., Daemon], tmp_path: Path) -> None
     """On an endpoint of its own, with a lock where it is wanted, and with a warning where strangers can reach it."""
     path = tmp_path / "admin.sock"
     daemon = daemons(f"--admin=unix:{path}", "--admin-auth=memory:root:toor", "--min-free=1000T")
-    daemon.wait_for("AdminSite")
     line = http.client.HTTPConnection("localhost")
-    line.sock = socket.socket(socket.AF_UNIX)
-    line.sock.connect(str(path))
+    line.sock = connect_unix(path)
     line.request("GET", "/health")
     response = line.getresponse()
     health = json.loads(response.read())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from certificates import make_certificate
-from daemon import AUTH, PATIENCE, Daemon, run, start
+from daemon import AUTH, PATIENCE, Daemon, connect_unix, run, start
 from trade import PATH, ExchangeFailed, Trade
 
 if TYPE_CHECKING:
@@ -374,8 +374,7 @@ def test_unix_socket_and_two_endpoints(daemons: Callable[..., Daemon], tmp_path:
     node = logged_in(daemon)
     node.connection.close()
     node.connection = http.client.HTTPConnection("localhost", timeout=PATIENCE)
-    node.connection.sock = socket.socket(socket.AF_UNIX)
-    node.connection.sock.connect(str(path))
+    node.connection.sock = connect_unix(path)
     node.send_file("a", b"x" * MB)
 
     assert (daemon.temp / node.sessid / "a").stat().st_size == MB
