@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
@@ -47,11 +47,9 @@ class TrustedProxies:
         if not self.networks:
             return False
         try:
-            parsed = ip_address(address.partition("%")[0])
+            parsed = _parsed(address.partition("%")[0])
         except ValueError:
             return False
-        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
         return any(parsed in network for network in self.networks)
 
     def client(self, peer: str | None, forwarded_for: str) -> str | None:
@@ -71,15 +69,20 @@ class TrustedProxies:
         return client
 
 
+def _parsed(text: str) -> IPv4Address | IPv6Address:
+    """Return an address, as IPv4 where IPv6 only carries one. Raises ``ValueError``."""
+    address = ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
 def _address_in(text: str) -> str | None:
     """Return an address as it stands in ``X-Forwarded-For``, without a port; None when there is none."""
     match = _WITH_PORT.fullmatch(text.strip())
     try:
-        address = ip_address((match[1] or match[2]) if match is not None else text.strip())
+        return str(_parsed((match[1] or match[2]) if match is not None else text.strip()))
     except ValueError:
         return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
 
 
 def _counted_as(address: str) -> str:
@@ -91,8 +94,7 @@ def _counted_as(address: str) -> str:
 class Connections:
     """How many connections are open, in all and by address; ``most`` of one address, or /64 network of IPv6.
 
-    0 is no limit.
-    A trusted proxy may have as many as it likes; the clients behind it are counted by their requests.
+    0 is no limit. A trusted proxy may have as many as it likes; the clients behind it are counted by their requests.
     """
 
     most: int = 0

@@ -128,7 +128,7 @@ def make_observer(form: str, file: LogFile | None) -> FileLogObserver:
     """Return the observer that writes lines of ``form`` to a file, or to standard output."""
     if file is None and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a line must not be lost for a letter
-    return FileLogObserver(file or sys.stdout, partial(_never_fails, FORMATS[form]))  # type: ignore[arg-type]
+    return FileLogObserver(file or sys.stdout, partial(_never_fails, FORMATS[form]))  # type: ignore[arg-type]  # an IO is more than it uses
 
 
 def _never_fails(line_of: Callable[[dict[str, Any]], str | None], event: dict[str, Any]) -> str | None:

@@ -17,11 +17,6 @@ from twisted.logger import Logger
 import twisted
 from onec_twisted import __version__
 from onec_twisted.access import Access, AnyOf, NodeRealm
-from onec_twisted.admin.actions import Actions
-from onec_twisted.admin.gauges import Gauges, LagMeter
-from onec_twisted.admin.health import HealthCheck
-from onec_twisted.admin.site import AdminParts, AdminSite
-from onec_twisted.admin.status import Observed
 from onec_twisted.catalog import Catalog
 from onec_twisted.client import SiteClient, url_of
 from onec_twisted.connections import Connections, TrustedProxies
@@ -168,20 +163,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     for description in options["listen"]:
         _listen("listen", description, site, reactor, certificates).setServiceParent(daemon)
     if options["admin"] is not None:
-        observed = Observed(
-            catalog,
-            store,
-            relay,
-            pieces.uploads,
-            site,
-            metrics,
-            workers,
-            options["min-free"],
-            now,
-            time.monotonic,
-            clock,
-        )
-        _add_admin(daemon, options, reactor, observed, parts, certificates)
+        _add_admin(daemon, options, reactor, parts, site, certificates)
     relay.setServiceParent(daemon)
 
     def reload() -> None:
@@ -208,11 +190,31 @@ def _add_admin(
     daemon: ExchangeService,
     options: Options,
     reactor: Any,
-    observed: Observed,
     parts: Parts,
+    site: ExchangeSite,
     certificates: list[Certificate],
 ) -> None:
     """Let the daemon show what goes on in it. Raises ``CannotStart``."""
+    # Here: a daemon without it starts sooner
+    from onec_twisted.admin.actions import Actions
+    from onec_twisted.admin.gauges import Gauges, LagMeter
+    from onec_twisted.admin.health import HealthCheck
+    from onec_twisted.admin.site import AdminParts, AdminSite
+    from onec_twisted.admin.status import Observed
+
+    observed = Observed(
+        parts.catalog,
+        parts.store,
+        parts.relay,
+        parts.pieces.uploads,
+        site,
+        parts.metrics,
+        parts.workers,
+        options["min-free"],
+        parts.now,
+        time.monotonic,
+        reactor,
+    )
     checkers = options["admin-auth"]
     health = HealthCheck(observed, parts.turns)
     admin = AdminParts(
@@ -222,11 +224,11 @@ def _add_admin(
         Actions(parts.catalog, parts.store, parts.turns, parts.handoffs, parts.pieces.proofs, parts.workers),
         Access(Portal(NodeRealm(), [AnyOf(checkers)]), reactor) if checkers else None,
     )
-    site = AdminSite(admin, reactor)
+    admin_site = AdminSite(admin, reactor)
     is_locked = checkers and options["admin"].startswith("ssl:")
     heard = None if is_locked else _warn_of_strangers
-    _listen("admin", options["admin"], site, reactor, certificates, heard).setServiceParent(daemon)
-    LagMeter(observed.metrics, reactor).setServiceParent(daemon)
+    _listen("admin", options["admin"], admin_site, reactor, certificates, heard).setServiceParent(daemon)
+    LagMeter(parts.metrics, reactor).setServiceParent(daemon)
 
 
 def _listen(
@@ -239,7 +241,7 @@ def _listen(
 ) -> IService:
     """Return the service that serves a site at an endpoint. Raises ``CannotStart``."""
     try:
-        return listening_service(description, site, ListeningReactor(reactor, description, certificates, heard))  # type: ignore[arg-type]
+        return listening_service(description, site, ListeningReactor(reactor, description, certificates, heard))  # type: ignore[arg-type]  # it delegates the rest
     except Exception as error:  # a plugin's parser, or a certificate's, may raise anything
         raise CannotStart(
             f"--{option}={description}: cannot be understood ({type(error).__name__}: {error}); "

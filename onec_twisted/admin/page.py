@@ -80,7 +80,7 @@ class Page:
             (words.received, self._size(status.received)),
             (words.accepted, self._size(status.accepted)),
             (words.discarded, self._size(status.discarded)),
-            (words.repeats, f"{status.repeats:.0f}"),
+            (words.repeats, str(status.repeats)),
             (words.on_record, str(summary.sessions)),
             (words.owing, str(summary.owing)),
             (words.damaged_files, str(summary.damaged)),
@@ -94,37 +94,36 @@ class Page:
         )
 
     def _table(
-        self, key: str, title: str, columns: Sequence[str], rows: list[Tag], empty: str, hidden: int = 0
+        self, key: str, title: str, columns: Sequence[str], rows: dict[str, list[Any]], total: int, empty: str
     ) -> Tag:
-        """Return a section with a table, or with words that there is nothing; ``hidden`` are rows that are left out.
+        """Return a section with a table, or with words that there is nothing.
 
-        Roles are told, for a narrow screen's style takes those away that the tags have.
+        ``rows`` are cells by the row's id, of ``total`` that there are. Each cell knows its column's name, which a
+        narrow screen shows beside it. Roles are told, for such a screen's style takes those away that the tags have.
         """
         heading = tags.h2(title, id=f"{key}-title")
         if not rows:
             return tags.section(heading, tags.p(empty, class_="quiet"), id=key)
         names = [tags.th(column, scope="col", role="columnheader") for column in columns]
         head = tags.thead(tags.tr(names, role="row"), role="rowgroup")
-        table = tags.table(
-            head, tags.tbody(rows, role="rowgroup"), role="table", **{"aria-labelledby": f"{key}-title"}
-        )
+        body = tags.tbody(role="rowgroup")
+        for name, cells in rows.items():
+            made = [
+                tags.td(cell, role="cell", **{"data-label": column})
+                for column, cell in zip(columns, cells, strict=True)
+            ]
+            body(tags.tr(made, id=name, role="row"))
+        table = tags.table(head, body, role="table", **{"aria-labelledby": f"{key}-title"})
+        hidden = total - len(rows)
         rest = tags.p(f"{self.words.not_shown}: {hidden}" if hidden > 0 else "", class_="quiet")
         return tags.section(heading, table, rest, id=key)
-
-    def _row(self, key: str, columns: Sequence[str], cells: Sequence[Any]) -> Tag:
-        """Return a row; each cell knows its column's name, which a narrow screen shows beside it."""
-        made = [
-            tags.td(cell, role="cell", **{"data-label": column}) for column, cell in zip(columns, cells, strict=True)
-        ]
-        return tags.tr(made, id=key, role="row")
 
     def _uploads(self) -> Tag:
         """Return the pieces on their way."""
         words = self.words
         columns = [words.user, words.file, words.session, words.piece, words.rate, words.age]
-        rows = [self._row(f"upload-{line.key}", columns, self._upload_cells(line)) for line in self.status.uploads]
-        hidden = self.status.uploading - len(rows)
-        return self._table("uploads", words.uploads, columns, rows, words.no_uploads, hidden)
+        rows = {f"upload-{line.key}": self._upload_cells(line) for line in self.status.uploads}
+        return self._table("uploads", words.uploads, columns, rows, self.status.uploading, words.no_uploads)
 
     def _upload_cells(self, line: UploadLine) -> list[Any]:
         words = self.words
@@ -154,12 +153,10 @@ class Page:
         """Return what was handed off, failed ones first."""
         words = self.words
         columns = [words.what, words.user, words.session, words.state, words.tries, words.last_words, words.actions]
-        rows = [
-            self._row(f"handoff-{handoff.id}", columns, self._handoff_cells(handoff))
-            for handoff in self.status.overview.handoffs
-        ]
-        hidden = sum(self.status.overview.summary.handoffs.values()) - len(rows)
-        return self._table("handoffs", words.handoffs, columns, rows, words.no_handoffs, hidden)
+        seen = self.status.overview
+        rows = {f"handoff-{handoff.id}": self._handoff_cells(handoff) for handoff in seen.handoffs}
+        total = sum(seen.summary.handoffs.values())
+        return self._table("handoffs", words.handoffs, columns, rows, total, words.no_handoffs)
 
     def _handoff_cells(self, handoff: Handoff) -> list[Any]:
         words = self.words
@@ -186,12 +183,9 @@ class Page:
         """Return the sessions that were used last."""
         words = self.words
         columns = [words.session, words.user, words.files, words.held, words.touched, words.state, words.actions]
-        rows = [
-            self._row(f"session-{line.session.sessid}", columns, self._session_cells(line))
-            for line in self.status.overview.sessions
-        ]
-        hidden = self.status.overview.summary.sessions - len(rows)
-        return self._table("sessions", words.sessions, columns, rows, words.no_sessions, hidden)
+        seen = self.status.overview
+        rows = {f"session-{line.session.sessid}": self._session_cells(line) for line in seen.sessions}
+        return self._table("sessions", words.sessions, columns, rows, seen.summary.sessions, words.no_sessions)
 
     def _session_cells(self, line: SessionLine) -> list[Any]:
         words, session = self.words, line.session

@@ -57,17 +57,16 @@ class UploadLine:
 
 @frozen
 class Status:
-    """How the daemon is. ``now`` is in seconds since 1970, ``running`` in seconds since its start, sizes in bytes."""
+    """How the daemon is. ``running`` is in seconds since its start; sizes are in bytes."""
 
-    now: float
     running: float
     connections: int
     free: int
     reserved: int
-    received: float
-    accepted: float
-    discarded: float
-    repeats: float
+    received: int
+    accepted: int
+    discarded: int
+    repeats: int
     uploading: int
     uploads: tuple[UploadLine, ...]
     overview: Overview
@@ -104,17 +103,15 @@ class Observed:
         seen = await self.within(self.catalog.ask(overview, MOST))
         free = await self.free()
         uploads = [await self._line(upload) for upload in self.uploads.all()[:MOST]]
-        sample = self.metrics.registry.get_sample_value
         return Status(
-            now=self.now(),
             running=self.seconds() - self.started,
             connections=self.site.connections.total,
             free=free,
             reserved=self.min_free,
-            received=sample("onec_received_bytes_total") or 0,
-            accepted=sample("onec_accepted_bytes_total") or 0,
-            discarded=sample("onec_discarded_bytes_total") or 0,
-            repeats=sample("onec_pieces_total", {"outcome": "repeat"}) or 0,
+            received=self.metrics.received,
+            accepted=self.metrics.accepted,
+            discarded=self.metrics.discarded,
+            repeats=self.metrics.pieces["repeat"],
             uploading=len(self.uploads),
             uploads=tuple(uploads),
             overview=seen,
