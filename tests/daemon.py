@@ -140,7 +140,12 @@ def start(
 
 
 def run(folder: Path, *arguments: str, twistd: tuple[str, ...] = ("-n", "--pidfile=")) -> tuple[int, str, str]:
-    """Run a daemon that cannot start; return its exit status and what it printed and complained."""
+    """Run a daemon that cannot start; return its exit status and what it printed and complained.
+
+    Unless an argument says where it listens, that is any free port: the usual one may be another's.
+    """
+    if not any(argument.startswith("--listen") for argument in arguments):
+        arguments = (*arguments, "--listen=tcp:0:interface=127.0.0.1")
     done = subprocess.run(
         command(*arguments, twistd=twistd), cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
