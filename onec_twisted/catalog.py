@@ -8,20 +8,19 @@ from memory. The token is the session's secret, so its SHA-256 stands here, not 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.python.failure import Failure
 
 from onec_twisted import outbox, statements
-from onec_twisted.errors import InsufficientStorage
 from onec_twisted.metrics import Metrics
-from onec_twisted.records import KnownSession, KnownSessions, Session
+from onec_twisted.recorder import Recorder
+from onec_twisted.records import KnownSession, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from twisted.python.failure import Failure
 
     from onec_twisted.database import Database, Step
     from onec_twisted.records import FileRecord, Handoff
@@ -45,74 +44,20 @@ class Catalog:
 
     def __init__(self, database: Database, workers: Workers, metrics: Metrics | None = None) -> None:
         """Work with a database; its methods run in workers."""
-        self._database = database
-        self._workers = workers
-        self._metrics = metrics or Metrics()
-        self._known = KnownSessions()
-        self._later: list[tuple[Deferred[None], str, Step]] = []
-        self._writing: Counter[str] = Counter()
-        """How many records are on their way, by sessid."""
-        self._loading: list[set[str]] = []
-        """For each session that is being read, the sessids of records that were on their way meanwhile."""
+        self.recorder = Recorder(database, workers, metrics or Metrics())
+        self._known = self.recorder.known
         self._waiting: dict[str, list[Deferred[Session | None]]] = {}
-        self._flushed: list[Deferred[None]] = []
 
     def close(self) -> None:
         """Close the database, when nothing is left to record."""
-        self._database.close()
-
-    async def _record(self, sessid: str, make: Callable[[], Step], *, at_once: bool = True) -> Any:
-        """Record the step that ``make`` returns in a worker.
-
-        When that is ``at_once``, what waits for company goes along; where ``make`` waits for the disk it does not.
-        Raises what ``make`` or the step raises, and ``InsufficientStorage`` for a full disk.
-        """
-        later: list[tuple[Deferred[None], str, Step]] = []
-        if at_once:
-            later, self._later = self._later, []
-        sessids = [sessid, *(other for _, other, _ in later)]
-        self._writing.update(sessids)
-        for loading in self._loading:
-            loading.update(sessids)
-        try:
-            mine, *others = await self._workers(self._make_and_record, make, [step for _, _, step in later])
-        except BaseException:
-            for recorded, _, _ in later:
-                recorded.errback(Failure())
-            raise
-        else:
-            for (recorded, _, _), outcome in zip(later, others, strict=True):
-                recorded.callback(outcome)  # a Failure makes it an errback
-        finally:
-            for one in sessids:
-                self._writing[one] -= 1
-                if not self._writing[one]:
-                    del self._writing[one]
-            self._tell_flushed()
-        if isinstance(mine, Failure):
-            self._known.forget(sessid)  # nobody knows what is on record now
-            if mine.check(sqlite3.OperationalError) and "full" in str(mine.value):  # error codes: from Python 3.11 on
-                raise InsufficientStorage from mine.value
-            mine.raiseException()
-        return mine
-
-    def _make_and_record(self, make: Callable[[], Step], later: list[Step]) -> list[Any]:
-        """In a worker: make a step, and record it and others."""
-        steps = [make(), *later]
-        began = self._metrics.seconds()
-        try:
-            return self._database.record(steps)
-        finally:
-            self._metrics.synced("catalog", began)
-
-    async def _read(self, question: Callable[..., T], *args: Any) -> T:
-        """Ask the database, in a worker."""
-        return await self._workers(self._database.read, question, *args)
+        self.recorder.close()
 
     async def open_session(self, sessid: str, token: str, username: str, now: float, most: int = 0) -> None:
         """Put a new session on record. Raises ``TooManySessions`` when its user has ``most``; 0 is no limit."""
         token_hash = _hash(token)
-        await self._record(sessid, lambda: (statements.open_session, (sessid, token_hash, username, now, most)))
+        await self.recorder.record(
+            sessid, lambda: (statements.open_session, (sessid, token_hash, username, now, most))
+        )
         self._known.add(token_hash, KnownSession(Session(sessid, username, 1, 0, now)))
 
     async def session(self, token: str) -> Session | None:
@@ -138,12 +83,8 @@ class Catalog:
 
     async def _read_session(self, token_hash: str) -> Session | None:
         """Read a session, and keep it in memory."""
-        meanwhile = set(self._writing)
-        self._loading.append(meanwhile)
-        try:
-            found = await self._read(statements.session, token_hash)
-        finally:
-            self._loading = [one for one in self._loading if one is not meanwhile]
+        with self.recorder.recorded_meanwhile() as meanwhile:
+            found = await self.recorder.read(statements.session, token_hash)
         if found is None:
             return None
         session, files = found
@@ -154,7 +95,7 @@ class Catalog:
 
     async def touch(self, sessid: str, now: float) -> None:
         """Record that the session is in use."""
-        await self._record(sessid, lambda: (statements.touch, (sessid, now)))
+        await self.recorder.record(sessid, lambda: (statements.touch, (sessid, now)))
         known = self._known.of_sessid(sessid)
         if known is not None:
             known.touch(now)
@@ -164,7 +105,7 @@ class Catalog:
         known = self._known.of_sessid(sessid)
         if known is not None:
             return known.files.get(name)
-        return await self._read(statements.file, sessid, name)
+        return await self.recorder.read(statements.file, sessid, name)
 
     async def commit(
         self,
@@ -192,7 +133,7 @@ class Catalog:
             after = bring()
             return statements.commit, (session, name, before, after, quota, now, kind)
 
-        await self._record(session.sessid, make, at_once=False)
+        await self.recorder.record(session.sessid, make, at_once=False)
         known = self._known.of_sessid(session.sessid)
         if known is not None:
             known.commit(session.epoch, name, before, after, now)
@@ -209,89 +150,78 @@ class Catalog:
             if known is not None:
                 known.prove(session.epoch, name, committed)
 
-        recorded: Deferred[None] = Deferred()
-        self._later.append((recorded, session.sessid, (statements.prove, (session, name, committed))))
-        return recorded.addCallback(note)
+        step = statements.prove, (session, name, committed)
+        return self.recorder.record_later(session.sessid, step).addCallback(note)
 
     def record_proofs(self) -> None:
         """Record what waits for company, now; who waits for it is told what became of it."""
-        if self._later:
-            ensureDeferred(self._record("", lambda: (statements.nothing, ()))).addErrback(lambda _: None)
+        self.recorder.record_waiting()
 
     def flush(self) -> Deferred[None]:
         """Record what waits for company; fires when nothing is left to record."""
-        flushed: Deferred[None] = Deferred()
-        self._flushed.append(flushed)
-        self.record_proofs()
-        self._tell_flushed()
-        return flushed
-
-    def _tell_flushed(self) -> None:
-        """Tell when nothing is left to record."""
-        while self._flushed and not self._writing and not self._later:
-            self._flushed.pop().callback(None)
+        return self.recorder.flush()
 
     async def damage(self, session: Session, name: str) -> None:
         """Record that acknowledged bytes of a file are doubtful."""
-        await self._record(session.sessid, lambda: (statements.damage, (session, name)))
+        await self.recorder.record(session.sessid, lambda: (statements.damage, (session, name)))
         known = self._known.of_sessid(session.sessid)
         if known is not None:
             known.damage(session.epoch, [name])
 
     async def damage_all(self, session: Session) -> None:
         """Record that acknowledged bytes of every file of a session are doubtful."""
-        await self._record(session.sessid, lambda: (statements.damage_all, (session,)))
+        await self.recorder.record(session.sessid, lambda: (statements.damage_all, (session,)))
         known = self._known.of_sessid(session.sessid)
         if known is not None:
             known.damage(session.epoch, list(known.files))
 
     async def has_damaged(self, sessid: str) -> bool:
         """Return whether any file of a session is damaged."""
-        return await self._read(statements.has_damaged, sessid)
+        return await self.recorder.read(statements.has_damaged, sessid)
 
     async def sync(self) -> None:
         """Bring all that is recorded to the disk, where single transactions are not."""
-        await self._read(statements.checkpoint)
+        await self.recorder.read(statements.checkpoint)
 
     async def start_epoch(self, sessid: str, now: float) -> None:
         """Forget the session's files; pieces that are on their way belong to an epoch that is gone."""
-        epoch = cast("int", await self._record(sessid, lambda: (statements.start_epoch, (sessid, now))))
+        epoch = cast("int", await self.recorder.record(sessid, lambda: (statements.start_epoch, (sessid, now))))
         known = self._known.of_sessid(sessid)
         if known is not None:
             known.start_epoch(epoch, now)
 
     async def archives(self, sessid: str) -> dict[str, int]:
         """Return the names of a session's archives, and their committed lengths in bytes."""
-        return await self._read(statements.archives, sessid)
+        return await self.recorder.read(statements.archives, sessid)
 
     async def imported(self, sessid: str, filename: str) -> Handoff | None:
         """Return the hand-off of a name that was asked to be imported, None if it was not."""
-        return await self._read(outbox.imported, sessid, filename)
+        return await self.recorder.read(outbox.imported, sessid, filename)
 
     async def import_asked(
         self, session: Session, kind: str, filename: str, archive: str, size: int, now: float
     ) -> Handoff:
         """Hand off what a node asks to import, and seal its file; see ``outbox.import_asked``."""
         step = outbox.import_asked, (session, kind, filename, archive, size, now)
-        handoff = cast("Handoff", await self._record(session.sessid, lambda: step))
+        handoff = cast("Handoff", await self.recorder.record(session.sessid, lambda: step))
         self._seal(session.epoch, [handoff])
         return handoff
 
     async def event_came(self, session: Session, event: str, kind: str, timestamp: str, now: float) -> list[Handoff]:
         """Hand off an event, and files before it that nobody asked to import; see ``outbox.event_came``."""
         step = outbox.event_came, (session, event, kind, timestamp, now)
-        handoffs = cast("list[Handoff]", await self._record(session.sessid, lambda: step))
+        handoffs = cast("list[Handoff]", await self.recorder.record(session.sessid, lambda: step))
         self._seal(session.epoch, handoffs)
         return handoffs
 
     async def quiet_since(self, then: float) -> list[Session]:
         """Return the sessions that owe the site something, and that nobody has touched since a moment."""
-        return await self._read(outbox.quiet_since, then)
+        return await self.recorder.read(outbox.quiet_since, then)
 
     async def settle(self, session: Session, now: float) -> list[Handoff]:
         """Hand off all files of a session whose node says no more; see ``outbox.settle``."""
         step = outbox.settle, (session, now)
-        handoffs = cast("list[Handoff]", await self._record(session.sessid, lambda: step))
+        handoffs = cast("list[Handoff]", await self.recorder.record(session.sessid, lambda: step))
         self._seal(session.epoch, handoffs)
         return handoffs
 
@@ -304,45 +234,45 @@ class Catalog:
 
     async def note_outcome(self, handoff: Handoff, now: float) -> None:
         """Record what became of a try to deliver a hand-off."""
-        await self._record(handoff.sessid, lambda: (outbox.note_outcome, (handoff, now)))
+        await self.recorder.record(handoff.sessid, lambda: (outbox.note_outcome, (handoff, now)))
 
     async def tell(self, handoff: Handoff) -> None:
         """Record that the node has heard of a failure."""
-        await self._record(handoff.sessid, lambda: (outbox.tell, (handoff,)))
+        await self.recorder.record(handoff.sessid, lambda: (outbox.tell, (handoff,)))
 
     async def retry(self, handoff: str, now: float) -> Handoff | None:
         """Hand off again what has failed, by its id; see ``outbox.retry``."""
-        return cast("Handoff | None", await self._record("", lambda: (outbox.retry, (handoff, now))))
+        return cast("Handoff | None", await self.recorder.record("", lambda: (outbox.retry, (handoff, now))))
 
     async def drop(self, handoff: str) -> bool:
         """Forget a hand-off that has failed, by its id; return whether there was one."""
-        return cast("bool", await self._record("", lambda: (outbox.drop, (handoff,))))
+        return cast("bool", await self.recorder.record("", lambda: (outbox.drop, (handoff,))))
 
     async def waiting_handoffs(self) -> list[Handoff]:
         """Return all hand-offs that are still to be delivered, in their order."""
-        return await self._read(outbox.waiting)
+        return await self.recorder.read(outbox.waiting)
 
     async def ended(self, ended: float, kept: float) -> list[str]:
         """Return the sessids of all sessions that may go; see ``statements.ended``."""
-        return await self._read(statements.ended, ended, kept)
+        return await self.recorder.read(statements.ended, ended, kept)
 
     async def unknown(self, sessids: list[str]) -> list[str]:
         """Return those sessids that are not on record."""
-        return await self._read(statements.unknown, sessids)
+        return await self.recorder.read(statements.unknown, sessids)
 
     async def end_session(self, sessid: str) -> None:
         """Forget a session unless something of it is to be delivered; see ``statements.end_session``."""
-        await self._record(sessid, lambda: (statements.end_session, (sessid,)))
+        await self.recorder.record(sessid, lambda: (statements.end_session, (sessid,)))
         self._known.forget(sessid)
 
     async def ask(self, question: Callable[..., T], *args: Any) -> T:
         """Return the answer to a question of ``overview``."""
-        return await self._read(question, *args)
+        return await self.recorder.read(question, *args)
 
     async def remove_session(self, sessid: str, ended: float, kept: float) -> bool:
         """Forget a session and all that belongs to it, if it may still go; return whether."""
         step = statements.remove_session, (sessid, ended, kept)
-        removed = cast("bool", await self._record(sessid, lambda: step))
+        removed = cast("bool", await self.recorder.record(sessid, lambda: step))
         if removed:
             self._known.forget(sessid)
         return removed

@@ -60,7 +60,7 @@ def test_a_full_disk(administrator: Administrator) -> None:
 
 def test_a_database_that_somebody_holds(administrator: Administrator) -> None:
     """As a backup that copies it would."""
-    administrator.exchange.catalog._database._cursor().execute("PRAGMA busy_timeout = 1")
+    administrator.exchange.catalog.recorder.database._cursor().execute("PRAGMA busy_timeout = 1")
     other = sqlite3.connect(administrator.exchange.store.store.database, isolation_level=None)  # type: ignore[attr-defined]
     other.execute("BEGIN IMMEDIATE")
     held = reasons(administrator)

@@ -220,7 +220,7 @@ class AnyOrder(RuleBasedStateMachine):
         """What the catalog answers from memory stands in its database."""
         known = self.session(), self.now(self.catalog.file(SESSID, str(NAME)))
         token_hash = hashlib.sha256(b"token").hexdigest()
-        session, files = self.catalog._database.read(statements.session, token_hash)  # type: ignore[misc]
+        session, files = self.catalog.recorder.database.read(statements.session, token_hash)  # type: ignore[misc]
         assert (evolve(known[0], touched=session.touched), known[1]) == (session, files.get(str(NAME)))
 
     @invariant()

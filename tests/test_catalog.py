@@ -220,7 +220,7 @@ def test_proof_and_damage(catalog: Catalog) -> None:
 def test_a_full_disk(catalog: Catalog) -> None:
     """It is told as that, nothing is recorded, and the catalog works again when there is room."""
     session = opened(catalog)
-    connection = catalog._database._connection
+    connection = catalog.recorder.database._connection
     assert connection is not None
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
@@ -326,7 +326,7 @@ def test_a_proof_does_not_wait_for_a_piece(path: Path) -> None:
     seen: list[FileRecord | None] = []
 
     def slow() -> int:
-        seen.append(catalog._database.read(statements.file, "s", "a"))
+        seen.append(catalog.recorder.database.read(statements.file, "s", "a"))
         return 1
 
     catalog.record_proofs()

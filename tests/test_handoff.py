@@ -476,7 +476,7 @@ def test_damaged_files_are_not_handed_off(
     assert node.send("a").body == b"failure\nFile damaged"
     clock.advance(SETTLE + 1)
     exchange.parts.handoffs.settle_quiet()
-    handoffs = exchange.catalog._database.read(
+    handoffs = exchange.catalog.recorder.database.read(
         lambda cursor: cursor.execute("SELECT event, state, words FROM handoffs").fetchall()
     )
 

@@ -31,6 +31,7 @@ ORDER = [
     "statements",
     "outbox",
     "overview",
+    "recorder",
     "catalog",
     "piecefile",
     "store",

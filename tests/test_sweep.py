@@ -68,7 +68,10 @@ def test_a_session_without_files_goes(exchange: InMemory, sweep: Sweep, clock: C
     sweep.once()
 
     assert alive.status == 200
-    assert exchange.catalog._database.read(lambda cursor: cursor.execute("SELECT * FROM sessions").fetchall()) == []
+    assert (
+        exchange.catalog.recorder.database.read(lambda cursor: cursor.execute("SELECT * FROM sessions").fetchall())
+        == []
+    )
 
 
 def test_what_was_imported_is_kept_for_its_time(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:

@@ -1,0 +1,137 @@
+"""How the catalog writes and asks its database: in workers, so that the reactor waits for no disk.
+
+What several have to record at the same time goes to the disk together (``database``); what may wait for company
+waits for the next record.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.python.failure import Failure
+
+from onec_twisted import statements
+from onec_twisted.errors import InsufficientStorage
+from onec_twisted.metrics import Metrics
+from onec_twisted.records import KnownSessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from onec_twisted.database import Database, Step
+    from onec_twisted.workers import Workers
+
+__all__ = ["Recorder"]
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class Recorder:
+    """Records steps, and asks questions.
+
+    Nobody else writes to the database, so what is ``known`` of a session in use is kept in memory; a session whose
+    record failed is forgotten there.
+    """
+
+    database: Database
+    _workers: Workers
+    _metrics: Metrics = field(factory=Metrics)
+    known: KnownSessions = field(factory=KnownSessions, init=False)
+    _later: list[tuple[Deferred[None], str, Step]] = field(factory=list, init=False)
+    _writing: Counter[str] = field(factory=Counter, init=False)
+    """How many records are on their way, by sessid."""
+    _loading: list[set[str]] = field(factory=list, init=False)
+    """For each session that is being read, the sessids of records that were on their way meanwhile."""
+    _flushed: list[Deferred[None]] = field(factory=list, init=False)
+
+    def close(self) -> None:
+        """Close the database, when nothing is left to record."""
+        self.database.close()
+
+    async def record(self, sessid: str, make: Callable[[], Step], *, at_once: bool = True) -> Any:
+        """Record the step that ``make`` returns in a worker.
+
+        When that is ``at_once``, what waits for company goes along; where ``make`` waits for the disk it does not.
+        Raises what ``make`` or the step raises, and ``InsufficientStorage`` for a full disk.
+        """
+        later: list[tuple[Deferred[None], str, Step]] = []
+        if at_once:
+            later, self._later = self._later, []
+        sessids = [sessid, *(other for _, other, _ in later)]
+        self._writing.update(sessids)
+        for loading in self._loading:
+            loading.update(sessids)
+        try:
+            mine, *others = await self._workers(self._make_and_record, make, [step for _, _, step in later])
+        except BaseException:
+            for recorded, _, _ in later:
+                recorded.errback(Failure())
+            raise
+        else:
+            for (recorded, _, _), outcome in zip(later, others, strict=True):
+                recorded.callback(outcome)  # a Failure makes it an errback
+        finally:
+            for one in sessids:
+                self._writing[one] -= 1
+                if not self._writing[one]:
+                    del self._writing[one]
+            self._tell_flushed()
+        if isinstance(mine, Failure):
+            self.known.forget(sessid)  # nobody knows what is on record now
+            if mine.check(sqlite3.OperationalError) and "full" in str(mine.value):  # error codes: from Python 3.11 on
+                raise InsufficientStorage from mine.value
+            mine.raiseException()
+        return mine
+
+    def _make_and_record(self, make: Callable[[], Step], later: list[Step]) -> list[Any]:
+        """In a worker: make a step, and record it and others."""
+        steps = [make(), *later]
+        began = self._metrics.seconds()
+        try:
+            return self.database.record(steps)
+        finally:
+            self._metrics.synced("catalog", began)
+
+    async def read(self, question: Callable[..., T], *args: Any) -> T:
+        """Ask the database, in a worker."""
+        return await self._workers(self.database.read, question, *args)
+
+    def record_later(self, sessid: str, step: Step) -> Deferred[None]:
+        """Record a step when there is another record to go to the disk with, or at ``record_waiting``."""
+        recorded: Deferred[None] = Deferred()
+        self._later.append((recorded, sessid, step))
+        return recorded
+
+    def record_waiting(self) -> None:
+        """Record what waits for company, now; who waits for it is told what became of it."""
+        if self._later:
+            ensureDeferred(self.record("", lambda: (statements.nothing, ()))).addErrback(lambda _: None)
+
+    def flush(self) -> Deferred[None]:
+        """Record what waits for company; fires when nothing is left to record."""
+        flushed: Deferred[None] = Deferred()
+        self._flushed.append(flushed)
+        self.record_waiting()
+        self._tell_flushed()
+        return flushed
+
+    def _tell_flushed(self) -> None:
+        """Tell when nothing is left to record."""
+        while self._flushed and not self._writing and not self._later:
+            self._flushed.pop().callback(None)
+
+    @contextmanager
+    def recorded_meanwhile(self) -> Iterator[set[str]]:
+        """Yield a set of the sessids of records that are on their way, which grows until the end."""
+        meanwhile = set(self._writing)
+        self._loading.append(meanwhile)
+        try:
+            yield meanwhile
+        finally:
+            self._loading = [one for one in self._loading if one is not meanwhile]
