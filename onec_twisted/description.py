@@ -33,10 +33,11 @@ class UploadedFile:
 class Description:
     """What is handed off.
 
-    ``event`` is ``import`` (the node asks for one name), ``settled`` (files that no node asked for), ``complete`` or
-    ``deactivate``; ``type`` is ``catalog`` or ``sale``; ``time`` is when it was handed off, in UTC. ``filename`` is
-    the name asked for, and ``archive`` the uploaded archive that it lies in; ``timestamp`` is what came with
-    ``deactivate``; they are None where there is none. ``folder`` is the absolute path of the session's folder.
+    ``event`` is ``import`` (the node asks for one name), ``upload`` (a tus upload is complete), ``settled`` (files
+    that no node asked for), ``complete`` or ``deactivate``; ``type`` is ``catalog`` or ``sale``; ``time`` is when it
+    was handed off, in UTC. ``filename`` is the name asked for, or uploaded, and ``archive`` the uploaded archive that
+    it lies in; ``timestamp`` is what came with ``deactivate``, ``metadata`` what a tus client told of its file; they
+    are None where there is none. ``folder`` is the absolute path of the session's folder.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Description:
     timestamp: str | None
     folder: str
     files: tuple[UploadedFile, ...]
+    metadata: dict[str, str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it, with the version first."""
@@ -79,4 +81,5 @@ def describe(handoff: Handoff, folder: str) -> Description:
         timestamp=handoff.timestamp or None,
         folder=folder,
         files=tuple(UploadedFile(name, size) for name, size in handoff.files),
+        metadata=json.loads(handoff.metadata) if handoff.metadata else None,
     )

@@ -9,28 +9,28 @@ file, through a pipe, by splice(2), as long as much comes.
 from __future__ import annotations
 
 import os
-import select
-from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from onec_twisted.errors import Unforeseen
 from onec_twisted.interfaces import IBodyConsumer, ISocketConsumer
+from onec_twisted.pipes import PIPE_SIZE, Pipes, fill, readable_soon
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from onec_twisted.interfaces import IBody, IPieceFile
+    from onec_twisted.milestones import Keep, Milestones
     from onec_twisted.workers import Workers
 
     Intake = Callable[[IBody, Workers, Callable[[], IPieceFile]], "BufferedIntake"]
 
-__all__ = ["INTAKES", "BufferedIntake", "ZeroCopyIntake", "receive"]
+__all__ = ["INTAKES", "BufferedIntake", "ZeroCopyIntake", "receive", "receive_what_comes"]
 
 ENOUGH = 64 * 1024
 """Bytes worth a hop to a worker; a body that ends with less is written when it ends."""
@@ -47,14 +47,8 @@ SMALL_CHUNKS = 512
 BULK = 128 * 1024
 """Bytes in a socket that are worth a hop to a worker; less is read, and gathered."""
 
-PIPE_SIZE = 1024 * 1024
-"""Bytes that a pipe between a socket and a file may hold; Linux gives no more to those who are not root."""
-
 TURN = 64 * 1024 * 1024
 """Bytes that a worker moves for one body before the reactor sees it again."""
-
-SOON = 2
-"""Milliseconds that a worker waits for a socket that has run dry: longer than the way to the reactor and back."""
 
 
 @implementer(IBodyConsumer)
@@ -62,18 +56,21 @@ SOON = 2
 class BufferedIntake:
     """Writes what a body brings, in order, in workers.
 
-    ``open_file`` is called in a worker, once, when there is something to write.
+    ``open_file`` is called in a worker, once, when there is something to write; once more after each of
+    ``milestones``.
     """
 
     body: IBody
     workers: Workers
     open_file: Callable[[], IPieceFile]
+    milestones: Milestones | None = field(default=None, init=False)
     _file: IPieceFile | None = field(default=None, init=False)
     _waiting: list[bytes] = field(factory=list, init=False)
     _waiting_size: int = field(default=0, init=False)
     _writing: int | None = field(default=None, init=False)
     """Bytes that a worker is writing; None while none has anything of ours."""
     _paused: bool = field(default=False, init=False)
+    _written_size: int = field(default=0, init=False)
     _ending: bool = field(default=False, init=False)
     _failure: Failure | None = field(default=None, init=False)
     _idle: list[Deferred[None]] = field(factory=list, init=False)
@@ -101,7 +98,7 @@ class BufferedIntake:
         await self._end()
         return await self.workers(self._write, self._take_waiting())
 
-    async def finish(self, keep: Callable[[Callable[[], int]], Awaitable[Any]]) -> None:
+    async def finish(self, keep: Keep) -> None:
         """Write the rest and bring all of it to the disk, and keep it: see ``receive``."""
         await self._end()
         chunks = self._take_waiting()
@@ -113,19 +110,39 @@ class BufferedIntake:
 
         await keep(bring)
 
+    async def keep_what_came(self, keep: Keep) -> bool:
+        """Keep what has come of a body that broke off, as ``finish`` keeps all of it; return whether there is any."""
+        await self._quiet_for_good()
+        chunks = self._take_waiting() if self._failure is None else []  # a disk that is full takes no more
+        if not chunks and self._file is None:
+            return False
+
+        def bring() -> int:
+            """In a worker: the last bytes, and the syncs."""
+            file = self._write(chunks) if chunks else self._file
+            if file is not None:
+                file.finish()
+            return self._written_size
+
+        await keep(bring)
+        return True
+
     async def roll_back(self) -> None:
-        """Make the file what it was before the body; what a worker is writing is waited for."""
-        self._ending = True
-        await self._quiet()
+        """Make the file what it was before the body, or its last milestone; what a worker writes is waited for."""
+        await self._quiet_for_good()
         if self._file is not None:
             await self.workers(self._file.roll_back)
 
     async def _end(self) -> None:
         """Wait for what a worker is writing; raises what it raised."""
-        self._ending = True
-        await self._quiet()
+        await self._quiet_for_good()
         if self._failure is not None:
             self._failure.raiseException()
+
+    async def _quiet_for_good(self) -> None:
+        """Give nothing more to a worker, and wait until none has anything of ours."""
+        self._ending = True
+        await self._quiet()
 
     def _take_waiting(self) -> list[bytes]:
         """Return what waits in memory, for a worker to write."""
@@ -140,12 +157,35 @@ class BufferedIntake:
     def _written(self, _: object) -> None:
         """Go on with what came in meanwhile, or rest."""
         self._writing = None
+        milestones = self.milestones
+        if milestones is not None and not self._ending and milestones.due(self._written_size):
+            self._writing = 0
+            ensureDeferred(self._pass(milestones)).addCallbacks(self._written, self._failed)
+            return
         if self._waiting_size >= ENOUGH and not self._idle:
             self._write_waiting()
         if self._paused and self._waiting_size + (self._writing or 0) <= LOW_WATER:
             self._paused = False
             self.body.resumeProducing()
         self._rest()
+
+    async def _pass(self, milestones: Milestones) -> None:
+        """Put what was written on record; the file is opened anew for what follows."""
+        file, self._file = self._file, None
+        if file is None:
+            return
+
+        def bring() -> int:
+            """In a worker: the syncs."""
+            file.finish()
+            return self._written_size
+
+        try:
+            await milestones.keep(bring)
+        except BaseException:
+            await self.workers(file.roll_back)  # nothing is left to do, unless it could not be synced
+            raise
+        milestones.passed(self._written_size)
 
     def _failed(self, failure: Failure) -> None:
         """Take no more: the disk is full or broken."""
@@ -170,50 +210,11 @@ class BufferedIntake:
         if self._file is None:
             self._file = self.open_file()
         self._file.write(chunks)
+        self._written_size += sum(map(len, chunks))
         return self._file
 
 
-@frozen
-class _Pipe:
-    """A pipe, by its two descriptors."""
-
-    reading: int
-    writing: int
-
-    def close(self) -> None:
-        """Close both ends."""
-        os.close(self.reading)
-        os.close(self.writing)
-
-
-@frozen
-class _Pipes:
-    """Pipes between sockets and files: as many as there were ever workers that needed one at the same time."""
-
-    _free: list[_Pipe] = field(factory=list, init=False)
-
-    def take(self) -> _Pipe:
-        """Return an empty pipe. Raises ``OSError`` when no descriptor is left."""
-        try:
-            return self._free.pop()
-        except IndexError:
-            return _new_pipe()
-
-    def give_back(self, pipe: _Pipe) -> None:
-        """Take an empty pipe back."""
-        self._free.append(pipe)
-
-
-def _new_pipe() -> _Pipe:
-    import fcntl
-
-    pipe = _Pipe(*os.pipe2(os.O_CLOEXEC))
-    with suppress(OSError):  # the system's limit for this user: a small one works as well
-        fcntl.fcntl(pipe.writing, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-    return pipe
-
-
-_PIPES = _Pipes()
+_PIPES = Pipes()
 
 
 @implementer(ISocketConsumer)
@@ -259,14 +260,15 @@ class ZeroCopyIntake(BufferedIntake):
         moved, waited = 0, False
         try:
             while moved < most and not self._ending:
-                size = _fill(pipe.writing, socket, min(PIPE_SIZE, most - moved))
-                if size is None and not waited and not self.workers.crowded() and _readable_soon(socket):
+                size = fill(pipe.writing, socket, min(PIPE_SIZE, most - moved))
+                if size is None and not waited and not self.workers.crowded() and readable_soon(socket):
                     waited = True  # once: what is readable and cannot be moved, as urgent data, has to be read
                     continue
                 if not size:
                     break
                 moved, waited = moved + size, False
                 file.splice(pipe.reading, size)
+                self._written_size += size
                 if moved >= TURN or self.workers.crowded():
                     break
         except Exception:
@@ -274,23 +276,6 @@ class ZeroCopyIntake(BufferedIntake):
             return moved, Failure()
         _PIPES.give_back(pipe)
         return moved, None
-
-
-def _fill(pipe: int, socket: int, most: int) -> int | None:
-    """Move what waits in a socket to a pipe; return the bytes, 0 at the end of the connection, None if none wait."""
-    try:
-        return os.splice(socket, pipe, most, flags=os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE)
-    except BlockingIOError:
-        return None
-    except OSError:
-        return 0
-
-
-def _readable_soon(socket: int) -> bool:
-    """Return whether something comes within a moment."""
-    poll = select.poll()
-    poll.register(socket, select.POLLIN)
-    return bool(poll.poll(SOON))
 
 
 INTAKES: dict[str, Intake] = {"auto": BufferedIntake, "buffered": BufferedIntake}
@@ -305,7 +290,7 @@ async def receive(
     intake: BufferedIntake,
     limit: int,
     too_large: BaseException,
-    keep: Callable[[Callable[[], int]], Awaitable[Any]],
+    keep: Keep,
     is_repeat: Callable[[IPieceFile], Awaitable[bool]] | None = None,
 ) -> int | None:
     """Bring a whole body to the disk, or nothing of it; return its bytes.
@@ -327,3 +312,23 @@ async def receive(
         await intake.roll_back()
         raise
     return body.received
+
+
+async def receive_what_comes(
+    body: IBody, intake: BufferedIntake, limit: int, too_large: BaseException, keep: Keep
+) -> None:
+    """Bring a body to the disk as far as it comes: what has come when it breaks off is kept, and so are milestones.
+
+    ``keep`` is as for ``receive``, and raises what it likes. Raises what ``IBody.deliver`` fails with; ``too_large``
+    leaves no more than the last milestone, for nobody knows what such a body was meant to be.
+    """
+    try:
+        await body.deliver(intake, limit, too_large)
+        await intake.finish(keep)
+    except BaseException as broken:
+        try:
+            if broken is not too_large and not body.complete:
+                await intake.keep_what_came(keep)
+        finally:
+            await intake.roll_back()
+        raise

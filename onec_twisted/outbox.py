@@ -30,19 +30,20 @@ __all__ = [
     "retry",
     "settle",
     "tell",
+    "upload_complete",
     "waiting",
 ]
 
 COLUMNS = (
     "number, id, sessid, username, event, type, filename, archive, timestamp, files, created,"
-    " state, tries, words, told"
+    " state, tries, words, told, metadata"
 )
 
 
 def _handoff(row: Sequence[Any]) -> Handoff:
     files = tuple((name, size) for name, size in json.loads(row[9]))
     number, new, sessid, username, event, kind, filename, archive, timestamp = row[:9]
-    created, state, tries, words, told = row[10:]
+    created, state, tries, words, told, metadata = row[10:]
     return Handoff(
         number,
         new,
@@ -59,6 +60,7 @@ def _handoff(row: Sequence[Any]) -> Handoff:
         tries,
         words,
         bool(told),
+        metadata,
     )
 
 
@@ -82,7 +84,7 @@ def _put(cursor: Cursor, handoff: Handoff) -> Handoff:
     """Put a hand-off on record, and seal its files; its number is given here."""
     cursor.execute(
         "INSERT INTO handoffs (id, sessid, username, event, type, filename, archive, timestamp, files, created,"
-        " state, changed, tries, words, told) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', 0)",
+        " state, changed, tries, words, told, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', 0, ?)",
         (
             handoff.id,
             handoff.sessid,
@@ -96,6 +98,7 @@ def _put(cursor: Cursor, handoff: Handoff) -> Handoff:
             handoff.created,
             WAITING,
             handoff.created,
+            handoff.metadata,
         ),
     )
     cursor.executemany(
@@ -106,8 +109,8 @@ def _put(cursor: Cursor, handoff: Handoff) -> Handoff:
 
 
 def imported(cursor: Cursor, sessid: str, filename: str) -> Handoff | None:
-    """Return the hand-off of a name that was asked to be imported, None if it was not."""
-    found = _found(cursor, "sessid = ? AND event = 'import' AND filename = ?", sessid, filename)
+    """Return the hand-off of a name that was asked to be imported, or whose upload is complete; None if neither."""
+    found = _found(cursor, "sessid = ? AND event IN ('import', 'upload') AND filename = ?", sessid, filename)
     return found[0] if found else None
 
 
@@ -143,6 +146,14 @@ def import_asked(
     return handoff
 
 
+def upload_complete(
+    cursor: Cursor, session: Session, kind: str, name: str, size: int, metadata: str, now: float
+) -> Handoff:
+    """Return the hand-off of a file whose upload is complete; ``metadata`` is JSON."""
+    files = ((name, size),)
+    return _put(cursor, _new(session, "upload", kind, now, filename=name, files=files, metadata=metadata))
+
+
 def event_came(cursor: Cursor, session: Session, event: str, kind: str, timestamp: str, now: float) -> list[Handoff]:
     """Return the hand-offs that an event brings about: files that nobody asked to import, and the event itself.
 
@@ -176,12 +187,14 @@ def settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
 
 
 def _settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
-    """Hand off all files of a session that are not sealed, if it owes anything."""
+    """Hand off all files of a session that are not sealed, if it owes anything; no upload that is still going on."""
     cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ? AND owed <> 0", (session.sessid,))
     if not cursor.rowcount:
         return []
     cursor.execute(
-        "SELECT type, name, committed FROM files WHERE sessid = ? AND sealed = 0 ORDER BY type, name",
+        "SELECT type, name, committed FROM files WHERE sessid = ? AND sealed = 0 AND NOT EXISTS ("
+        " SELECT 1 FROM uploads WHERE uploads.sessid = files.sessid AND uploads.name = files.name"
+        " AND state = 'open' AND (length IS NULL OR length > committed)) ORDER BY type, name",
         (session.sessid,),
     )
     by_type: dict[str, list[tuple[str, int]]] = {}
@@ -200,10 +213,24 @@ def _new(
     archive: str = "",
     timestamp: str = "",
     files: tuple[tuple[str, int], ...] = (),
+    metadata: str = "",
 ) -> Handoff:
     """Return a hand-off with an id of its own."""
     new = uuid.uuid4().hex
-    return Handoff(0, new, session.sessid, session.username, event, kind, filename, archive, timestamp, files, now)
+    return Handoff(
+        0,
+        new,
+        session.sessid,
+        session.username,
+        event,
+        kind,
+        filename,
+        archive,
+        timestamp,
+        files,
+        now,
+        metadata=metadata,
+    )
 
 
 def note_outcome(cursor: Cursor, handoff: Handoff, now: float) -> None:

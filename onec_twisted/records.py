@@ -50,10 +50,12 @@ class Handoff:
     """Something that the site is owed: files of a session, or word of an event.
 
     ``number`` is its place in the order of all, ``id`` is what the site knows it by. ``event`` is ``import``,
-    ``settled``, ``complete`` or ``deactivate``; ``filename`` is what the node wants imported, ``archive`` the
-    uploaded archive that it lies in, both empty for other events; ``timestamp`` is what came with ``deactivate``.
+    ``upload``, ``settled``, ``complete`` or ``deactivate``; ``filename`` is what the node wants imported, or
+    what was uploaded, ``archive`` the uploaded archive that it lies in, both empty for other events; ``timestamp`` is
+    what came with ``deactivate``.
     ``files`` are names and lengths in bytes; ``created`` is in seconds since 1970. ``tries`` have been made,
-    ``words`` are the last that the importer had; ``told`` says that the node has heard of its failure.
+    ``words`` are the last that the importer had; ``told`` says that the node has heard of its failure. ``metadata``
+    is what a tus client told of its file, as a JSON object of texts; empty for other events.
     """
 
     number: int
@@ -71,6 +73,7 @@ class Handoff:
     tries: int = 0
     words: str = ""
     told: bool = False
+    metadata: str = ""
 
 
 @define(eq=False)
@@ -88,13 +91,15 @@ class KnownSession:
         """Note that the session is in use."""
         self.session = evolve(self.session, touched=max(now, self.session.touched))
 
-    def commit(self, epoch: int, name: str, before: int | None, after: int, now: float) -> None:
-        """Note that a file has grown from ``before`` bytes to ``after`` bytes."""
+    def commit(
+        self, epoch: int, name: str, before: int | None, after: int, now: float, *, proven: bool = False
+    ) -> None:
+        """Note that a file has grown from ``before`` bytes to ``after`` bytes; see ``FileRecord`` for ``proven``."""
         session = self.session
         if epoch == session.epoch:
             old = self.files.get(name)
             damaged, sealed = (old.damaged, old.sealed) if old is not None else (False, False)
-            self.files[name] = FileRecord(after, before or 0, damaged=damaged, sealed=sealed)
+            self.files[name] = FileRecord(after, before or 0, proven, damaged, sealed)
             held = session.held + after - (before or 0)
             self.session = Session(session.sessid, session.username, epoch, held, max(now, session.touched))
 
@@ -115,6 +120,12 @@ class KnownSession:
         for name in names:
             if epoch == self.session.epoch and name in self.files:
                 self.files[name] = evolve(self.files[name], sealed=True)
+
+    def remove(self, epoch: int, name: str) -> None:
+        """Note that a file is gone."""
+        if epoch == self.session.epoch and name in self.files:
+            record = self.files.pop(name)
+            self.session = evolve(self.session, held=self.session.held - record.committed)
 
     def start_epoch(self, epoch: int, now: float) -> None:
         """Note that all files are gone."""

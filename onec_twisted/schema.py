@@ -25,7 +25,7 @@ __all__ = [
     "recorded_lengths",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 CREATE TABLE sessions (
     sessid     TEXT PRIMARY KEY,
@@ -63,8 +63,27 @@ CREATE TABLE handoffs (
     changed   DOUBLE PRECISION NOT NULL,
     tries     INTEGER NOT NULL,
     words     TEXT NOT NULL,
-    told      INTEGER NOT NULL
+    told      INTEGER NOT NULL,
+    metadata  TEXT NOT NULL DEFAULT ''
 );
+"""
+UPLOADS = """
+CREATE TABLE uploads (
+    id       TEXT PRIMARY KEY,
+    username TEXT NOT NULL,
+    sessid   TEXT NOT NULL,
+    name     TEXT NOT NULL,
+    length   INTEGER,
+    metadata TEXT NOT NULL,
+    own      INTEGER NOT NULL,
+    start    INTEGER NOT NULL,
+    state    TEXT NOT NULL,
+    changed  DOUBLE PRECISION NOT NULL
+);
+CREATE INDEX uploads_of_session ON uploads (sessid, name);
+CREATE INDEX uploads_gone ON uploads (changed) WHERE state = 'gone';
+"""
+INDEXES = """
 CREATE INDEX handoffs_of_session ON handoffs (sessid, state);
 CREATE INDEX handoffs_in_state ON handoffs (state);
 CREATE INDEX sessions_of_user ON sessions (username);
@@ -77,7 +96,12 @@ says that something has come since the last hand-off.
 delivered; ``damaged`` that acknowledged bytes are missing or doubtful; ``sealed`` that it was handed off.
 
 ``handoffs`` is the outbox: what is to be delivered to the site, and what became of it. ``number`` is their order,
-``files`` a JSON list of names and lengths, ``told`` says that the node has heard of a failure.
+``files`` a JSON list of names and lengths, ``told`` says that the node has heard of a failure; ``metadata`` is what a
+tus client told of its file, as JSON.
+
+``uploads`` are those of tus: ``length`` is NULL until it is known, ``metadata`` is as it came; ``own`` says that the
+session was made for the upload alone, ``start`` is how long the file was when the upload was made; ``state`` is
+``open``, ``complete``, or ``gone``, which is remembered for a while.
 """
 
 MIGRATIONS = {
@@ -87,6 +111,9 @@ CREATE INDEX handoffs_of_session ON handoffs (sessid, state);
 CREATE INDEX sessions_of_user ON sessions (username);
 CREATE INDEX damaged_files ON files (sessid, name) WHERE damaged <> 0;
 """,
+    2: f"""
+ALTER TABLE handoffs ADD COLUMN metadata TEXT NOT NULL DEFAULT '';
+{UPLOADS}""",
 }
 """What makes a database of a version one of the next."""
 
@@ -149,7 +176,11 @@ def create_catalog(path: Path) -> None:
                     f"this one knows {SCHEMA_VERSION}); install the version that wrote it"
                 )
             if version < SCHEMA_VERSION:
-                steps = [MIGRATIONS[old] for old in range(version, SCHEMA_VERSION)] if version else [SCHEMA]
+                steps = (
+                    [MIGRATIONS[old] for old in range(version, SCHEMA_VERSION)]
+                    if version
+                    else [SCHEMA, UPLOADS, INDEXES]
+                )
                 script = "".join(steps)
                 connection.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 

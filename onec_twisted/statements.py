@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "archives",
+    "check_delivered",
     "checkpoint",
     "commit",
     "damage",
@@ -30,6 +31,7 @@ __all__ = [
     "end_session",
     "ended",
     "file",
+    "forget_gone",
     "has_damaged",
     "nothing",
     "open_session",
@@ -99,17 +101,21 @@ def commit(
     quota: int,
     now: float,
     kind: str = "catalog",
+    *,
+    settled: bool = False,
 ) -> None:
     """Record that a file has grown from ``before`` bytes (None: it was not there) to ``after`` bytes.
 
-    ``kind`` is the type that the query of its first piece tells. Raises ``FileSealed`` when it was handed off
+    ``kind`` is the type that the query of its first piece tells. What is ``settled`` needs nobody to hand it off, and
+    no proof that its answer arrived. Raises ``FileSealed`` when it was handed off
     meanwhile, ``SessionRestarted`` when the session is in another epoch by now, ``InvalidSession`` when it is gone,
     ``InsufficientStorage`` when it would hold more than ``quota`` bytes.
     """
     grown = after - (before or 0)
     cursor.execute(
-        "UPDATE sessions SET held = held + ?, touched = ?, owed = 1 WHERE sessid = ? AND epoch = ? AND held + ? <= ?",
-        (grown, now, session.sessid, session.epoch, grown, quota),
+        "UPDATE sessions SET held = held + ?, touched = ?, owed = CASE WHEN ? THEN owed ELSE 1 END"
+        " WHERE sessid = ? AND epoch = ? AND held + ? <= ?",
+        (grown, now, settled, session.sessid, session.epoch, grown, quota),
     )
     if not cursor.rowcount:
         cursor.execute("SELECT epoch FROM sessions WHERE sessid = ?", (session.sessid,))
@@ -120,14 +126,14 @@ def commit(
     if before is None:
         cursor.execute(
             "INSERT INTO files (sessid, name, committed, last_start, proven, damaged, type, sealed)"
-            " VALUES (?, ?, ?, 0, 0, 0, ?, 0)",
-            (session.sessid, name, after, kind),
+            " VALUES (?, ?, ?, 0, ?, 0, ?, 0)",
+            (session.sessid, name, after, settled, kind),
         )
         return
     cursor.execute(
-        "UPDATE files SET committed = ?, last_start = ?, proven = 0"
+        "UPDATE files SET committed = ?, last_start = ?, proven = ?"
         " WHERE sessid = ? AND name = ? AND committed = ? AND sealed = 0",
-        (after, before, session.sessid, name, before),
+        (after, before, settled, session.sessid, name, before),
     )
     if cursor.rowcount != 1:
         known = file(cursor, session.sessid, name)
@@ -178,9 +184,10 @@ def start_epoch(cursor: Cursor, sessid: str, now: float) -> int:
 
     Raises ``HandoffRunning`` when something of it is to be delivered: its files must stay.
     """
-    _check_delivered(cursor, sessid)
+    check_delivered(cursor, sessid)
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
+    cursor.execute("UPDATE uploads SET state = 'gone', changed = ? WHERE sessid = ?", (now, sessid))
     cursor.execute(
         "UPDATE sessions SET epoch = epoch + 1, held = 0, owed = 0, touched = ? WHERE sessid = ?", (now, sessid)
     )
@@ -197,11 +204,11 @@ def end_session(cursor: Cursor, sessid: str) -> None:
     cursor.execute("SELECT 1 FROM sessions WHERE sessid = ?", (sessid,))
     if cursor.fetchone() is None:
         raise InvalidSession
-    _check_delivered(cursor, sessid)
+    check_delivered(cursor, sessid)
     _forget(cursor, sessid)
 
 
-def _check_delivered(cursor: Cursor, sessid: str) -> None:
+def check_delivered(cursor: Cursor, sessid: str) -> None:
     """Raise ``HandoffRunning`` when something of a session is still to be delivered."""
     cursor.execute("SELECT 1 FROM handoffs WHERE sessid = ? AND state = 'waiting' LIMIT 1", (sessid,))
     if cursor.fetchone() is not None:
@@ -209,10 +216,20 @@ def _check_delivered(cursor: Cursor, sessid: str) -> None:
 
 
 def _forget(cursor: Cursor, sessid: str) -> None:
-    """Forget a session and all that belongs to it."""
+    """Forget a session and all that belongs to it; that there were uploads is remembered from its last use on."""
+    cursor.execute(
+        "UPDATE uploads SET state = 'gone', changed = (SELECT touched FROM sessions WHERE sessid = ?)"
+        " WHERE sessid = ? AND state <> 'gone'",
+        (sessid, sessid),
+    )
     cursor.execute("DELETE FROM sessions WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
+
+
+def forget_gone(cursor: Cursor, before: float) -> None:
+    """Forget uploads that are gone since before a moment."""
+    cursor.execute("DELETE FROM uploads WHERE state = 'gone' AND changed < ?", (before,))
 
 
 def archives(cursor: Cursor, sessid: str) -> dict[str, int]:

@@ -52,7 +52,7 @@ def test_both_languages_say_all() -> None:
         elif field.name != "title":
             assert english != russian, field.name
     assert ENGLISH.states.keys() == {WAITING, SUCCEEDED, FAILED}
-    assert ENGLISH.events.keys() == {"import", "settled", "complete", "deactivate"}
+    assert ENGLISH.events.keys() == {"import", "upload", "settled", "complete", "deactivate"}
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ ORDER = [
     "store",
     "turns",
     "space",
+    "milestones",
+    "pipes",
     "intake",
     "htpasswd",
     "access",
@@ -81,6 +83,8 @@ WITHOUT_TWISTED = [
     "archive",
     "piecefile",
     "store",
+    "milestones",
+    "pipes",
 ]
 
 NODE = ["answers", "requests", "connection", "dialogue", "export", "push", "check", "load", "command"]

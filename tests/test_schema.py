@@ -100,7 +100,9 @@ def test_a_database_of_the_version_before(path: Path, tmp_path: Path) -> None:
     create_catalog(old)
 
     assert shape(old) == shape(path)
-    assert content(old) == before
+    after = content(old)
+    assert {table: [row[: len(before[table][0])] for row in rows] for table, rows in after.items()} == before
+    assert after["handoffs"][0][-1] == ""  # no metadata
     assert all(before.values())
     with closing(sqlite3.connect(old)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)

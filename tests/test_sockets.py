@@ -22,6 +22,7 @@ from twisted.web.http import HTTPChannel, _IdentityTransferDecoder
 from zope.interface.verify import verifyClass
 
 from onec_twisted import intake as intake_module
+from onec_twisted import pipes
 from onec_twisted.body import Body
 from onec_twisted.errors import InsufficientStorage
 from onec_twisted.interfaces import IBodySocket, ILine
@@ -335,8 +336,8 @@ async def test_no_descriptor_left(served: Served, monkeypatch: pytest.MonkeyPatc
             line.sendall(served.post("a", LARGE))
             return answers(line)
 
-    monkeypatch.setattr(intake_module, "_PIPES", intake_module._Pipes())
-    monkeypatch.setattr(intake_module, "_new_pipe", none_left)
+    monkeypatch.setattr(intake_module, "_PIPES", pipes.Pipes())
+    monkeypatch.setattr(pipes, "_new_pipe", none_left)
     assert await deferToThread(talk) == [SUCCESS]
     monkeypatch.setattr(BodySocket, "fileno", none_left)
     assert await deferToThread(talk) == [SUCCESS]

@@ -112,7 +112,13 @@ ENGLISH = Words(
     tries="Tries",
     last_words="Last words",
     states={"waiting": "waiting", "succeeded": "done", "failed": "failed"},
-    events={"import": "import", "settled": "quiet session", "complete": "complete", "deactivate": "deactivate"},
+    events={
+        "import": "import",
+        "upload": "upload",
+        "settled": "quiet session",
+        "complete": "complete",
+        "deactivate": "deactivate",
+    },
     actions="Actions",
     retry="Retry",
     drop="Drop",
@@ -182,6 +188,7 @@ RUSSIAN = Words(
     states={"waiting": "ожидает", "succeeded": "выполнена", "failed": "ошибка"},
     events={
         "import": "загрузка",
+        "upload": "файл по tus",
         "settled": "затихший сеанс",
         "complete": "завершение",
         "deactivate": "деактивация",

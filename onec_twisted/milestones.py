@@ -1,0 +1,53 @@
+"""When what has come of a long body is put on record before its end: a crash takes little back. No Twisted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Any
+
+__all__ = ["MILESTONE", "MILESTONE_TIME", "Milestones"]
+
+if TYPE_CHECKING:
+    Keep = Callable[[Callable[[], int]], Awaitable[Any]]
+"""Puts bytes on record: is given a function that brings them to the disk, in a worker, and returns their number."""
+
+MILESTONE = 32 * 1024 * 1024
+"""Bytes after which a body that is kept in part is put on record."""
+
+MILESTONE_TIME = 5.0
+"""Seconds after which it is, if anything has come."""
+
+
+@define(eq=False)
+class Milestones:
+    """When what has come of a body is put on record, before its end.
+
+    ``keep`` is as for ``receive``; ``whole`` is what only the end of the body may put on record, in its bytes:
+    one more could come. ``seconds`` is a clock.
+    """
+
+    keep: Keep
+    whole: int
+    seconds: Callable[[], float]
+    _passed: int = field(default=0, init=False)
+    _at: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin now."""
+        self._at = self.seconds()
+
+    def due(self, size: int) -> bool:
+        """Return whether so many bytes are to be put on record."""
+        new = size - self._passed
+        if new <= 0 or size >= self.whole:
+            return False
+        return new >= MILESTONE or self.seconds() - self._at >= MILESTONE_TIME
+
+    def passed(self, size: int) -> None:
+        """Note that so many bytes are on record."""
+        self._passed, self._at = size, self.seconds()
