@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 from twisted.logger import Logger
-from twisted.web.resource import Resource
-from zope.interface import implementer
 
 from onec_twisted import commerceml, wire
 from onec_twisted.errors import (
-    ConnectionDropped,
     FileDamaged,
     ImportFailed,
     InvalidSession,
@@ -23,12 +20,11 @@ from onec_twisted.errors import (
     MissingSessid,
     NoExchangeHere,
     Refused,
-    Unforeseen,
 )
-from onec_twisted.interfaces import IStreamingResource
 from onec_twisted.metrics import Metrics
 from onec_twisted.names import safe_name
 from onec_twisted.records import FAILED, SUCCEEDED
+from onec_twisted.refusing import RefusingResource, address_of
 from onec_twisted.wire import Answer, Query
 
 if TYPE_CHECKING:
@@ -87,16 +83,14 @@ class Parts:
     metrics: Metrics = field(factory=Metrics)
 
 
-@implementer(IStreamingResource)
-class Exchange(Resource):
+class Exchange(RefusingResource):
     """``1c_exchange.php``: one URL, whose query chooses what it does (protocol.md, A)."""
 
-    isLeaf = True
     _log = Logger()
 
     def __init__(self, settings: Settings, parts: Parts) -> None:
         """Serve with these settings and parts."""
-        super().__init__()
+        super().__init__(parts.metrics)
         self._settings = settings
         self._parts = parts
         self._pieces = parts.pieces
@@ -111,36 +105,18 @@ class Exchange(Resource):
             "info": self._document,
         }
 
+    def refusal(self, refused: Refused) -> Answer:
+        """See ``RefusingResource``."""
+        return wire.failure(refused)
+
     async def respond(self, request: ExchangeRequest) -> Answer:
         """See ``IStreamingResource``."""
-        try:
-            answer = await self._respond(request)
-        except ConnectionDropped:
-            raise
-        except Refused as refused:
-            self._log.info(
-                "refused: {words} ({status}) {method} {path}?{query} from {peer}",
-                words=refused.words,
-                status=refused.status,
-                method=wire.decoded(request.method),
-                path=wire.decoded(request.path),
-                query=wire.decoded(wire.query_of(wire.without_secrets(request.uri))),
-                peer=_address_of(request),
-                refused=type(refused).__name__,
-            )
-            self._parts.metrics.refused(refused)
-            answer = wire.failure(refused)
-        except Exception:
-            self._log.failure(
-                "{method} {path} failed", method=wire.decoded(request.method), path=wire.decoded(request.path)
-            )
-            self._parts.metrics.refused(Unforeseen())
-            answer = wire.failure(Unforeseen())
+        answer = await super().respond(request)
         if self._settings.always_ok and answer.status != 304:
             answer = evolve(answer, status=200)
         return answer
 
-    async def _respond(self, request: ExchangeRequest) -> Answer:
+    async def carry_out(self, request: ExchangeRequest) -> Answer:
         """Do what the query asks, or raise ``Refused``."""
         if request.postpath:
             raise NoExchangeHere
@@ -157,12 +133,12 @@ class Exchange(Resource):
 
     async def _checkauth(self, request: ExchangeRequest) -> Answer:
         """Open a session: every ``checkauth`` opens one of its own (protocol.md, A.7)."""
-        user = await self._parts.access.login(request.getHeader(b"authorization"), _address_of(request))
+        user = await self._parts.access.login(request.getHeader(b"authorization"), address_of(request))
         sessid, token, now = secrets.token_hex(16), secrets.token_hex(32), self._parts.now()
         most = self._settings.sessions_per_user
         await self._parts.catalog.open_session(sessid, token, user, now, most)
         self._log.info(
-            "{sessid}: session opened by {user} from {peer}", sessid=sessid, user=user, peer=_address_of(request)
+            "{sessid}: session opened by {user} from {peer}", sessid=sessid, user=user, peer=address_of(request)
         )
         return wire.checkauth_answer(COOKIE, token, sessid, int(now), secure=request.isSecure())
 
@@ -254,8 +230,3 @@ class Exchange(Resource):
             return Answer(body=commerceml.no_directories(), content_type=wire.XML)
         now = datetime.fromtimestamp(self._parts.now()).astimezone()
         return Answer(body=commerceml.no_orders(now), content_type=wire.XML)
-
-
-def _address_of(request: ExchangeRequest) -> str:
-    """Return who sends, as text: an IP address, or ``-`` on a unix socket."""
-    return str(getattr(request.getClientAddress(), "host", "-"))

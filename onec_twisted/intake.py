@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from onec_twisted.errors import Unforeseen
+from onec_twisted.errors import FileTooLarge, Unforeseen
 from onec_twisted.interfaces import IBodyConsumer, ISocketConsumer
 from onec_twisted.pipes import PIPE_SIZE, Pipes, fill, readable_soon
 
@@ -297,7 +297,8 @@ async def receive(
 
     ``keep`` is given a function that brings the last bytes to the disk and returns their number; it runs it in a
     worker, and records what is there then in the same hop. ``is_repeat``, when given, is asked once all bytes are
-    written, and before they are synced; None is returned, and nothing is kept, if it says so.
+    written, and before they are synced; None is returned, and nothing is kept, if it says so. It may raise a refusal
+    as well.
 
     Raises what ``IBody.deliver`` fails with, ``InsufficientStorage`` on a full disk, ``FileDamaged``, or ``OSError``,
     and what ``keep`` raises. The file is what it was before then, unless it was brought to the disk.
@@ -319,15 +320,15 @@ async def receive_what_comes(
 ) -> None:
     """Bring a body to the disk as far as it comes: what has come when it breaks off is kept, and so are milestones.
 
-    ``keep`` is as for ``receive``, and raises what it likes. Raises what ``IBody.deliver`` fails with; ``too_large``
-    leaves no more than the last milestone, for nobody knows what such a body was meant to be.
+    ``keep`` is as for ``receive``. Raises what ``IBody.deliver`` fails with, and what ``keep`` raises. When that is
+    ``FileTooLarge``, no more than the last milestone is left: nobody knows what such a body was meant to be.
     """
     try:
         await body.deliver(intake, limit, too_large)
         await intake.finish(keep)
     except BaseException as broken:
         try:
-            if broken is not too_large and not body.complete:
+            if not isinstance(broken, FileTooLarge) and not body.complete:
                 await intake.keep_what_came(keep)
         finally:
             await intake.roll_back()

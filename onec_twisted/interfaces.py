@@ -187,6 +187,9 @@ class IPieceFile(Interface):
     def finish() -> None:
         """Bring all of it to the disk, names of new files and folders included, and close."""
 
+    def feed(update: Callable[[bytes], object]) -> None:
+        """Pass on what was written, from the committed length on, piece by piece."""
+
     def repeats(start: int) -> bool:
         """Return whether what was written equals, byte for byte, the committed bytes from ``start`` on."""
 

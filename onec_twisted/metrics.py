@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["OUTCOMES", "TARGETS", "TRIES", "Metrics", "Timing", "reason_of"]
 
-OUTCOMES = ("stored", "repeat", "held", "refused", "broken", "failed")
-"""What becomes of a piece: appended; a repeat that was recognised; one that told its place, and was held already;
-refused in words; broken off; or met by something that nobody thought of."""
+OUTCOMES = ("stored", "partial", "repeat", "held", "refused", "broken", "failed")
+"""What becomes of a piece: appended; kept as far as it came (tus); a repeat that was recognised; one that told its
+place, and was held already; refused in words; broken off; or met by something that nobody thought of."""
 
 TRIES = ("succeeded", "interrupted", "failed")
 """How a try to deliver a hand-off ends."""
@@ -120,7 +120,7 @@ class Metrics(Collector):
     def piece(self, outcome: str, began: float) -> None:
         """Count a piece by what became of it, one of ``OUTCOMES``; time it, if it was kept, from when it began."""
         self.pieces[outcome] += 1
-        if outcome in {"stored", "repeat", "held"}:
+        if outcome in {"stored", "partial", "repeat", "held"}:
             self.piece_duration.observe(self.seconds() - began)
 
     def tried(self, outcome: str) -> None:

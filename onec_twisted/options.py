@@ -21,6 +21,7 @@ from onec_twisted.connections import TrustedProxies
 from onec_twisted.importers import factory_of, importers_help
 from onec_twisted.intake import INTAKES
 from onec_twisted.logs import FORMATS
+from onec_twisted.tus.origins import parse_origin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,6 +119,7 @@ class Options(usage.Options, AuthOptionMixin):
         ["max-uploads", None, "1000", "Pieces on their way at once, 0 for any number; over it 503."],
         ["header-timeout", None, "30", "How long the headers of a request may take."],
         ["min-rate", None, "128", "Bytes per second that a body must bring over a minute, 0 for none; below it 408."],
+        ["tus-path", None, "/files/", "URL path of the resumable uploads of tus, or off."],
         ["admin", None, None, "Twisted endpoint for the status page, /metrics and /health; none without it."],
     ]
 
@@ -129,6 +131,7 @@ class Options(usage.Options, AuthOptionMixin):
         self["credCheckers"] = []
         self["admin-auth"] = []
         self["trusted-proxy"] = []
+        self["cors-origin"] = []
 
     def opt_listen(self, endpoint: str) -> None:
         """Twisted endpoint to serve on: tcp:, unix:, ssl:, systemd:; may be repeated. [default: tcp:8080:interface=127.0.0.1]."""  # noqa: E501 - usage shows it as it stands
@@ -155,6 +158,13 @@ class Options(usage.Options, AuthOptionMixin):
         except ValueError:
             _wrong("trusted-proxy", address, "write an address, a network as in 10.0.0.0/8, or unix")
         self["trusted-proxy"].append(address)
+
+    def opt_cors_origin(self, origin: str) -> None:
+        """Origin whose pages may upload by tus, as in https://shop.example; may be repeated; without it none."""
+        try:
+            self["cors-origin"].append(parse_origin(origin))
+        except ValueError:
+            _wrong("cors-origin", origin, "write scheme, host and port as browsers do, as in https://shop.example")
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse the command line; raises ``CannotStart`` with one line when it is wrong."""
@@ -239,6 +249,22 @@ class Options(usage.Options, AuthOptionMixin):
         for path in self["path"]:
             if any(other.startswith(f"{path}/") for other in self["path"]):
                 _wrong("path", path, "cannot stand above another --path")
+        self._check_tus_path()
+
+    def _check_tus_path(self) -> None:
+        """See that the path of tus is a path, and nobody else's; afterwards it is None for none."""
+        path = self["tus-path"]
+        if path == "off":
+            if self["cors-origin"]:
+                _wrong("cors-origin", "", "there are no pages to upload from while --tus-path is off")
+            self["tus-path"] = None
+            return
+        bare = path.rstrip("/")
+        if re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", bare) is None:
+            _wrong("tus-path", path, "write a path as in /files/, or off")
+        for other in self["path"]:
+            if f"{other}/".startswith(f"{bare}/") or bare.startswith(f"{other}/"):
+                _wrong("tus-path", path, f"cannot stand at, above or below --path={other}")
 
 
 def _checker(option: str, description: str) -> Any:

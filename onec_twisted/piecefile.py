@@ -19,7 +19,7 @@ from onec_twisted.errors import FileDamaged, InsufficientStorage, SyncFailed, Wr
 from onec_twisted.interfaces import IPieceFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from threading import Lock
 
@@ -192,6 +192,11 @@ class PieceFile:
         fd, self.fd = self.fd, -1
         os.close(fd)
 
+    def feed(self, update: Callable[[bytes], object]) -> None:
+        """See ``IPieceFile``."""
+        for place in range(self.committed or 0, self.offset, BLOCK):
+            update(os.pread(self.fd, min(BLOCK, self.offset - place), place))
+
     def repeats(self, start: int) -> bool:
         """See ``IPieceFile``."""
         committed = self.committed or 0
@@ -252,6 +257,9 @@ class HeldRange:
     def finish(self) -> None:
         """See ``IPieceFile``."""
         self.roll_back()
+
+    def feed(self, update: Callable[[bytes], object]) -> None:
+        """See ``IPieceFile``: nothing is written."""
 
     def repeats(self, start: int) -> bool:
         """See ``IPieceFile``: it never asks."""

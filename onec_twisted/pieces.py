@@ -24,6 +24,7 @@ from onec_twisted.errors import (
     SyncFailed,
     WrongOffset,
 )
+from onec_twisted.growth import Growth
 from onec_twisted.intake import INTAKES, receive
 from onec_twisted.metrics import Metrics
 from onec_twisted.proofs import Proofs
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from onec_twisted.uploads import Upload
     from onec_twisted.workers import Workers
 
-__all__ = ["Pieces", "Stored"]
+__all__ = ["Pieces", "Stored", "outcome_of"]
 
 PATIENCE = 2.0
 """Seconds that an equal piece waits for the fate of the answer before it."""
@@ -87,11 +88,13 @@ class Pieces:
     uploads: Uploads = field(factory=lambda: Uploads(lambda: 0.0))
     metrics: Metrics = field(factory=Metrics)
     proofs: Proofs = field(init=False)
+    _growth: Growth = field(init=False)
     _log = Logger()
 
     def __attrs_post_init__(self) -> None:
         """Begin with no answer on its way."""
         self.proofs = Proofs(self.catalog, self.clock)
+        self._growth = Growth(self.catalog, self.store, self.workers, self.metrics)
 
     async def length(self, session: Session, name: SafeName) -> int:
         """Return a file's committed length in bytes, without waiting for anybody; 0 when it has not begun.
@@ -123,7 +126,7 @@ class Pieces:
                     committed, outcome = await self._store(session, kind, name, body, room, offset)
                     delivery = None if outcome == "held" else self.proofs.watch(session, str(name), committed)
         except BaseException as error:
-            self.metrics.piece(_outcome_of(error), began)
+            self.metrics.piece(outcome_of(error), began)
             if upload is not None:
                 await self._dropped(upload, error)
             raise
@@ -198,7 +201,7 @@ class Pieces:
             keep = partial(self._keep, session, kind, name, before)
             received = await receive(body, intake, room, too_large, keep, is_repeat)
         except (FileDamaged, SyncFailed) as error:
-            await self._damaged(session, name, error)
+            await self._growth.damaged(session, name, error)
             raise
         if received is None and record is not None:
             return await self._repeated(session, name, record), "repeat"
@@ -209,28 +212,14 @@ class Pieces:
         self, session: Session, kind: str, name: SafeName, before: int | None, bring: Callable[[], int]
     ) -> None:
         """Put a piece on the disk, and on record; one that is not on record after all is cut off."""
-        brought = False
-
-        def grown() -> int:
-            """In a worker: return the file's new length."""
-            nonlocal brought
-            began = self.metrics.seconds()
-            try:
-                size = bring()
-            finally:
-                self.metrics.synced("file", began)
-            brought = True
-            return (before or 0) + size
-
-        try:
-            await self.catalog.commit(session, str(name), before, grown, self.session_quota, self.now(), kind)
-        except BaseException:
-            if brought:
-                known = await self.catalog.file(session.sessid, str(name))  # it may have been recorded all the same
-                await self.workers(
-                    self.store.cut, session.sessid, name, known.committed if known is not None else None
-                )
-            raise
+        await self._growth.keep(
+            session,
+            name,
+            lambda: (before or 0) + bring(),
+            lambda grown: self.catalog.commit(
+                session, str(name), before, grown, self.session_quota, self.now(), kind
+            ),
+        )
 
     async def _compare(self, session: Session, name: SafeName, body: IBody, offset: int, committed: int) -> int:
         """Confirm a piece that is held already, byte for byte; raises ``WrongOffset`` for any other."""
@@ -276,19 +265,8 @@ class Pieces:
         await self.catalog.touch(session.sessid, self.now())
         return record.committed
 
-    async def _damaged(self, session: Session, name: SafeName, error: Exception) -> None:
-        """Put a file on record as damaged, and say so loudly."""
-        await self.catalog.damage(session, str(name))
-        self._log.critical(
-            "{sessid}: {name} is damaged ({error}); it is refused until init",
-            sessid=session.sessid,
-            user=session.username,
-            name=str(name),
-            error=type(error).__name__,
-        )
 
-
-def _outcome_of(error: BaseException) -> str:
+def outcome_of(error: BaseException) -> str:
     """Return what has become of a piece that an error has ended, one of ``OUTCOMES``."""
     if isinstance(error, Refused):
         return "refused"

@@ -42,8 +42,8 @@ __all__ = ["ExchangeRequest"]
 READ = 64 * 1024
 """Bytes that are read from a connection at a time: Twisted's own number."""
 
-REASONS = {429: b"Too Many Requests"}
-"""What Twisted has no words for (RFC 6585 section 4)."""
+REASONS = {423: b"Locked", 429: b"Too Many Requests", 460: b"Checksum Mismatch"}
+"""What Twisted has no words for (RFC 4918 section 11.3, RFC 6585 section 4, tus 1.0.0)."""
 
 MAPPED = "::ffff:"
 """What an IPv4 address begins with on an IPv6 socket."""
@@ -76,6 +76,8 @@ class ExchangeRequest(Request):
         self._stream: Any = None
         self._entered: str | None = None
         self._secure = False
+        self.trusted_proxy = False
+        """Whether a proxy that is trusted sends this for somebody else: it may tell by which address we are known."""
 
     @property
     def gone(self) -> bool:
@@ -118,6 +120,7 @@ class ExchangeRequest(Request):
             self.client = IPv4Address("TCP", peer, self.client.port)
         if not connections.trusts(peer):
             return channel.is_one_too_many(peer)
+        self.trusted_proxy = True
         self._secure = self.requestHeaders.getRawHeaders(b"x-forwarded-proto", [b""])[0].strip().lower() == b"https"
         told = b",".join(self.requestHeaders.getRawHeaders(b"x-forwarded-for", []))
         client = connections.trusted.client(peer, told.decode("latin-1"))
@@ -210,7 +213,7 @@ class ExchangeRequest(Request):
             self.site.date(),
             closes=not self.channel.persistent and self.clientproto == b"HTTP/1.1",
         )
-        has_body = self.method != b"HEAD" and answer.status != 304
+        has_body = self.method != b"HEAD" and answer.status not in {204, 304}
         self.startedWriting = 1
         self.sentLength = len(answer.body) if has_body else 0
         cast("ExchangeChannel", self.channel).send(head + answer.body if has_body else head)

@@ -22,7 +22,7 @@ from onec_twisted.request import ExchangeRequest
 from onec_twisted.wire import Answer, failure, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from twisted.internet.interfaces import IReactorTime
     from twisted.web.http import Request
@@ -64,10 +64,10 @@ class Elsewhere(Resource):
         return Answer(self._status, failure(refused).body)
 
 
-def tree(paths: Iterable[bytes], exchange: Resource, status: int = 404) -> Resource:
-    """Return a root resource with the exchange at each of the paths, and ``Elsewhere`` at all others."""
+def tree(resources: Mapping[bytes, Resource], status: int = 404) -> Resource:
+    """Return a root resource with resources at their paths, and ``Elsewhere`` at all others."""
     root = Elsewhere(status)
-    for path in paths:
+    for path, resource in resources.items():
         *folders, leaf = (unquote_to_bytes(segment) for segment in path.lstrip(b"/").split(b"/"))
         parent: Resource = root
         for folder in folders:
@@ -76,7 +76,7 @@ def tree(paths: Iterable[bytes], exchange: Resource, status: int = 404) -> Resou
                 child = Elsewhere(status)
                 parent.putChild(folder, child)
             parent = child
-        parent.putChild(leaf, exchange)
+        parent.putChild(leaf, resource)
     return root
 
 

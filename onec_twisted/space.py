@@ -83,6 +83,10 @@ class Space:
         self._left = free - coming - self.min_free
         self._read_at = self.seconds()
 
+    def fits(self, size: int) -> bool:
+        """Return whether the disk has room for so many bytes, as far as is known; nothing is kept for them."""
+        return size <= self._left
+
     def is_over_quota_alone(self, held: int, size: int) -> bool:
         """Return whether a session that holds so many bytes has no room for more, though the disk has."""
         return held + size > self.quota and size <= self._left

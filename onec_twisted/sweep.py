@@ -35,7 +35,8 @@ def interval_for(*lifetimes: float) -> float:
 class Sweep:
     """Ends sessions that nobody has touched for ``session_ttl`` seconds, and removes folders without a record.
 
-    A session whose files were all imported is kept ``keep`` seconds; one that was not handed off is never taken, and
+    An upload that has gone is remembered for as long again: its client learns that, and not that it never was. A
+    session whose files were all imported is kept ``keep`` seconds; one that was not handed off is never taken, and
     one with an upload running is in use. ``now`` returns seconds since 1970.
     """
 
@@ -60,6 +61,7 @@ class Sweep:
                 some, sessids = sessids[:AT_ONCE], sessids[AT_ONCE:]
                 removals = [self._remove(sessid, ended, kept) for sessid in some if not self.turns.busy(sessid)]
                 await gatherResults([Deferred.fromCoroutine(removal) for removal in removals])
+            await self.catalog.forget_gone(ended - self.session_ttl)
             # Folders are listed before the records are asked for, and a session is on record before it has a
             # folder: one that is opened meanwhile is never taken for an orphan. A young one stays: somebody may
             # be about to put the catalog back that it belongs to.

@@ -39,6 +39,10 @@ from onec_twisted.space import Space
 from onec_twisted.store import Store
 from onec_twisted.sweep import Sweep, interval_for
 from onec_twisted.turns import Turns
+from onec_twisted.tus.chunks import Chunks
+from onec_twisted.tus.origins import Origins
+from onec_twisted.tus.registry import Registry
+from onec_twisted.tus.resource import Tus
 from onec_twisted.uploads import Uploads
 from onec_twisted.workers import DiskWorkers
 
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
     from twisted.application.service import IService
     from twisted.internet.interfaces import IProtocolFactory, IReactorTime
     from twisted.logger import FileLogObserver
+    from twisted.web.resource import Resource
 
     from onec_twisted.interfaces import IImporter
 
@@ -140,10 +145,9 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         orders=_orders(options, reactor),
         metrics=metrics,
     )
-    paths = [path.encode("ascii") for path in options["path"]]
-    root = tree(paths, Exchange(settings, parts), status=200 if settings.always_ok else 404)
+    resources = _resources(options, settings, parts)
     site = ExchangeSite(
-        root,
+        tree(resources, status=200 if settings.always_ok else 404),
         clock,
         options["idle-timeout"],
         limits=Limits(options["header-timeout"], options["min-rate"]),
@@ -184,6 +188,18 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         timer.clock = reactor
         timer.setServiceParent(daemon)
     return daemon
+
+
+def _resources(options: Options, settings: Settings, parts: Parts) -> dict[bytes, Resource]:
+    """Return what is served at which path."""
+    exchange = Exchange(settings, parts)
+    resources: dict[bytes, Resource] = {path.encode("ascii"): exchange for path in options["path"]}
+    if options["tus-path"] is not None:
+        path = options["tus-path"].rstrip("/").encode("ascii")
+        registry = Registry(parts.catalog.recorder, options["session-quota"])
+        chunks = Chunks(parts, registry, settings.session_ttl, sync_at_end=options["durability"] == "handoff")
+        resources[path] = Tus(path, settings, parts, registry, chunks, Origins(frozenset(options["cors-origin"])))
+    return resources
 
 
 def _add_admin(

@@ -170,6 +170,10 @@ class _FaultyFile:
             raise self.store.on_finish
         self.file.finish()
 
+    def feed(self, update: Callable[[bytes], object]) -> None:
+        """See ``IPieceFile``."""
+        self.file.feed(update)
+
     def repeats(self, start: int) -> bool:
         """See ``IPieceFile``."""
         return self.file.repeats(start)

@@ -84,10 +84,10 @@ def head_of(answer: Answer, version: bytes, reason: bytes, date: bytes, *, close
     """Return the head of an answer; one whose stream tells no length is sent in chunks, or ends with its connection.
 
     ``version`` is the request's, ``reason`` the status in words, ``date`` as RFC 9110 section 5.6.7 has it;
-    ``closes`` says that the connection ends with it.
+    ``closes`` says that the connection ends with it. 204 and 304 have no body to tell of (RFC 9110 section 8.6).
     """
     lines = [b"%s %d %s" % (version, answer.status, reason), b"Date: " + date]
-    if answer.status != 304:
+    if answer.status not in {204, 304}:
         length = len(answer.body) if answer.stream is None else answer.stream.length
         lines.append(b"Content-Type: " + answer.content_type)
         if length is not None:

@@ -194,7 +194,7 @@ def make_in_memory(
         metrics=metrics,
     )
     relay.startService()
-    root = tree([PATH.encode()], Exchange(settings, parts), 200 if settings.always_ok else 404)
+    root = tree({PATH.encode(): Exchange(settings, parts)}, 200 if settings.always_ok else 404)
     site = ExchangeSite(
         root,
         clock,

@@ -48,6 +48,7 @@ ORDER = [
     "connections",
     "uploads",
     "proofs",
+    "growth",
     "pieces",
     # to the site
     "client",
@@ -61,6 +62,7 @@ ORDER = [
     # where they meet
     "channel",
     "request",
+    "refusing",
     "exchange",
     "sweep",
     "site",

@@ -19,7 +19,7 @@ from onec_twisted.interfaces import IBodyConsumer, IPieceFile, ISocketConsumer
 from onec_twisted.testing import FakeBody, LateWorkers, inline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 
 @implementer(IPieceFile)
@@ -53,6 +53,10 @@ class MemoryFile:
     def finish(self) -> None:
         """See ``IPieceFile``."""
         self.state = "finished"
+
+    def feed(self, update: Callable[[bytes], object]) -> None:
+        """See ``IPieceFile``."""
+        update(self.data)
 
     def repeats(self, start: int) -> bool:
         """See ``IPieceFile``."""

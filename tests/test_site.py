@@ -42,7 +42,7 @@ def test_paths(path: bytes, found: bool) -> None:
     """The exchange stands where it was put, and nowhere else."""
     exchange = Resource()
     exchange.isLeaf = True
-    root = tree([b"/1c_exchange.php", b"/bitrix/admin/1c_exchange.php"], exchange)
+    root = tree({b"/1c_exchange.php": exchange, b"/bitrix/admin/1c_exchange.php": exchange})
     request = DummyRequest(path[1:].split(b"/"))
     resource: Any = root
     while request.postpath and not resource.isLeaf:
@@ -55,7 +55,7 @@ def test_the_root_can_be_the_exchange() -> None:
     """Sites that route by query give ``/?…`` as their address."""
     exchange = Resource()
 
-    assert tree([b"/"], exchange).getChildWithDefault(b"", DummyRequest([b""])) is exchange
+    assert tree({b"/": exchange}).getChildWithDefault(b"", DummyRequest([b""])) is exchange
 
 
 def test_the_access_log_hides_sessid_and_cookie(exchange: InMemory, clock: Clock) -> None:

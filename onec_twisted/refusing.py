@@ -1,0 +1,70 @@
+"""A Resource whose refusals become answers: what is raised is counted, told the log, and worded for who asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from zope.interface import implementer
+
+from onec_twisted.errors import ConnectionDropped, Refused, Unforeseen
+from onec_twisted.interfaces import IStreamingResource
+from onec_twisted.wire import decoded, query_of, without_secrets
+
+if TYPE_CHECKING:
+    from onec_twisted.metrics import Metrics
+    from onec_twisted.request import ExchangeRequest
+    from onec_twisted.wire import Answer
+
+__all__ = ["RefusingResource", "address_of"]
+
+
+def address_of(request: ExchangeRequest) -> str:
+    """Return who sends, as text: an IP address, or ``-`` on a unix socket."""
+    return str(getattr(request.getClientAddress(), "host", "-"))
+
+
+@implementer(IStreamingResource)
+class RefusingResource(Resource):
+    """Carries requests out, or says why not."""
+
+    isLeaf = True
+    _log = Logger()
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Count refusals there."""
+        super().__init__()
+        self._metrics = metrics
+
+    async def respond(self, request: ExchangeRequest) -> Answer:
+        """See ``IStreamingResource``."""
+        try:
+            return await self.carry_out(request)
+        except ConnectionDropped:
+            raise
+        except Refused as refused:
+            self._log.info(
+                "refused: {words} ({status}) {method} {path}?{query} from {peer}",
+                words=refused.words,
+                status=refused.status,
+                method=decoded(request.method),
+                path=decoded(request.path),
+                query=decoded(query_of(without_secrets(request.uri))),
+                peer=address_of(request),
+                refused=type(refused).__name__,
+            )
+            self._metrics.refused(refused)
+            return self.refusal(refused)
+        except Exception:
+            self._log.failure("{method} {path} failed", method=decoded(request.method), path=decoded(request.path))
+            self._metrics.refused(Unforeseen())
+            return self.refusal(Unforeseen())
+
+    async def carry_out(self, request: ExchangeRequest) -> Answer:
+        """Do what a request asks, and return the answer, or raise ``Refused``."""
+        raise NotImplementedError
+
+    def refusal(self, refused: Refused) -> Answer:
+        """Return the answer to a request that is refused."""
+        raise NotImplementedError

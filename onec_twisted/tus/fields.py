@@ -1,0 +1,106 @@
+"""Headers of tus, to frozen values and back. No Twisted, no disk."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from binascii import Error as Base64Error
+
+from attrs import frozen
+
+from onec_twisted.tus.checksums import DIGEST_SIZES
+from onec_twisted.tus.errors import InvalidChecksum, InvalidLength, InvalidMetadata
+
+__all__ = [
+    "LONGEST_METADATA",
+    "Checksum",
+    "filename_of",
+    "is_whole",
+    "parse_checksum",
+    "parse_length",
+    "parse_metadata",
+]
+
+LONGEST_METADATA = 8192
+"""Bytes of ``Upload-Metadata``; all headers together may have 16 KiB."""
+
+_NUMBER = re.compile(rb"\d{1,18}")
+_KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,255}")
+
+
+@frozen
+class Checksum:
+    """What the bytes of a request must have: a lower-case name of ``DIGEST_SIZES``, and the digest."""
+
+    algorithm: str
+    digest: bytes
+
+
+def parse_length(length: bytes | None, deferred: bytes | None) -> int | None:
+    """Return the length of a new upload in bytes, None when its client does not know it yet.
+
+    ``length`` and ``deferred`` are ``Upload-Length`` and ``Upload-Defer-Length``, of which one must be there. Raises
+    ``InvalidLength``.
+    """
+    if deferred is not None:
+        if deferred != b"1" or length is not None:
+            raise InvalidLength
+        return None
+    if length is None or _NUMBER.fullmatch(length) is None:
+        raise InvalidLength
+    return int(length)
+
+
+def _unpacked(value: str) -> bytes:
+    """Return what Base64 stands for; browsers and scripts leave padding away. Raises ``InvalidMetadata``."""
+    try:
+        return b64decode(value + "=" * (-len(value) % 4), validate=True)
+    except (Base64Error, ValueError):
+        raise InvalidMetadata from None
+
+
+def parse_metadata(raw: bytes | None) -> dict[str, bytes]:
+    """Return what an ``Upload-Metadata`` tells: pairs of key and Base64, with commas between them.
+
+    A key without a value stands for an empty one. Raises ``InvalidMetadata``, for a key that comes twice as well.
+    """
+    found: dict[str, bytes] = {}
+    if not raw:
+        return found
+    try:
+        text = raw.decode("ascii")
+    except UnicodeDecodeError:
+        raise InvalidMetadata from None
+    if len(text) > LONGEST_METADATA:
+        raise InvalidMetadata
+    for pair in text.split(","):
+        key, _, value = pair.strip(" ").partition(" ")
+        if key in found or _KEY.fullmatch(key) is None:
+            raise InvalidMetadata
+        found[key] = _unpacked(value.strip(" "))
+    return found
+
+
+def filename_of(metadata: dict[str, bytes]) -> bytes | None:
+    """Return the name of the file: ``filename`` as most clients say, or ``name`` as Uppy does; None for neither."""
+    return metadata.get("filename") or metadata.get("name")
+
+
+def parse_checksum(raw: bytes | None) -> Checksum | None:
+    """Return what an ``Upload-Checksum`` asks for: an algorithm and a Base64 digest. Raises ``InvalidChecksum``."""
+    if raw is None:
+        return None
+    algorithm, _, value = raw.decode("latin-1").strip(" ").partition(" ")
+    size = DIGEST_SIZES.get(algorithm)
+    try:
+        digest = b64decode(value, validate=True)
+    except (Base64Error, ValueError):
+        raise InvalidChecksum from None
+    if size is None or len(digest) != size:
+        raise InvalidChecksum
+    return Checksum(algorithm, digest)
+
+
+def is_whole(length: int | None, committed: int) -> bool:
+    """Return whether a file of so many bytes is all of an upload."""
+    return length is not None and length == committed

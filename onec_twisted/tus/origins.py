@@ -1,0 +1,79 @@
+"""Whose pages a browser may let talk to us (Fetch, "CORS protocol"), and where uploads are. No Twisted."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+
+__all__ = ["EXPOSED", "Origins", "location", "parse_origin"]
+
+METHODS = b"POST, HEAD, PATCH, DELETE, OPTIONS"
+ALLOWED = (
+    b"Authorization, Content-Type, Tus-Resumable, Upload-Checksum, Upload-Defer-Length, Upload-Length, "
+    b"Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, X-Request-ID, X-Requested-With"
+)
+"""Headers that a page may send."""
+
+EXPOSED = (
+    b"Location, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, "
+    b"Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset"
+)
+"""Headers of answers that a page may read."""
+
+DAY = b"86400"
+"""Seconds for which a browser may remember what it may send."""
+
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
+_HOST = re.compile(rb"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?")
+_PREFIX = re.compile(rb"(/[A-Za-z0-9._~-]+)+")
+
+
+def parse_origin(text: str) -> bytes:
+    """Return an origin as browsers send it. Raises ``ValueError`` for what is none: a path, a star, capitals."""
+    if _ORIGIN.fullmatch(text) is None:
+        raise ValueError(text)
+    return text.encode("ascii")
+
+
+@frozen
+class Origins:
+    """The origins whose pages may upload, each exactly as ``Origin`` has it."""
+
+    allowed: frozenset[bytes] = frozenset()
+
+    def headers(self, origin: bytes | None, *, preflight: bool) -> tuple[tuple[bytes, bytes], ...]:
+        """Return what an answer says to the browser of a page from ``origin``; ``preflight`` is its question first.
+
+        Without any origin that is allowed, nothing; with one, ``Vary`` keeps caches from giving one page's answer to
+        another's.
+        """
+        if not self.allowed:
+            return ()
+        vary = (b"Vary", b"Origin")
+        if origin is None or origin not in self.allowed:
+            return (vary,)
+        told = (vary, (b"Access-Control-Allow-Origin", origin), (b"Access-Control-Allow-Credentials", b"true"))
+        if not preflight:
+            return (*told, (b"Access-Control-Expose-Headers", EXPOSED))
+        return (
+            *told,
+            (b"Access-Control-Allow-Methods", METHODS),
+            (b"Access-Control-Allow-Headers", ALLOWED),
+            (b"Access-Control-Max-Age", DAY),
+        )
+
+
+def location(path: bytes, host: bytes, prefix: bytes, *, secure: bool) -> bytes:
+    """Return what ``Location`` says of a path of ours.
+
+    ``host`` and ``prefix`` are what a trusted proxy tells in ``X-Forwarded-Host`` and ``X-Forwarded-Prefix``, both
+    empty where there is none; what cannot be either is passed over. Without a host it is the path alone, which leads
+    to the same server, by the same scheme.
+    """
+    before = prefix.rstrip(b"/")
+    if _PREFIX.fullmatch(before) is None:
+        before = b""
+    if _HOST.fullmatch(host) is None:
+        return before + path
+    return (b"https://" if secure else b"http://") + host + before + path

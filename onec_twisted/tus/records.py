@@ -1,0 +1,88 @@
+"""What is on record of an upload, as values. No Twisted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from onec_twisted.errors import FileDamaged, FileSealed
+from onec_twisted.names import SafeName
+from onec_twisted.tus.errors import UploadGone, UploadNotFound
+
+if TYPE_CHECKING:
+    from onec_twisted.records import FileRecord, Session
+
+__all__ = ["COMPLETE", "GONE", "OPEN", "Found", "UploadRecord"]
+
+OPEN, COMPLETE, GONE = "open", "complete", "gone"
+"""The states of an upload."""
+
+
+@frozen
+class UploadRecord:
+    """An upload: its URL's last part, whose it is, and the file that it is about.
+
+    ``length`` is in bytes, None until it is known; ``metadata`` is ``Upload-Metadata`` as it came; ``own`` says that
+    the session was made for it alone; ``start`` is how many bytes of the file were there before it.
+    """
+
+    id: str
+    username: str
+    sessid: str
+    name: str
+    length: int | None
+    metadata: str
+    own: bool
+    start: int = 0
+    state: str = OPEN
+
+    @property
+    def safe_name(self) -> SafeName:
+        """Return the name as a path in the session's folder."""
+        return SafeName(tuple(self.name.split("/")))
+
+
+@frozen
+class Found:
+    """An upload, its session and its file; None for what is not on record."""
+
+    upload: UploadRecord
+    session: Session | None
+    file: FileRecord | None
+
+    @property
+    def committed(self) -> int:
+        """Return the bytes of the file that are on record."""
+        return self.file.committed if self.file is not None else 0
+
+    def check_owner(self, user: str) -> None:
+        """Raise ``UploadNotFound`` for another user than its own."""
+        if self.upload.username != user:
+            raise UploadNotFound
+
+    def live(self, ended: float, *, busy: bool) -> Session:
+        """Return the session of an upload that is there.
+
+        ``ended`` is the moment, in seconds since 1970, since which its session must have been touched, unless it is
+        ``busy``. Raises ``UploadGone``; so does a file that has been lost or has outgrown the upload, for that never
+        mends.
+        """
+        length = self.upload.length
+        lost = self.file is not None and self.file.damaged
+        outgrown = length is not None and self.committed > length
+        if self.upload.state == GONE or self.session is None or lost or outgrown:
+            raise UploadGone
+        if self.session.touched < ended and not busy:
+            raise UploadGone
+        return self.session
+
+    def check_file(self) -> None:
+        """See that a new upload may go on with a file that is there.
+
+        Raises ``FileDamaged`` or ``FileSealed``.
+        """
+        if self.file is not None and self.file.damaged:
+            raise FileDamaged
+        if self.file is not None and self.file.sealed:
+            raise FileSealed

@@ -1,0 +1,305 @@
+"""The Resource of tus: what each method means (tus 1.0.0; resumable.md, A). A refusal becomes an answer here."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+from twisted.logger import Logger
+from twisted.web.http import datetimeToString
+
+from onec_twisted import wire
+from onec_twisted.errors import (
+    FileTooLarge,
+    InsufficientStorage,
+    InvalidOffset,
+    MethodNotAllowed,
+    Refused,
+)
+from onec_twisted.exchange import COOKIE
+from onec_twisted.names import safe_name
+from onec_twisted.refusing import RefusingResource, address_of
+from onec_twisted.tus import fields
+from onec_twisted.tus.checksums import ALGORITHMS
+from onec_twisted.tus.claims import Claims
+from onec_twisted.tus.errors import (
+    VERSION,
+    InvalidLength,
+    UnsupportedVersion,
+    UploadGone,
+    WrongContentType,
+)
+from onec_twisted.tus.origins import Origins, location
+from onec_twisted.tus.records import OPEN, UploadRecord
+from onec_twisted.wire import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from onec_twisted.exchange import Parts, Settings
+    from onec_twisted.records import Session
+    from onec_twisted.request import ExchangeRequest
+    from onec_twisted.tus.chunks import Chunks
+    from onec_twisted.tus.records import Found
+    from onec_twisted.tus.registry import Registry
+
+__all__ = ["Tus"]
+
+EXTENSIONS = b"creation,creation-with-upload,creation-defer-length,expiration,checksum,termination"
+CHUNK = b"application/offset+octet-stream"
+DEFAULT_NAME = b"upload"
+"""What a file is called whose client gives it no name, in a session of its own."""
+
+TO_UPLOADS, TO_UPLOAD = b"POST, OPTIONS", b"HEAD, PATCH, DELETE, OPTIONS"
+"""The methods that the path takes, and those that an upload takes."""
+
+
+@frozen
+class _Client:
+    """Who asks: a user, and the session that its cookie opens, if it brought one."""
+
+    user: str
+    session: Session | None
+
+
+class Tus(RefusingResource):
+    """Uploads at ``path``, which ends without a slash; each has a URL of its own below it."""
+
+    _log = Logger()
+
+    def __init__(
+        self, path: bytes, settings: Settings, parts: Parts, registry: Registry, chunks: Chunks, origins: Origins
+    ) -> None:
+        """Serve with these settings and parts; pages of ``origins`` may upload."""
+        super().__init__(parts.metrics)
+        self._path = path
+        self._settings = settings
+        self._parts = parts
+        self._registry = registry
+        self._chunks = chunks
+        self._origins = origins
+        self._claims = Claims()
+        self._methods: dict[bytes, Callable[[_Client, str, int, ExchangeRequest], Awaitable[Answer]]] = {
+            b"HEAD": self._head,
+            b"PATCH": self._patch,
+            b"DELETE": self._delete,
+        }
+
+    async def respond(self, request: ExchangeRequest) -> Answer:
+        """See ``IStreamingResource``."""
+        answer = await super().respond(request)
+        preflight = _method_of(request) == b"OPTIONS"
+        cors = self._origins.headers(request.getHeader(b"origin"), preflight=preflight)
+        return evolve(answer, headers=((b"Tus-Resumable", VERSION), *answer.headers, *cors))
+
+    def refusal(self, refused: Refused) -> Answer:
+        """See ``RefusingResource``; the words alone, for a person."""
+        return Answer(refused.status, refused.words.encode("utf-8") + b"\n", headers=refused.headers)
+
+    async def carry_out(self, request: ExchangeRequest) -> Answer:
+        """See ``RefusingResource``."""
+        number = self._claims.arrive()
+        method = _method_of(request)
+        upload_id = wire.decoded(b"/".join(request.postpath or []))
+        if method == b"OPTIONS":
+            return self._options()
+        if request.getHeader(b"tus-resumable") != VERSION:
+            raise UnsupportedVersion
+        client = await self._client(request)
+        if not upload_id:
+            if method != b"POST":
+                raise MethodNotAllowed(TO_UPLOADS)
+            return await self._post(client, number, request)
+        if method not in self._methods:
+            raise MethodNotAllowed(TO_UPLOAD)
+        return await self._methods[method](client, upload_id, number, request)
+
+    def _options(self) -> Answer:
+        """Tell what is on offer; a browser asks before it sends anything, and without a password."""
+        return Answer(
+            204,
+            headers=(
+                (b"Tus-Version", VERSION),
+                (b"Tus-Extension", EXTENSIONS),
+                (b"Tus-Max-Size", b"%d" % self._registry.quota),
+                (b"Tus-Checksum-Algorithm", ALGORITHMS),
+            ),
+        )
+
+    async def _client(self, request: ExchangeRequest) -> _Client:
+        """Return who asks, by the cookie of a session or by Basic. Raises ``Refused``."""
+        token = request.getCookie(COOKIE.encode("ascii"))
+        session = await self._parts.catalog.session(wire.decoded(token)) if token else None
+        if session is not None:
+            alive = session.touched + self._settings.session_ttl >= self._parts.now()
+            if alive or self._parts.turns.busy(session.sessid):
+                return _Client(session.username, session)
+        return _Client(await self._parts.access.login(request.getHeader(b"authorization"), address_of(request)), None)
+
+    async def _post(self, client: _Client, number: int, request: ExchangeRequest) -> Answer:
+        """Make an upload, and take what comes along; what is not answered with 201 leaves nothing behind."""
+        body = request.body
+        length = fields.parse_length(request.getHeader(b"upload-length"), request.getHeader(b"upload-defer-length"))
+        raw = request.getHeader(b"upload-metadata") or b""
+        name = fields.filename_of(fields.parse_metadata(raw))
+        checksum = fields.parse_checksum(request.getHeader(b"upload-checksum"))
+        brings = body.length != 0
+        if brings and _content_type_of(request) != CHUNK:
+            raise WrongContentType
+        own = client.session is None
+        upload = UploadRecord(
+            id=secrets.token_hex(16),
+            username=client.user,
+            sessid=client.session.sessid if client.session is not None else secrets.token_hex(16),
+            name=str(safe_name(name or (DEFAULT_NAME if own else None))),
+            length=length,
+            metadata=raw.decode("ascii"),
+            own=own,
+        )
+        await self._check_room(upload, body.length)
+        async with self._chunks.turn(upload, None):
+            found = await self._registry.create(
+                upload, client.session, self._settings.sessions_per_user, self._parts.now()
+            )
+        self._log.info(
+            "{sessid}: upload of {name} made by {user} from {peer}",
+            sessid=upload.sessid,
+            user=client.user,
+            name=upload.name,
+            peer=address_of(request),
+            upload=upload.id,
+            length=length,
+        )
+        told = found.committed > 0
+        if not told and (brings or checksum is not None or length == 0):
+            told = True
+            try:
+                with self._claims.hold(upload.id, number, body) as claim:
+                    found = await self._chunks.append(upload, claim, 0, None, checksum)
+            except BaseException:
+                with suppress(Refused):
+                    await self._terminate(upload)
+                raise
+        headers = ((b"Location", self._location(request, upload)), *self._expires(found))
+        return Answer(201, headers=(*headers, wire.offset_header(found.committed)) if told else headers)
+
+    async def _check_room(self, upload: UploadRecord, coming: int | None) -> None:
+        """See that an upload can become as long as it is to be. Raises ``FileTooLarge``, ``InsufficientStorage``."""
+        length = upload.length
+        if max(length or 0, coming or 0) > self._registry.quota:
+            raise FileTooLarge
+        if length is not None and coming is not None and coming > length:
+            raise FileTooLarge
+        space = self._parts.pieces.space
+        await space.look()
+        if length is not None and not space.fits(length):
+            raise InsufficientStorage
+
+    async def _head(self, client: _Client, upload_id: str, number: int, request: ExchangeRequest) -> Answer:
+        """Tell how far an upload is; who asks goes on from there, so nobody else may."""
+        found = await self._find(client, upload_id)
+        with self._claims.hold(upload_id, number, request.body) as claim:
+            async with self._chunks.turn(found.upload, None):
+                claim.check()
+                found = await self._find(client, upload_id)
+        upload = found.upload
+        known = (b"Upload-Defer-Length", b"1") if upload.length is None else (b"Upload-Length", b"%d" % upload.length)
+        metadata = ((b"Upload-Metadata", upload.metadata.encode("ascii")),) if upload.metadata else ()
+        return Answer(
+            headers=(
+                wire.offset_header(found.committed),
+                known,
+                *metadata,
+                *self._expires(found),
+                (b"Cache-Control", b"no-store"),
+            )
+        )
+
+    async def _patch(self, client: _Client, upload_id: str, number: int, request: ExchangeRequest) -> Answer:
+        """Append what comes."""
+        if _content_type_of(request) != CHUNK:
+            raise WrongContentType
+        offset = wire.parse_offset(request.getHeader("upload-offset"), None, None)
+        if offset is None:
+            raise InvalidOffset
+        raw = request.getHeader(b"upload-length")
+        length = fields.parse_length(raw, None) if raw is not None else None
+        checksum = fields.parse_checksum(request.getHeader(b"upload-checksum"))
+        found = await self._find(client, upload_id)
+        if length is not None and found.upload.length not in {None, length}:
+            raise InvalidLength
+        try:
+            with self._claims.hold(upload_id, number, request.body) as claim:
+                found = await self._chunks.append(found.upload, claim, offset, length, checksum)
+        except UploadGone:
+            raise
+        except Refused as refused:
+            with suppress(Refused):
+                found = await self._find(client, upload_id)
+                refused.headers = (*refused.headers, wire.offset_header(found.committed), *self._expires(found))
+            raise
+        return Answer(204, headers=(wire.offset_header(found.committed), *self._expires(found)))
+
+    async def _delete(self, client: _Client, upload_id: str, number: int, request: ExchangeRequest) -> Answer:
+        """End an upload, and remove what has come of it; a file that was handed off as well, once it is delivered."""
+        found = await self._find(client, upload_id)
+        with self._claims.hold(upload_id, number, request.body):
+            await self._terminate(found.upload)
+        return Answer(204)
+
+    async def _terminate(self, upload: UploadRecord) -> None:
+        """Remove an upload with its file, and with its session, if that is its own. Raises ``HandoffRunning``."""
+        parts = self._parts
+        await parts.relay.idle(upload.sessid, self._settings.lock_timeout)
+        if upload.own:
+            async with parts.turns.of_session(upload.sessid, UploadGone):
+                await parts.catalog.end_session(upload.sessid)
+                parts.pieces.proofs.forget(upload.sessid)
+                await parts.workers(parts.store.discard, upload.sessid)
+        else:
+            async with self._chunks.turn(upload, None):
+                session = self._chunks.live(await self._registry.find(upload.id))
+                await self._registry.remove(upload, session, parts.now())
+                await parts.workers(parts.store.cut, upload.sessid, upload.safe_name, None)
+        self._log.info(
+            "{sessid}: upload of {name} terminated",
+            sessid=upload.sessid,
+            user=upload.username,
+            name=upload.name,
+            upload=upload.id,
+        )
+
+    async def _find(self, client: _Client, upload_id: str) -> Found:
+        """Return a client's upload. Raises ``UploadNotFound``, for another's as well, and ``UploadGone``."""
+        found = await self._registry.find(upload_id)
+        found.check_owner(client.user)
+        self._chunks.live(found)
+        return found
+
+    def _expires(self, found: Found) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the header that tells when an unfinished upload ends, unless somebody goes on with it."""
+        if found.session is None or found.upload.state != OPEN:
+            return ()
+        return ((b"Upload-Expires", datetimeToString(found.session.touched + self._settings.session_ttl)),)
+
+    def _location(self, request: ExchangeRequest, upload: UploadRecord) -> bytes:
+        """Return the URL of an upload."""
+        path = self._path + b"/" + upload.id.encode("ascii")
+        trusted = request.trusted_proxy
+        host = (request.getHeader(b"x-forwarded-host") or b"") if trusted else b""
+        prefix = (request.getHeader(b"x-forwarded-prefix") or b"") if trusted else b""
+        return location(path, host.strip(), prefix.strip(), secure=request.isSecure())
+
+
+def _method_of(request: ExchangeRequest) -> bytes:
+    """Return the method that is meant: some clients and proxies let only GET and POST through."""
+    override: bytes = request.getHeader(b"x-http-method-override") or request.method
+    return override.upper()
+
+
+def _content_type_of(request: ExchangeRequest) -> bytes:
+    """Return the media type of a body, without parameters."""
+    told: bytes = request.getHeader(b"content-type") or b""
+    return told.partition(b";")[0].strip().lower()

@@ -1,0 +1,167 @@
+"""Uploads on record: functions of a cursor, each a step of a transaction or a question.
+
+The length of an upload's file is the file's, in ``files``: a node that goes on with it, and a tus client, go by the
+same number.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from onec_twisted import outbox, statements
+from onec_twisted.errors import FileTooLarge, InvalidSession, SessionRestarted
+from onec_twisted.records import Session
+from onec_twisted.tus.errors import InvalidLength, UploadGone, UploadOpen
+from onec_twisted.tus.records import COMPLETE, GONE, OPEN, Found, UploadRecord
+
+if TYPE_CHECKING:
+    from sqlite3 import Cursor
+
+    from onec_twisted.records import Handoff
+
+__all__ = ["create", "create_with_session", "find", "grow", "remove", "set_length", "unfinished"]
+
+COLUMNS = "id, username, sessid, name, length, metadata, own, start, state"
+
+
+def find(cursor: Cursor, upload_id: str) -> Found | None:
+    """Return an upload by its id, None if it is not on record."""
+    cursor.execute(f"SELECT {COLUMNS} FROM uploads WHERE id = ?", (upload_id,))  # noqa: S608 - a constant
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    number, username, sessid, name, length, metadata, own, start, state = row
+    upload = UploadRecord(number, username, sessid, name, length, metadata, bool(own), start, state)
+    cursor.execute("SELECT sessid, username, epoch, held, touched FROM sessions WHERE sessid = ?", (upload.sessid,))
+    session = cursor.fetchone()
+    return Found(upload, Session(*session) if session else None, statements.file(cursor, upload.sessid, upload.name))
+
+
+def create_with_session(
+    cursor: Cursor, upload: UploadRecord, token_hash: str, quota: int, now: float, most: int
+) -> Found:
+    """Put an upload on record, with a session of its own.
+
+    Raises ``TooManySessions`` when its user has ``most``; 0 is no limit; ``FileTooLarge`` when it is larger than
+    ``quota`` bytes.
+    """
+    if (upload.length or 0) > quota:
+        raise FileTooLarge
+    statements.open_session(cursor, upload.sessid, token_hash, upload.username, now, most)
+    _insert(cursor, upload, 0, now)
+    return Found(upload, Session(upload.sessid, upload.username, 1, 0, now), None)
+
+
+def create(cursor: Cursor, upload: UploadRecord, epoch: int, quota: int, now: float) -> Found:
+    """Put an upload on record that goes to a session that is there, and goes on with its file, if there is one.
+
+    One of the same name that has brought nothing is forgotten: its client never heard of it, or has thought better
+    of it. Raises ``UploadOpen`` for one that has brought something, ``SessionRestarted``, ``InvalidSession``,
+    ``FileDamaged``, ``FileSealed``, ``FileTooLarge`` when the session would hold more than ``quota`` bytes, and
+    ``InvalidLength`` when the file has more than the upload is to have.
+    """
+    cursor.execute("SELECT sessid, username, epoch, held, touched FROM sessions WHERE sessid = ?", (upload.sessid,))
+    row = cursor.fetchone()
+    if row is None:
+        raise InvalidSession
+    session = Session(*row)
+    if session.epoch != epoch:
+        raise SessionRestarted
+    found = Found(upload, session, statements.file(cursor, upload.sessid, upload.name))
+    found.check_file()
+    cursor.execute(
+        "SELECT 1 FROM uploads WHERE sessid = ? AND name = ? AND state = ? AND start < ?",
+        (upload.sessid, upload.name, OPEN, found.committed),
+    )
+    if cursor.fetchone() is not None:
+        raise UploadOpen
+    cursor.execute(
+        "UPDATE uploads SET state = ?, changed = ? WHERE sessid = ? AND name = ?",
+        (GONE, now, upload.sessid, upload.name),
+    )
+    if upload.length is not None:
+        if upload.length < found.committed:
+            raise InvalidLength
+        if upload.length - found.committed > quota - session.held:
+            raise FileTooLarge
+    _insert(cursor, upload, found.committed, now)
+    statements.touch(cursor, upload.sessid, now)
+    return found
+
+
+def _insert(cursor: Cursor, upload: UploadRecord, start: int, now: float) -> None:
+    cursor.execute(
+        f"INSERT INTO uploads ({COLUMNS}, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
+        (
+            upload.id,
+            upload.username,
+            upload.sessid,
+            upload.name,
+            upload.length,
+            upload.metadata,
+            upload.own,
+            start,
+            upload.state,
+            now,
+        ),
+    )
+
+
+def set_length(cursor: Cursor, upload_id: str, length: int) -> None:
+    """Record the length of an upload, in bytes, which was not known. Raises ``InvalidLength`` when it was."""
+    cursor.execute("UPDATE uploads SET length = ? WHERE id = ? AND length IS NULL", (length, upload_id))
+    if not cursor.rowcount:
+        raise InvalidLength
+
+
+def grow(
+    cursor: Cursor,
+    session: Session,
+    upload: UploadRecord,
+    before: int | None,
+    after: int,
+    quota: int,
+    now: float,
+    metadata: dict[str, str] | None,
+) -> Handoff | None:
+    """Record that an upload's file has grown from ``before`` bytes (None: it was not there) to ``after`` bytes.
+
+    With ``metadata`` the upload is complete: its file is sealed and handed off, and the hand-off is returned. Raises
+    what ``statements.commit`` does, and ``UploadGone`` when the upload is not open.
+    """
+    cursor.execute(
+        "UPDATE uploads SET state = ?, changed = ? WHERE id = ? AND state = ?",
+        (OPEN if metadata is None else COMPLETE, now, upload.id, OPEN),
+    )
+    if not cursor.rowcount:
+        raise UploadGone
+    statements.commit(cursor, session, upload.name, before, after, quota, now, settled=True)
+    if metadata is None:
+        return None
+    cursor.execute("SELECT type FROM files WHERE sessid = ? AND name = ?", (session.sessid, upload.name))
+    (kind,) = cursor.fetchone()
+    told = json.dumps(metadata, ensure_ascii=False)
+    return outbox.upload_complete(cursor, session, kind, upload.name, after, told, now)
+
+
+def remove(cursor: Cursor, upload: UploadRecord, now: float) -> None:
+    """Forget the file of an upload, and remember that the upload is gone; its session stays.
+
+    Raises ``HandoffRunning`` when something of the session is still to be delivered.
+    """
+    statements.check_delivered(cursor, upload.sessid)
+    cursor.execute(
+        "UPDATE uploads SET state = ?, changed = ? WHERE sessid = ? AND name = ?",
+        (GONE, now, upload.sessid, upload.name),
+    )
+    file = statements.file(cursor, upload.sessid, upload.name)
+    if file is not None:
+        cursor.execute("DELETE FROM files WHERE sessid = ? AND name = ?", (upload.sessid, upload.name))
+        cursor.execute("UPDATE sessions SET held = held - ? WHERE sessid = ?", (file.committed, upload.sessid))
+
+
+def unfinished(cursor: Cursor) -> int:
+    """Return how many uploads are not complete."""
+    cursor.execute("SELECT COUNT(*) FROM uploads WHERE state = ?", (OPEN,))
+    return int(cursor.fetchone()[0])
