@@ -1,13 +1,15 @@
 """``--auth htpasswd:PATH``: users and bcrypt hashes, as ``htpasswd -B`` writes them.
 
 bcrypt is meant to be slow, so it runs off the reactor thread; an unknown user costs as much as the costliest known
-one (give all the same cost, or the cheaper ones stand out). The file is read again when it has changed. bcrypt
-itself is imported when the first checker is made: this module is loaded by every ``twistd`` command that takes
-``--auth``.
+one (give all the same cost, or the cheaper ones stand out). A client of tus sends its password with each request, so
+the one that was right is known again, by a keyed digest that never leaves the process, as long as the user's hash in
+the file is the same. The file is read again when it has changed. bcrypt itself is imported when the first checker is
+made: this module is loaded by every ``twistd`` command that takes ``--auth``.
 """
 
 from __future__ import annotations
 
+import hmac
 import os
 import re
 from pathlib import Path
@@ -77,6 +79,9 @@ class HtpasswdChecker:
         self._changed: tuple[int, int, int] | None = None
         self._users: dict[bytes, bytes] = {}
         self._decoy = b""
+        self._key = os.urandom(32)
+        self._right: dict[bytes, tuple[bytes, bytes]] = {}
+        """Of each user, the hash in the file and the keyed digest of the password that it is of."""
         self._read()
 
     def _read(self) -> None:
@@ -95,6 +100,7 @@ class HtpasswdChecker:
         cost = max(int(hashed[4:6]) for hashed in users.values())
         self._decoy = self._bcrypt.hashpw(os.urandom(8).hex().encode(), self._bcrypt.gensalt(cost))
         self._users = users
+        self._right = {user: known for user, known in self._right.items() if users.get(user) == known[0]}
         self._changed = changed
 
     def _check(self, user: bytes, password: bytes) -> bool:
@@ -106,8 +112,15 @@ class HtpasswdChecker:
         hashed = self._users.get(user)
         if b"\0" in password:  # bcrypt would raise
             password, hashed = b"", None
+        digest = hmac.digest(self._key, password[:LONGEST_PASSWORD], "sha256")
+        known_hash, known_digest = self._right.get(user, (b"", b""))
+        if hashed is not None and known_hash == hashed and hmac.compare_digest(known_digest, digest):
+            return True
         right = self._bcrypt.checkpw(password[:LONGEST_PASSWORD], hashed or self._decoy)
-        return right and hashed is not None
+        if not right or hashed is None:
+            return False
+        self._right[user] = hashed, digest
+        return True
 
     async def _avatar_id(self, user: bytes, password: bytes) -> bytes | tuple[()]:
         if not await self._in_thread(self._check, user, password):

@@ -9,6 +9,7 @@ import pytest
 import pytest_twisted
 from in_memory import NOW, InMemory, make_in_memory
 from shop import Shop
+from tus_in_memory import TusInMemory
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
@@ -99,3 +100,23 @@ def shop_url(shop: Shop, open_shop: Callable[[Shop], str]) -> str:
 def exchange(make_exchange: Callable[..., InMemory]) -> InMemory:
     """An exchange in memory with the settings of ``in_memory``."""
     return make_exchange()
+
+
+@pytest.fixture
+def make_tus(make_exchange: Callable[..., InMemory]) -> Iterator[Callable[..., TusInMemory]]:
+    """Make a tus client of an exchange in memory, with the exchange's settings as arguments."""
+    made: list[TusInMemory] = []
+
+    def make(**changes: Any) -> TusInMemory:
+        made.append(TusInMemory(make_exchange(**changes)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def tus(make_tus: Callable[..., TusInMemory]) -> TusInMemory:
+    """A tus client of an exchange with the settings of ``in_memory``."""
+    return make_tus()

@@ -29,6 +29,10 @@ from onec_twisted.space import Space
 from onec_twisted.store import Store
 from onec_twisted.testing import Bytes, FaultyStore, Pipe, inline
 from onec_twisted.turns import Turns
+from onec_twisted.tus.chunks import Chunks
+from onec_twisted.tus.origins import Origins
+from onec_twisted.tus.registry import Registry
+from onec_twisted.tus.resource import Tus
 from onec_twisted.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -46,6 +50,8 @@ if TYPE_CHECKING:
 NOW = 1_800_000_000.0
 USER, PASSWORD = "shop", "secret"
 PATH = "/1c_exchange.php"
+TUS_PATH = "/files"
+ORIGIN = b"https://shop.example"
 SETTINGS = Settings(file_limit=1000, session_ttl=3600)
 HANDOFF = HandoffSettings()
 BODY_LIMIT = 5000
@@ -159,7 +165,7 @@ def make_in_memory(
     real.prepare()
     create_catalog(real.database)
     store = FaultyStore(real, free_bytes=1_000_000)
-    checker = InMemoryUsernamePasswordDatabaseDontUse(shop=PASSWORD.encode())
+    checker = InMemoryUsernamePasswordDatabaseDontUse(shop=PASSWORD.encode(), other=PASSWORD.encode())
     metrics = Metrics(clock.seconds)
     catalog = Catalog(Database(real.database), inline, metrics)
     turns = Turns(clock, lock_timeout=30)
@@ -194,7 +200,13 @@ def make_in_memory(
         metrics=metrics,
     )
     relay.startService()
-    root = tree({PATH.encode(): Exchange(settings, parts)}, 200 if settings.always_ok else 404)
+    registry = Registry(catalog.recorder, session_quota)
+    chunks = Chunks(parts, registry, settings.session_ttl, sync_at_end=handoff.sync)
+    resources = {
+        PATH.encode(): Exchange(settings, parts),
+        TUS_PATH.encode(): Tus(TUS_PATH.encode(), settings, parts, registry, chunks, Origins(frozenset({ORIGIN}))),
+    }
+    root = tree(resources, 200 if settings.always_ok else 404)
     site = ExchangeSite(
         root,
         clock,

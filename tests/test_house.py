@@ -96,6 +96,21 @@ ADMIN = ["words", "status", "health", "gauges", "actions", "page", "site"]
 """What the administrator sees, a package of its own: a module imports only from its left, and of the daemon all but
 where it is put together."""
 
+TUS = [
+    "errors",
+    "checksums",
+    "fields",
+    "origins",
+    "records",
+    "claims",
+    "statements",
+    "registry",
+    "chunks",
+    "resource",
+]
+"""The resumable front door, a package of its own: a module imports only from its left, and of the daemon what stands
+to the left of ``sweep``."""
+
 BESIDE = {"__init__", "launch", "testing"}
 MODULES = [*ORDER, *BESIDE]
 
@@ -138,6 +153,7 @@ def test_a_module_imports_only_from_its_left(module: str) -> None:
 
     if module == "tap":
         ours -= {"admin", "__version__"}
+    ours.discard("tus")
     assert ours <= set(ORDER[: ORDER.index(module)])
 
 
@@ -213,6 +229,28 @@ def test_the_nodes_side_has_its_order() -> None:
         assert len(source.splitlines()) <= 350
         assert ast.get_docstring(ast.parse(source))
         assert (TESTS / f"test_node_{module}.py").exists() or module in {"requests", "connection"}
+
+
+def test_tus_has_its_order() -> None:
+    """And its tests; of the daemon only ``tap`` and ``options`` know of it."""
+    found = {path.stem for path in (HOUSE / "tus").glob("*.py")}
+    assert found == {*TUS, "__init__"}
+    for module in TUS:
+        path = HOUSE / "tus" / f"{module}.py"
+        source = path.read_text(encoding="utf-8")
+        used = source.replace("\n    from", "")
+        ours = set(re.findall(r"from onec_twisted\.tus\.(\S+) import", used))
+        ours |= {name for place, name in enumerate(TUS) if f"from onec_twisted.tus import {name}" in used}
+        assert ours <= set(TUS[: TUS.index(module)]), module
+        daemons = set(re.findall(r"from onec_twisted\.(\w+) import", used)) - {"tus"}
+        assert daemons <= set(ORDER[: ORDER.index("sweep")]), module
+        assert ("twisted." not in used.replace("onec_twisted.", "")) or module in {"chunks", "resource"}
+        assert not re.search(r"time\.time|time\.monotonic|import reactor|os\.path|joinpath", source)
+        assert len(source.splitlines()) <= 350
+        assert ast.get_docstring(ast.parse(source))
+        assert (TESTS / f"test_tus_{module}.py").exists() or module == "errors"
+    for module in ORDER:
+        assert module in {"tap", "options"} or "onec_twisted.tus" not in ast.unparse(parsed(module))
 
 
 def test_the_administrators_side_has_its_order() -> None:

@@ -84,10 +84,8 @@ def test_a_nul_is_wrong_not_an_error(path: Path) -> None:
     assert not accepts(HtpasswdChecker(str(path), inline), "shop", b"se:cr:et\0")
 
 
-def test_an_unknown_user_costs_as_much(path: Path) -> None:
-    """A hash of the file's cost is checked for whoever is not in it."""
-    path.write_bytes(line("shop", "x", cost=5))
-    checker = HtpasswdChecker(str(path), inline)
+def checks_of(checker: HtpasswdChecker) -> list[bytes]:
+    """Return a list that takes each hash which is checked against from now on."""
     checked: list[bytes] = []
     real = checker._bcrypt
 
@@ -101,11 +99,44 @@ def test_an_unknown_user_costs_as_much(path: Path) -> None:
             return bool(real.checkpw(password, hashed))
 
     checker._bcrypt = Counting  # type: ignore[assignment]
+    return checked
+
+
+def test_an_unknown_user_costs_as_much(path: Path) -> None:
+    """A hash of the file's cost is checked for whoever is not in it."""
+    path.write_bytes(line("shop", "x", cost=5))
+    checker = HtpasswdChecker(str(path), inline)
+    checked = checks_of(checker)
     accepts(checker, "shop", "x")
     accepts(checker, "nobody", "x")
     accepts(checker, "shop", b"\0")
 
     assert [hashed[4:6] for hashed in checked] == [b"05"] * 3
+
+
+def test_the_right_password_is_known_again(path: Path) -> None:
+    """A client of tus sends it with each request; what is wrong costs as much as ever."""
+    checker = HtpasswdChecker(str(path), inline)
+    checked = checks_of(checker)
+    assert [accepts(checker, "shop", "se:cr:et") for _ in range(5)] == [True] * 5
+    assert len(checked) == 1
+    assert not accepts(checker, "shop", "se:cr:ex")
+    assert len(checked) == 2
+    assert accepts(checker, "shop", "se:cr:et")
+    assert len(checked) == 2
+
+
+def test_a_password_that_was_changed_is_not_known_any_more(path: Path) -> None:
+    """Nor is a user who was removed."""
+    checker = HtpasswdChecker(str(path), inline)
+    assert accepts(checker, "shop", "se:cr:et")
+    path.write_bytes(line("shop", "new"))
+    os.utime(path, ns=(1, 1))
+    assert not accepts(checker, "shop", "se:cr:et")
+    assert accepts(checker, "shop", "new")
+    path.write_bytes(line("other", "x"))
+    os.utime(path, ns=(2, 2))
+    assert not accepts(checker, "shop", "new")
 
 
 def test_a_changed_file_is_read_again(path: Path) -> None:

@@ -118,6 +118,8 @@ class Chunks:
                 found = await self._begin(upload, offset, length)
                 if found.upload.state == OPEN:
                     await self._receive(found, body, checksum)
+                elif body.length != 0:
+                    raise FileTooLarge
                 found = await self.registry.find(upload.id)
         except BaseException as error:
             kept = body.accepted
