@@ -1,7 +1,7 @@
 """The catalog's database: its tables, and what is done with it before the daemon starts.
 
-``schema``, ``statements``, ``outbox`` and ``overview`` hold the only SQL. It keeps to what PostgreSQL knows as well,
-pragmas and ``WITHOUT ROWID`` aside.
+``schema``, ``statements``, ``outbox``, ``overview`` and ``tus.statements`` hold the only SQL. It keeps to what
+PostgreSQL knows as well, pragmas and ``WITHOUT ROWID`` aside.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The catalog's statements: functions of a cursor, each a step of a transaction or a question.
 
-``schema``, this module, ``outbox`` and ``overview`` hold the only SQL.
+``schema``, this module, ``outbox``, ``overview`` and ``tus.statements`` hold the only SQL.
 """
 
 from __future__ import annotations

@@ -40,6 +40,8 @@ def test_defaults() -> None:
         "min-rate": 128,
         "sessions-per-user": 10000,
         "trusted-proxy": [],
+        "cors-origin": [],
+        "tus-path": "/files/",
         "importer": "keep",
         "import-hold": 10.0,
         "import-secret": None,
@@ -81,6 +83,9 @@ def test_everything_can_be_said() -> None:
         "--sessid=optional",
         "--status-codes=ok",
         "--zip=no",
+        "--tus-path=/upload/resumable",
+        "--cors-origin=https://shop.example",
+        "--cors-origin=http://localhost:3000",
     )
 
     assert (options["listen"], options["path"]) == (["tcp:1", "unix:/run/onec"], ["/a", "/b/c.php"])
@@ -91,6 +96,9 @@ def test_everything_can_be_said() -> None:
         "ok",
         "no",
     ]
+    assert options["tus-path"] == "/upload/resumable"
+    assert options["cors-origin"] == [b"https://shop.example", b"http://localhost:3000"]
+    assert parsed(AUTH, "--tus-path=off")["tus-path"] is None
     assert [checker.users for checker in options["credCheckers"]] == [
         {b"shop": b"secret"},
         {"Иван".encode(): "пароль".encode()},
@@ -158,6 +166,14 @@ def test_any_text_is_a_size_or_an_error(text: str) -> None:
         ([AUTH, "--connections-per-address=many"], "--connections-per-address=many: must be a number"),
         ([AUTH, "--sessions-per-user=1.5"], "--sessions-per-user=1.5: must be a number"),
         ([AUTH, "--header-timeout=0"], "--header-timeout=0: must be more than 0 seconds"),
+        ([AUTH, "--tus-path=files"], "--tus-path=files: write a path as in /files/, or off"),
+        ([AUTH, "--tus-path=/"], "--tus-path=/: write a path as in /files/, or off"),
+        ([AUTH, "--tus-path=/1c_exchange.php/"], "cannot stand at, above or below --path=/1c_exchange.php"),
+        ([AUTH, "--tus-path=/bitrix"], "cannot stand at, above or below --path=/bitrix/admin/1c_exchange.php"),
+        ([AUTH, "--path=/a", "--tus-path=/a/b"], "cannot stand at, above or below --path=/a"),
+        ([AUTH, "--cors-origin=*"], "--cors-origin=*: write scheme, host and port as browsers do"),
+        ([AUTH, "--cors-origin=https://a.b/"], "--cors-origin=https://a.b/: write scheme, host and port"),
+        ([AUTH, "--tus-path=off", "--cors-origin=https://a.b"], "there are no pages to upload from"),
         ([AUTH, "--log-format=xml"], "--log-format=xml: must be text or json"),
         ([AUTH, "--nonsense"], "nonsense"),
         ([AUTH, "extra"], "extra"),

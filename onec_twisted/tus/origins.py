@@ -32,7 +32,7 @@ _PREFIX = re.compile(rb"(/[A-Za-z0-9._~-]+)+")
 def parse_origin(text: str) -> bytes:
     """Return an origin as browsers send it. Raises ``ValueError`` for what is none: a path, a star, capitals."""
     if _ORIGIN.fullmatch(text) is None:
-        raise ValueError(text)
+        raise ValueError(f"no origin: {text}")
     return text.encode("ascii")
 
 

@@ -1,0 +1,236 @@
+"""Uploads on record, with the files and sessions that they are about."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import evolve
+
+from onec_twisted import outbox
+from onec_twisted import statements as core
+from onec_twisted.errors import (
+    FileSealed,
+    FileTooLarge,
+    HandoffRunning,
+    InvalidSession,
+    SessionRestarted,
+    TooManySessions,
+)
+from onec_twisted.records import Session
+from onec_twisted.schema import create_catalog, opened
+from onec_twisted.tus import statements
+from onec_twisted.tus.errors import InvalidLength, UploadGone, UploadOpen
+from onec_twisted.tus.records import COMPLETE, GONE, OPEN, UploadRecord
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from onec_twisted.records import Handoff
+
+QUOTA = 100
+OWN = UploadRecord("u1", "shop", "s1", "a.xml", 10, "", own=True)
+SHARED = UploadRecord("u2", "shop", "s2", "a.xml", 10, "", own=False)
+SESSION = Session("s2", "shop", 1, 0, 1.0)
+
+
+@pytest.fixture
+def cursor(tmp_path: Path) -> Iterator[sqlite3.Cursor]:
+    """An empty catalog with one session."""
+    path = tmp_path / "catalog.sqlite3"
+    create_catalog(path)
+    with closing(opened(path)) as connection:
+        cursor = connection.cursor()
+        core.open_session(cursor, "s2", "hash", "shop", 1.0)
+        yield cursor
+
+
+def state(cursor: sqlite3.Cursor, upload: UploadRecord) -> str:
+    """Return an upload's state."""
+    found = statements.find(cursor, upload.id)
+    assert found is not None
+    return found.upload.state
+
+
+def piece(cursor: sqlite3.Cursor, before: int | None, after: int) -> None:
+    """Let a node's file grow."""
+    core.commit(cursor, SESSION, "a.xml", before, after, QUOTA, 2.0)
+
+
+def grow(
+    cursor: sqlite3.Cursor, before: int | None, after: int, metadata: dict[str, str] | None = None
+) -> Handoff | None:
+    """Let the upload of a session grow."""
+    return statements.grow(cursor, SESSION, SHARED, before, after, QUOTA, 2.0, metadata)
+
+
+def test_one_with_a_session_of_its_own(cursor: sqlite3.Cursor) -> None:
+    """Both are on record, or neither."""
+    made = statements.create_with_session(cursor, OWN, "h", QUOTA, 5.0, 0)
+    assert statements.find(cursor, "u1") == made
+    assert made.session == Session("s1", "shop", 1, 0, 5.0)
+    assert made.file is None
+    with pytest.raises(TooManySessions):
+        statements.create_with_session(cursor, evolve(OWN, id="u3", sessid="s3"), "g", QUOTA, 5.0, 2)
+    with pytest.raises(FileTooLarge):
+        statements.create_with_session(cursor, evolve(OWN, id="u3", sessid="s3", length=101), "g", QUOTA, 5.0, 0)
+    assert statements.find(cursor, "u3") is None
+    assert statements.unfinished(cursor) == 1
+
+
+def test_one_in_a_session(cursor: sqlite3.Cursor) -> None:
+    """It goes on where the file is."""
+    piece(cursor, None, 4)
+    made = statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    assert made.committed == 4
+    found = statements.find(cursor, "u2")
+    assert found is not None
+    assert found.upload == evolve(SHARED, start=4)
+    assert found.session is not None
+    assert found.session.touched == 5.0
+
+
+@pytest.mark.parametrize(
+    ("upload", "epoch", "reason"),
+    [
+        (evolve(SHARED, sessid="none"), 1, InvalidSession),
+        (SHARED, 2, SessionRestarted),
+        (evolve(SHARED, length=3), 1, InvalidLength),
+        (evolve(SHARED, length=101), 1, FileTooLarge),
+    ],
+)
+def test_one_that_cannot_be(
+    cursor: sqlite3.Cursor, upload: UploadRecord, epoch: int, reason: type[Exception]
+) -> None:
+    """Nothing is recorded."""
+    piece(cursor, None, 4)
+    with pytest.raises(reason):
+        statements.create(cursor, upload, epoch, QUOTA, 5.0)
+    assert statements.unfinished(cursor) == 0
+
+
+def test_two_of_one_name(cursor: sqlite3.Cursor) -> None:
+    """The first goes when it has brought nothing, and stays otherwise."""
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    second = evolve(SHARED, id="u3")
+    statements.create(cursor, second, 1, QUOTA, 6.0)
+    assert state(cursor, SHARED) == GONE
+    statements.grow(cursor, SESSION, second, None, 5, QUOTA, 7.0, None)
+    with pytest.raises(UploadOpen):
+        statements.create(cursor, evolve(SHARED, id="u4"), 1, QUOTA, 8.0)
+    assert state(cursor, second) == OPEN
+
+
+def test_growing(cursor: sqlite3.Cursor) -> None:
+    """The file's length is the upload's; nobody owes the site half a file, and no answer has to be proven."""
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    assert grow(cursor, None, 4) is None
+    record = core.file(cursor, "s2", "a.xml")
+    assert record is not None
+    assert (record.committed, record.proven, record.sealed) == (4, True, False)
+    assert outbox.quiet_since(cursor, 99.0) == []
+    handoff = grow(cursor, 4, 10, {"ключ": "значение"})
+    assert handoff is not None
+    assert (handoff.event, handoff.filename, handoff.files) == ("upload", "a.xml", (("a.xml", 10),))
+    assert handoff.metadata == '{"ключ": "значение"}'
+    assert state(cursor, SHARED) == COMPLETE
+    record = core.file(cursor, "s2", "a.xml")
+    assert record is not None
+    assert record.sealed
+    assert outbox.imported(cursor, "s2", "a.xml") == handoff
+    with pytest.raises(UploadGone):
+        grow(cursor, 10, 10, {})
+
+
+def test_what_1c_owes_is_owed_all_the_same(cursor: sqlite3.Cursor) -> None:
+    """A request of tus takes nothing of that away."""
+    piece(cursor, None, 4)
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    grow(cursor, 4, 6)
+    assert [session.sessid for session in outbox.quiet_since(cursor, 99.0)] == ["s2"]
+
+
+@pytest.mark.parametrize(("length", "settles"), [(10, False), (None, False), (4, True)])
+def test_a_quiet_session_hands_off_what_is_whole(cursor: sqlite3.Cursor, length: int | None, settles: bool) -> None:
+    """Half an upload is for nobody; one that 1C has ended is for the site."""
+    statements.create(cursor, evolve(SHARED, length=length), 1, QUOTA, 1.0)
+    piece(cursor, None, 4)
+    (session,) = outbox.quiet_since(cursor, 99.0)
+    assert len(outbox.settle(cursor, session, 99.0)) == settles
+
+
+def test_a_file_that_1c_has_had_imported(cursor: sqlite3.Cursor) -> None:
+    """Does not grow."""
+    piece(cursor, None, 4)
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    outbox.import_asked(cursor, SESSION, "catalog", "a.xml", "", 4, 6.0)
+    with pytest.raises(FileSealed):
+        grow(cursor, 4, 6)
+
+
+def test_the_length_is_told_once(cursor: sqlite3.Cursor) -> None:
+    """And does not change."""
+    statements.create(cursor, evolve(SHARED, length=None), 1, QUOTA, 5.0)
+    statements.set_length(cursor, "u2", 7)
+    with pytest.raises(InvalidLength):
+        statements.set_length(cursor, "u2", 8)
+    found = statements.find(cursor, "u2")
+    assert found is not None
+    assert found.upload.length == 7
+
+
+def test_removing(cursor: sqlite3.Cursor) -> None:
+    """The file is forgotten, its room is free, and that there was an upload is remembered."""
+    core.commit(cursor, SESSION, "b", None, 3, QUOTA, 2.0)
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    grow(cursor, None, 4)
+    statements.remove(cursor, SHARED, 6.0)
+    assert core.file(cursor, "s2", "a.xml") is None
+    assert state(cursor, SHARED) == GONE
+    cursor.execute("SELECT held FROM sessions WHERE sessid = 's2'")
+    assert cursor.fetchone() == (3,)
+
+
+def test_removing_what_is_being_delivered(cursor: sqlite3.Cursor) -> None:
+    """Is for later."""
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    grow(cursor, None, 10, {})
+    with pytest.raises(HandoffRunning):
+        statements.remove(cursor, SHARED, 6.0)
+
+
+def test_a_session_that_goes_takes_its_uploads(cursor: sqlite3.Cursor) -> None:
+    """They are remembered for a while from its last use on, then forgotten."""
+    statements.create_with_session(cursor, OWN, "h", QUOTA, 5.0, 0)
+    assert core.remove_session(cursor, "s1", 6.0, 6.0)
+    assert state(cursor, OWN) == GONE
+    core.forget_gone(cursor, 5.0)
+    assert state(cursor, OWN) == GONE
+    core.forget_gone(cursor, 5.1)
+    assert statements.find(cursor, "u1") is None
+
+
+def test_an_epoch_that_begins_ends_them(cursor: sqlite3.Cursor) -> None:
+    """Their files are gone."""
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    core.start_epoch(cursor, "s2", 7.0)
+    assert state(cursor, SHARED) == GONE
+
+
+def test_what_a_request_costs_does_not_grow(cursor: sqlite3.Cursor) -> None:
+    """With uploads on record: each statement finds its rows by a key."""
+    said: list[str] = []
+    cursor.connection.set_trace_callback(said.append)
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    statements.create_with_session(cursor, OWN, "h", QUOTA, 5.0, 10)
+    statements.find(cursor, "u2")
+    grow(cursor, None, 4)
+    grow(cursor, 4, 10, {})
+    core.forget_gone(cursor, 1.0)
+    cursor.connection.set_trace_callback(None)
+    plans = [row[3] for sql in said for row in cursor.execute(f"EXPLAIN QUERY PLAN {sql}")]
+    assert len(said) >= 15
+    assert [plan for plan in plans if plan.startswith("SCAN")] == []
