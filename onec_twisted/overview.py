@@ -29,6 +29,7 @@ class Summary:
     """How much is on record: sessions, those that owe the site something, damaged files, and hand-offs by state.
 
     ``oldest`` is when the hand-off was recorded that has been waiting longest, in seconds since 1970; None without.
+    ``unfinished`` are uploads of tus that are not complete.
     """
 
     sessions: int
@@ -36,6 +37,7 @@ class Summary:
     damaged: int
     handoffs: dict[str, int]
     oldest: float | None = None
+    unfinished: int = 0
 
 
 @frozen
@@ -73,7 +75,9 @@ def summary(cursor: Cursor) -> Summary:
     handoffs = {state: counted.get(state, 0) for state in (WAITING, SUCCEEDED, FAILED)}
     cursor.execute("SELECT created FROM handoffs WHERE state = 'waiting' ORDER BY number LIMIT 1")
     row = cursor.fetchone()
-    return Summary(sessions, owing, damaged, handoffs, row[0] if row else None)
+    cursor.execute("SELECT COUNT(*) FROM uploads WHERE state = 'open'")
+    (unfinished,) = cursor.fetchone()
+    return Summary(sessions, owing, damaged, handoffs, row[0] if row else None, unfinished)
 
 
 def overview(cursor: Cursor, most: int) -> Overview:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import pytest_twisted
+from daemon import Daemon, start
 from in_memory import NOW, InMemory, make_in_memory
 from shop import Shop
 from tus_in_memory import TusInMemory
@@ -120,3 +121,18 @@ def make_tus(make_exchange: Callable[..., InMemory]) -> Iterator[Callable[..., T
 def tus(make_tus: Callable[..., TusInMemory]) -> TusInMemory:
     """A tus client of an exchange with the settings of ``in_memory``."""
     return make_tus()
+
+
+@pytest.fixture
+def daemons(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """Start real daemons that end with the test, one after another on one media root."""
+    started: list[Daemon] = []
+
+    def make(*arguments: str, **keywords: Any) -> Daemon:
+        started.append(start(tmp_path / "run", *arguments, **keywords))
+        return started[-1]
+
+    yield make
+    for daemon in started:
+        if daemon.process.poll() is None:
+            daemon.kill()

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_house import ADMIN, BESIDE, HOUSE, NODE, ORDER
+from test_house import ADMIN, BESIDE, HOUSE, NODE, ORDER, TUS
 
 from onec_twisted.options import Options
 
@@ -109,7 +109,8 @@ def test_every_package_is_on_the_map() -> None:
     """Each of its modules, in its order."""
     assert modules_under("The administrator's side") == ADMIN
     assert modules_under("The node's side") == NODE
-    assert {path.parent.name for path in HOUSE.glob("*/__init__.py")} == {"admin", "node"}
+    assert modules_under("The resumable front door") == TUS
+    assert {path.parent.name for path in HOUSE.glob("*/__init__.py")} == {"admin", "node", "tus"}
 
 
 def test_names_in_the_architecture_exist() -> None:

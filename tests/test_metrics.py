@@ -112,7 +112,7 @@ def test_bytes_add_up(make_exchange: Callable[..., InMemory], intake: str) -> No
 
     assert sum(len(content) for content in exchange.files().values()) == 150
     pieces = {outcome: exchange.metric("onec_pieces_total", outcome=outcome) for outcome in OUTCOMES}
-    assert pieces == {"stored": 2, "repeat": 0, "held": 1, "refused": 2, "broken": 1, "failed": 0}
+    assert pieces == {"stored": 2, "partial": 0, "repeat": 0, "held": 1, "refused": 2, "broken": 1, "failed": 0}
     assert exchange.metric("onec_refusals_total", reason="invalid_filename") == 1
     assert exchange.metric("onec_refusals_total", reason="wrong_offset") == 1
     assert len(exchange.parts.pieces.uploads) == 0

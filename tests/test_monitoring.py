@@ -24,6 +24,7 @@ from onec_twisted.admin.gauges import Gauges
 from onec_twisted.admin.health import HealthCheck
 from onec_twisted.metrics import reason_of
 from onec_twisted.options import Options
+from onec_twisted.tus import errors as tus_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ WORDS = re.compile(r'"[^"]*"|\b(?:by|on|without|ignoring)\s*\([^)]*\)|\[[^\]]*\]
 
 REASONS = {
     reason_of(refused)
-    for refused in vars(errors).values()
+    for refused in [*vars(errors).values(), *vars(tus_errors).values()]
     if isinstance(refused, type) and issubclass(refused, errors.Refused) and refused is not errors.Refused
 }
 

@@ -10,7 +10,7 @@ import sqlite3
 import ssl
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from certificates import make_certificate, name_of
@@ -20,25 +20,10 @@ from trade import ExchangeFailed, Trade
 from onec_twisted.schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 MB = 2**20
-
-
-@pytest.fixture
-def daemons(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
-    """Start daemons that end with the test."""
-    started: list[Daemon] = []
-
-    def make(*arguments: str, **keywords: Any) -> Daemon:
-        started.append(start(tmp_path / "run", *arguments, **keywords))
-        return started[-1]
-
-    yield make
-    for daemon in started:
-        if daemon.process.poll() is None:
-            daemon.kill()
 
 
 def asked(port: int, path: str) -> tuple[int, bytes]:

@@ -7,34 +7,19 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from daemon import Daemon, start
 from faulty_node import answer, connect, go_deaf, logged_in, request, reset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
+
+    from daemon import Daemon
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="SIOCOUTQ is Linux's")
 SAME = b"the same bytes " * 100
 
 
-@pytest.fixture
-def daemons(tmp_path: Path) -> Iterator[Callable[[], Daemon]]:
-    """Start daemons that end with the test."""
-    started: list[Daemon] = []
-
-    def make() -> Daemon:
-        started.append(start(tmp_path / "run"))
-        return started[-1]
-
-    yield make
-    for daemon in started:
-        if daemon.process.poll() is None:
-            daemon.kill()
-
-
 @pytest.mark.parametrize("end", ["FIN", "RST", "none"])
-def test_an_answer_that_was_read(daemons: Callable[[], Daemon], end: str) -> None:
+def test_an_answer_that_was_read(daemons: Callable[..., Daemon], end: str) -> None:
     """Whatever becomes of the connection: the next equal piece is data."""
     daemon = daemons()
     node = logged_in(daemon)
@@ -54,7 +39,7 @@ def test_an_answer_that_was_read(daemons: Callable[[], Daemon], end: str) -> Non
         line.close()
 
 
-def test_equal_pieces_on_one_connection(daemons: Callable[[], Daemon]) -> None:
+def test_equal_pieces_on_one_connection(daemons: Callable[..., Daemon]) -> None:
     """A file of zeros grows, one answer after another and sent ahead."""
     daemon = daemons()
     node = logged_in(daemon)
@@ -72,7 +57,7 @@ def test_equal_pieces_on_one_connection(daemons: Callable[[], Daemon]) -> None:
 
 
 @pytest.mark.parametrize("end", ["RST", "FIN", "vanished", "killed"])
-def test_an_answer_that_was_lost(daemons: Callable[[], Daemon], end: str) -> None:
+def test_an_answer_that_was_lost(daemons: Callable[..., Daemon], end: str) -> None:
     """The piece comes again on a new connection, and is not doubled; the one after it is data."""
     daemon = daemons()
     node = logged_in(daemon)
@@ -100,7 +85,7 @@ def test_an_answer_that_was_lost(daemons: Callable[[], Daemon], end: str) -> Non
     line.close()
 
 
-def test_a_proof_survives_a_kill(daemons: Callable[[], Daemon]) -> None:
+def test_a_proof_survives_a_kill(daemons: Callable[..., Daemon]) -> None:
     """Long after the answer was read, with the connection still open."""
     daemon = daemons()
     node = logged_in(daemon)

@@ -16,6 +16,7 @@ from zope.interface.verify import verifyObject
 
 from onec_twisted.errors import InsufficientStorage, SyncFailed
 from onec_twisted.interfaces import IStreamingResource
+from onec_twisted.overview import summary
 from onec_twisted.testing import FakeImporter
 from onec_twisted.tus import statements
 
@@ -279,13 +280,13 @@ class TestCreationWithUpload:
         """Its sender never heard where the upload is."""
         line = tus.open()
         line.send(tus.head("POST", TUS_PATH, 5, Upload_Length="5", Content_Type=CHUNK) + b"hel")
-        unfinished = tus.exchange.catalog.recorder.database.read
-        assert unfinished(statements.unfinished) == 1
+        read = tus.exchange.catalog.recorder.database.read
+        assert read(summary).unfinished == 1
         line.lose()
         tus.lines.remove(line)
 
         assert tus.exchange.files() == {}
-        assert unfinished(statements.unfinished) == 0
+        assert read(summary).unfinished == 0
 
 
 class TestDeferredLength:

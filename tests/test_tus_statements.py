@@ -18,6 +18,7 @@ from onec_twisted.errors import (
     SessionRestarted,
     TooManySessions,
 )
+from onec_twisted.overview import summary
 from onec_twisted.records import Session
 from onec_twisted.schema import create_catalog, opened
 from onec_twisted.tus import statements
@@ -78,7 +79,7 @@ def test_one_with_a_session_of_its_own(cursor: sqlite3.Cursor) -> None:
     with pytest.raises(FileTooLarge):
         statements.create_with_session(cursor, evolve(OWN, id="u3", sessid="s3", length=101), "g", QUOTA, 5.0, 0)
     assert statements.find(cursor, "u3") is None
-    assert statements.unfinished(cursor) == 1
+    assert summary(cursor).unfinished == 1
 
 
 def test_one_in_a_session(cursor: sqlite3.Cursor) -> None:
@@ -109,7 +110,7 @@ def test_one_that_cannot_be(
     piece(cursor, None, 4)
     with pytest.raises(reason):
         statements.create(cursor, upload, epoch, QUOTA, 5.0)
-    assert statements.unfinished(cursor) == 0
+    assert summary(cursor).unfinished == 0
 
 
 def test_two_of_one_name(cursor: sqlite3.Cursor) -> None:

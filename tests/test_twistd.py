@@ -17,28 +17,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from certificates import make_certificate
-from daemon import AUTH, PATIENCE, Daemon, connect_unix, run, start
+from daemon import AUTH, PATIENCE, Daemon, connect_unix, run
 from trade import PATH, ExchangeFailed, Trade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 MB = 2**20
-
-
-@pytest.fixture
-def daemons(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
-    """Start daemons that end with the test."""
-    started: list[Daemon] = []
-
-    def make(*arguments: str, **keywords: tuple[str, ...]) -> Daemon:
-        started.append(start(tmp_path / "run", *arguments, **keywords))  # type: ignore[arg-type]
-        return started[-1]
-
-    yield make
-    for daemon in started:
-        if daemon.process.poll() is None:
-            daemon.kill()
 
 
 def logged_in(daemon: Daemon) -> Trade:

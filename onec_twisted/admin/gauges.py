@@ -26,6 +26,7 @@ UNKNOWN = (
     "onec_disk_free_bytes",
     "onec_sessions",
     "onec_sessions_owing",
+    "onec_unfinished_uploads",
     "onec_damaged_files",
     "onec_handoff_oldest_waiting_seconds",
 )
@@ -60,6 +61,7 @@ class Gauges:
             ("onec_uploads_waiting", "Pieces that wait for their file's turn"),
             ("onec_sessions", "Sessions on record"),
             ("onec_sessions_owing", "Sessions with something that is not handed off yet"),
+            ("onec_unfinished_uploads", "Uploads of tus that are not complete"),
             ("onec_damaged_files", "Files that have lost acknowledged bytes"),
             ("onec_disk_free_bytes", "Bytes that the disk of the media root has left"),
             ("onec_handoff_oldest_waiting_seconds", "How long the oldest hand-off that waits has been waiting"),
@@ -95,6 +97,7 @@ class Gauges:
             self._set(
                 onec_sessions=summary.sessions,
                 onec_sessions_owing=summary.owing,
+                onec_unfinished_uploads=summary.unfinished,
                 onec_damaged_files=summary.damaged,
                 onec_handoff_oldest_waiting_seconds=self._age(summary.oldest),
             )

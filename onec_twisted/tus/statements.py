@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.records import Handoff
 
-__all__ = ["create", "create_with_session", "find", "grow", "remove", "set_length", "unfinished"]
+__all__ = ["create", "create_with_session", "find", "grow", "remove", "set_length"]
 
 COLUMNS = "id, username, sessid, name, length, metadata, own, start, state"
 
@@ -159,9 +159,3 @@ def remove(cursor: Cursor, upload: UploadRecord, now: float) -> None:
     if file is not None:
         cursor.execute("DELETE FROM files WHERE sessid = ? AND name = ?", (upload.sessid, upload.name))
         cursor.execute("UPDATE sessions SET held = held - ? WHERE sessid = ?", (file.committed, upload.sessid))
-
-
-def unfinished(cursor: Cursor) -> int:
-    """Return how many uploads are not complete."""
-    cursor.execute("SELECT COUNT(*) FROM uploads WHERE state = ?", (OPEN,))
-    return int(cursor.fetchone()[0])
