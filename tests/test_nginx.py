@@ -22,7 +22,7 @@ from front import DEPLOY, Client, free_port, htpasswd, launch, peak_memory, repl
 from trade import ExchangeFailed, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif("ONEC_TEST_DEPLOY" not in os.environ, reason="tox -e deploy runs it")
@@ -64,14 +64,19 @@ class Front:
 
     def begin(self, node: Client, name: str, length: int, body: bytes) -> socket.socket:
         """Send the beginning of a piece on a connection of its own, and return the connection."""
-        line = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
-        if self.paper is not None:
-            line = self.paper.trusted().wrap_socket(line, server_hostname="127.0.0.1")
+        line = self.connect()
         line.sendall(
             f"POST /1c_exchange.php?type=catalog&mode=file&filename={name}&sessid={node.sessid} HTTP/1.1\r\n"
             f"Host: x\r\nCookie: {node.cookie}\r\nContent-Length: {length}\r\n\r\n".encode()
             + body
         )
+        return line
+
+    def connect(self) -> socket.socket:
+        """Return a new connection."""
+        line = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        if self.paper is not None:
+            line = self.paper.trusted().wrap_socket(line, server_hostname="127.0.0.1")
         return line
 
     def workers(self) -> list[int]:
@@ -237,6 +242,42 @@ def test_a_node_that_dies_leaves_nothing(front: Front, death: str) -> None:
     node.close()
 
     assert file.read_bytes() == b"before,after"
+
+
+def test_tus_goes_through(front: Front) -> None:
+    """Uploads are where Location says; what a client has brought when it dies is kept, and it goes on from there."""
+    scheme = "https" if front.paper else "http"
+    told = {"Tus-Resumable": "1.0.0", "Authorization": "Basic c2hvcDpzZWNyZXQ="}
+    chunk = {**told, "Content-Type": "application/offset+octet-stream"}
+    body = random.Random(5).randbytes(4 * MB)
+    client = front.node().connection
+
+    def ask(method: str, path: str, content: bytes = b"", **headers: str) -> Mapping[str, str]:
+        client.request(method, path, content, {**told, **{k.replace("_", "-"): v for k, v in headers.items()}})
+        with client.getresponse() as response:
+            response.read()
+            assert response.status in {200, 201, 204}, response.status
+            return dict(response.headers)
+
+    location = ask("POST", "/files/", Upload_Length=str(len(body)), X_Forwarded_Host="evil.example")["Location"]
+    assert location.startswith(f"{scheme}://127.0.0.1:{front.port}/files/")
+    path = location.partition(str(front.port))[2]
+    line = front.connect()
+    head = "".join(f"{name}: {value}\r\n" for name, value in chunk.items())
+    line.sendall(
+        f"PATCH {path} HTTP/1.1\r\nHost: x\r\n{head}Upload-Offset: 0\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        + body[: 2 * MB]
+    )
+    wait_until(lambda: sum(file.stat().st_size for file in front.daemon.temp.glob("*/upload")) > MB)
+    line.close()
+    offset = int(ask("HEAD", path)["Upload-Offset"])
+    assert MB < offset <= 2 * MB
+    rest = {"Upload_Offset": str(offset), "Content_Type": chunk["Content-Type"]}
+    assert ask("PATCH", path, body[offset:], **rest)["Upload-Offset"] == str(len(body))
+    client.close()
+
+    (file,) = front.daemon.temp.glob("*/upload")
+    assert file.read_bytes() == body
 
 
 def test_refusals_come_through(front: Front) -> None:
