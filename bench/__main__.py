@@ -18,7 +18,7 @@ from bench.content import Content
 from bench.contest import FULL, QUICK, Contest
 from bench.figures.latency import beside_a_slow_disk, beside_uploads
 from bench.figures.memory import one_body, slow_uploads
-from bench.figures.throughput import durability, large, small_in_memory, small_many, small_on_disk
+from bench.figures.throughput import durability, large, resumable, small_in_memory, small_many, small_on_disk
 from bench.goals import GOALS, judge
 from bench.machine import describe, filesystem
 from bench.plot import as_svg, groups
@@ -32,6 +32,7 @@ FIGURES: dict[str, Callable[[Contest], None]] = {
     "small-many": small_many,
     "small-memory": small_in_memory,
     "large": large,
+    "tus": resumable,
     "durability": durability,
     "peak-memory": one_body,
     "slow-uploads": slow_uploads,

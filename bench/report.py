@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Result", "as_json", "as_markdown", "as_text"]
 
 TITLES = {
+    "tus-1": "64 MB uploads by tus, 1 connection",
+    "tus-4": "64 MB uploads by tus, 4 connections",
     "durability": "64 MB pieces, 1 connection",
     "small-disk": "50 KB pieces, 1 connection, on disk",
     "small-memory": "50 KB pieces, 1 connection, on tmpfs",

@@ -13,7 +13,19 @@ if TYPE_CHECKING:
     from bench.client import Answer
     from bench.content import Content
 
-__all__ = ["Exchange", "ExchangeSender", "Plain", "PlainSender", "Refused", "Sender", "Target", "Tus", "TusSender"]
+__all__ = [
+    "Exchange",
+    "ExchangeSender",
+    "ExchangeTus",
+    "ExchangeTusSender",
+    "Plain",
+    "PlainSender",
+    "Refused",
+    "Sender",
+    "Target",
+    "Tus",
+    "TusSender",
+]
 
 
 class Refused(Exception):
@@ -86,14 +98,19 @@ class TusSender:
 
     def upload(self, name: str, piece: int, size: int) -> str:  # noqa: ARG002 - the server chooses the name
         """Create an upload, and send all of it by one PATCH."""
-        version = {"Tus-Resumable": "1.0.0"}
-        created = _expect(
-            self.connection.ask("POST", "/files", {**version, "Upload-Length": str(size), "Content-Length": "0"}), 201
-        )
-        path = "/files/" + created.headers["location"].rsplit("/", 1)[-1]
-        headers = {**version, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
-        _expect(self.connection.ask("PATCH", path, headers, piece, size), 204)
-        return path[1:]
+        return _resumable(self.connection, {}, piece, size)[1:]
+
+
+def _resumable(connection: Connection, headers: dict[str, str], piece: int, size: int) -> str:
+    """Create an upload, and send all of it by one PATCH; return its path."""
+    told = {**headers, "Tus-Resumable": "1.0.0"}
+    created = _expect(
+        connection.ask("POST", "/files", {**told, "Upload-Length": str(size), "Content-Length": "0"}), 201
+    )
+    path = "/files/" + created.headers["location"].rsplit("/", 1)[-1]
+    told |= {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    _expect(connection.ask("PATCH", path, told, piece, size), 204)
+    return path
 
 
 @frozen
@@ -142,3 +159,32 @@ class ExchangeSender:
         headers = {"Cookie": self.cookie}
         _expect(self.connection.ask("POST", self.location(name), headers, piece, size), 200, body=b"success")
         return self.stored(name)
+
+
+@frozen
+class ExchangeTus:
+    """The daemon by tus, in a session that ``checkauth`` has opened: its files lie where those of ``Exchange`` do."""
+
+    port: int
+
+    def enter(self, content: Content) -> ExchangeTusSender:
+        """Return a sender with a session of its own."""
+        return ExchangeTusSender(Exchange(self.port).enter(content))
+
+
+@frozen
+class ExchangeTusSender:
+    """A sender of ``ExchangeTus``."""
+
+    session: ExchangeSender
+
+    @property
+    def connection(self) -> Connection:
+        """Return the connection."""
+        return self.session.connection
+
+    def upload(self, name: str, piece: int, size: int) -> str:
+        """Create an upload, and send all of it by one PATCH."""
+        metadata = f"filename {b64encode(name.encode()).decode()}"
+        _resumable(self.connection, {"Cookie": self.session.cookie, "Upload-Metadata": metadata}, piece, size)
+        return self.session.stored(name)

@@ -179,6 +179,11 @@ class Body:
         if not self.complete:
             self._stop(reason)
 
+    def left(self) -> list[bytes]:
+        """See ``IBody``."""
+        left, self._early = self._early, []
+        return left
+
     # What the request asks for once it has refused
 
     def drain(self, drained: Callable[[], None]) -> None:
@@ -187,6 +192,7 @@ class Body:
         Not called back when the body ends, or the connection is lost, before that.
         """
         self._stop(ConnectionDropped())
+        self._early = []
         self._drained = drained
         self._drain_left = DRAIN_LIMIT
         if self.length is None or self.length - self.received > DRAIN_LIMIT:
@@ -253,7 +259,6 @@ class Body:
         self._consumer = None
         if self._socket is not None and not self._moving:
             self._socket.release()
-        self._early = []
         if reason is not None and self._failure is None:
             self._failure = reason
         if self._idle_call is not None:

@@ -184,7 +184,7 @@ class Exchange(RefusingResource):
             if request.method == b"HEAD":
                 committed = await self._pieces.length(session, name)
                 return Answer(headers=(wire.offset_header(committed), (b"Cache-Control", b"no-store")))
-            upload_offset, content_range = request.getHeader("upload-offset"), request.getHeader("content-range")
+            upload_offset, content_range = request.getHeader(b"upload-offset"), request.getHeader(b"content-range")
             offset = wire.parse_offset(upload_offset, content_range, request.body.length)
             stored = await self._pieces.take(session, name, request.body, offset, query.type)
         except FileDamaged:

@@ -324,12 +324,18 @@ async def receive_what_comes(
     ``FileTooLarge``, no more than the last milestone is left: nobody knows what such a body was meant to be.
     """
     try:
-        await body.deliver(intake, limit, too_large)
-        await intake.finish(keep)
-    except BaseException as broken:
         try:
-            if not isinstance(broken, FileTooLarge) and not body.complete:
+            await body.deliver(intake, limit, too_large)
+        except FileTooLarge:
+            raise
+        except BaseException:
+            left = body.left()
+            if body.received <= limit:
+                for data in left:
+                    intake.write(data)
                 await intake.keep_what_came(keep)
-        finally:
-            await intake.roll_back()
+            raise
+        await intake.finish(keep)
+    except BaseException:
+        await intake.roll_back()
         raise

@@ -119,6 +119,9 @@ class IBody(Interface):
     def drop(reason: BaseException) -> None:
         """Take no more of it: ``deliver`` fails with the reason. Does nothing once the body is complete."""
 
+    def left() -> list[bytes]:
+        """Return, once, what came before anybody wanted it of a body that ``deliver`` has failed to give."""
+
 
 class ILine(Interface):
     """A connection that can be asked what its peer has acknowledged, also when it has ended."""

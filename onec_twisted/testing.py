@@ -136,6 +136,10 @@ class FakeBody:
         """See ``IBody``."""
         return self.silent_for
 
+    def left(self) -> list[bytes]:
+        """See ``IBody``: nothing is kept."""
+        return []
+
     def drop(self, reason: BaseException) -> None:
         """See ``IBody``."""
         if self.dropped is None and not self.complete:

@@ -150,11 +150,11 @@ def parse_query(query: bytes) -> Query:
     )
 
 
-_OFFSET = re.compile(r"\d{1,18}", re.ASCII)
-_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
+_OFFSET = re.compile(rb"\d{1,18}")
+_RANGE = re.compile(rb"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
 
-def parse_offset(upload_offset: str | None, content_range: str | None, length: int | None) -> int | None:
+def parse_offset(upload_offset: bytes | None, content_range: bytes | None, length: int | None) -> int | None:
     """Return the place in its file that a piece claims, in bytes; None when it claims none.
 
     ``upload_offset`` is the header of tus and of the IETF's draft, ``content_range`` that of RFC 9110 section 14.4;
@@ -171,7 +171,7 @@ def parse_offset(upload_offset: str | None, content_range: str | None, length: i
         if match is None:
             raise InvalidOffset
         first, last = int(match[1]), int(match[2])
-        too_short = match[3] != "*" and int(match[3]) <= last
+        too_short = match[3] != b"*" and int(match[3]) <= last
         if last < first or too_short or length not in (None, last - first + 1):
             raise InvalidOffset
         claims.add(first)

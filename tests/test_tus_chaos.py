@@ -156,7 +156,7 @@ class Chaos:
         length = str(len(self.content))
         status, headers = self.ask("POST", "/files/", Upload_Length=length, Upload_Metadata=metadata(filename="a"))
         assert status == 201
-        self.path = headers["location"]
+        self.path = "/" + headers["location"].split("/", 3)[3]
         faults = [self.nothing, self.cut, self.end, self.swallow, self.leave, self.corrupt, self.kill_during]
         while (offset := self.offset()) < len(self.content):
             body = self.content[offset : offset + self.chance.randrange(1, LONGEST)]

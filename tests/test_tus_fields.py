@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onec_twisted.errors import InvalidOffset
 from onec_twisted.tus.errors import InvalidChecksum, InvalidLength, InvalidMetadata
 from onec_twisted.tus.fields import (
     LONGEST_METADATA,
@@ -17,6 +18,7 @@ from onec_twisted.tus.fields import (
     parse_checksum,
     parse_length,
     parse_metadata,
+    parse_offset,
 )
 
 KEYS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters=","), min_size=1, max_size=20)
@@ -81,6 +83,15 @@ def test_a_length_that_is_none(length: bytes | None, deferred: bytes | None) -> 
     """Says nothing, or two things."""
     with pytest.raises(InvalidLength):
         parse_length(length, deferred)
+
+
+def test_an_offset() -> None:
+    """Is a number; one that no file has is one all the same."""
+    assert parse_offset(b"0") == 0
+    assert parse_offset(b"9" * 30) == int("9" * 30)
+    for raw in (None, b"", b"-1", b"\xb2", b"9" * 101):
+        with pytest.raises(InvalidOffset):
+            parse_offset(raw)
 
 
 def test_a_checksum() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
-from attrs import evolve
 from in_memory import NOW, SESSION_QUOTA
 from twisted.internet.defer import Deferred
 
@@ -81,13 +80,6 @@ def test_what_is_removed_is_not_known(registry: Registry, known: KnownSession, u
     now(registry.remove(upload, known.session, NOW))
     assert known.files == {}
     assert known.session.held == 0
-
-
-def test_the_length_is_told(registry: Registry, known: KnownSession, upload: UploadRecord) -> None:
-    """Once it is known."""
-    now(registry.create(evolve(upload, length=None), known.session, 0, NOW))
-    now(registry.set_length(upload, 9))
-    assert now(registry.find("u")).upload.length == 9
 
 
 def test_a_session_of_its_own_is_nobodys(exchange: InMemory, registry: Registry) -> None:

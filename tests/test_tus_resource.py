@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 from onec_twisted.errors import InsufficientStorage, SyncFailed
 from onec_twisted.interfaces import IStreamingResource
 from onec_twisted.overview import summary
-from onec_twisted.testing import FakeImporter
+from onec_twisted.testing import FakeImporter, LateWorkers
 from onec_twisted.tus import statements
 
 if TYPE_CHECKING:
@@ -143,8 +143,8 @@ class TestCreation:
         answer = tus.create(11, Upload_Metadata=told)
         assert answer.status == 201
         assert answer.offset is None
-        path = answer.headers["location"]
-        assert path.startswith("/files/")
+        assert answer.headers["location"].startswith("http://shop.example/files/")
+        path = answer.headers["location"].removeprefix("http://shop.example")
         assert stringToDatetime(answer.headers["upload-expires"].encode()) == NOW + TTL
         answer = tus.request("HEAD", path)
 
@@ -174,7 +174,7 @@ class TestCreation:
         assert tus.create(1, Upload_Metadata=metadata(filename=name)).status == 400
         assert tus.exchange.files() == {}
 
-    @pytest.mark.parametrize("told", ["a", "-1", "1.5", "", "+3", "9" * 30])
+    @pytest.mark.parametrize("told", ["a", "-1", "1.5", "", "+3", "9" * 101])
     def test_a_length_that_is_none(self, tus: TusInMemory, told: str) -> None:
         """Makes no upload."""
         assert tus.request("POST", TUS_PATH, b"", Upload_Length=told).status == 400
@@ -199,6 +199,7 @@ class TestCreation:
         """Is refused before it comes."""
         assert tus.create(SESSION_QUOTA).status == 201
         assert tus.create(SESSION_QUOTA + 1).status == 413
+        assert tus.create(10**30).status == 413
 
     def test_more_than_the_disk_has(self, tus: TusInMemory) -> None:
         """Is refused before it comes."""
@@ -209,7 +210,7 @@ class TestCreation:
     def test_nothing_is_complete_at_once(self, tus: TusInMemory) -> None:
         """An empty file is handed off when it is made; sending nothing more does not do so again."""
         answer = tus.create(0, Upload_Metadata=metadata(filename="empty"))
-        path = answer.headers["location"]
+        path = answer.headers["location"].removeprefix("http://shop.example")
         assert (answer.status, answer.offset) == (201, 0)
         assert "upload-expires" not in answer.headers
         assert tus.stored() == {"empty": b""}
@@ -236,10 +237,15 @@ class TestCreation:
         }
         assert tus.create(1, **told).headers["location"].startswith("https://shop.example/upload/files/")
         told["X_Forwarded_Host"] = ""
-        assert tus.create(1, **told).headers["location"].startswith("/upload/files/")
+        assert tus.create(1, **told).headers["location"].startswith("https://shop.example/upload/files/")
         line = tus.open("192.168.1.2")
         answer = heard(line.send(tus.head("POST", TUS_PATH, 0, Upload_Length="1", **told)))
-        assert answer.headers["location"].startswith("/files/")
+        assert answer.headers["location"].startswith("http://shop.example/files/")
+
+    @pytest.mark.parametrize("told", ["partial", "final;/files/a /files/b"])
+    def test_parts_of_a_file(self, tus: TusInMemory, told: str) -> None:
+        """Are not taken for whole ones."""
+        assert tus.create(3, Upload_Concat=told).status == 400
 
 
 class TestCreationWithUpload:
@@ -257,7 +263,8 @@ class TestCreationWithUpload:
         """The rest comes by PATCH."""
         answer = tus.request("POST", TUS_PATH, b"hel", Upload_Length="5", Content_Type=CHUNK)
         assert (answer.status, answer.offset) == (201, 3)
-        assert tus.patch(answer.headers["location"], 3, b"lo").offset == 5
+        path = answer.headers["location"].removeprefix("http://shop.example")
+        assert tus.patch(path, 3, b"lo").offset == 5
         assert tus.stored() == {"upload": b"hello"}
 
     @pytest.mark.parametrize(
@@ -312,13 +319,24 @@ class TestDeferredLength:
         assert tus.patch(path, 3, b"", Upload_Length="3").status == 204
         assert tus.handoffs() == [("upload", "a", "succeeded")]
 
-    @pytest.mark.parametrize("told", ["2", str(SESSION_QUOTA + 1), "x", "-3"])
+    @pytest.mark.parametrize("told", ["2", "x", "-3"])
     def test_one_that_cannot_be(self, tus: TusInMemory, told: str) -> None:
         """It stays unknown."""
         path = tus.made(None)
         tus.patch(path, 0, b"abc")
         assert tus.patch(path, 3, b"d", Upload_Length=told).status == 400
         assert tus.request("HEAD", path).headers["upload-defer-length"] == "1"
+
+    def test_one_that_is_refused_stays_unknown(self, tus: TusInMemory) -> None:
+        """With bytes that are too many, or wrong; it may be told otherwise then."""
+        path = tus.made(None)
+        wrong = {"Upload_Checksum": "crc32 AAAAAA=="}
+        assert tus.patch(path, 0, b"abc", Upload_Length=str(SESSION_QUOTA + 1)).status == 413
+        assert tus.patch(path, 0, b"abc", Upload_Length="2").status == 413
+        assert tus.patch(path, 0, b"abc", Upload_Length="3", **wrong).status == 460
+        assert tus.request("HEAD", path).headers["upload-defer-length"] == "1"
+        assert tus.patch(path, 0, b"abc", Upload_Length="4").status == 204
+        assert tus.request("HEAD", path).headers["upload-length"] == "4"
 
     def test_it_does_not_change(self, tus: TusInMemory) -> None:
         """Once it is known."""
@@ -361,7 +379,7 @@ class TestPatch:
         assert description.metadata == {"filename": "a", "product": "42"}
         assert [(file.name, file.size) for file in description.files] == [("a", 1)]
 
-    @pytest.mark.parametrize("offset", [0, 2, 4, 10**17])
+    @pytest.mark.parametrize("offset", [0, 2, 4, 10**30])
     def test_another_place(self, tus: TusInMemory, offset: int) -> None:
         """Is refused, and told the right one; nothing changes."""
         path = tus.made(6)
@@ -371,7 +389,7 @@ class TestPatch:
         assert (answer.status, answer.offset) == (409, 3)
         assert tus.stored() == {"upload": b"abc"}
 
-    @pytest.mark.parametrize("told", ["", "-1", "x", "1.0", "9" * 30])
+    @pytest.mark.parametrize("told", ["", "-1", "x", "1.0", "\xb2", "9" * 101])
     def test_no_place(self, tus: TusInMemory, told: str) -> None:
         """Is refused."""
         path = tus.made(3)
@@ -418,6 +436,8 @@ class TestPatch:
         assert tus.patch(path, 0, b"abc").offset == 3
         assert tus.patch(path, 0, b"abc").status == 409
         assert tus.patch(path, 3, b"").status == 204
+        assert tus.patch(path, 3, b"", Upload_Checksum="crc32 AAAAAA==").status == 204
+        assert tus.patch(path, 3, b"", Upload_Checksum="crc32 AAAAAQ==").status == 460
         assert tus.patch(path, 3, b"d").status == 413
         assert tus.stored() == {"upload": b"abc"}
         assert len(tus.handoffs()) == 1
@@ -445,6 +465,20 @@ class TestPatch:
 
 
 class TestBreaks:
+    def test_what_came_before_anybody_wanted_it_is_kept(self, make_tus: Callable[..., TusInMemory]) -> None:
+        """A few bytes and the end of the connection may come with the headers."""
+        workers = LateWorkers()
+        tus = make_tus(workers=workers)
+        path = tus.made(10)
+        first = tus.begin(path, 0, 1, b"a")
+        line = tus.begin(path, 1, 5, b"bc")
+        line.lose()
+        tus.lines.remove(line)
+        while workers.waiting:
+            workers.run()
+        assert heard(first.answered).offset == 1
+        assert tus.stored() == {"upload": b"abc"}
+
     def test_what_came_is_kept(self, tus: TusInMemory) -> None:
         """To the last byte."""
         path = tus.made(10)
@@ -625,7 +659,7 @@ class TestWithASession:
         assert piece(tus, session, "a.xml", b"abc") == b"success"
         answer = tus.create(6, Upload_Metadata=metadata(filename="a.xml"))
         assert (answer.status, answer.offset) == (201, 3)
-        path = answer.headers["location"]
+        path = answer.headers["location"].removeprefix("http://shop.example")
         assert tus.offset(path) == 3
         assert tus.patch(path, 3, b"def").offset == 6
         assert tus.stored() == {"a.xml": b"abcdef"}

@@ -172,12 +172,10 @@ def test_a_file_that_1c_has_had_imported(cursor: sqlite3.Cursor) -> None:
         grow(cursor, 4, 6)
 
 
-def test_the_length_is_told_once(cursor: sqlite3.Cursor) -> None:
-    """And does not change."""
+def test_the_length_is_told_with_the_bytes(cursor: sqlite3.Cursor) -> None:
+    """And is on record with them."""
     statements.create(cursor, evolve(SHARED, length=None), 1, QUOTA, 5.0)
-    statements.set_length(cursor, "u2", 7)
-    with pytest.raises(InvalidLength):
-        statements.set_length(cursor, "u2", 8)
+    statements.grow(cursor, SESSION, evolve(SHARED, length=7), None, 3, QUOTA, 6.0, None)
     found = statements.find(cursor, "u2")
     assert found is not None
     assert found.upload.length == 7

@@ -145,21 +145,23 @@ def test_any_words_stay_one_line(words: str) -> None:
     ("upload_offset", "content_range", "length", "place"),
     [
         (None, None, 5, None),
-        ("0", None, 5, 0),
-        ("7", None, None, 7),
-        (None, "bytes 5-9/*", 5, 5),
-        (None, "bytes 5-9/10", None, 5),
-        ("5", "bytes 5-9/10", 5, 5),
+        (b"0", None, 5, 0),
+        (b"7", None, None, 7),
+        (None, b"bytes 5-9/*", 5, 5),
+        (None, b"bytes 5-9/10", None, 5),
+        (b"5", b"bytes 5-9/10", 5, 5),
     ],
 )
-def test_offsets(upload_offset: str | None, content_range: str | None, length: int | None, place: int | None) -> None:
+def test_offsets(
+    upload_offset: bytes | None, content_range: bytes | None, length: int | None, place: int | None
+) -> None:
     """Either header, or both when they agree."""
     assert parse_offset(upload_offset, content_range, length) == place
 
 
-@given(st.none() | st.text(max_size=20), st.none() | st.text(max_size=30), st.none() | st.integers(0, 10))
+@given(st.none() | st.binary(max_size=20), st.none() | st.binary(max_size=30), st.none() | st.integers(0, 10))
 def test_any_offset_is_understood_or_refused(
-    upload_offset: str | None, content_range: str | None, size: int | None
+    upload_offset: bytes | None, content_range: bytes | None, size: int | None
 ) -> None:
     """Nothing else is raised, and no place is negative."""
     try:

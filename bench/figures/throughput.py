@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.goals import OURS
 from bench.loads import SMALL, Uploads
 from bench.peers.aiohttp_server import Aiohttp
 from bench.peers.django_gunicorn import DjangoGunicorn
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.contest import Contest
-    from bench.peer import Peer
+    from bench.peer import Peer, Server
 
-__all__ = ["durability", "large", "small_in_memory", "small_many", "small_on_disk"]
+__all__ = ["durability", "large", "resumable", "small_in_memory", "small_many", "small_on_disk"]
 
 LARGE = 64_000_000
 """Bytes of a large piece."""
@@ -38,16 +39,29 @@ PEERS: tuple[Peer, ...] = (
 
 def large(contest: Contest) -> None:
     """Measure processor time per GB and throughput of all peers, for 64 MB pieces, with 1 and 4 connections."""
-    scale = contest.scale
     with contest.servers("large", PEERS) as servers:
         for number, server in contest.rounds("large", servers):
-            for connections, pieces in ((1, scale.large), (4, scale.large_each)):
-                with contest.failing("large", server.peer.name):
-                    uploads = Uploads(contest.content, server.target, connections, pieces, LARGE)
-                    timed = contest.upload(server, uploads)
-                    figure, peer, size = f"large-{connections}", server.peer.name, connections * pieces * LARGE
-                    contest.record(figure, peer, "cpu s/GB", number, timed.cpu / size * 1e9)
-                    contest.record(figure, peer, "throughput MB/s", number, size / timed.seconds / 1e6)
+            _large(contest, "large", server, number)
+
+
+def resumable(contest: Contest) -> None:
+    """Measure processor time per GB and throughput of 64 MB uploads by tus, with 1 and 4 connections."""
+    peers = (OnecExchange(f"{OURS} by tus", tus=True), TusServer())
+    with contest.servers("tus", peers) as servers:
+        for number, server in contest.rounds("tus", servers):
+            _large(contest, "tus", server, number)
+
+
+def _large(contest: Contest, figure: str, server: Server, number: int) -> None:
+    """Let a server take 64 MB pieces on one connection, and on four."""
+    scale = contest.scale
+    for connections, pieces in ((1, scale.large), (4, scale.large_each)):
+        with contest.failing(figure, server.peer.name):
+            uploads = Uploads(contest.content, server.target, connections, pieces, LARGE)
+            timed = contest.upload(server, uploads)
+            peer, size = server.peer.name, connections * pieces * LARGE
+            contest.record(f"{figure}-{connections}", peer, "cpu s/GB", number, timed.cpu / size * 1e9)
+            contest.record(f"{figure}-{connections}", peer, "throughput MB/s", number, size / timed.seconds / 1e6)
 
 
 def durability(contest: Contest) -> None:

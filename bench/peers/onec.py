@@ -11,7 +11,7 @@ from attrs import frozen
 from bench import slow_disk
 from bench.goals import NONE, OURS, PIECE
 from bench.peer import Launch, Missing, package_version
-from bench.targets import Exchange
+from bench.targets import Exchange, ExchangeTus
 
 if TYPE_CHECKING:
     from bench.targets import Target
@@ -21,11 +21,16 @@ __all__ = ["OnecExchange"]
 
 @frozen
 class OnecExchange:
-    """The daemon; ``durability`` is the option's, and ``slow_disk`` puts the disk of some files behind a brake."""
+    """The daemon.
+
+    ``durability`` is the option's; ``slow_disk`` puts the disk of some files behind a brake; with ``tus`` it is sent
+    to by tus.
+    """
 
     name: str = OURS
     durability: str = "none"
     slow_disk: bool = False
+    tus: bool = False
 
     @classmethod
     def syncing(cls) -> OnecExchange:
@@ -70,4 +75,4 @@ class OnecExchange:
 
     def target(self, port: int) -> Target:
         """Return how it takes uploads."""
-        return Exchange(port)
+        return ExchangeTus(port) if self.tus else Exchange(port)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.logger import Logger
 
 from onec_twisted.errors import (
@@ -120,6 +120,8 @@ class Chunks:
                     await self._receive(found, body, checksum)
                 elif body.length != 0:
                     raise FileTooLarge
+                elif checksum is not None and checksum.digest != new_digest(checksum.algorithm).digest():
+                    raise ChecksumMismatch
                 found = await self.registry.find(upload.id)
         except BaseException as error:
             kept = body.accepted
@@ -146,17 +148,19 @@ class Chunks:
     async def _begin(self, upload: UploadRecord, offset: int, length: int | None) -> Found:
         """With the turn: return the upload as it stands, when bytes from ``offset`` on may come.
 
-        Raises ``UploadGone``, ``WrongOffset``, ``InvalidLength`` and ``FileSealed``.
+        ``length`` counts from now on, and is put on record with the first of them. Raises ``UploadGone``,
+        ``WrongOffset``, ``InvalidLength``, ``FileTooLarge`` and ``FileSealed``.
         """
         found = await self.registry.find(upload.id)
         self.live(found)
         if offset != found.committed:
             raise WrongOffset(found.committed)
         if length is not None and length != found.upload.length:
-            if not found.committed <= length <= self.registry.quota:
+            if found.upload.length is not None or length < found.committed:
                 raise InvalidLength
-            await self.registry.set_length(upload, length)
-            found = await self.registry.find(upload.id)
+            if length > self.registry.quota:
+                raise FileTooLarge
+            found = evolve(found, upload=evolve(found.upload, length=length))
         if found.upload.state == OPEN and found.file is not None and found.file.sealed:
             raise FileSealed
         return found

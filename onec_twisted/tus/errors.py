@@ -10,6 +10,7 @@ from onec_twisted.errors import Refused
 __all__ = [
     "VERSION",
     "ChecksumMismatch",
+    "ConcatenationUnsupported",
     "InvalidChecksum",
     "InvalidLength",
     "InvalidMetadata",
@@ -42,6 +43,12 @@ class InvalidChecksum(Refused):
     """``Upload-Checksum`` cannot be read, or names an algorithm that is not announced."""
 
     words = "Invalid Upload-Checksum, or an algorithm that is not supported"
+
+
+class ConcatenationUnsupported(Refused):
+    """``Upload-Concat`` makes a part, or joins parts: taken for a whole file, a part would be handed off."""
+
+    words = "Concatenation is not supported"
 
 
 class UploadNotFound(Refused):

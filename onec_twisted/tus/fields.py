@@ -8,6 +8,7 @@ from binascii import Error as Base64Error
 
 from attrs import frozen
 
+from onec_twisted.errors import InvalidOffset
 from onec_twisted.tus.checksums import DIGEST_SIZES
 from onec_twisted.tus.errors import InvalidChecksum, InvalidLength, InvalidMetadata
 
@@ -19,12 +20,15 @@ __all__ = [
     "parse_checksum",
     "parse_length",
     "parse_metadata",
+    "parse_offset",
 ]
 
 LONGEST_METADATA = 8192
 """Bytes of ``Upload-Metadata``; all headers together may have 16 KiB."""
 
-_NUMBER = re.compile(rb"\d{1,18}")
+_NUMBER = re.compile(rb"\d{1,100}")
+"""Numbers of bytes: what is larger than there can be is refused for that, and not for being none."""
+
 _KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,255}")
 
 
@@ -49,6 +53,13 @@ def parse_length(length: bytes | None, deferred: bytes | None) -> int | None:
     if length is None or _NUMBER.fullmatch(length) is None:
         raise InvalidLength
     return int(length)
+
+
+def parse_offset(raw: bytes | None) -> int:
+    """Return the place in its file that a request claims, in bytes. Raises ``InvalidOffset``."""
+    if raw is None or _NUMBER.fullmatch(raw) is None:
+        raise InvalidOffset
+    return int(raw)
 
 
 def _unpacked(value: str) -> bytes:

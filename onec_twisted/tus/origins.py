@@ -67,9 +67,9 @@ class Origins:
 def location(path: bytes, host: bytes, prefix: bytes, *, secure: bool) -> bytes:
     """Return what ``Location`` says of a path of ours.
 
-    ``host`` and ``prefix`` are what a trusted proxy tells in ``X-Forwarded-Host`` and ``X-Forwarded-Prefix``, both
-    empty where there is none; what cannot be either is passed over. Without a host it is the path alone, which leads
-    to the same server, by the same scheme.
+    ``host`` is ``Host``, or ``X-Forwarded-Host`` of a trusted proxy, and ``prefix`` its ``X-Forwarded-Prefix``; both
+    are empty where there is none, and what cannot be either is passed over. Without a host it is the path alone: that
+    leads to the same server, by the same scheme, but some clients do not take it.
     """
     before = prefix.rstrip(b"/")
     if _PREFIX.fullmatch(before) is None:

@@ -52,10 +52,6 @@ class Registry:
             known.touch(now)
         return found
 
-    async def set_length(self, upload: UploadRecord, length: int) -> None:
-        """Record the length of an upload, in bytes. Raises ``InvalidLength`` when it is known already."""
-        await self.recorder.record(upload.sessid, lambda: (statements.set_length, (upload.id, length)))
-
     async def grow(
         self,
         session: Session,

@@ -14,7 +14,6 @@ from onec_twisted import wire
 from onec_twisted.errors import (
     FileTooLarge,
     InsufficientStorage,
-    InvalidOffset,
     MethodNotAllowed,
     Refused,
 )
@@ -26,6 +25,7 @@ from onec_twisted.tus.checksums import ALGORITHMS
 from onec_twisted.tus.claims import Claims
 from onec_twisted.tus.errors import (
     VERSION,
+    ConcatenationUnsupported,
     InvalidLength,
     UnsupportedVersion,
     UploadGone,
@@ -141,6 +141,8 @@ class Tus(RefusingResource):
     async def _post(self, client: _Client, number: int, request: ExchangeRequest) -> Answer:
         """Make an upload, and take what comes along; what is not answered with 201 leaves nothing behind."""
         body = request.body
+        if request.getHeader(b"upload-concat") is not None:
+            raise ConcatenationUnsupported
         length = fields.parse_length(request.getHeader(b"upload-length"), request.getHeader(b"upload-defer-length"))
         raw = request.getHeader(b"upload-metadata") or b""
         name = fields.filename_of(fields.parse_metadata(raw))
@@ -221,9 +223,7 @@ class Tus(RefusingResource):
         """Append what comes."""
         if _content_type_of(request) != CHUNK:
             raise WrongContentType
-        offset = wire.parse_offset(request.getHeader("upload-offset"), None, None)
-        if offset is None:
-            raise InvalidOffset
+        offset = fields.parse_offset(request.getHeader(b"upload-offset"))
         raw = request.getHeader(b"upload-length")
         length = fields.parse_length(raw, None) if raw is not None else None
         checksum = fields.parse_checksum(request.getHeader(b"upload-checksum"))
@@ -287,9 +287,10 @@ class Tus(RefusingResource):
     def _location(self, request: ExchangeRequest, upload: UploadRecord) -> bytes:
         """Return the URL of an upload."""
         path = self._path + b"/" + upload.id.encode("ascii")
-        trusted = request.trusted_proxy
-        host = (request.getHeader(b"x-forwarded-host") or b"") if trusted else b""
-        prefix = (request.getHeader(b"x-forwarded-prefix") or b"") if trusted else b""
+        host, prefix = request.getHeader(b"host") or b"", b""
+        if request.trusted_proxy:
+            host = request.getHeader(b"x-forwarded-host") or host
+            prefix = request.getHeader(b"x-forwarded-prefix") or b""
         return location(path, host.strip(), prefix.strip(), secure=request.isSecure())
 
 

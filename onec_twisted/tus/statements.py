@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.records import Handoff
 
-__all__ = ["create", "create_with_session", "find", "grow", "remove", "set_length"]
+__all__ = ["create", "create_with_session", "find", "grow", "remove"]
 
 COLUMNS = "id, username, sessid, name, length, metadata, own, start, state"
 
@@ -108,13 +108,6 @@ def _insert(cursor: Cursor, upload: UploadRecord, start: int, now: float) -> Non
     )
 
 
-def set_length(cursor: Cursor, upload_id: str, length: int) -> None:
-    """Record the length of an upload, in bytes, which was not known. Raises ``InvalidLength`` when it was."""
-    cursor.execute("UPDATE uploads SET length = ? WHERE id = ? AND length IS NULL", (length, upload_id))
-    if not cursor.rowcount:
-        raise InvalidLength
-
-
 def grow(
     cursor: Cursor,
     session: Session,
@@ -127,12 +120,13 @@ def grow(
 ) -> Handoff | None:
     """Record that an upload's file has grown from ``before`` bytes (None: it was not there) to ``after`` bytes.
 
-    With ``metadata`` the upload is complete: its file is sealed and handed off, and the hand-off is returned. Raises
-    what ``statements.commit`` does, and ``UploadGone`` when the upload is not open.
+    So is the upload's length, which its client may have told with these bytes. With ``metadata`` the upload is
+    complete: its file is sealed and handed off, and the hand-off is returned. Raises what ``statements.commit`` does,
+    and ``UploadGone`` when the upload is not open.
     """
     cursor.execute(
-        "UPDATE uploads SET state = ?, changed = ? WHERE id = ? AND state = ?",
-        (OPEN if metadata is None else COMPLETE, now, upload.id, OPEN),
+        "UPDATE uploads SET state = ?, length = ?, changed = ? WHERE id = ? AND state = ?",
+        (OPEN if metadata is None else COMPLETE, upload.length, now, upload.id, OPEN),
     )
     if not cursor.rowcount:
         raise UploadGone
