@@ -59,13 +59,14 @@ def as_told(section: str, folder: Path) -> Iterator[Daemon]:
             shop.wait(PATIENCE)
 
 
-def test_there_are_five_walks() -> None:
-    """A first upload in two ways, one that ends in a program, one in a web application, and a look at it."""
+def test_there_are_six_walks() -> None:
+    """A first upload in two ways, one that ends in a program, one in a web application, one by tus, and a look."""
     assert WALKS == [
         "A first upload",
         "The same with curl",
         "Let a program import it",
         "Let a web application import it",
+        "Upload from a browser or a script",
         "See what goes on",
     ]
 
@@ -84,7 +85,8 @@ def walk(section: str, daemon: Daemon) -> None:
     script = "\n".join(line.removeprefix("$ ") for line in lines if line.startswith("$ "))
     if "127.0.0.1:8081" in script:
         script = script.replace("127.0.0.1:8081", f"127.0.0.1:{daemon.admin_port}")
-    said = [line for line in lines if line and not line.startswith("$ ")]
+    told = [line for line in lines if line and not line.startswith("$ ")]
+    said = [line.replace("127.0.0.1:8080", f"127.0.0.1:{daemon.port}") for line in told]
     done = subprocess.run(
         [
             "bash",

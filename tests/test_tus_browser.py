@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -13,6 +14,7 @@ from base64 import b64encode
 from contextlib import closing
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,13 +27,14 @@ from browser import open_browser
 from daemon import PATIENCE, Daemon, start
 from npm import install
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 from test_tus_node import SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MB = 2**20
+README = Path(__file__).parent.parent / "README.md"
 BASIC = {"Authorization": "Basic " + b64encode(b"shop:secret").decode()}
 
 
@@ -42,13 +45,10 @@ class Quiet(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture(scope="module")
-def page_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Where the page is; it comes in one piece with the packages that it needs."""
-    folder, packages = tmp_path_factory.mktemp("page"), install(SOURCE)
-    shutil.copy(packages / "page.html", folder)
+def bundle(packages: Path, source: str, target: Path) -> None:
+    """Put a script and all that it imports into one file."""
     bundled = subprocess.run(
-        [packages / "node_modules" / ".bin" / "esbuild", "page.mjs", "--bundle", f"--outfile={folder}/page.js"],
+        [packages / "node_modules" / ".bin" / "esbuild", source, "--bundle", f"--outfile={target}"],
         cwd=packages,
         capture_output=True,
         text=True,
@@ -56,7 +56,21 @@ def page_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         check=False,
     )
     assert bundled.returncode == 0, bundled.stderr
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the pages."""
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
+def page_port(served: Path) -> Iterator[int]:
+    """Where the page is; it comes in one piece with the packages that it needs."""
+    packages = install(SOURCE)
+    shutil.copy(packages / "page.html", served)
+    bundle(packages, "page.mjs", served / "page.js")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(served)))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     yield server.server_port
@@ -181,3 +195,25 @@ def test_another_origin_cannot_upload(daemon: Daemon, browser: Any, page_port: i
     assert any("blocked by CORS policy" in message for message in messages)
     assert "upload of stranger.xml" not in daemon.log
     assert list(daemon.temp.glob("*/stranger.xml")) == []
+
+
+def test_the_page_of_the_readme(daemon: Daemon, browser: Any, page_port: int, served: Path, tmp_path: Path) -> None:
+    """Somebody chooses a file, and reads that it is uploaded; only the address is another than in the README."""
+    (page,) = re.findall(r"```html\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    page, script, _ = re.split(r"<script type=\"module\">\n|</script>\n", page)
+    assert script.count("https://shop.example/files/") == 1
+    packages = install(SOURCE)
+    (packages / "readme.mjs").write_text(
+        script.replace("https://shop.example/files/", f"http://127.0.0.1:{daemon.port}/files/"), encoding="utf-8"
+    )
+    bundle(packages, "readme.mjs", served / "readme.js")
+    icon = '<link rel="icon" href="data:,">'
+    (served / "readme.html").write_text(f'<!doctype html>{icon}{page}<script src="readme.js"></script>', "utf-8")
+    chosen = tmp_path / "chosen.csv"
+    chosen.write_bytes(os.urandom(2 * MB))
+    browser.get(f"http://127.0.0.1:{page_port}/readme.html")
+    browser.find_element(By.ID, "file").send_keys(str(chosen))
+    state = browser.find_element(By.ID, "state")
+    WebDriverWait(browser, PATIENCE).until(lambda _: state.text == "uploaded")
+
+    check_arrived(daemon, "chosen.csv", hashlib.sha256(chosen.read_bytes()).hexdigest())
