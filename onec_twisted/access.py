@@ -7,6 +7,9 @@ nobody else waits for it.
 
 from __future__ import annotations
 
+import hmac
+import os
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import define, field, frozen
@@ -16,6 +19,7 @@ from twisted.cred.error import LoginFailed, UnauthorizedLogin, UnhandledCredenti
 from twisted.cred.portal import IRealm
 from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 from twisted.web.guard import BasicCredentialFactory
 from zope.interface import implementer
 
@@ -45,6 +49,12 @@ MOST_OF_A_USER = 8
 
 FORGET = 60.0
 """Seconds without a wrong password after which an address starts afresh."""
+
+GOOD_FOR = 10.0
+"""Seconds for which an address that sends its password with each request is believed again."""
+
+REMEMBERED = 1000
+"""Passwords that are believed again at most."""
 
 
 @implementer(INode)
@@ -131,6 +141,40 @@ class Access:
     portal: Portal
     clock: IReactorTime
     _addresses: dict[str, _Address] = field(factory=dict, init=False)
+    _key: bytes = field(factory=lambda: os.urandom(32), init=False)
+    _good: OrderedDict[bytes, tuple[str, float]] = field(factory=OrderedDict, init=False)
+    _asked: dict[bytes, list[Deferred[str]]] = field(factory=dict, init=False)
+
+    async def login_again(self, header: bytes | None, address: str) -> str:
+        """Return the user's name as ``login`` does, for a client that sends its password with each request.
+
+        One that was right is right for a while, and is known by a keyed digest; those who send the same at the same
+        time have one answer. So a client with many requests at once neither waits for itself nor for others.
+        """
+        asked = hmac.digest(self._key, b"%s\0%s" % (address.encode(), header or b""), "sha256")
+        user, until = self._good.get(asked, ("", 0.0))
+        if self.clock.seconds() < until:
+            return user
+        if asked in self._asked:
+            answer: Deferred[str] = Deferred()
+            self._asked[asked].append(answer)
+            return await answer
+        self._asked[asked] = []
+        outcome: Any = None
+        try:
+            outcome = await self.login(header, address)
+        except BaseException:
+            outcome = Failure()
+            raise
+        else:
+            self._good[asked] = outcome, self.clock.seconds() + GOOD_FOR
+            self._good.move_to_end(asked)
+            if len(self._good) > REMEMBERED:
+                self._good.popitem(last=False)
+            return cast("str", outcome)
+        finally:
+            for waiting in self._asked.pop(asked):
+                waiting.callback(outcome)  # a Failure makes it an errback
 
     async def login(self, header: bytes | None, address: str) -> str:
         """Return the user's name for an ``Authorization`` header that came from an address.

@@ -265,9 +265,9 @@ class Catalog:
         await self.recorder.record(sessid, lambda: (statements.end_session, (sessid,)))
         self._known.forget(sessid)
 
-    async def forget_gone(self, before: float) -> None:
-        """Forget uploads of tus that are gone since before a moment."""
-        await self.recorder.record("", lambda: (statements.forget_gone, (before,)))
+    async def expire_uploads(self, ended: float, before: float) -> None:
+        """Note which uploads of tus are gone, and forget those before; see ``statements.expire_uploads``."""
+        await self.recorder.record("", lambda: (statements.expire_uploads, (ended, before)))
 
     async def ask(self, question: Callable[..., T], *args: Any) -> T:
         """Return the answer to a question of ``overview``."""

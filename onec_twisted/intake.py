@@ -17,12 +17,12 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from onec_twisted.errors import FileTooLarge, Unforeseen
+from onec_twisted.errors import InsufficientStorage, Unforeseen
 from onec_twisted.interfaces import IBodyConsumer, ISocketConsumer
 from onec_twisted.pipes import PIPE_SIZE, Pipes, fill, readable_soon
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from onec_twisted.interfaces import IBody, IPieceFile
     from onec_twisted.milestones import Keep, Milestones
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Intake = Callable[[IBody, Workers, Callable[[], IPieceFile]], "BufferedIntake"]
 
-__all__ = ["INTAKES", "BufferedIntake", "ZeroCopyIntake", "receive", "receive_what_comes"]
+__all__ = ["INTAKES", "BufferedIntake", "ZeroCopyIntake"]
 
 ENOUGH = 64 * 1024
 """Bytes worth a hop to a worker; a body that ends with less is written when it ends."""
@@ -47,7 +47,7 @@ SMALL_CHUNKS = 512
 BULK = 128 * 1024
 """Bytes in a socket that are worth a hop to a worker; less is read, and gathered."""
 
-TURN = 64 * 1024 * 1024
+TURN = 32 * 1024 * 1024
 """Bytes that a worker moves for one body before the reactor sees it again."""
 
 
@@ -73,6 +73,8 @@ class BufferedIntake:
     _written_size: int = field(default=0, init=False)
     _ending: bool = field(default=False, init=False)
     _failure: Failure | None = field(default=None, init=False)
+    is_disk_full: bool = field(default=False, init=False)
+    """Whether the last bytes of a body that came whole found no room; those before them may be kept."""
     _idle: list[Deferred[None]] = field(factory=list, init=False)
 
     def write(self, data: bytes) -> None:
@@ -81,11 +83,15 @@ class BufferedIntake:
         self._waiting_size += len(data)
         if len(self._waiting) > SMALL_CHUNKS:
             self._waiting = [b"".join(self._waiting)]
-        if self._writing is None and self._waiting_size >= ENOUGH:
+        if self._writing is None and (self._waiting_size >= ENOUGH or self._is_milestone()):
             self._write_waiting()
         if not self._paused and self._holds_enough():
             self._paused = True
             self.body.pauseProducing()
+
+    def _is_milestone(self) -> bool:
+        """Return whether what has come is to be put on record."""
+        return self.milestones is not None and self.milestones.due(self._written_size + self._waiting_size)
 
     def _holds_enough(self) -> bool:
         """Return whether what follows has to wait in the kernel: all the more while many wait for a worker."""
@@ -105,7 +111,13 @@ class BufferedIntake:
 
         def bring() -> int:
             """In a worker: the last bytes, and the syncs."""
-            self._write(chunks).finish()
+            try:
+                file = self._write(chunks)
+            except InsufficientStorage:
+                self.is_disk_full = True
+                raise
+            file.finish()
+            self._file = None
             return self.body.received
 
         await keep(bring)
@@ -283,59 +295,3 @@ INTAKES: dict[str, Intake] = {"auto": BufferedIntake, "buffered": BufferedIntake
 
 if hasattr(os, "splice"):
     INTAKES.update({"auto": ZeroCopyIntake, "zero-copy": partial(ZeroCopyIntake, bulk=1)})
-
-
-async def receive(
-    body: IBody,
-    intake: BufferedIntake,
-    limit: int,
-    too_large: BaseException,
-    keep: Keep,
-    is_repeat: Callable[[IPieceFile], Awaitable[bool]] | None = None,
-) -> int | None:
-    """Bring a whole body to the disk, or nothing of it; return its bytes.
-
-    ``keep`` is given a function that brings the last bytes to the disk and returns their number; it runs it in a
-    worker, and records what is there then in the same hop. ``is_repeat``, when given, is asked once all bytes are
-    written, and before they are synced; None is returned, and nothing is kept, if it says so. It may raise a refusal
-    as well.
-
-    Raises what ``IBody.deliver`` fails with, ``InsufficientStorage`` on a full disk, ``FileDamaged``, or ``OSError``,
-    and what ``keep`` raises. The file is what it was before then, unless it was brought to the disk.
-    """
-    try:
-        await body.deliver(intake, limit, too_large)
-        if is_repeat is not None and await is_repeat(await intake.written()):
-            await intake.roll_back()
-            return None
-        await intake.finish(keep)
-    except BaseException:
-        await intake.roll_back()
-        raise
-    return body.received
-
-
-async def receive_what_comes(
-    body: IBody, intake: BufferedIntake, limit: int, too_large: BaseException, keep: Keep
-) -> None:
-    """Bring a body to the disk as far as it comes: what has come when it breaks off is kept, and so are milestones.
-
-    ``keep`` is as for ``receive``. Raises what ``IBody.deliver`` fails with, and what ``keep`` raises. When that is
-    ``FileTooLarge``, no more than the last milestone is left: nobody knows what such a body was meant to be.
-    """
-    try:
-        try:
-            await body.deliver(intake, limit, too_large)
-        except FileTooLarge:
-            raise
-        except BaseException:
-            left = body.left()
-            if body.received <= limit:
-                for data in left:
-                    intake.write(data)
-                await intake.keep_what_came(keep)
-            raise
-        await intake.finish(keep)
-    except BaseException:
-        await intake.roll_back()
-        raise

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from onec_twisted.errors import FileHasGrown, InvalidSession, SessionRestarted
+from onec_twisted.errors import FileHasGrown, FileSealed, HandoffRunning, InvalidSession, SessionRestarted
 from onec_twisted.records import FAILED, WAITING, Handoff, Session
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "drop",
     "event_came",
+    "forget_file",
     "import_asked",
     "imported",
     "latest",
@@ -154,6 +155,20 @@ def upload_complete(
     return _put(cursor, _new(session, "upload", kind, now, filename=name, files=files, metadata=metadata))
 
 
+def forget_file(cursor: Cursor, sessid: str, name: str) -> None:
+    """Forget what became of a file that is to go: another of its name may come.
+
+    Raises ``HandoffRunning`` when it is still to be delivered, and ``FileSealed`` when it was handed off with others.
+    """
+    for handoff in _found(cursor, "sessid = ?", sessid):
+        if handoff.filename == name or name in dict(handoff.files):
+            if handoff.state == WAITING:
+                raise HandoffRunning
+            if handoff.filename != name:
+                raise FileSealed
+            cursor.execute("DELETE FROM handoffs WHERE number = ?", (handoff.number,))
+
+
 def event_came(cursor: Cursor, session: Session, event: str, kind: str, timestamp: str, now: float) -> list[Handoff]:
     """Return the hand-offs that an event brings about: files that nobody asked to import, and the event itself.
 
@@ -186,20 +201,31 @@ def settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
     return [] if cursor.fetchone() is None else _settle(cursor, session, now)
 
 
+GOING_ON = "state = 'open' AND (length IS NULL OR length > committed)"
+"""What holds of an upload of tus whose file nobody may take yet, joined with its file."""
+
+
 def _settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
     """Hand off all files of a session that are not sealed, if it owes anything; no upload that is still going on."""
     cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ? AND owed <> 0", (session.sessid,))
     if not cursor.rowcount:
         return []
     cursor.execute(
-        "SELECT type, name, committed FROM files WHERE sessid = ? AND sealed = 0 AND NOT EXISTS ("
+        "SELECT type, name, committed FROM files WHERE sessid = ? AND sealed = 0 AND NOT EXISTS ("  # noqa: S608
         " SELECT 1 FROM uploads WHERE uploads.sessid = files.sessid AND uploads.name = files.name"
-        " AND state = 'open' AND (length IS NULL OR length > committed)) ORDER BY type, name",
+        f" AND {GOING_ON}) ORDER BY type, name",
         (session.sessid,),
     )
     by_type: dict[str, list[tuple[str, int]]] = {}
     for kind, name, committed in cursor.fetchall():
         by_type.setdefault(kind, []).append((name, committed))
+    # What a node has brought of a file that tus goes on with is owed until that ends, one way or the other
+    cursor.execute(
+        "UPDATE sessions SET owed = 1 WHERE sessid = ? AND EXISTS ("  # noqa: S608
+        "SELECT 1 FROM files JOIN uploads ON uploads.sessid = files.sessid AND uploads.name = files.name"
+        f" WHERE files.sessid = sessions.sessid AND sealed = 0 AND brought < committed AND {GOING_ON})",
+        (session.sessid,),
+    )
     return [_put(cursor, _new(session, "settled", kind, now, files=tuple(files))) for kind, files in by_type.items()]
 
 

@@ -25,9 +25,10 @@ from onec_twisted.errors import (
     WrongOffset,
 )
 from onec_twisted.growth import Growth
-from onec_twisted.intake import INTAKES, receive
+from onec_twisted.intake import INTAKES
 from onec_twisted.metrics import Metrics
 from onec_twisted.proofs import Proofs
+from onec_twisted.reception import receive
 from onec_twisted.uploads import Uploads
 
 if TYPE_CHECKING:

@@ -77,11 +77,12 @@ CREATE TABLE uploads (
     metadata TEXT NOT NULL,
     own      INTEGER NOT NULL,
     start    INTEGER NOT NULL,
+    brought  INTEGER NOT NULL,
     state    TEXT NOT NULL,
     changed  DOUBLE PRECISION NOT NULL
 );
 CREATE INDEX uploads_of_session ON uploads (sessid, name);
-CREATE INDEX uploads_open ON uploads (id) WHERE state = 'open';
+CREATE INDEX uploads_open ON uploads (changed) WHERE state = 'open';
 CREATE INDEX uploads_gone ON uploads (changed) WHERE state = 'gone';
 """
 INDEXES = """
@@ -101,7 +102,8 @@ delivered; ``damaged`` that acknowledged bytes are missing or doubtful; ``sealed
 tus client told of its file, as JSON.
 
 ``uploads`` are those of tus: ``length`` is NULL until it is known, ``metadata`` is as it came; ``own`` says that the
-session was made for the upload alone, ``start`` is how long the file was when the upload was made; ``state`` is
+session was made for the upload alone, ``start`` is how long the file was when the upload was made, ``brought`` how
+many bytes of it have come by tus since; ``state`` is
 ``open``, ``complete``, or ``gone``, which is remembered for a while.
 """
 

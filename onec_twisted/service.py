@@ -96,7 +96,7 @@ class ExchangeService(MultiService):
         self._turns.close()
         if self.site is not None:
             self.site.closing = True
-        late = self._clock.callLater(GRACE, self._turns.drop_all, ShuttingDown())
+        late = self._clock.callLater(GRACE, self._turns.drop_all, ShuttingDown)
         idle = self._turns.idle()
         if not idle.called:
             self._log.info("waiting up to {seconds} s for pieces in flight", seconds=GRACE)

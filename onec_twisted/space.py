@@ -92,19 +92,20 @@ class Space:
         return held + size > self.quota and size <= self._left
 
     @contextmanager
-    def promise(self, sessid: str, held: int, body: IBody, most: int) -> Iterator[int]:
+    def promise(self, sessid: str, held: int, body: IBody, most: int, kept: int | None = None) -> Iterator[int]:
         """Keep room for a body while it is received; yields how many bytes it may have.
 
         ``held`` is what the session has on record, in bytes. A body that announces no length may have ``most``
-        bytes, less where there is less room. Raises ``InsufficientStorage``.
+        bytes, less where there is less room; room is kept for ``kept`` of them, lest one takes all there is. Raises
+        ``InsufficientStorage``.
         """
         coming = sum(promise.outstanding() for promise in self._promised.get(sessid, ()))
         room = min(self._left, self.quota - held - coming)
         size = min(most, room) if body.length is None else body.length
         if room < size or size < 0:
             raise InsufficientStorage
-        promise = _Promise(body, size)
-        self._left -= size
+        promise = _Promise(body, size if kept is None or body.length is not None else min(size, kept))
+        self._left -= promise.size
         self._promised[sessid].add(promise)
         try:
             yield size

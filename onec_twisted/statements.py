@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "archives",
-    "check_delivered",
     "checkpoint",
     "commit",
     "damage",
     "damage_all",
     "end_session",
     "ended",
+    "expire_uploads",
     "file",
-    "forget_gone",
     "has_damaged",
     "nothing",
     "open_session",
     "prove",
     "remove_session",
     "session",
+    "session_of",
     "start_epoch",
     "touch",
     "unknown",
@@ -76,6 +76,13 @@ def session(cursor: Cursor, token_hash: str) -> tuple[Session, dict[str, FileRec
         "SELECT name, committed, last_start, proven, damaged, sealed FROM files WHERE sessid = ?", (row[0],)
     )
     return Session(*row), {name: _file_record(values) for name, *values in cursor}
+
+
+def session_of(cursor: Cursor, sessid: str) -> Session | None:
+    """Return a session by its sessid."""
+    cursor.execute("SELECT sessid, username, epoch, held, touched FROM sessions WHERE sessid = ?", (sessid,))
+    row = cursor.fetchone()
+    return Session(*row) if row else None
 
 
 def file(cursor: Cursor, sessid: str, name: str) -> FileRecord | None:
@@ -184,7 +191,7 @@ def start_epoch(cursor: Cursor, sessid: str, now: float) -> int:
 
     Raises ``HandoffRunning`` when something of it is to be delivered: its files must stay.
     """
-    check_delivered(cursor, sessid)
+    _check_delivered(cursor, sessid)
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
     cursor.execute("UPDATE uploads SET state = 'gone', changed = ? WHERE sessid = ?", (now, sessid))
@@ -204,11 +211,11 @@ def end_session(cursor: Cursor, sessid: str) -> None:
     cursor.execute("SELECT 1 FROM sessions WHERE sessid = ?", (sessid,))
     if cursor.fetchone() is None:
         raise InvalidSession
-    check_delivered(cursor, sessid)
+    _check_delivered(cursor, sessid)
     _forget(cursor, sessid)
 
 
-def check_delivered(cursor: Cursor, sessid: str) -> None:
+def _check_delivered(cursor: Cursor, sessid: str) -> None:
     """Raise ``HandoffRunning`` when something of a session is still to be delivered."""
     cursor.execute("SELECT 1 FROM handoffs WHERE sessid = ? AND state = 'waiting' LIMIT 1", (sessid,))
     if cursor.fetchone() is not None:
@@ -227,8 +234,17 @@ def _forget(cursor: Cursor, sessid: str) -> None:
     cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
 
 
-def forget_gone(cursor: Cursor, before: float) -> None:
-    """Forget uploads that are gone since before a moment."""
+def expire_uploads(cursor: Cursor, ended: float, before: float) -> None:
+    """Note that uploads are gone whose sessions nobody has touched since ``ended``.
+
+    A session stays that owes the site something, and what a node has brought of its file is handed off then. Uploads
+    that are gone since ``before`` are forgotten.
+    """
+    cursor.execute(
+        "UPDATE uploads SET state = 'gone' WHERE state = 'open' AND changed < ? AND EXISTS ("
+        "SELECT 1 FROM sessions WHERE sessions.sessid = uploads.sessid AND touched < ?)",
+        (ended, ended),
+    )
     cursor.execute("DELETE FROM uploads WHERE state = 'gone' AND changed < ?", (before,))
 
 
@@ -254,6 +270,7 @@ ENDED = """
 SELECT sessid FROM (
     SELECT sessid, touched, CASE
         WHEN EXISTS (SELECT 1 FROM handoffs WHERE handoffs.sessid = sessions.sessid)
+        AND NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.sessid = sessions.sessid AND state = 'open')
         AND NOT EXISTS (SELECT 1 FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'failed')
         THEN :kept ELSE :ended END AS last
     FROM sessions WHERE owed = 0 {which}) AS quiet
@@ -265,7 +282,8 @@ WHERE touched < last AND NOT EXISTS (
 def ended(cursor: Cursor, ended: float, kept: float) -> list[str]:
     """Return the sessids of all sessions that may go.
 
-    Those are the ones that nobody has touched since ``ended``; since ``kept``, where all was handed off with success.
+    Those are the ones that nobody has touched since ``ended``; since ``kept``, where all was handed off with success,
+    and no upload of tus is unfinished.
     What is not handed off stays, and so does what was handed off since then.
     """
     cursor.execute(ENDED.format(which=""), {"ended": ended, "kept": kept})

@@ -77,8 +77,11 @@ class Turns:
         self._tell_idle()
         return idle
 
-    def drop_all(self, reason: BaseException) -> None:
-        """Drop every writer; a piece that is complete and only being recorded stays. To be called once closed."""
+    def drop_all(self, reason: type[BaseException]) -> None:
+        """Drop every writer, for a reason each; a piece that is complete and only being recorded stays.
+
+        To be called once closed.
+        """
         for session in list(self._sessions.values()):
             for waiting in list(session.gate.waiting):
                 waiting.cancel()
@@ -86,7 +89,7 @@ class Turns:
                 for waiting in list(file.lock.waiting):
                     waiting.cancel()
                 if file.writer is not None:
-                    file.writer.drop(reason)
+                    file.writer.drop(reason())
 
     def _tell_idle(self) -> None:
         while self._idle and not self._sessions:

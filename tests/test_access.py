@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from in_memory import basic
 from twisted.cred.checkers import ICredentialsChecker, InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
+from onec_twisted import access as module
 from onec_twisted.access import (
     FORGET,
+    GOOD_FOR,
     LONGEST_DELAY,
     MOST_AT_ONCE,
     MOST_OF_A_USER,
@@ -164,3 +167,61 @@ def test_several_checkers(clock: Clock) -> None:
 
         assert outcome == [user]
     assert login(access, "wrong", "192.0.2.9") == [WrongCredentials]
+
+
+def again(access: Access, password: str, address: str = "192.0.2.1") -> list[Any]:
+    """Log in as a client that sends its password with each request."""
+    outcome: list[Any] = []
+    Deferred.fromCoroutine(access.login_again(basic("shop", password).encode(), address)).addCallbacks(
+        outcome.append, lambda failure: outcome.append(type(failure.value))
+    )
+    return outcome
+
+
+def test_many_requests_of_one_client_ask_once(clock: Clock) -> None:
+    """However many come at the same time, and for a while after that."""
+    slow = Slow()
+    access = Access(Portal(NodeRealm(), [slow]), clock)
+    waiting = [again(access, "secret") for _ in range(200)]
+    assert len(slow.asked) == 1
+    slow.asked[0].callback(b"shop")
+    assert waiting == [["shop"]] * 200
+    clock.advance(GOOD_FOR - 1)
+    assert again(access, "secret") == ["shop"]
+    assert len(slow.asked) == 1
+    clock.advance(1)
+    assert again(access, "secret") == []
+    assert len(slow.asked) == 2
+    slow.asked[1].errback(UnauthorizedLogin())
+    clock.advance(GOOD_FOR)
+    assert again(access, "secret") == []
+
+
+def test_what_was_wrong_is_asked_again(clock: Clock) -> None:
+    """Those who wait hear it too; another password, or address, is another question."""
+    slow = Slow()
+    access = Access(Portal(NodeRealm(), [slow]), clock)
+    first, second = again(access, "guess"), again(access, "guess")
+    slow.asked[0].errback(UnauthorizedLogin())
+    assert first == second == [WrongCredentials]
+    other = again(access, "secret", "192.0.2.2")
+    slow.asked[1].callback(b"shop")
+    assert other == ["shop"]
+    again(access, "guess", "192.0.2.2")
+    assert len(slow.asked) == 3
+
+
+def test_who_is_known_does_not_wait_for_those_who_guess(access: Access) -> None:
+    """A wrong password of the same address slows only who is not known yet."""
+    assert again(access, "па:роль") == ["shop"]
+    assert login(access, "guess") == [WrongCredentials]
+    assert login(access, "па:роль") == []
+    assert again(access, "па:роль") == ["shop"]
+
+
+def test_memory_of_passwords_has_an_end(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was right longest ago is asked again."""
+    monkeypatch.setattr(module, "REMEMBERED", 2)
+    for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
+        assert again(access, "па:роль", address) == ["shop"]
+    assert len(access._good) == 2

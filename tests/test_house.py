@@ -40,6 +40,7 @@ ORDER = [
     "milestones",
     "pipes",
     "intake",
+    "reception",
     "htpasswd",
     "access",
     "body",

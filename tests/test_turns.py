@@ -233,7 +233,7 @@ def test_closing(turns: Turns, time: Clock) -> None:
     turns.close()
     idle = turns.idle()
     assert isinstance(Piece(turns, "c").start().error, ShuttingDown)
-    turns.drop_all(ShuttingDown())
+    turns.drop_all(ShuttingDown)
     assert isinstance(writing.error, ShuttingDown)
     assert isinstance(waiting.error, ShuttingDown)
     assert not idle.called

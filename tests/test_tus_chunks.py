@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from in_memory import SESSION_QUOTA
+from in_memory import SESSION_QUOTA, TUS_PATH, flush_failures
 from line import post
-from tus_in_memory import TusInMemory, heard, metadata
+from tus_in_memory import CHUNK, TusInMemory, heard, metadata
 
-from onec_twisted import milestones
-from onec_twisted.errors import InsufficientStorage
+from onec_twisted import milestones, statements
+from onec_twisted.errors import InsufficientStorage, ShuttingDown
 from onec_twisted.handoff import HandoffSettings
-from onec_twisted.testing import FaultyStore, LateWorkers
+from onec_twisted.testing import FakeImporter, FaultyStore, LateWorkers
+from onec_twisted.tus import chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from in_memory import InMemory
     from twisted.internet.task import Clock
 
 
@@ -204,3 +207,172 @@ def test_what_the_log_says(tus: TusInMemory, nothing_left_behind: list[dict[str,
     assert "secret" not in str(
         [{k: v for k, v in event.items() if k != "log_source"} for event in nothing_left_behind]
     )
+
+
+def failing(exchange: InMemory, name: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a call of the store fail from now on."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(type(exchange.store), name, fail)
+
+
+def test_a_disk_that_fails_leaves_nothing_behind_the_record(
+    make_tus: Callable[..., TusInMemory], nothing_left_behind: list[dict[str, Any]]
+) -> None:
+    """Whatever it says: the site may read the file as it lies."""
+    tus = make_tus(session_quota=1_000_000)
+    path = tus.made(200_000)
+    line = tus.begin(path, 0, 200_000, b"x" * 65_536)
+    tus.exchange.store.on_write = OSError(errno.EIO, "Input/output error")
+    line.send(b"y" * 65_536)
+    assert heard(line.answered).status == 500
+    tus.exchange.store.on_write = None
+    assert tus.stored() == {"upload": b"x" * 65_536}
+    assert tus.offset(path) == 65_536
+    assert [type(failure) for failure in flush_failures(nothing_left_behind)] == [OSError]
+
+
+def test_a_disk_that_is_full_at_the_last_bytes(make_tus: Callable[..., TusInMemory]) -> None:
+    """Those before them are kept, though all of the body has come."""
+    tus = make_tus(session_quota=1_000_000)
+    path = tus.made(200_000)
+    line = tus.begin(path, 0, 70_000, b"x" * 65_536)
+    tus.exchange.store.on_write = InsufficientStorage()
+    answer = heard(line.send(b"y" * (70_000 - 65_536)))
+    assert (answer.status, answer.offset) == (507, 65_536)
+    tus.exchange.store.on_write = None
+    assert tus.stored() == {"upload": b"x" * 65_536}
+    assert tus.patch(path, 65_536, b"z").offset == 65_537
+
+
+def test_a_body_in_chunks_that_meets_the_end_of_the_room(make_tus: Callable[..., TusInMemory]) -> None:
+    """What came before that is kept: it is not too large for the upload."""
+    tus = make_tus(session_quota=1_000_000)
+    tus.exchange.store.free_bytes = 151_000
+    path = tus.made(150_000)
+    tus.exchange.store.free_bytes = 101_000
+    tus.exchange.parts.pieces.space.seconds = lambda: 1e9
+    line = tus.begin(path, 0, "chunked")
+    for _ in range(3):
+        line.send(b"ea60\r\n" + b"x" * 60_000 + b"\r\n")
+    answer = heard(line.answered)
+    assert (answer.status, answer.offset) == (507, 60_000)
+    assert tus.stored() == {"upload": b"x" * 60_000}
+
+
+def test_a_body_of_unknown_length_does_not_take_all_the_room(
+    make_tus: Callable[..., TusInMemory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others go on beside it."""
+    monkeypatch.setattr(chunks, "MILESTONE", 10_000)
+    tus = make_tus(session_quota=1_000_000)
+    path = tus.made(None)
+    line = tus.begin(path, 0, "chunked", b"1\r\nx\r\n")
+    assert tus.patch(tus.made(10), 0, b"x" * 10).status == 204
+    assert heard(line.send(b"0\r\n\r\n")).offset == 1
+
+
+def test_a_slow_body_is_put_on_record_as_it_comes(make_tus: Callable[..., TusInMemory], clock: Clock) -> None:
+    """Not only when enough has come to be worth a hop."""
+    tus = make_tus()
+    path = tus.made(1000)
+    line = tus.begin(path, 0, 1000, b"x")
+    for _ in range(6):
+        clock.advance(1)
+        line.send(b"x")
+    assert committed(tus) == [6]
+
+
+def test_a_sync_that_fails_at_the_end_is_damage(
+    make_tus: Callable[..., TusInMemory],
+    monkeypatch: pytest.MonkeyPatch,
+    nothing_left_behind: list[dict[str, Any]],
+) -> None:
+    """With --durability=handoff: the system tells it once, so nobody may try again and believe it."""
+    tus = make_tus(handoff=HandoffSettings(sync=True))
+    path = tus.made(3)
+    with monkeypatch.context() as patch:
+        failing(tus.exchange, "sync", OSError(errno.EIO, "Input/output error"), patch)
+        assert tus.patch(path, 0, b"ab").status == 204
+        assert tus.patch(path, 2, b"c").status == 500
+    assert tus.patch(path, 2, b"c").status == 410
+    assert tus.handoffs() == []
+    assert len(flush_failures(nothing_left_behind)) == 1
+
+
+def test_what_is_on_record_is_delivered_whatever_follows(
+    make_tus: Callable[..., TusInMemory],
+    monkeypatch: pytest.MonkeyPatch,
+    nothing_left_behind: list[dict[str, Any]],
+) -> None:
+    """Nobody asks for it again."""
+    tus = make_tus(handoff=HandoffSettings(sync=True))
+    path = tus.made(1)
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(statements, "checkpoint", fail)
+    assert tus.patch(path, 0, b"a").status == 500
+    assert tus.handoffs() == [("upload", "upload", "succeeded")]
+    assert len(flush_failures(nothing_left_behind)) == 1
+
+
+def test_a_creation_that_fails_takes_no_piece_with_it(make_tus: Callable[..., TusInMemory]) -> None:
+    """A node's piece that waits for the file's turn finds it as it was before the upload."""
+    workers = LateWorkers()
+    tus = make_tus(workers=workers)
+    session = tus.exchange.checkauth()
+    tus.cookie = session[0]
+    told = {"Upload_Length": "9", "Content_Type": CHUNK, "Upload_Metadata": metadata(filename="a")}
+    line = tus.open()
+    line.send(tus.head("POST", TUS_PATH, 6, **told) + b"abc")
+    workers.run()
+    node = tus.open()
+    node.send(post(session, "a", b"piece"))
+    line.lose()
+    tus.lines.remove(line)
+    while workers.waiting:
+        workers.run()
+    assert heard(node.answered).body == b"success"
+    assert tus.stored() == {"a": b"piece"}
+
+
+@pytest.mark.parametrize("busy", ["delivering", "closing"])
+def test_a_creation_that_fails_does_not_block_the_name(make_tus: Callable[..., TusInMemory], busy: str) -> None:
+    """Though something else of the session is being delivered, or the daemon is about to end."""
+    importer = FakeImporter(patient=True)
+    tus = make_tus(importer=importer)
+    session = tus.exchange.checkauth()
+    tus.cookie = session[0]
+    if busy == "delivering":
+        tus.patch(tus.made(1, Upload_Metadata=metadata(filename="other")), 0, b"x")
+        assert len(importer.running) == 1
+    told = {"Upload_Length": "9", "Content_Type": CHUNK, "Upload_Metadata": metadata(filename="a")}
+    line = tus.open()
+    line.send(tus.head("POST", TUS_PATH, 6, **told) + b"abc")
+    if busy == "closing":
+        tus.exchange.parts.turns.close()
+        tus.exchange.parts.turns.drop_all(ShuttingDown)
+        assert heard(line.answered).status == 503
+        tus.exchange.parts.turns.closed = False
+    else:
+        line.lose()
+        tus.lines.remove(line)
+    assert "a" not in tus.stored()
+    assert tus.create(9, Upload_Metadata=metadata(filename="a")).status == 201
+
+
+def test_each_upload_hears_its_own_offset_at_the_end(make_tus: Callable[..., TusInMemory]) -> None:
+    """When the daemon drops them all."""
+    tus = make_tus()
+    lines = []
+    for size in (1, 2, 3):
+        path = tus.made(10)
+        lines.append(tus.begin(path, 0, 10, b"x" * size))
+    tus.exchange.parts.turns.close()
+    tus.exchange.parts.turns.drop_all(ShuttingDown)
+    assert [heard(line.answered).offset for line in lines] == [1, 2, 3]
+    assert all(line.answered.count(b"Upload-Offset") == 1 for line in lines)

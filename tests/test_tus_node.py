@@ -210,7 +210,7 @@ class TestBreaks:
         assert told["error"] is None
         assert proxy.broken == 1
         assert told["answers"] == ["POST 201"]
-        daemon.wait_for(f"upload of {name} terminated")
+        daemon.wait_for(f"upload of {name} broke off")
         check_arrived(daemon, name, source)
 
     def test_the_last_answer_is_lost(self, scripts: Path, daemon: Daemon, source: Path) -> None:

@@ -77,7 +77,7 @@ def test_what_is_removed_is_not_known(registry: Registry, known: KnownSession, u
     """And its room is free."""
     now(registry.create(upload, known.session, 0, NOW))
     now(registry.grow(known.session, upload, None, lambda: 4, NOW, lambda _: None))
-    now(registry.remove(upload, known.session, NOW))
+    assert now(registry.remove(upload, NOW))
     assert known.files == {}
     assert known.session.held == 0
 

@@ -19,7 +19,7 @@ from onec_twisted.errors import (
     TooManySessions,
 )
 from onec_twisted.overview import summary
-from onec_twisted.records import Session
+from onec_twisted.records import FAILED, SUCCEEDED, Session
 from onec_twisted.schema import create_catalog, opened
 from onec_twisted.tus import statements
 from onec_twisted.tus.errors import InvalidLength, UploadGone, UploadOpen
@@ -118,7 +118,7 @@ def test_two_of_one_name(cursor: sqlite3.Cursor) -> None:
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
     second = evolve(SHARED, id="u3")
     statements.create(cursor, second, 1, QUOTA, 6.0)
-    assert state(cursor, SHARED) == GONE
+    assert statements.find(cursor, SHARED.id) is None
     statements.grow(cursor, SESSION, second, None, 5, QUOTA, 7.0, None)
     with pytest.raises(UploadOpen):
         statements.create(cursor, evolve(SHARED, id="u4"), 1, QUOTA, 8.0)
@@ -186,8 +186,10 @@ def test_removing(cursor: sqlite3.Cursor) -> None:
     core.commit(cursor, SESSION, "b", None, 3, QUOTA, 2.0)
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
     grow(cursor, None, 4)
-    statements.remove(cursor, SHARED, 6.0)
+    assert statements.remove(cursor, SHARED, 6.0)
     assert core.file(cursor, "s2", "a.xml") is None
+    with pytest.raises(UploadGone):
+        statements.remove(cursor, SHARED, 6.0)
     assert state(cursor, SHARED) == GONE
     cursor.execute("SELECT held FROM sessions WHERE sessid = 's2'")
     assert cursor.fetchone() == (3,)
@@ -201,14 +203,95 @@ def test_removing_what_is_being_delivered(cursor: sqlite3.Cursor) -> None:
         statements.remove(cursor, SHARED, 6.0)
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_removing_leaves_what_a_node_has_brought(cursor: sqlite3.Cursor, before: bool) -> None:
+    """It was told that this is there."""
+    if before:
+        piece(cursor, None, 3)
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    grow(cursor, 3 if before else None, 4)
+    if not before:
+        piece(cursor, 4, 6)
+    assert not statements.remove(cursor, SHARED, 6.0)
+    assert core.file(cursor, "s2", "a.xml") is not None
+    assert state(cursor, SHARED) == GONE
+
+
+def test_removing_forgets_what_became_of_the_file(cursor: sqlite3.Cursor) -> None:
+    """Another of its name is imported anew, and nobody can try the old one again."""
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    handoff = grow(cursor, None, 10, {})
+    assert handoff is not None
+    outbox.note_outcome(cursor, evolve(handoff, state=FAILED), 6.0)
+    assert statements.remove(cursor, SHARED, 7.0)
+    assert outbox.imported(cursor, "s2", "a.xml") is None
+    assert outbox.retry(cursor, handoff.id, 8.0) is None
+
+
+def test_removing_is_nothing_to_others(cursor: sqlite3.Cursor) -> None:
+    """What is being delivered of the same session does not keep it."""
+    core.commit(cursor, SESSION, "b", None, 3, QUOTA, 2.0)
+    outbox.import_asked(cursor, SESSION, "catalog", "b", "", 3, 3.0)
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    grow(cursor, None, 4)
+    assert statements.remove(cursor, SHARED, 6.0)
+
+
+def test_removing_what_was_handed_off_with_others(cursor: sqlite3.Cursor) -> None:
+    """Cannot be: the site was told of all of them."""
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    grow(cursor, None, 4)
+    cursor.execute("UPDATE uploads SET length = 4")
+    core.commit(cursor, SESSION, "b", None, 3, QUOTA, 6.0)
+    (session,) = outbox.quiet_since(cursor, 99.0)
+    (handoff,) = outbox.settle(cursor, session, 99.0)
+    outbox.note_outcome(cursor, evolve(handoff, state=SUCCEEDED), 100.0)
+    with pytest.raises(FileSealed):
+        statements.remove(cursor, SHARED, 101.0)
+
+
+def test_a_request_that_brings_nothing(cursor: sqlite3.Cursor) -> None:
+    """Leaves a node's last piece as it was: its repeat is still known as one."""
+    piece(cursor, None, 4)
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    before = core.file(cursor, "s2", "a.xml")
+    assert grow(cursor, 4, 4) is None
+    assert core.file(cursor, "s2", "a.xml") == before
+
+
+def test_what_a_node_has_brought_is_owed_until_the_upload_ends(cursor: sqlite3.Cursor) -> None:
+    """It is handed off when nobody goes on with it."""
+    piece(cursor, None, 4)
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    (session,) = outbox.quiet_since(cursor, 99.0)
+    assert outbox.settle(cursor, session, 99.0) == []
+    (session,) = outbox.quiet_since(cursor, 99.0)
+    core.expire_uploads(cursor, 50.0, 0.0)
+    assert state(cursor, SHARED) == GONE
+    (handoff,) = outbox.settle(cursor, session, 99.0)
+    assert handoff.files == (("a.xml", 4),)
+    assert outbox.quiet_since(cursor, 99.0) == []
+
+
+def test_a_session_stays_for_what_is_unfinished(cursor: sqlite3.Cursor) -> None:
+    """Though all that was handed off has been kept long enough."""
+    core.commit(cursor, SESSION, "b", None, 3, QUOTA, 2.0)
+    handoff = outbox.import_asked(cursor, SESSION, "catalog", "b", "", 3, 3.0)
+    outbox.note_outcome(cursor, evolve(handoff, state=SUCCEEDED), 4.0)
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    assert core.ended(cursor, 5.0, 50.0) == []
+    statements.remove(cursor, SHARED, 6.0)
+    assert core.ended(cursor, 5.0, 50.0) == ["s2"]
+
+
 def test_a_session_that_goes_takes_its_uploads(cursor: sqlite3.Cursor) -> None:
     """They are remembered for a while from its last use on, then forgotten."""
     statements.create_with_session(cursor, OWN, "h", QUOTA, 5.0, 0)
     assert core.remove_session(cursor, "s1", 6.0, 6.0)
     assert state(cursor, OWN) == GONE
-    core.forget_gone(cursor, 5.0)
+    core.expire_uploads(cursor, 0.0, 5.0)
     assert state(cursor, OWN) == GONE
-    core.forget_gone(cursor, 5.1)
+    core.expire_uploads(cursor, 0.0, 5.1)
     assert statements.find(cursor, "u1") is None
 
 
@@ -228,7 +311,7 @@ def test_what_a_request_costs_does_not_grow(cursor: sqlite3.Cursor) -> None:
     statements.find(cursor, "u2")
     grow(cursor, None, 4)
     grow(cursor, 4, 10, {})
-    core.forget_gone(cursor, 1.0)
+    core.expire_uploads(cursor, 1.0, 1.0)
     cursor.connection.set_trace_callback(None)
     plans = [row[3] for sql in said for row in cursor.execute(f"EXPLAIN QUERY PLAN {sql}")]
     assert len(said) >= 15

@@ -14,6 +14,7 @@ from attrs import define, evolve, field
 from twisted.logger import Logger
 
 from onec_twisted.errors import (
+    BodyTimedOut,
     FileBusy,
     FileDamaged,
     FileSealed,
@@ -21,14 +22,15 @@ from onec_twisted.errors import (
     InsufficientStorage,
     Refused,
     SyncFailed,
+    UploadTooSlow,
     WrongOffset,
 )
 from onec_twisted.growth import Growth
-from onec_twisted.intake import receive, receive_what_comes
-from onec_twisted.milestones import Milestones
+from onec_twisted.milestones import MILESTONE, Milestones
 from onec_twisted.pieces import outcome_of
+from onec_twisted.reception import receive, receive_what_comes
 from onec_twisted.tus.checksums import new_digest
-from onec_twisted.tus.errors import ChecksumMismatch, InvalidLength, UploadGone, UploadLocked
+from onec_twisted.tus.errors import ChecksumMismatch, InvalidLength, UploadGone, UploadLocked, UploadStalled
 from onec_twisted.tus.fields import is_whole, parse_metadata
 from onec_twisted.tus.records import OPEN
 from onec_twisted.wire import decoded
@@ -55,7 +57,6 @@ class _Progress:
     session: Session
     before: int | None
     start: int
-    completed: bool = False
 
 
 @define(eq=False)
@@ -85,49 +86,49 @@ class Chunks:
     @asynccontextmanager
     async def turn(self, upload: UploadRecord, writer: IBody | None) -> AsyncIterator[None]:
         """Have an upload's file to oneself. Raises ``UploadLocked`` when a node does not let go of it."""
-        entered = False
         try:
             async with self.parts.turns.of_file(upload.sessid, upload.name, writer):
-                entered = True
                 yield
         except FileBusy:
-            if entered:
-                raise
             raise UploadLocked from None
 
     async def append(
-        self, upload: UploadRecord, claim: Claim, offset: int, length: int | None, checksum: Checksum | None
+        self,
+        found: Found,
+        claim: Claim,
+        offset: int,
+        length: int | None,
+        checksum: Checksum | None,
+        *,
+        creates: bool = False,
     ) -> Found:
         """Append what the claim's body brings from ``offset`` bytes on; return the upload as it stands then.
 
-        ``length`` tells the whole upload's, in bytes, where it was not known before; ``checksum`` is the body's.
-        Raises ``Refused`` for whatever keeps it out or ends it, ``ConnectionDropped`` when it breaks off; without a
-        checksum, what has come is kept.
+        ``length`` tells the whole upload's, in bytes, where it was not known before; ``checksum`` is the body's. The
+        request that ``creates`` the upload leaves nothing of it when it fails. Raises ``Refused`` for whatever keeps
+        it out or ends it, ``ConnectionDropped`` when it breaks off; without a checksum, what has come is kept.
         """
-        parts, body = self.parts, claim.body
+        parts, upload, body = self.parts, found.upload, claim.body
         began = parts.metrics.seconds()
         running = None
         try:
-            await parts.pieces.space.look()
-            found = await self.registry.find(upload.id)
             running = parts.pieces.uploads.begin(self.live(found), upload.name, body)
             async with self.turn(upload, body):
                 running.begun = parts.pieces.uploads.seconds()
                 parts.metrics.lock_wait.observe(running.begun - running.asked)
-                claim.check()
-                found = await self._begin(upload, offset, length)
-                if found.upload.state == OPEN:
-                    await self._receive(found, body, checksum)
-                elif body.length != 0:
-                    raise FileTooLarge
-                elif checksum is not None and checksum.digest != new_digest(checksum.algorithm).digest():
-                    raise ChecksumMismatch
-                found = await self.registry.find(upload.id)
+                try:
+                    claim.check()
+                    found = await self._take(await self._begin(upload, offset, length), claim, checksum)
+                except BaseException:
+                    if creates:  # with the turn: a node's piece that waits is not appended to what goes
+                        await self.undo(upload)
+                    raise
         except BaseException as error:
-            kept = body.accepted
-            parts.metrics.piece("partial" if kept else outcome_of(error), began)
+            parts.metrics.piece("partial" if body.accepted else outcome_of(error), began)
             if running is not None:
                 await self._broke_off(upload, body, error)
+            if isinstance(error, (BodyTimedOut, UploadTooSlow)):
+                raise UploadStalled from error
             raise
         finally:
             if running is not None:
@@ -144,6 +145,35 @@ class Chunks:
                 committed=found.committed,
             )
         return found
+
+    async def complete(self, upload: UploadRecord) -> Found:
+        """Hand an upload off whose file is whole already. Raises ``Refused``."""
+        async with self.turn(upload, None):
+            found = await self.registry.find(upload.id)
+            session = self.live(found)
+            if found.upload.state == OPEN and is_whole(found.upload.length, found.committed):
+                progress = _Progress(upload, session, found.committed, found.committed)
+                await self._keep(progress, lambda: 0, may_complete=True)
+            return await self.registry.find(upload.id)
+
+    async def undo(self, upload: UploadRecord) -> None:
+        """Leave nothing of an upload whose client never heard of it; no error of that counts.
+
+        Nobody else writes to a session of its own. In another's, the file goes if all of it is the upload's.
+        """
+        parts = self.parts
+        try:
+            if (await self.registry.find(upload.id)).upload.state != OPEN:
+                return
+            if upload.own:
+                await parts.catalog.end_session(upload.sessid)
+                await parts.workers(parts.store.discard, upload.sessid)
+            elif await self.registry.remove(upload, parts.now()):
+                await parts.workers(parts.store.cut, upload.sessid, upload.safe_name, None)
+        except Refused:
+            return  # it is gone already
+        except Exception:
+            self._log.failure("{sessid}: an upload could not be removed", sessid=upload.sessid)
 
     async def _begin(self, upload: UploadRecord, offset: int, length: int | None) -> Found:
         """With the turn: return the upload as it stands, when bytes from ``offset`` on may come.
@@ -165,9 +195,21 @@ class Chunks:
             raise FileSealed
         return found
 
-    async def _receive(self, found: Found, body: IBody, checksum: Checksum | None) -> None:
+    async def _take(self, found: Found, claim: Claim, checksum: Checksum | None) -> Found:
+        """With the turn: take a body, and return the upload as it stands then."""
+        body = claim.body
+        if found.upload.state == OPEN:
+            await self._receive(found, claim, checksum)
+            return await self.registry.find(found.upload.id)
+        if body.length != 0:
+            raise FileTooLarge
+        if checksum is not None and checksum.digest != new_digest(checksum.algorithm).digest():
+            raise ChecksumMismatch
+        return found
+
+    async def _receive(self, found: Found, claim: Claim, checksum: Checksum | None) -> None:
         """With the turn: bring a body to the disk, and on record."""
-        parts, upload = self.parts, found.upload
+        parts, upload, body = self.parts, found.upload, claim.body
         session = self.live(found)
         most = (upload.length if upload.length is not None else self.registry.quota) - found.committed
         if body.length is not None and body.length > most:
@@ -180,41 +222,53 @@ class Chunks:
             """In a worker; what is on record by then stays."""
             return parts.store.open(upload.sessid, name, progress.before)
 
+        async def keep(bring: Callable[[], int], *, may_complete: bool = True) -> None:
+            """Put what has come on record."""
+            await self._keep(progress, bring, may_complete=may_complete)
+            body.accepted = (progress.before or 0) - progress.start
+
         try:
-            with parts.pieces.space.promise(session.sessid, session.held, body, most) as room:
+            await parts.pieces.space.look()
+            with parts.pieces.space.promise(session.sessid, session.held, body, most, MILESTONE) as room:
                 too_large = FileTooLarge() if room == most else InsufficientStorage()
                 intake = parts.pieces.intake(body, parts.workers, open_file)
-                keep = partial(self._keep, progress, body, may_complete=True)
                 if checksum is not None:
-                    await receive(body, intake, room, too_large, keep, partial(self._verify, checksum))
+                    await receive(body, intake, room, too_large, keep, partial(self._verify, checksum, claim))
                 else:
-                    milestone = partial(self._keep, progress, body, may_complete=False)
-                    intake.milestones = Milestones(milestone, most, parts.pieces.uploads.seconds)
-                    try:
-                        await receive_what_comes(body, intake, room, too_large, keep)
-                    except InsufficientStorage:
-                        await self._growth.cut(session, name)  # a disk that is full may have taken a little more
-                        raise
+                    seconds = parts.pieces.uploads.seconds
+                    intake.milestones = Milestones(partial(keep, may_complete=False), most, seconds)
+                    await receive_what_comes(body, intake, room, too_large, keep)
         except (FileDamaged, SyncFailed) as error:
             await self._growth.damaged(session, name, error)
             if isinstance(error, FileDamaged):
                 raise UploadGone from error
             raise
+        except (InsufficientStorage, OSError):
+            await self._growth.cut(session, name)  # the disk may have taken a little more than it said
+            raise
 
-    async def _verify(self, checksum: Checksum, file: IPieceFile) -> bool:
-        """See that what was written is what was meant; it is no repeat. Raises ``ChecksumMismatch``."""
+    async def _verify(self, checksum: Checksum, claim: Claim, file: IPieceFile) -> bool:
+        """See that what was written is what was meant; it is no repeat.
+
+        Raises ``ChecksumMismatch``, and ``UploadTakenOver`` as soon as a newer request has come.
+        """
 
         def digest() -> bytes:
             """In a worker."""
             made = new_digest(checksum.algorithm)
-            file.feed(made.update)
+
+            def update(data: bytes) -> None:
+                claim.check()
+                made.update(data)
+
+            file.feed(update)
             return made.digest()
 
         if await self.parts.workers(digest) != checksum.digest:
             raise ChecksumMismatch
         return False
 
-    async def _keep(self, progress: _Progress, body: IBody, bring: Callable[[], int], *, may_complete: bool) -> None:
+    async def _keep(self, progress: _Progress, bring: Callable[[], int], *, may_complete: bool) -> None:
         """Put what has come on the disk and on record; when that is all of the upload, hand it off."""
         parts, upload, session = self.parts, progress.upload, progress.session
 
@@ -228,7 +282,10 @@ class Chunks:
             """In a worker: bring the file to the disk, and return its length."""
             committed = progress.start + bring()
             if self.sync_at_end and completes(committed) is not None:
-                parts.store.sync(session.sessid)
+                try:
+                    parts.store.sync(session.sessid)
+                except OSError as error:  # the system tells it once, and may have dropped any of it
+                    raise SyncFailed(*error.args) from error
             return committed
 
         committed, handoff = await self._growth.keep(
@@ -238,10 +295,7 @@ class Chunks:
             lambda timed: self.registry.grow(session, upload, progress.before, timed, parts.now(), completes),
         )
         progress.before = committed
-        body.accepted = committed - progress.start
         if handoff is not None:
-            if self.sync_at_end:
-                await parts.catalog.sync()
             self._log.info(
                 "{sessid}: upload of {name} is complete, {committed} bytes",
                 sessid=session.sessid,
@@ -250,7 +304,11 @@ class Chunks:
                 committed=committed,
                 upload=upload.id,
             )
-            parts.relay.add(handoff)
+            try:
+                if self.sync_at_end:
+                    await parts.catalog.sync()
+            finally:
+                parts.relay.add(handoff)
 
     async def _broke_off(self, upload: UploadRecord, body: IBody, error: BaseException) -> None:
         """Note that a request has not brought what it meant to, and that its session is in use all the same."""

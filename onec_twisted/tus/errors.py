@@ -19,6 +19,7 @@ __all__ = [
     "UploadLocked",
     "UploadNotFound",
     "UploadOpen",
+    "UploadStalled",
     "UploadTakenOver",
     "WrongContentType",
 ]
@@ -92,6 +93,14 @@ class WrongContentType(Refused):
 
     status = 415
     words = "Content-Type must be application/offset+octet-stream"
+
+
+class UploadStalled(Refused):
+    """The body brought nothing for too long, or too little: not 408, for that is the end of it for tus-js-client."""
+
+    status = 503
+    words = "The body came too slowly - go on from Upload-Offset"
+    headers = ((b"Retry-After", b"1"),)
 
 
 class UploadLocked(Refused):

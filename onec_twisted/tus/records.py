@@ -24,7 +24,8 @@ class UploadRecord:
     """An upload: its URL's last part, whose it is, and the file that it is about.
 
     ``length`` is in bytes, None until it is known; ``metadata`` is ``Upload-Metadata`` as it came; ``own`` says that
-    the session was made for it alone; ``start`` is how many bytes of the file were there before it.
+    the session was made for it alone; ``start`` is how many bytes of the file were there before it, ``brought`` how
+    many of them it has brought.
     """
 
     id: str
@@ -35,6 +36,7 @@ class UploadRecord:
     metadata: str
     own: bool
     start: int = 0
+    brought: int = 0
     state: str = OPEN
 
     @property

@@ -78,14 +78,18 @@ class Registry:
         handoff = cast("Handoff | None", await self.recorder.record(upload.sessid, make, at_once=False))
         known = self.recorder.known.of_sessid(upload.sessid)
         if known is not None:
-            known.commit(session.epoch, upload.name, before, after, now, proven=True)
+            if after == before and handoff is None:
+                known.touch(now)
+            else:
+                known.commit(session.epoch, upload.name, before, after, now, proven=True)
             if handoff is not None:
                 known.seal(session.epoch, [upload.name])
         return after, handoff
 
-    async def remove(self, upload: UploadRecord, session: Session, now: float) -> None:
-        """Forget the file of an upload in a session that stays. Raises ``HandoffRunning``."""
-        await self.recorder.record(upload.sessid, lambda: (statements.remove, (upload, now)))
+    async def remove(self, upload: UploadRecord, now: float) -> bool:
+        """Note that an upload is gone whose session stays; return whether its file is; see ``statements.remove``."""
+        removed = cast("bool", await self.recorder.record(upload.sessid, lambda: (statements.remove, (upload, now))))
         known = self.recorder.known.of_sessid(upload.sessid)
-        if known is not None:
-            known.remove(session.epoch, upload.name)
+        if removed and known is not None:
+            known.remove(known.session.epoch, upload.name)
+        return removed

@@ -13,9 +13,12 @@ from twisted.web.http import datetimeToString
 from onec_twisted import wire
 from onec_twisted.errors import (
     FileTooLarge,
+    HandoffRunning,
     InsufficientStorage,
+    InvalidFilename,
     MethodNotAllowed,
     Refused,
+    SessionRestarted,
 )
 from onec_twisted.exchange import COOKIE
 from onec_twisted.names import safe_name
@@ -29,6 +32,8 @@ from onec_twisted.tus.errors import (
     InvalidLength,
     UnsupportedVersion,
     UploadGone,
+    UploadLocked,
+    UploadTakenOver,
     WrongContentType,
 )
 from onec_twisted.tus.origins import Origins, location
@@ -51,6 +56,9 @@ EXTENSIONS = b"creation,creation-with-upload,creation-defer-length,expiration,ch
 CHUNK = b"application/offset+octet-stream"
 DEFAULT_NAME = b"upload"
 """What a file is called whose client gives it no name, in a session of its own."""
+
+BY_A_PROXY = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip", b"forwarded", b"via")
+"""What a request carries that a proxy has passed on."""
 
 TO_UPLOADS, TO_UPLOAD = b"POST, OPTIONS", b"HEAD, PATCH, DELETE, OPTIONS"
 """The methods that the path takes, and those that an upload takes."""
@@ -136,7 +144,9 @@ class Tus(RefusingResource):
             alive = session.touched + self._settings.session_ttl >= self._parts.now()
             if alive or self._parts.turns.busy(session.sessid):
                 return _Client(session.username, session)
-        return _Client(await self._parts.access.login(request.getHeader(b"authorization"), address_of(request)), None)
+        return _Client(
+            await self._parts.access.login_again(request.getHeader(b"authorization"), address_of(request)), None
+        )
 
     async def _post(self, client: _Client, number: int, request: ExchangeRequest) -> Answer:
         """Make an upload, and take what comes along; what is not answered with 201 leaves nothing behind."""
@@ -174,18 +184,18 @@ class Tus(RefusingResource):
             upload=upload.id,
             length=length,
         )
-        told = found.committed > 0
-        if not told and (brings or checksum is not None or length == 0):
-            told = True
-            try:
+        tells_offset = brings or found.committed > 0 or length == 0
+        try:
+            if found.committed:  # what the request brings begins at 0: the answer tells where to go on instead
+                found = await self._chunks.complete(upload) if length == found.committed else found
+            elif brings or checksum is not None or length == 0:
                 with self._claims.hold(upload.id, number, body) as claim:
-                    found = await self._chunks.append(upload, claim, 0, None, checksum)
-            except BaseException:
-                with suppress(Refused):
-                    await self._terminate(upload)
-                raise
+                    found = await self._chunks.append(found, claim, 0, None, checksum, creates=True)
+        except BaseException:
+            await self._chunks.undo(upload)
+            raise
         headers = ((b"Location", self._location(request, upload)), *self._expires(found))
-        return Answer(201, headers=(*headers, wire.offset_header(found.committed)) if told else headers)
+        return Answer(201, headers=(*headers, wire.offset_header(found.committed)) if tells_offset else headers)
 
     async def _check_room(self, upload: UploadRecord, coming: int | None) -> None:
         """See that an upload can become as long as it is to be. Raises ``FileTooLarge``, ``InsufficientStorage``."""
@@ -202,10 +212,13 @@ class Tus(RefusingResource):
     async def _head(self, client: _Client, upload_id: str, number: int, request: ExchangeRequest) -> Answer:
         """Tell how far an upload is; who asks goes on from there, so nobody else may."""
         found = await self._find(client, upload_id)
-        with self._claims.hold(upload_id, number, request.body) as claim:
-            async with self._chunks.turn(found.upload, None):
-                claim.check()
-                found = await self._find(client, upload_id)
+        try:
+            with self._claims.hold(upload_id, number, request.body) as claim:
+                async with self._chunks.turn(found.upload, None):
+                    claim.check()
+                    found = await self._find(client, upload_id)
+        except (UploadTakenOver, SessionRestarted):
+            raise UploadLocked from None  # clients take 409 here for the end of the upload
         upload = found.upload
         known = (b"Upload-Defer-Length", b"1") if upload.length is None else (b"Upload-Length", b"%d" % upload.length)
         metadata = ((b"Upload-Metadata", upload.metadata.encode("ascii")),) if upload.metadata else ()
@@ -232,7 +245,7 @@ class Tus(RefusingResource):
             raise InvalidLength
         try:
             with self._claims.hold(upload_id, number, request.body) as claim:
-                found = await self._chunks.append(found.upload, claim, offset, length, checksum)
+                found = await self._chunks.append(found, claim, offset, length, checksum)
         except UploadGone:
             raise
         except Refused as refused:
@@ -250,19 +263,21 @@ class Tus(RefusingResource):
         return Answer(204)
 
     async def _terminate(self, upload: UploadRecord) -> None:
-        """Remove an upload with its file, and with its session, if that is its own. Raises ``HandoffRunning``."""
+        """Remove an upload with its file, and with its session, if that is its own. Raises ``HandoffRunning``.
+
+        A file that a node has brought a part of stays: its node was told that it is there.
+        """
         parts = self._parts
-        await parts.relay.idle(upload.sessid, self._settings.lock_timeout)
         if upload.own:
+            await parts.relay.idle(upload.sessid, self._settings.lock_timeout)
             async with parts.turns.of_session(upload.sessid, UploadGone):
                 await parts.catalog.end_session(upload.sessid)
-                parts.pieces.proofs.forget(upload.sessid)
                 await parts.workers(parts.store.discard, upload.sessid)
         else:
             async with self._chunks.turn(upload, None):
-                session = self._chunks.live(await self._registry.find(upload.id))
-                await self._registry.remove(upload, session, parts.now())
-                await parts.workers(parts.store.cut, upload.sessid, upload.safe_name, None)
+                if await self._remove(upload):
+                    with suppress(InvalidFilename):  # nothing of it could ever be written
+                        await parts.workers(parts.store.cut, upload.sessid, upload.safe_name, None)
         self._log.info(
             "{sessid}: upload of {name} terminated",
             sessid=upload.sessid,
@@ -270,6 +285,14 @@ class Tus(RefusingResource):
             name=upload.name,
             upload=upload.id,
         )
+
+    async def _remove(self, upload: UploadRecord) -> bool:
+        """Take an upload off the record, when it has been delivered; return whether its file is to go."""
+        try:
+            return await self._registry.remove(upload, self._parts.now())
+        except HandoffRunning:
+            await self._parts.relay.idle(upload.sessid, self._settings.lock_timeout)
+            return await self._registry.remove(upload, self._parts.now())
 
     async def _find(self, client: _Client, upload_id: str) -> Found:
         """Return a client's upload. Raises ``UploadNotFound``, for another's as well, and ``UploadGone``."""
@@ -291,6 +314,8 @@ class Tus(RefusingResource):
         if request.trusted_proxy:
             host = request.getHeader(b"x-forwarded-host") or host
             prefix = request.getHeader(b"x-forwarded-prefix") or b""
+        elif any(request.requestHeaders.hasHeader(name) for name in BY_A_PROXY):
+            host = b""  # of a proxy that nobody told us to trust: scheme and host may be others than its client's
         return location(path, host.strip(), prefix.strip(), secure=request.isSecure())
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create", "create_with_session", "find", "grow", "remove"]
 
-COLUMNS = "id, username, sessid, name, length, metadata, own, start, state"
+COLUMNS = "id, username, sessid, name, length, metadata, own, start, brought, state"
 
 
 def find(cursor: Cursor, upload_id: str) -> Found | None:
@@ -31,11 +31,9 @@ def find(cursor: Cursor, upload_id: str) -> Found | None:
     row = cursor.fetchone()
     if row is None:
         return None
-    number, username, sessid, name, length, metadata, own, start, state = row
-    upload = UploadRecord(number, username, sessid, name, length, metadata, bool(own), start, state)
-    cursor.execute("SELECT sessid, username, epoch, held, touched FROM sessions WHERE sessid = ?", (upload.sessid,))
-    session = cursor.fetchone()
-    return Found(upload, Session(*session) if session else None, statements.file(cursor, upload.sessid, upload.name))
+    known, username, sessid, name, length, metadata, own, start, brought, state = row
+    upload = UploadRecord(known, username, sessid, name, length, metadata, bool(own), start, brought, state)
+    return Found(upload, statements.session_of(cursor, sessid), statements.file(cursor, sessid, name))
 
 
 def create_with_session(
@@ -61,24 +59,21 @@ def create(cursor: Cursor, upload: UploadRecord, epoch: int, quota: int, now: fl
     ``FileDamaged``, ``FileSealed``, ``FileTooLarge`` when the session would hold more than ``quota`` bytes, and
     ``InvalidLength`` when the file has more than the upload is to have.
     """
-    cursor.execute("SELECT sessid, username, epoch, held, touched FROM sessions WHERE sessid = ?", (upload.sessid,))
-    row = cursor.fetchone()
-    if row is None:
+    session = statements.session_of(cursor, upload.sessid)
+    if session is None:
         raise InvalidSession
-    session = Session(*row)
     if session.epoch != epoch:
         raise SessionRestarted
     found = Found(upload, session, statements.file(cursor, upload.sessid, upload.name))
     found.check_file()
     cursor.execute(
-        "SELECT 1 FROM uploads WHERE sessid = ? AND name = ? AND state = ? AND start < ?",
-        (upload.sessid, upload.name, OPEN, found.committed),
+        "SELECT 1 FROM uploads WHERE sessid = ? AND name = ? AND state = ? AND brought > 0",
+        (upload.sessid, upload.name, OPEN),
     )
     if cursor.fetchone() is not None:
         raise UploadOpen
     cursor.execute(
-        "UPDATE uploads SET state = ?, changed = ? WHERE sessid = ? AND name = ?",
-        (GONE, now, upload.sessid, upload.name),
+        "DELETE FROM uploads WHERE sessid = ? AND name = ? AND state = ?", (upload.sessid, upload.name, OPEN)
     )
     if upload.length is not None:
         if upload.length < found.committed:
@@ -92,7 +87,7 @@ def create(cursor: Cursor, upload: UploadRecord, epoch: int, quota: int, now: fl
 
 def _insert(cursor: Cursor, upload: UploadRecord, start: int, now: float) -> None:
     cursor.execute(
-        f"INSERT INTO uploads ({COLUMNS}, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
+        f"INSERT INTO uploads ({COLUMNS}, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",  # noqa: S608 - a constant
         (
             upload.id,
             upload.username,
@@ -125,11 +120,14 @@ def grow(
     and ``UploadGone`` when the upload is not open.
     """
     cursor.execute(
-        "UPDATE uploads SET state = ?, length = ?, changed = ? WHERE id = ? AND state = ?",
-        (OPEN if metadata is None else COMPLETE, upload.length, now, upload.id, OPEN),
+        "UPDATE uploads SET state = ?, length = ?, brought = brought + ?, changed = ? WHERE id = ? AND state = ?",
+        (OPEN if metadata is None else COMPLETE, upload.length, after - (before or 0), now, upload.id, OPEN),
     )
     if not cursor.rowcount:
         raise UploadGone
+    if after == before and metadata is None:
+        statements.touch(cursor, session.sessid, now)  # the last piece of a node is as it was
+        return None
     statements.commit(cursor, session, upload.name, before, after, quota, now, settled=True)
     if metadata is None:
         return None
@@ -139,17 +137,21 @@ def grow(
     return outbox.upload_complete(cursor, session, kind, upload.name, after, told, now)
 
 
-def remove(cursor: Cursor, upload: UploadRecord, now: float) -> None:
-    """Forget the file of an upload, and remember that the upload is gone; its session stays.
+def remove(cursor: Cursor, upload: UploadRecord, now: float) -> bool:
+    """Note that an upload is gone, and forget its file if nobody else has brought any of it; return whether.
 
-    Raises ``HandoffRunning`` when something of the session is still to be delivered.
+    Its session stays. Raises ``HandoffRunning`` when the file is still to be delivered, ``FileSealed`` when it was
+    handed off together with others, ``UploadGone`` when the upload is gone.
     """
-    statements.check_delivered(cursor, upload.sessid)
-    cursor.execute(
-        "UPDATE uploads SET state = ?, changed = ? WHERE sessid = ? AND name = ?",
-        (GONE, now, upload.sessid, upload.name),
-    )
-    file = statements.file(cursor, upload.sessid, upload.name)
-    if file is not None:
-        cursor.execute("DELETE FROM files WHERE sessid = ? AND name = ?", (upload.sessid, upload.name))
-        cursor.execute("UPDATE sessions SET held = held - ? WHERE sessid = ?", (file.committed, upload.sessid))
+    found = find(cursor, upload.id)
+    if found is None or found.upload.state == GONE:
+        raise UploadGone
+    is_all_its_own = found.file is not None and found.upload.brought == found.committed
+    if is_all_its_own:
+        outbox.forget_file(cursor, upload.sessid, upload.name)
+    cursor.execute("UPDATE uploads SET state = ?, changed = ? WHERE id = ?", (GONE, now, upload.id))
+    if not is_all_its_own:
+        return False
+    cursor.execute("DELETE FROM files WHERE sessid = ? AND name = ?", (upload.sessid, upload.name))
+    cursor.execute("UPDATE sessions SET held = held - ? WHERE sessid = ?", (found.committed, upload.sessid))
+    return True
