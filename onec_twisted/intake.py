@@ -47,6 +47,9 @@ SMALL_CHUNKS = 512
 BULK = 128 * 1024
 """Bytes in a socket that are worth a hop to a worker; less is read, and gathered."""
 
+SPARE = 256 * 1024
+"""Bytes that a record takes at most, on a disk that is full."""
+
 TURN = 32 * 1024 * 1024
 """Bytes that a worker moves for one body before the reactor sees it again."""
 
@@ -123,9 +126,13 @@ class BufferedIntake:
         await keep(bring)
 
     async def keep_what_came(self, keep: Keep) -> bool:
-        """Keep what has come of a body that broke off, as ``finish`` keeps all of it; return whether there is any."""
+        """Keep what has come of a body that broke off, as ``finish`` keeps all of it; return whether there is any.
+
+        A disk that is full takes no record either: then the last bytes are given back to make room for it.
+        """
         await self._quiet_for_good()
-        chunks = self._take_waiting() if self._failure is None else []  # a disk that is full takes no more
+        chunks = self._take_waiting() if self._failure is None else []
+        is_full = self.is_disk_full or (self._failure is not None and self._failure.check(InsufficientStorage))
         if not chunks and self._file is None:
             return False
 
@@ -133,6 +140,8 @@ class BufferedIntake:
             """In a worker: the last bytes, and the syncs."""
             file = self._write(chunks) if chunks else self._file
             if file is not None:
+                if is_full:
+                    self._written_size -= file.shorten(SPARE)
                 file.finish()
             return self._written_size
 

@@ -35,7 +35,9 @@ def _grown(before: bytes, description: Description, times: dict[str, str]) -> by
         handoffs, files = [], {}
     told = description.as_dict()
     handoffs = [one for one in handoffs if one["id"] != description.id]
-    handoffs.append({key: told[key] for key in ("id", "event", "type", "time", "filename", "archive", "timestamp")})
+    handoffs.append(
+        {key: told[key] for key in ("id", "event", "type", "time", "filename", "archive", "timestamp", "metadata")}
+    )
     for file in description.files:
         files[file.name] = {"name": file.name, "size": file.size, "time": times[file.name], "type": description.type}
     manifest: dict[str, Any] = {

@@ -192,6 +192,13 @@ class PieceFile:
         fd, self.fd = self.fd, -1
         os.close(fd)
 
+    def shorten(self, size: int) -> int:
+        """See ``IPieceFile``."""
+        taken = min(size, self.offset - (self.committed or 0))
+        self.offset -= taken
+        os.ftruncate(self.fd, self.offset)
+        return taken
+
     def feed(self, update: Callable[[bytes], object]) -> None:
         """See ``IPieceFile``."""
         for place in range(self.committed or 0, self.offset, BLOCK):
@@ -257,6 +264,10 @@ class HeldRange:
     def finish(self) -> None:
         """See ``IPieceFile``."""
         self.roll_back()
+
+    def shorten(self, size: int) -> int:
+        """See ``IPieceFile``: nothing is written."""
+        return 0
 
     def feed(self, update: Callable[[bytes], object]) -> None:
         """See ``IPieceFile``: nothing is written."""

@@ -174,6 +174,10 @@ class _FaultyFile:
             raise self.store.on_finish
         self.file.finish()
 
+    def shorten(self, size: int) -> int:
+        """See ``IPieceFile``."""
+        return self.file.shorten(size)
+
     def feed(self, update: Callable[[bytes], object]) -> None:
         """See ``IPieceFile``."""
         self.file.feed(update)

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,3 +186,43 @@ def test_a_clock_that_jumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jum
         daemon.kill()
 
     assert (daemon.temp / node.sessid / "a").stat().st_size == MB + 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tmpfs is Linux's")
+def test_a_disk_that_fills_up_under_tus(small_disk: Path) -> None:
+    """What it took is kept, to the byte that is told; the rest comes when there is room, and the file is whole."""
+    daemon = start(small_disk / "run", "--min-free=0")
+    filler, content = small_disk / "filler", os.urandom(10 * MB)
+    told = {"Tus-Resumable": "1.0.0", "Authorization": "Basic c2hvcDpzZWNyZXQ="}
+    chunk = {**told, "Content-Type": "application/offset+octet-stream"}
+    try:
+        with closing(HTTPConnection("127.0.0.1", daemon.port, timeout=PATIENCE)) as client:
+            client.request("POST", "/files/", headers={**told, "Upload-Length": str(len(content))})
+            path = client.getresponse().headers["Location"].partition(str(daemon.port))[2]
+        line = connect(daemon)
+        head = {**chunk, "Upload-Offset": "0", "Content-Length": str(len(content))}
+        lines = [f"PATCH {path} HTTP/1.1", "Host: x", *(f"{name}: {value}" for name, value in head.items())]
+        line.sendall("\r\n".join([*lines, "", ""]).encode() + content[: 4 * MB])
+        deadline = time.monotonic() + PATIENCE
+        while sum(file.stat().st_size for file in daemon.temp.glob("*/upload")) < 3 * MB:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with filler.open("wb") as other:
+            other.write(bytes(16 * MB))
+        with suppress(OSError):  # it has heard enough
+            line.sendall(content[4 * MB :])
+        answered = line.recv(65536)
+        line.close()
+        assert b"507 Insufficient Storage" in answered
+        (file,) = daemon.temp.glob("*/upload")
+        offset = int(answered.partition(b"Upload-Offset: ")[2].split()[0])
+        assert 3 * MB < offset < len(content)
+        assert file.read_bytes() == content[:offset]
+        filler.unlink()
+        time.sleep(1.1)  # the free space is read once a second
+        with closing(HTTPConnection("127.0.0.1", daemon.port, timeout=PATIENCE)) as client:
+            client.request("PATCH", path, content[offset:], {**chunk, "Upload-Offset": str(offset)})
+            assert client.getresponse().status == 204
+        assert file.read_bytes() == content
+    finally:
+        daemon.kill()

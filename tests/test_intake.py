@@ -62,6 +62,12 @@ class MemoryFile:
         """See ``IPieceFile``."""
         self.state = "finished"
 
+    def shorten(self, size: int) -> int:
+        """See ``IPieceFile``."""
+        taken = min(size, len(self.data))
+        self.data = self.data[: len(self.data) - taken]
+        return taken
+
     def feed(self, update: Callable[[bytes], object]) -> None:
         """See ``IPieceFile``."""
         update(self.data)

@@ -63,6 +63,7 @@ def test_a_manifest(folder: Path) -> None:
                 "filename": "import0_1.xml",
                 "archive": "v8_1.zip",
                 "timestamp": None,
+                "metadata": None,
             }
         ],
         "files": [{"name": "v8_1.zip", "size": 7, "time": "2023-11-14T22:13:20Z", "type": "catalog"}],

@@ -10,7 +10,7 @@ from attrs import define, field
 from test_intake import MemoryFile, Receiving
 from twisted.internet.defer import Deferred
 
-from onec_twisted import milestones
+from onec_twisted import intake, milestones
 from onec_twisted.errors import ConnectionDropped, FileTooLarge, InsufficientStorage, SessionRestarted
 from onec_twisted.intake import HIGH_WATER, INTAKES
 from onec_twisted.milestones import Milestones
@@ -99,15 +99,16 @@ def test_too_much_leaves_the_last_milestone(monkeypatch: pytest.MonkeyPatch) -> 
     assert isinstance(receiving.outcome[0], FileTooLarge)
 
 
-def test_a_disk_that_fills_up_keeps_what_it_took() -> None:
-    """And nothing that it may have taken in part."""
+def test_a_disk_that_fills_up_keeps_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing that it may have taken in part; some of it makes room for the record."""
+    monkeypatch.setattr(intake, "SPARE", 100)
     receiving = KeepingWhatComes(file=MemoryFile(fails=InsufficientStorage(), fails_after=70_000)).start()
     receiving.body.feed(b"x" * 65_536)
     receiving.run()
     receiving.body.feed(b"y" * 70_001)
     receiving.run()
     assert isinstance(receiving.outcome[0], InsufficientStorage)
-    assert (receiving.kept, receiving.file.data) == ([65_536], b"x" * 65_536)
+    assert (receiving.kept, receiving.file.data) == ([65_536 - 100], b"x" * (65_536 - 100))
 
 
 def test_a_record_that_is_refused_ends_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,8 +139,9 @@ def test_memory_is_bounded_at_a_milestone(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("full_at", ["write", "record"])
-def test_the_last_bytes_of_a_whole_body_find_no_room(full_at: str) -> None:
+def test_the_last_bytes_of_a_whole_body_find_no_room(full_at: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those before them are kept, unless it is the record that is refused."""
+    monkeypatch.setattr(intake, "SPARE", 100)
     receiving = KeepingWhatComes().start()
     receiving.body.feed(b"x" * 65_536)
     receiving.run()
@@ -151,4 +153,4 @@ def test_the_last_bytes_of_a_whole_body_find_no_room(full_at: str) -> None:
     receiving.body.end()
     receiving.run()
     assert isinstance(receiving.outcome[0], InsufficientStorage)
-    assert receiving.kept == ([65_536] if full_at == "write" else [])
+    assert receiving.kept == ([65_536 - 100] if full_at == "write" else [])

@@ -11,7 +11,7 @@ from in_memory import SESSION_QUOTA, TUS_PATH, flush_failures
 from line import post
 from tus_in_memory import CHUNK, TusInMemory, heard, metadata
 
-from onec_twisted import milestones, statements
+from onec_twisted import intake, milestones, statements
 from onec_twisted.errors import InsufficientStorage, ShuttingDown
 from onec_twisted.handoff import HandoffSettings
 from onec_twisted.testing import FakeImporter, FaultyStore, LateWorkers
@@ -94,17 +94,18 @@ def test_too_much_in_chunks_leaves_a_milestone(
     assert tus.stored() == {"upload": b"x" * 2 * 65_536 + b"y" * 65_536}
 
 
-def test_a_disk_that_fills_up_between(make_tus: Callable[..., TusInMemory]) -> None:
+def test_a_disk_that_fills_up_between(make_tus: Callable[..., TusInMemory], monkeypatch: pytest.MonkeyPatch) -> None:
     """What it took is kept, to the byte that was told; what it took in part is cut off."""
+    monkeypatch.setattr(intake, "SPARE", 36)
     tus = make_tus(session_quota=1_000_000)
     path = tus.made(200_000)
     line = tus.begin(path, 0, 200_000, b"x" * 65_536)
     tus.exchange.store.on_write = InsufficientStorage()
     line.send(b"y" * 65_536)
     answer = heard(line.answered)
-    assert (answer.status, answer.offset) == (507, 65_536)
+    assert (answer.status, answer.offset) == (507, 65_500)
     tus.exchange.store.on_write = None
-    assert tus.stored() == {"upload": b"x" * 65_536}
+    assert tus.stored() == {"upload": b"x" * 65_500}
 
 
 def test_one_that_is_only_being_recorded_is_waited_for(make_tus: Callable[..., TusInMemory]) -> None:
@@ -234,17 +235,20 @@ def test_a_disk_that_fails_leaves_nothing_behind_the_record(
     assert [type(failure) for failure in flush_failures(nothing_left_behind)] == [OSError]
 
 
-def test_a_disk_that_is_full_at_the_last_bytes(make_tus: Callable[..., TusInMemory]) -> None:
+def test_a_disk_that_is_full_at_the_last_bytes(
+    make_tus: Callable[..., TusInMemory], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Those before them are kept, though all of the body has come."""
+    monkeypatch.setattr(intake, "SPARE", 36)
     tus = make_tus(session_quota=1_000_000)
     path = tus.made(200_000)
     line = tus.begin(path, 0, 70_000, b"x" * 65_536)
     tus.exchange.store.on_write = InsufficientStorage()
     answer = heard(line.send(b"y" * (70_000 - 65_536)))
-    assert (answer.status, answer.offset) == (507, 65_536)
+    assert (answer.status, answer.offset) == (507, 65_500)
     tus.exchange.store.on_write = None
-    assert tus.stored() == {"upload": b"x" * 65_536}
-    assert tus.patch(path, 65_536, b"z").offset == 65_537
+    assert tus.stored() == {"upload": b"x" * 65_500}
+    assert tus.patch(path, 65_500, b"z").offset == 65_501
 
 
 def test_a_body_in_chunks_that_meets_the_end_of_the_room(make_tus: Callable[..., TusInMemory]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from daemon import PATIENCE, Daemon
 
+from onec_twisted.intake import SPARE
 from onec_twisted.metrics import reason_of
 from onec_twisted.milestones import MILESTONE, MILESTONE_TIME
 from onec_twisted.tus import errors
@@ -33,6 +34,7 @@ def test_every_refusal_is_told(name: str) -> None:
 def test_numbers_are_what_they_are() -> None:
     """In the text and in the program."""
     assert f"every {MILESTONE // 2**20} MiB or {MILESTONE_TIME:.0f} seconds" in DOCUMENT
+    assert f"whose last {SPARE // 1024} KiB" in DOCUMENT
     assert all(f"`{algorithm}`" in DOCUMENT for algorithm in DIGEST_SIZES)
 
 

@@ -860,6 +860,12 @@ class TestCounting:
         assert exchange.metric("onec_accepted_bytes_total") == 5
         assert exchange.metric("onec_discarded_bytes_total") == 3
         assert exchange.metric("onec_refusals_total", reason="wrong_offset") == 1
+        line = tus.open()
+        line.send(tus.head("POST", TUS_PATH, 5, Upload_Length="5", Content_Type=CHUNK) + b"hel")
+        line.lose()
+        tus.lines.remove(line)
+        assert exchange.metric("onec_pieces_total", outcome="broken") == 1
+        assert exchange.metric("onec_discarded_bytes_total") == 6
         assert len(exchange.parts.pieces.uploads) == 0
 
     def test_many_at_once(self, make_tus: Callable[..., TusInMemory]) -> None:

@@ -122,6 +122,7 @@ class Chunks:
                 except BaseException:
                     if creates:  # with the turn: a node's piece that waits is not appended to what goes
                         await self.undo(upload)
+                        body.accepted = 0
                     raise
         except BaseException as error:
             parts.metrics.piece("partial" if body.accepted else outcome_of(error), began)
