@@ -74,6 +74,8 @@ class BufferedIntake:
     """Bytes that a worker is writing; None while none has anything of ours."""
     _paused: bool = field(default=False, init=False)
     _written_size: int = field(default=0, init=False)
+    _opened_at: int = field(default=0, init=False)
+    """How much had been written when the file was opened last."""
     _ending: bool = field(default=False, init=False)
     _failure: Failure | None = field(default=None, init=False)
     is_disk_full: bool = field(default=False, init=False)
@@ -128,7 +130,8 @@ class BufferedIntake:
     async def keep_what_came(self, keep: Keep) -> bool:
         """Keep what has come of a body that broke off, as ``finish`` keeps all of it; return whether there is any.
 
-        A disk that is full takes no record either: then the last bytes are given back to make room for it.
+        What was written only in part is taken back. A disk that is full takes no record either: then more of it is,
+        to make room for that.
         """
         await self._quiet_for_good()
         chunks = self._take_waiting() if self._failure is None else []
@@ -140,8 +143,9 @@ class BufferedIntake:
             """In a worker: the last bytes, and the syncs."""
             file = self._write(chunks) if chunks else self._file
             if file is not None:
-                if is_full:
-                    self._written_size -= file.shorten(SPARE)
+                spare = SPARE if is_full else 0
+                self._written_size = max(self._opened_at, self._written_size - spare)
+                file.keep_first(self._written_size - self._opened_at)
                 file.finish()
             return self._written_size
 
@@ -230,6 +234,7 @@ class BufferedIntake:
         """In a worker: write, and open the file first if need be."""
         if self._file is None:
             self._file = self.open_file()
+            self._opened_at = self._written_size
         self._file.write(chunks)
         self._written_size += sum(map(len, chunks))
         return self._file

@@ -190,8 +190,8 @@ class IPieceFile(Interface):
     def finish() -> None:
         """Bring all of it to the disk, names of new files and folders included, and close."""
 
-    def shorten(size: int) -> int:
-        """Take the last bytes back, ``size`` of them, or all that was written; return how many."""
+    def keep_first(size: int) -> None:
+        """Take back what was written, in whole or in part, behind the first ``size`` bytes of it."""
 
     def feed(update: Callable[[bytes], object]) -> None:
         """Pass on what was written, from the committed length on, piece by piece."""

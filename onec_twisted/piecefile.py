@@ -192,12 +192,10 @@ class PieceFile:
         fd, self.fd = self.fd, -1
         os.close(fd)
 
-    def shorten(self, size: int) -> int:
+    def keep_first(self, size: int) -> None:
         """See ``IPieceFile``."""
-        taken = min(size, self.offset - (self.committed or 0))
-        self.offset -= taken
+        self.offset = (self.committed or 0) + size
         os.ftruncate(self.fd, self.offset)
-        return taken
 
     def feed(self, update: Callable[[bytes], object]) -> None:
         """See ``IPieceFile``."""
@@ -265,9 +263,8 @@ class HeldRange:
         """See ``IPieceFile``."""
         self.roll_back()
 
-    def shorten(self, size: int) -> int:
+    def keep_first(self, size: int) -> None:
         """See ``IPieceFile``: nothing is written."""
-        return 0
 
     def feed(self, update: Callable[[bytes], object]) -> None:
         """See ``IPieceFile``: nothing is written."""

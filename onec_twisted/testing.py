@@ -174,9 +174,9 @@ class _FaultyFile:
             raise self.store.on_finish
         self.file.finish()
 
-    def shorten(self, size: int) -> int:
+    def keep_first(self, size: int) -> None:
         """See ``IPieceFile``."""
-        return self.file.shorten(size)
+        self.file.keep_first(size)
 
     def feed(self, update: Callable[[bytes], object]) -> None:
         """See ``IPieceFile``."""

@@ -38,6 +38,7 @@ class MemoryFile:
     data: bytes = b""
     state: str = "open"
     opened: int = 0
+    opened_at: int = 0
     fails: BaseException | None = None
     fails_after: int | None = None
     chunks: list[int] = field(factory=list)
@@ -45,6 +46,7 @@ class MemoryFile:
     def open(self) -> MemoryFile:
         """Count."""
         self.opened += 1
+        self.opened_at = len(self.data)
         return self
 
     def write(self, chunks: Sequence[bytes]) -> None:
@@ -62,11 +64,9 @@ class MemoryFile:
         """See ``IPieceFile``."""
         self.state = "finished"
 
-    def shorten(self, size: int) -> int:
+    def keep_first(self, size: int) -> None:
         """See ``IPieceFile``."""
-        taken = min(size, len(self.data))
-        self.data = self.data[: len(self.data) - taken]
-        return taken
+        self.data = self.data[: self.opened_at + size]
 
     def feed(self, update: Callable[[bytes], object]) -> None:
         """See ``IPieceFile``."""

@@ -101,7 +101,9 @@ def test_what_it_costs_does_not_grow(cursor: Cursor) -> None:
     scanned = [plan for plan in plans if plan.startswith("SCAN")]
     assert {plan.split()[1] for plan in scanned} <= {"sessions", "handoffs", "files", "uploads", "(subquery", "some"}
     assert [
-        plan for plan in scanned if plan.startswith(("SCAN handoffs", "SCAN files", "SCAN uploads")) and "INDEX" not in plan
+        plan
+        for plan in scanned
+        if plan.startswith(("SCAN handoffs", "SCAN files", "SCAN uploads")) and "INDEX" not in plan
     ] == []
     of_one = [plan for plan in plans if "sessid=?" in plan]
     assert len(of_one) == 4
