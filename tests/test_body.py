@@ -156,6 +156,25 @@ def test_a_sender_that_we_hold_back_is_not_silent() -> None:
     assert isinstance(bench.outcome[0], BodyTimedOut)
 
 
+@pytest.mark.parametrize("end", ["lost", "dropped", "drained"])
+def test_what_came_before_anybody_wanted_it_is_left(end: str) -> None:
+    """For those who keep what comes, once; nothing is left of what is thrown away."""
+    bench = Bench(length=10)
+    bench.body.data_received(b"ab")
+    bench.body.data_received(b"c")
+    if end == "lost":
+        bench.body.lost()
+    elif end == "dropped":
+        bench.body.drop(BodyTimedOut())
+    else:
+        bench.body.drain(lambda: None)
+    bench.deliver()
+    assert isinstance(bench.outcome[0], Exception)
+    assert bench.consumer.data == b""
+    assert bench.body.left() == ([] if end == "drained" else [b"ab", b"c"])
+    assert bench.body.left() == []
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_lost_connection(wanted: bool) -> None:
     """Whoever waits for the body hears of it, and so does whoever asks later."""
