@@ -8,10 +8,12 @@ import pytest
 from twisted.application.service import IService
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
+from twisted.web.test.requesthelper import DummyRequest
 from zope.interface.verify import verifyObject
 
 from onec_twisted.options import CannotStart, Options
 from onec_twisted.tap import makeService
+from onec_twisted.tus.resource import Tus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +53,23 @@ def test_it_listens_where_it_is_told(tmp_path: Path) -> None:
     assert (tmp_path / "media" / "1c_temp" / "exchange.sqlite3").exists()
     daemon._workers.stop()
     daemon._pieces.catalog.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "serves"),
+    [
+        ((), {"/files": True, "/files/": True, "/files/0a": True, "/other": False, "/files.php": False}),
+        (("--tus-path=/up/tus/",), {"/files/": False, "/up": False, "/up/tus": True, "/up/tus/0a": True}),
+        (("--tus-path=off",), {"/files": False, "/files/": False, "/files/0a": False}),
+    ],
+)
+def test_where_tus_is(tmp_path: Path, arguments: tuple[str, ...], serves: dict[str, bool]) -> None:
+    """At its path and below it, or nowhere."""
+    daemon = makeService(options(tmp_path, *arguments), Reactor())
+    assert daemon.site is not None
+    for path, tus in serves.items():
+        request = DummyRequest([part.encode() for part in path[1:].split("/")])
+        assert isinstance(daemon.site.getResourceFor(request), Tus) == tus, path
 
 
 @pytest.mark.parametrize(
