@@ -78,7 +78,7 @@ class Generator(Generic[T]):
         kind, value = self._receive()
         if kind != "result":
             raise LoadFailed("the load stopped before its end")
-        result: T = value  # type: ignore[assignment]
+        result: T = value  # type: ignore[assignment]  # what the load returned
         return result
 
     def _receive(self) -> tuple[str, object]:

@@ -215,7 +215,7 @@ class SiteClient:
             data=body,
             allow_redirects=False,
             unbuffered=True,
-            reactor=self.clock,  # type: ignore[arg-type]
+            reactor=self.clock,  # type: ignore[arg-type]  # treq asks it for the time alone
         )
         asked.addTimeout(timeout, self.clock, _timed_out)
         return await asked

@@ -211,7 +211,7 @@ def _settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
     if not cursor.rowcount:
         return []
     cursor.execute(
-        "SELECT type, name, committed FROM files WHERE sessid = ? AND sealed = 0 AND NOT EXISTS ("  # noqa: S608
+        "SELECT type, name, committed FROM files WHERE sessid = ? AND sealed = 0 AND NOT EXISTS ("  # noqa: S608 - a constant
         " SELECT 1 FROM uploads WHERE uploads.sessid = files.sessid AND uploads.name = files.name"
         f" AND {GOING_ON}) ORDER BY type, name",
         (session.sessid,),
@@ -221,7 +221,7 @@ def _settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
         by_type.setdefault(kind, []).append((name, committed))
     # What a node has brought of a file that tus goes on with is owed until that ends, one way or the other
     cursor.execute(
-        "UPDATE sessions SET owed = 1 WHERE sessid = ? AND EXISTS ("  # noqa: S608
+        "UPDATE sessions SET owed = 1 WHERE sessid = ? AND EXISTS ("  # noqa: S608 - a constant
         "SELECT 1 FROM files JOIN uploads ON uploads.sessid = files.sessid AND uploads.name = files.name"
         f" WHERE files.sessid = sessions.sessid AND sealed = 0 AND brought < committed AND {GOING_ON})",
         (session.sessid,),

@@ -63,8 +63,8 @@ class RefusingResource(Resource):
 
     async def carry_out(self, request: ExchangeRequest) -> Answer:
         """Do what a request asks, and return the answer, or raise ``Refused``."""
-        raise NotImplementedError
+        raise NotImplementedError  # each protocol has its own
 
     def refusal(self, refused: Refused) -> Answer:
         """Return the answer to a request that is refused."""
-        raise NotImplementedError
+        raise NotImplementedError  # each protocol has its own
