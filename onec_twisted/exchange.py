@@ -156,7 +156,7 @@ class Exchange(RefusingResource):
             if not is_sessid and not is_token:
                 raise InvalidSession
         now = self._parts.now()
-        if session.touched + self._settings.session_ttl < now and not self._parts.turns.busy(session.sessid):
+        if session.is_over(now - self._settings.session_ttl, busy=self._parts.turns.busy(session.sessid)):
             raise InvalidSession
         if query.mode != "file":  # a piece is noted with its record
             await self._parts.catalog.touch(session.sessid, now)

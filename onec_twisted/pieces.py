@@ -89,13 +89,13 @@ class Pieces:
     uploads: Uploads = field(factory=lambda: Uploads(lambda: 0.0))
     metrics: Metrics = field(factory=Metrics)
     proofs: Proofs = field(init=False)
-    _growth: Growth = field(init=False)
+    growth: Growth = field(init=False)
     _log = Logger()
 
     def __attrs_post_init__(self) -> None:
         """Begin with no answer on its way."""
         self.proofs = Proofs(self.catalog, self.clock)
-        self._growth = Growth(self.catalog, self.store, self.workers, self.metrics)
+        self.growth = Growth(self.catalog, self.store, self.workers, self.metrics)
 
     async def length(self, session: Session, name: SafeName) -> int:
         """Return a file's committed length in bytes, without waiting for anybody; 0 when it has not begun.
@@ -202,7 +202,7 @@ class Pieces:
             keep = partial(self._keep, session, kind, name, before)
             received = await receive(body, intake, room, too_large, keep, is_repeat)
         except (FileDamaged, SyncFailed) as error:
-            await self._growth.damaged(session, name, error)
+            await self.growth.damaged(session, name, error)
             raise
         if received is None and record is not None:
             return await self._repeated(session, name, record), "repeat"
@@ -213,7 +213,7 @@ class Pieces:
         self, session: Session, kind: str, name: SafeName, before: int | None, bring: Callable[[], int]
     ) -> None:
         """Put a piece on the disk, and on record; one that is not on record after all is cut off."""
-        await self._growth.keep(
+        await self.growth.keep(
             session,
             name,
             lambda: (before or 0) + bring(),

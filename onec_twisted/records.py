@@ -33,6 +33,10 @@ class Session:
     held: int
     touched: float
 
+    def is_over(self, ended: float, *, busy: bool) -> bool:
+        """Return whether nobody has touched it since a moment, in seconds since 1970; one that is busy is in use."""
+        return self.touched < ended and not busy
+
 
 @frozen
 class FileRecord:

@@ -76,7 +76,6 @@ CREATE TABLE uploads (
     length   INTEGER,
     metadata TEXT NOT NULL,
     own      INTEGER NOT NULL,
-    start    INTEGER NOT NULL,
     brought  INTEGER NOT NULL,
     state    TEXT NOT NULL,
     changed  DOUBLE PRECISION NOT NULL
@@ -102,8 +101,7 @@ delivered; ``damaged`` that acknowledged bytes are missing or doubtful; ``sealed
 tus client told of its file, as JSON.
 
 ``uploads`` are those of tus: ``length`` is NULL until it is known, ``metadata`` is as it came; ``own`` says that the
-session was made for the upload alone, ``start`` is how long the file was when the upload was made, ``brought`` how
-many bytes of it have come by tus since; ``state`` is
+session was made for the upload alone, ``brought`` is how many bytes of its file have come by it; ``state`` is
 ``open``, ``complete``, or ``gone``, which is remembered for a while.
 """
 

@@ -197,7 +197,7 @@ def _resources(options: Options, settings: Settings, parts: Parts) -> dict[bytes
     if options["tus-path"] is not None:
         path = options["tus-path"].rstrip("/").encode("ascii")
         registry = Registry(parts.catalog.recorder, options["session-quota"])
-        chunks = Chunks(parts, registry, settings.session_ttl, sync_at_end=options["durability"] == "handoff")
+        chunks = Chunks(parts, registry, settings.session_ttl)
         resources[path] = Tus(path, settings, parts, registry, chunks, Origins(frozenset(options["cors-origin"])))
     return resources
 

@@ -201,7 +201,7 @@ def make_in_memory(
     )
     relay.startService()
     registry = Registry(catalog.recorder, session_quota)
-    chunks = Chunks(parts, registry, settings.session_ttl, sync_at_end=handoff.sync)
+    chunks = Chunks(parts, registry, settings.session_ttl)
     resources = {
         PATH.encode(): Exchange(settings, parts),
         TUS_PATH.encode(): Tus(TUS_PATH.encode(), settings, parts, registry, chunks, Origins(frozenset({ORIGIN}))),
@@ -222,7 +222,7 @@ def make_in_memory(
     no_cookies = CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
     client = HTTPClient(
         agent,
-        cookiejar=no_cookies,  # type: ignore[arg-type]
+        cookiejar=no_cookies,  # type: ignore[arg-type]  # its types know of treq's own jar only
         data_to_body_producer=lambda body: body,
     )
     return InMemory(folder, clock, settings, store, catalog, parts, site, pipe, client)

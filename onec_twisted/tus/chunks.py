@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field
+from attrs import define, evolve, frozen
 from twisted.logger import Logger
 
 from onec_twisted.errors import (
@@ -25,7 +25,6 @@ from onec_twisted.errors import (
     UploadTooSlow,
     WrongOffset,
 )
-from onec_twisted.growth import Growth
 from onec_twisted.milestones import MILESTONE, Milestones
 from onec_twisted.pieces import outcome_of
 from onec_twisted.reception import receive, receive_what_comes
@@ -51,33 +50,28 @@ __all__ = ["Chunks"]
 
 @define(eq=False)
 class _Progress:
-    """How far a request has brought an upload: its file had ``before`` bytes when it was last put on record."""
+    """An upload as it stands on record, while a request goes on with it from ``start`` bytes on."""
 
-    upload: UploadRecord
-    session: Session
-    before: int | None
+    found: Found
     start: int
 
+    @property
+    def before(self) -> int | None:
+        """Return the bytes of the file that are on record, None if it is not there."""
+        return self.found.file.committed if self.found.file is not None else None
 
-@define(eq=False)
+
+@frozen(eq=False)
 class Chunks:
     """Takes what requests bring of uploads.
 
-    ``session_ttl`` is in seconds; ``sync_at_end`` says that bytes are brought to the disk only when a file is handed
-    off.
+    ``session_ttl`` is in seconds.
     """
 
     parts: Parts
     registry: Registry
     session_ttl: float
-    sync_at_end: bool = False
-    _growth: Growth = field(init=False)
     _log = Logger()
-
-    def __attrs_post_init__(self) -> None:
-        """Begin."""
-        parts = self.parts
-        self._growth = Growth(parts.catalog, parts.store, parts.workers, parts.metrics)
 
     def live(self, found: Found) -> Session:
         """Return the session of an upload that is there. Raises ``UploadGone``."""
@@ -151,11 +145,11 @@ class Chunks:
         """Hand an upload off whose file is whole already. Raises ``Refused``."""
         async with self.turn(upload, None):
             found = await self.registry.find(upload.id)
-            session = self.live(found)
+            self.live(found)
+            progress = _Progress(found, found.committed)
             if found.upload.state == OPEN and is_whole(found.upload.length, found.committed):
-                progress = _Progress(upload, session, found.committed, found.committed)
                 await self._keep(progress, lambda: 0, may_complete=True)
-            return await self.registry.find(upload.id)
+            return progress.found
 
     async def undo(self, upload: UploadRecord) -> None:
         """Leave nothing of an upload whose client never heard of it; no error of that counts.
@@ -200,23 +194,21 @@ class Chunks:
         """With the turn: take a body, and return the upload as it stands then."""
         body = claim.body
         if found.upload.state == OPEN:
-            await self._receive(found, claim, checksum)
-            return await self.registry.find(found.upload.id)
+            return await self._receive(found, claim, checksum)
         if body.length != 0:
             raise FileTooLarge
         if checksum is not None and checksum.digest != new_digest(checksum.algorithm).digest():
             raise ChecksumMismatch
         return found
 
-    async def _receive(self, found: Found, claim: Claim, checksum: Checksum | None) -> None:
-        """With the turn: bring a body to the disk, and on record."""
+    async def _receive(self, found: Found, claim: Claim, checksum: Checksum | None) -> Found:
+        """With the turn: bring a body to the disk, and on record; return the upload as it stands then."""
         parts, upload, body = self.parts, found.upload, claim.body
         session = self.live(found)
         most = (upload.length if upload.length is not None else self.registry.quota) - found.committed
         if body.length is not None and body.length > most:
             raise FileTooLarge
-        before = found.file.committed if found.file is not None else None
-        progress = _Progress(upload, session, before, before or 0)
+        progress = _Progress(found, found.committed)
         name = upload.safe_name
 
         def open_file() -> IPieceFile:
@@ -226,7 +218,7 @@ class Chunks:
         async def keep(bring: Callable[[], int], *, may_complete: bool = True) -> None:
             """Put what has come on record."""
             await self._keep(progress, bring, may_complete=may_complete)
-            body.accepted = (progress.before or 0) - progress.start
+            body.accepted = progress.found.committed - progress.start
 
         try:
             await parts.pieces.space.look()
@@ -240,13 +232,14 @@ class Chunks:
                     intake.milestones = Milestones(partial(keep, may_complete=False), most, seconds)
                     await receive_what_comes(body, intake, room, too_large, keep)
         except (FileDamaged, SyncFailed) as error:
-            await self._growth.damaged(session, name, error)
+            await parts.pieces.growth.damaged(session, name, error)
             if isinstance(error, FileDamaged):
                 raise UploadGone from error
             raise
         except (InsufficientStorage, OSError):
-            await self._growth.cut(session, name)  # the disk may have taken a little more than it said
+            await parts.pieces.growth.cut(session, name)  # the disk may have taken a little more than it said
             raise
+        return progress.found
 
     async def _verify(self, checksum: Checksum, claim: Claim, file: IPieceFile) -> bool:
         """See that what was written is what was meant; it is no repeat.
@@ -271,7 +264,7 @@ class Chunks:
 
     async def _keep(self, progress: _Progress, bring: Callable[[], int], *, may_complete: bool) -> None:
         """Put what has come on the disk and on record; when that is all of the upload, hand it off."""
-        parts, upload, session = self.parts, progress.upload, progress.session
+        parts, upload, session, now = self.parts, progress.found.upload, self.live(progress.found), self.parts.now()
 
         def completes(committed: int) -> dict[str, str] | None:
             """In a worker: return the metadata to hand off with, when so many bytes are all of it."""
@@ -282,20 +275,20 @@ class Chunks:
         def grown() -> int:
             """In a worker: bring the file to the disk, and return its length."""
             committed = progress.start + bring()
-            if self.sync_at_end and completes(committed) is not None:
+            if parts.handoffs.settings.sync and completes(committed) is not None:
                 try:
                     parts.store.sync(session.sessid)
                 except OSError as error:  # the system tells it once, and may have dropped any of it
                     raise SyncFailed(*error.args) from error
             return committed
 
-        committed, handoff = await self._growth.keep(
+        committed, handoff = await parts.pieces.growth.keep(
             session,
             upload.safe_name,
             grown,
-            lambda timed: self.registry.grow(session, upload, progress.before, timed, parts.now(), completes),
+            lambda timed: self.registry.grow(session, upload, progress.before, timed, now, completes),
         )
-        progress.before = committed
+        progress.found = progress.found.grown(committed, now, complete=handoff is not None)
         if handoff is not None:
             self._log.info(
                 "{sessid}: upload of {name} is complete, {committed} bytes",
@@ -306,7 +299,7 @@ class Chunks:
                 upload=upload.id,
             )
             try:
-                if self.sync_at_end:
+                if parts.handoffs.settings.sync:
                     await parts.catalog.sync()
             finally:
                 parts.relay.add(handoff)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from onec_twisted.errors import FileDamaged, FileSealed
 from onec_twisted.names import SafeName
+from onec_twisted.records import FileRecord
 from onec_twisted.tus.errors import UploadGone, UploadNotFound
 
 if TYPE_CHECKING:
-    from onec_twisted.records import FileRecord, Session
+    from onec_twisted.records import Session
 
 __all__ = ["COMPLETE", "GONE", "OPEN", "Found", "UploadRecord"]
 
@@ -24,8 +25,7 @@ class UploadRecord:
     """An upload: its URL's last part, whose it is, and the file that it is about.
 
     ``length`` is in bytes, None until it is known; ``metadata`` is ``Upload-Metadata`` as it came; ``own`` says that
-    the session was made for it alone; ``start`` is how many bytes of the file were there before it, ``brought`` how
-    many of them it has brought.
+    the session was made for it alone; ``brought`` is how many bytes of the file it has brought.
     """
 
     id: str
@@ -35,7 +35,6 @@ class UploadRecord:
     length: int | None
     metadata: str
     own: bool
-    start: int = 0
     brought: int = 0
     state: str = OPEN
 
@@ -75,9 +74,18 @@ class Found:
         outgrown = length is not None and self.committed > length
         if self.upload.state == GONE or self.session is None or lost or outgrown:
             raise UploadGone
-        if self.session.touched < ended and not busy:
+        if self.session.is_over(ended, busy=busy):
             raise UploadGone
         return self.session
+
+    def grown(self, committed: int, now: float, *, complete: bool) -> Found:
+        """Return it as it stands when so many bytes of the file are on record, at a moment in seconds since 1970."""
+        brought = self.upload.brought + committed - self.committed
+        return Found(
+            evolve(self.upload, brought=brought, state=COMPLETE if complete else self.upload.state),
+            evolve(self.session, touched=now) if self.session is not None else None,
+            FileRecord(committed, self.committed, proven=True, sealed=complete),
+        )
 
     def check_file(self) -> None:
         """See that a new upload may go on with a file that is there.

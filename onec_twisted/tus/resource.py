@@ -140,10 +140,9 @@ class Tus(RefusingResource):
         """Return who asks, by the cookie of a session or by Basic. Raises ``Refused``."""
         token = request.getCookie(COOKIE.encode("ascii"))
         session = await self._parts.catalog.session(wire.decoded(token)) if token else None
-        if session is not None:
-            alive = session.touched + self._settings.session_ttl >= self._parts.now()
-            if alive or self._parts.turns.busy(session.sessid):
-                return _Client(session.username, session)
+        ended = self._parts.now() - self._settings.session_ttl
+        if session is not None and not session.is_over(ended, busy=self._parts.turns.busy(session.sessid)):
+            return _Client(session.username, session)
         return _Client(
             await self._parts.access.login_again(request.getHeader(b"authorization"), address_of(request)), None
         )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create", "create_with_session", "find", "grow", "remove"]
 
-COLUMNS = "id, username, sessid, name, length, metadata, own, start, brought, state"
+COLUMNS = "id, username, sessid, name, length, metadata, own, brought, state"
 
 
 def find(cursor: Cursor, upload_id: str) -> Found | None:
@@ -31,8 +31,8 @@ def find(cursor: Cursor, upload_id: str) -> Found | None:
     row = cursor.fetchone()
     if row is None:
         return None
-    known, username, sessid, name, length, metadata, own, start, brought, state = row
-    upload = UploadRecord(known, username, sessid, name, length, metadata, bool(own), start, brought, state)
+    known, username, sessid, name, length, metadata, own, brought, state = row
+    upload = UploadRecord(known, username, sessid, name, length, metadata, bool(own), brought, state)
     return Found(upload, statements.session_of(cursor, sessid), statements.file(cursor, sessid, name))
 
 
@@ -47,7 +47,7 @@ def create_with_session(
     if (upload.length or 0) > quota:
         raise FileTooLarge
     statements.open_session(cursor, upload.sessid, token_hash, upload.username, now, most)
-    _insert(cursor, upload, 0, now)
+    _insert(cursor, upload, now)
     return Found(upload, Session(upload.sessid, upload.username, 1, 0, now), None)
 
 
@@ -80,14 +80,14 @@ def create(cursor: Cursor, upload: UploadRecord, epoch: int, quota: int, now: fl
             raise InvalidLength
         if upload.length - found.committed > quota - session.held:
             raise FileTooLarge
-    _insert(cursor, upload, found.committed, now)
+    _insert(cursor, upload, now)
     statements.touch(cursor, upload.sessid, now)
     return found
 
 
-def _insert(cursor: Cursor, upload: UploadRecord, start: int, now: float) -> None:
+def _insert(cursor: Cursor, upload: UploadRecord, now: float) -> None:
     cursor.execute(
-        f"INSERT INTO uploads ({COLUMNS}, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",  # noqa: S608 - a constant
+        f"INSERT INTO uploads ({COLUMNS}, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
         (
             upload.id,
             upload.username,
@@ -96,7 +96,7 @@ def _insert(cursor: Cursor, upload: UploadRecord, start: int, now: float) -> Non
             upload.length,
             upload.metadata,
             upload.own,
-            start,
+            upload.brought,
             upload.state,
             now,
         ),
