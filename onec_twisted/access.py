@@ -19,12 +19,12 @@ from twisted.cred.error import LoginFailed, UnauthorizedLogin, UnhandledCredenti
 from twisted.cred.portal import IRealm
 from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 from twisted.web.guard import BasicCredentialFactory
 from zope.interface import implementer
 
 from onec_twisted.errors import MissingCredentials, TooManyTries, WrongCredentials
 from onec_twisted.interfaces import INode
+from onec_twisted.singleflight import SingleFlight
 from onec_twisted.wire import decoded
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Access:
     _addresses: dict[str, _Address] = field(factory=dict, init=False)
     _key: bytes = field(factory=lambda: os.urandom(32), init=False)
     _good: OrderedDict[bytes, tuple[str, float]] = field(factory=OrderedDict, init=False)
-    _asked: dict[bytes, list[Deferred[str]]] = field(factory=dict, init=False)
+    _asking: SingleFlight[str] = field(factory=SingleFlight, init=False)
 
     async def login_again(self, header: bytes | None, address: str) -> str:
         """Return the user's name as ``login`` does, for a client that sends its password with each request.
@@ -155,26 +155,15 @@ class Access:
         user, until = self._good.get(asked, ("", 0.0))
         if self.clock.seconds() < until:
             return user
-        if asked in self._asked:
-            answer: Deferred[str] = Deferred()
-            self._asked[asked].append(answer)
-            return await answer
-        self._asked[asked] = []
-        outcome: Any = None
-        try:
-            outcome = await self.login(header, address)
-        except BaseException:
-            outcome = Failure()
-            raise
-        else:
-            self._good[asked] = outcome, self.clock.seconds() + GOOD_FOR
-            self._good.move_to_end(asked)
-            if len(self._good) > REMEMBERED:
-                self._good.popitem(last=False)
-            return cast("str", outcome)
-        finally:
-            for waiting in self._asked.pop(asked):
-                waiting.callback(outcome)  # a Failure makes it an errback
+        return await self._asking.call(asked, lambda: self._login_and_remember(asked, header, address))
+
+    async def _login_and_remember(self, asked: bytes, header: bytes | None, address: str) -> str:
+        user = await self.login(header, address)
+        self._good[asked] = user, self.clock.seconds() + GOOD_FOR
+        self._good.move_to_end(asked)
+        if len(self._good) > REMEMBERED:
+            self._good.popitem(last=False)
+        return user
 
     async def login(self, header: bytes | None, address: str) -> str:
         """Return the user's name for an ``Authorization`` header that came from an address.

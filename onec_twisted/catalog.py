@@ -10,17 +10,16 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from twisted.internet.defer import Deferred, ensureDeferred
-
 from onec_twisted import outbox, statements
 from onec_twisted.metrics import Metrics
 from onec_twisted.recorder import Recorder
 from onec_twisted.records import KnownSession, Session
+from onec_twisted.singleflight import SingleFlight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.python.failure import Failure
+    from twisted.internet.defer import Deferred
 
     from onec_twisted.database import Database, Step
     from onec_twisted.records import FileRecord, Handoff
@@ -46,7 +45,7 @@ class Catalog:
         """Work with a database; its methods run in workers."""
         self.recorder = Recorder(database, workers, metrics or Metrics())
         self._known = self.recorder.known
-        self._waiting: dict[str, list[Deferred[Session | None]]] = {}
+        self._reading: SingleFlight[Session | None] = SingleFlight()
 
     def close(self) -> None:
         """Close the database, when nothing is left to record."""
@@ -69,17 +68,7 @@ class Catalog:
         known = self._known.of_token(token_hash)
         if known is not None:
             return known.session
-        read: Deferred[Session | None] = Deferred()
-        waiting = self._waiting.setdefault(token_hash, [])
-        waiting.append(read)
-        if len(waiting) == 1:
-            ensureDeferred(self._read_session(token_hash)).addBoth(self._tell_waiting, token_hash)
-        return await read
-
-    def _tell_waiting(self, outcome: Session | Failure | None, token_hash: str) -> None:
-        """Tell all who wait for a session, the first one first."""
-        for read in self._waiting.pop(token_hash):
-            read.callback(outcome)  # a Failure makes it an errback
+        return await self._reading.call(token_hash, lambda: self._read_session(token_hash))
 
     async def _read_session(self, token_hash: str) -> Session | None:
         """Read a session, and keep it in memory."""

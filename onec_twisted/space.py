@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred
 
 from onec_twisted.errors import InsufficientStorage
+from onec_twisted.singleflight import SingleFlight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from twisted.python.failure import Failure
+    from twisted.internet.defer import Deferred
 
     from onec_twisted.interfaces import IBody
 
@@ -56,7 +56,7 @@ class Space:
     _promised: dict[str, set[_Promise]] = field(factory=lambda: defaultdict(set), init=False)
     _left: int = field(default=0, init=False)
     _read_at: float | None = field(default=None, init=False)
-    _waiting: list[Deferred[None]] = field(factory=list, init=False)
+    _reading: SingleFlight[None] = field(factory=SingleFlight, init=False)
 
     async def look(self) -> None:
         """Read what the disk has left, unless that is known; to be awaited before ``promise``.
@@ -65,20 +65,11 @@ class Space:
         """
         if self._read_at is not None and 0 <= self.seconds() - self._read_at < FRESH:
             return
-        read: Deferred[None] = Deferred()
-        self._waiting.append(read)
-        if len(self._waiting) == 1:
-            self.free().addCallback(self._note).addBoth(self._tell_waiting)
-        await read
+        await self._reading.call("free", self._read)
 
-    def _tell_waiting(self, outcome: Failure | None) -> None:
-        """Tell all who wait, the first one first."""
-        waiting, self._waiting = self._waiting, []
-        for read in waiting:
-            read.callback(outcome)  # a Failure makes it an errback
-
-    def _note(self, free: int) -> None:
-        """Note what the disk has left."""
+    async def _read(self) -> None:
+        """Read what the disk has left."""
+        free = await self.free()
         coming = sum(promise.outstanding() for promises in self._promised.values() for promise in promises)
         self._left = free - coming - self.min_free
         self._read_at = self.seconds()

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def pytest_collection_finish() -> None:
-    """Leave what was imported out of the garbage collections that follow, one for each test."""
+@pytest.fixture(scope="module", autouse=True)
+def short_collections() -> None:
+    """Leave what was there before a module out of the garbage collections that follow, one for each test."""
     gc.collect()
     gc.freeze()
 

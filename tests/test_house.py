@@ -25,6 +25,7 @@ ORDER = [
     "archive",
     # what they stand on
     "workers",
+    "singleflight",
     "metrics",
     "schema",
     "database",

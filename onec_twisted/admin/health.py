@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from onec_twisted.admin.status import PATIENCE
 from onec_twisted.overview import probe
+from onec_twisted.singleflight import SingleFlight
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,7 +51,7 @@ class HealthCheck:
     turns: Turns
     _found: Health | None = field(default=None, init=False)
     _found_at: float = field(default=0.0, init=False)
-    _asking: list[Deferred[Health]] = field(factory=list, init=False)
+    _looking: SingleFlight[Health] = field(factory=SingleFlight, init=False)
     _owing: set[str] = field(factory=set, init=False)
     _log = Logger()
 
@@ -60,15 +61,7 @@ class HealthCheck:
             return Health(("the daemon is shutting down",))
         if self._found is not None and self.observed.seconds() - self._found_at < FRESH:
             return self._found
-        told: Deferred[Health] = Deferred()
-        self._asking.append(told)
-        if len(self._asking) == 1:
-            self._found = await self._look()
-            self._found_at = self.observed.seconds()
-            asking, self._asking = self._asking, []
-            for one in asking:
-                one.callback(self._found)
-        return await told
+        return await self._looking.call("health", self._look)
 
     async def _look(self) -> Health:
         found = await gatherResults(
@@ -78,7 +71,9 @@ class HealthCheck:
                 Deferred.fromCoroutine(self._tried("the database", self._database)),
             ]
         )
-        return Health(tuple(reason for reason in found if reason))
+        self._found = Health(tuple(reason for reason in found if reason))
+        self._found_at = self.observed.seconds()
+        return self._found
 
     async def _tried(self, what: str, look: Callable[[], Awaitable[str]]) -> str:
         """Return the reason that a look has found, or that it found none in time; empty when all is well."""
