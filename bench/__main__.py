@@ -45,6 +45,9 @@ DISKS = (Path("/var/tmp"), Path())
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TMPFS = Path("/dev/shm")
+RESULTS = Path("bench/results")
+"""Where a whole run leaves what it has measured: README and the tests read it there."""
+
 DESCRIPTORS = 8192
 """How many open files a server may need, with 400 uploads at once."""
 
@@ -55,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scale = QUICK if chosen.quick else FULL
     if chosen.rounds is not None:
         scale = evolve(scale, rounds=chosen.rounds)
+    is_whole = not chosen.quick and not chosen.only and scale.rounds >= FULL.rounds
     for number in SIGNALS:
         signal.signal(number, _interrupted)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -78,7 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             samples=tuple(contest.samples),
             verdicts=tuple(judge(contest.samples, GOALS)),
         )
-    _write(result, chosen.output)
+    if chosen.output is None and not is_whole:
+        print(as_markdown(result))
+    else:
+        _write(result, chosen.output or RESULTS)
     return 1 if result.failures else 0
 
 
@@ -90,7 +97,12 @@ def _parser() -> argparse.ArgumentParser:
         "--only", action="append", choices=FIGURES, metavar="NAME", help=f"one of {', '.join(FIGURES)}"
     )
     parser.add_argument("--folder", type=Path, metavar="DIR", help="where stored files go; on a disk (/var/tmp)")
-    parser.add_argument("--output", type=Path, metavar="DIR", default=Path("bench/results"), help="(%(default)s)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help=f"where the result is written ({RESULTS}; what is no whole run is only printed)",
+    )
     return parser
 
 

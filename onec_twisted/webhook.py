@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -123,4 +124,15 @@ def _plain(response: Any, text: str) -> str:
     """Return a text for a person: not the HTML of an error page, nor JSON."""
     text = text.strip()
     kind = (_header(response, "content-type") or "").lower()
-    return "" if "html" in kind or text.startswith(("<", "{", "[")) else text
+    return "" if "html" in kind or "json" in kind or text.startswith("<") or _is_json(text) else text
+
+
+def _is_json(text: str) -> bool:
+    """Return whether a text is an object or an array: what begins with a bracket may be for a person as well."""
+    if not text.startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -9,6 +9,7 @@ import pytest
 from test_house import ADMIN, BESIDE, HOUSE, NODE, ORDER, TUS
 
 from onec_twisted.options import Options
+from onec_twisted.schema import SCHEMA_VERSION
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [
@@ -53,6 +54,14 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert there.exists(), target
         assert there.is_relative_to(ROOT), target
         assert not anchor or anchor in anchors(there), target
+
+
+def test_the_schema_is_the_one_that_is_told() -> None:
+    """So that nobody takes the sample of a later one for this one."""
+    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+    assert f"version of its schema, {SCHEMA_VERSION} now" in operations
+    assert f"(schema {SCHEMA_VERSION + 1}, this one knows {SCHEMA_VERSION})" in operations
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.name))

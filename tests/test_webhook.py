@@ -76,6 +76,13 @@ async def test_what_the_site_is_asked(shop: Shop, url: str, description: Descrip
             "The site answered 404 Not Found",
         ),
         ({"status": 400, "text": '{"error": 1}'}, "failed", "The site answered 400 Bad Request"),
+        ({"status": 400, "text": "[" * 50_000}, "failed", "[[["),
+        ({"status": 422, "text": "[import0_1.xml] no price"}, "failed", "[import0_1.xml] no price"),
+        (
+            {"status": 422, "text": "[cut off", "headers": {"content-type": "application/problem+json"}},
+            "failed",
+            "The site answered 422",
+        ),
         ({"status": 500, "text": "boom"}, "interrupted", "boom"),
         ({"status": 503}, "interrupted", "The site answered 503 Service Unavailable"),
         ({"status": 429}, "interrupted", "The site answered 429"),
