@@ -254,9 +254,9 @@ class Catalog:
         await self.recorder.record(sessid, lambda: (statements.end_session, (sessid,)))
         self._known.forget(sessid)
 
-    async def expire_uploads(self, ended: float, before: float) -> None:
+    async def expire_uploads(self, ended: float, before: float, busy: frozenset[str]) -> None:
         """Note which uploads of tus are gone, and forget those before; see ``statements.expire_uploads``."""
-        await self.recorder.record("", lambda: (statements.expire_uploads, (ended, before)))
+        await self.recorder.record("", lambda: (statements.expire_uploads, (ended, before, busy)))
 
     async def ask(self, question: Callable[..., T], *args: Any) -> T:
         """Return the answer to a question of ``overview``."""

@@ -109,9 +109,9 @@ class Exchange(RefusingResource):
         """See ``RefusingResource``."""
         return wire.failure(refused)
 
-    async def respond(self, request: ExchangeRequest) -> Answer:
+    async def respond(self, request: ExchangeRequest, refused: Refused | None = None) -> Answer:
         """See ``IStreamingResource``."""
-        answer = await super().respond(request)
+        answer = await super().respond(request, refused)
         if self._settings.always_ok and answer.status != 304:
             answer = evolve(answer, status=200)
         return answer

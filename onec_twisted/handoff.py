@@ -60,6 +60,8 @@ class Handoffs:
     now: Callable[[], float]
     _directories: OrderedDict[tuple[str, int, str, int], Directory] = field(factory=OrderedDict, init=False)
     _known_names: int = field(default=0, init=False)
+    _forgotten: int = field(default=0, init=False)
+    """How often archives were forgotten: one that was being read meanwhile may be another by now."""
     _begun: float = field(init=False)
     """When the daemon began: before, no node could say anything."""
     _log = Logger()
@@ -119,13 +121,15 @@ class Handoffs:
         if known is not None:
             self._known_names -= len(known.names)
         else:
-            place = SafeName(tuple(archive.split("/")))
+            place, forgotten = SafeName(tuple(archive.split("/"))), self._forgotten
             try:
                 known = await self.workers(self.store.directory, session.sessid, place, size)
             except ArchiveDamaged as error:
                 raise ImportFailed(f"Archive {archive} is damaged: {error}") from error
             except FileNotFoundError as error:
                 raise FileDamaged from error
+            if forgotten != self._forgotten:
+                return known
         self._directories[key] = known
         self._known_names += len(known.names)
         while len(self._directories) > 1 and (
@@ -134,6 +138,12 @@ class Handoffs:
             _, oldest = self._directories.popitem(last=False)
             self._known_names -= len(oldest.names)
         return known
+
+    def forget_archives(self, sessid: str) -> None:
+        """Read the archives of a session anew: one of them was removed, and its name may come back."""
+        self._forgotten += 1
+        for key in [key for key in self._directories if key[0] == sessid]:
+            self._known_names -= len(self._directories.pop(key).names)
 
     async def tell(self, handoff: Handoff) -> None:
         """Note that the node hears of a failure: when it asks again, the import runs again."""
@@ -167,15 +177,22 @@ class Handoffs:
             return
         try:
             await self.workers(self.store.sync, session.sessid)
-        except OSError as error:  # the system tells it once, and may have dropped any of it
-            await self.catalog.damage_all(session)
-            self._log.critical(
-                "{sessid}: files could not be brought to the disk ({error}); they are refused until init",
-                sessid=session.sessid,
-                user=session.username,
-                error=str(error),
-            )
+        except OSError as error:
+            await self.damaged(session, error)
             raise FileDamaged from error
+
+    async def damaged(self, session: Session, error: OSError) -> None:
+        """Put all files of a session on record as damaged, for a sync of them has failed, and say so loudly.
+
+        The system tells that once, and may have dropped any of what was to be synced.
+        """
+        await self.catalog.damage_all(session)
+        self._log.critical(
+            "{sessid}: files could not be brought to the disk ({error}); they are refused until init",
+            sessid=session.sessid,
+            user=session.username,
+            error=str(error),
+        )
 
     async def _sync_records(self) -> None:
         """Bring what is recorded to the disk, where single records are not."""

@@ -79,7 +79,7 @@ class BufferedIntake:
     _ending: bool = field(default=False, init=False)
     _failure: Failure | None = field(default=None, init=False)
     is_disk_full: bool = field(default=False, init=False)
-    """Whether the last bytes of a body that came whole found no room; those before them may be kept."""
+    """Whether the disk had no room for all that has come; what it has taken may be kept."""
     _idle: list[Deferred[None]] = field(factory=list, init=False)
 
     def write(self, data: bytes) -> None:
@@ -135,7 +135,6 @@ class BufferedIntake:
         """
         await self._quiet_for_good()
         chunks = self._take_waiting() if self._failure is None else []
-        is_full = self.is_disk_full or (self._failure is not None and self._failure.check(InsufficientStorage))
         if not chunks and self._file is None:
             return False
 
@@ -143,7 +142,7 @@ class BufferedIntake:
             """In a worker: the last bytes, and the syncs."""
             file = self._write(chunks) if chunks else self._file
             if file is not None:
-                spare = SPARE if is_full else 0
+                spare = SPARE if self.is_disk_full else 0
                 self._written_size = max(self._opened_at, self._written_size - spare)
                 file.keep_first(self._written_size - self._opened_at)
                 file.finish()
@@ -216,6 +215,7 @@ class BufferedIntake:
         """Take no more: the disk is full or broken."""
         self._writing = None
         self._failure = failure
+        self.is_disk_full = failure.check(InsufficientStorage) is not None
         self.body.drop(failure.value or Unforeseen())
         self._rest()
 

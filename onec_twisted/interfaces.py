@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.archive import Directory
     from onec_twisted.description import Description
+    from onec_twisted.errors import Refused
     from onec_twisted.names import SafeName
     from onec_twisted.request import ExchangeRequest
     from onec_twisted.wire import Answer
@@ -171,10 +172,11 @@ class IAnswerStream(Interface):
 class IStreamingResource(Interface):
     """A resource that is asked as soon as the headers are complete."""
 
-    def respond(request: ExchangeRequest) -> Awaitable[Answer]:
+    def respond(request: ExchangeRequest, refused: Refused | None = None) -> Awaitable[Answer]:
         """Return the answer; ``request.body`` may still be on its way, and is drained if it is left alone.
 
-        Raises ``ConnectionDropped`` when nobody is left to hear an answer.
+        ``refused`` is why the request is refused whatever it asks for. Raises ``ConnectionDropped`` when nobody is
+        left to hear an answer.
         """
 
 

@@ -37,25 +37,27 @@ class RefusingResource(Resource):
         super().__init__()
         self._metrics = metrics
 
-    async def respond(self, request: ExchangeRequest) -> Answer:
+    async def respond(self, request: ExchangeRequest, refused: Refused | None = None) -> Answer:
         """See ``IStreamingResource``."""
         try:
+            if refused is not None:
+                raise refused
             return await self.carry_out(request)
         except ConnectionDropped:
             raise
-        except Refused as refused:
+        except Refused as error:
             self._log.info(
                 "refused: {words} ({status}) {method} {path}?{query} from {peer}",
-                words=refused.words,
-                status=refused.status,
+                words=error.words,
+                status=error.status,
                 method=decoded(request.method),
                 path=decoded(request.path),
                 query=decoded(query_of(without_secrets(request.uri))),
                 peer=address_of(request),
-                refused=type(refused).__name__,
+                refused=type(error).__name__,
             )
-            self._metrics.refused(refused)
-            return self.refusal(refused)
+            self._metrics.refused(error)
+            return self.refusal(error)
         except Exception:
             self._log.failure("{method} {path} failed", method=decoded(request.method), path=decoded(request.path))
             self._metrics.refused(Unforeseen())

@@ -178,12 +178,10 @@ class ExchangeRequest(Request):
     async def _respond(self, too_many: bool) -> None:
         """Ask the resource, and answer; whoever has too many connections is refused, and loses this one."""
         try:
+            resource = IStreamingResource(self.site.getResourceFor(self))
             if too_many:
-                answer = self.site.refusal(TooManyConnections(), str(getattr(self.client, "host", "-")))
                 self.channel.persistent = False
-            else:
-                resource = IStreamingResource(self.site.getResourceFor(self))
-                answer = await resource.respond(self)
+            answer = await resource.respond(self, TooManyConnections() if too_many else None)
         except ConnectionDropped:
             return
         except Exception:

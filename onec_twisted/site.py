@@ -18,6 +18,7 @@ from onec_twisted.connections import Connections
 from onec_twisted.errors import NoExchangeHere
 from onec_twisted.interfaces import IStreamingResource
 from onec_twisted.metrics import Metrics
+from onec_twisted.refusing import address_of
 from onec_twisted.request import ExchangeRequest
 from onec_twisted.wire import Answer, failure, without_secrets
 
@@ -57,11 +58,14 @@ class Elsewhere(Resource):
         """Return another of its kind, without the children that this one may have."""
         return Elsewhere(self._status)
 
-    async def respond(self, request: ExchangeRequest) -> Answer:
-        """Say that this is not the exchange."""
-        refused = NoExchangeHere()
-        request.site.metrics.refused(refused)
-        return Answer(self._status, failure(refused).body)
+    async def respond(self, request: ExchangeRequest, refused: Refused | None = None) -> Answer:
+        """Say that this is not the exchange; nobody wants that in the log."""
+        if refused is not None:
+            answer: Answer = request.site.refusal(refused, address_of(request))
+            return answer
+        elsewhere = NoExchangeHere()
+        request.site.metrics.refused(elsewhere)
+        return Answer(self._status, failure(elsewhere).body)
 
 
 def tree(resources: Mapping[bytes, Resource], status: int = 404) -> Resource:

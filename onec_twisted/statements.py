@@ -194,7 +194,7 @@ def start_epoch(cursor: Cursor, sessid: str, now: float) -> int:
     _check_delivered(cursor, sessid)
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
-    cursor.execute("UPDATE uploads SET state = 'gone', changed = ? WHERE sessid = ?", (now, sessid))
+    cursor.execute("UPDATE uploads SET state = 'gone', brought = 0, changed = ? WHERE sessid = ?", (now, sessid))
     cursor.execute(
         "UPDATE sessions SET epoch = epoch + 1, held = 0, owed = 0, touched = ? WHERE sessid = ?", (now, sessid)
     )
@@ -234,18 +234,24 @@ def _forget(cursor: Cursor, sessid: str) -> None:
     cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
 
 
-def expire_uploads(cursor: Cursor, ended: float, before: float) -> None:
-    """Note that uploads are gone whose sessions nobody has touched since ``ended``.
+def expire_uploads(cursor: Cursor, ended: float, before: float, busy: frozenset[str]) -> None:
+    """Note that uploads are gone whose sessions nobody has touched since ``ended``, but for those of ``busy`` ones.
 
     A session stays that owes the site something, and what a node has brought of its file is handed off then. Uploads
-    that are gone since ``before`` are forgotten.
+    that are gone since ``before`` are forgotten, unless what they have brought is still there.
     """
     cursor.execute(
-        "UPDATE uploads SET state = 'gone' WHERE state = 'open' AND changed < ? AND EXISTS ("
+        "SELECT id, sessid FROM uploads WHERE state = 'open' AND changed < ? AND EXISTS ("
         "SELECT 1 FROM sessions WHERE sessions.sessid = uploads.sessid AND touched < ?)",
         (ended, ended),
     )
-    cursor.execute("DELETE FROM uploads WHERE state = 'gone' AND changed < ?", (before,))
+    over = [(upload_id,) for upload_id, sessid in cursor.fetchall() if sessid not in busy]
+    cursor.executemany("UPDATE uploads SET state = 'gone' WHERE id = ?", over)
+    cursor.execute(
+        "DELETE FROM uploads WHERE state = 'gone' AND changed < ? AND (brought = 0 OR NOT EXISTS ("
+        "SELECT 1 FROM files WHERE files.sessid = uploads.sessid AND files.name = uploads.name))",
+        (before,),
+    )
 
 
 def archives(cursor: Cursor, sessid: str) -> dict[str, int]:

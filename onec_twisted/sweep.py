@@ -61,7 +61,7 @@ class Sweep:
                 some, sessids = sessids[:AT_ONCE], sessids[AT_ONCE:]
                 removals = [self._remove(sessid, ended, kept) for sessid in some if not self.turns.busy(sessid)]
                 await gatherResults([Deferred.fromCoroutine(removal) for removal in removals])
-            await self.catalog.expire_uploads(ended, ended - self.session_ttl)
+            await self.catalog.expire_uploads(ended, ended - self.session_ttl, self.turns.busy_sessions())
             # Folders are listed before the records are asked for, and a session is on record before it has a
             # folder: one that is opened meanwhile is never taken for an orphan. A young one stays: somebody may
             # be about to put the catalog back that it belongs to.

@@ -66,6 +66,10 @@ class Turns:
         """Return whether somebody writes in the session, or waits to."""
         return sessid in self._sessions
 
+    def busy_sessions(self) -> frozenset[str]:
+        """Return the sessids of all sessions in which somebody writes, or waits to."""
+        return frozenset(self._sessions)
+
     def close(self) -> None:
         """Let nobody in any more: newcomers hear ``ShuttingDown``."""
         self.closed = True

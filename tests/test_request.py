@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.task import Clock
 
+    from onec_twisted.errors import Refused
     from onec_twisted.wire import Answer
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -475,7 +476,7 @@ class Broken(Resource):
 
     isLeaf = True
 
-    async def respond(self, request: ExchangeRequest) -> Answer:
+    async def respond(self, request: ExchangeRequest, refused: Refused | None = None) -> Answer:
         """Raise."""
         raise ZeroDivisionError
 

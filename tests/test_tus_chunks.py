@@ -251,6 +251,28 @@ def test_a_disk_that_is_full_at_the_last_bytes(
     assert tus.patch(path, 65_500, b"z").offset == 65_501
 
 
+def test_a_disk_that_is_full_while_the_last_bytes_wait(
+    make_tus: Callable[..., TusInMemory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it took is kept: a worker finds it full when all of the body has come."""
+    monkeypatch.setattr(intake, "SPARE", 36)
+    workers = LateWorkers()
+    tus = make_tus(workers=workers, session_quota=1_000_000, intake="buffered")
+    path = tus.made(200_000)
+    line = tus.begin(path, 0, 200_000, b"x" * 65_536)
+    workers.run()
+    line.send(b"y" * 65_536)
+    line.send(b"z" * (200_000 - 2 * 65_536))
+    tus.exchange.store.on_write = InsufficientStorage()
+    workers.run()
+    tus.exchange.store.on_write = None
+    while workers.waiting:
+        workers.run()
+    answer = heard(line.answered)
+    assert (answer.status, answer.offset) == (507, 65_500)
+    assert tus.stored() == {"upload": b"x" * 65_500}
+
+
 def test_a_body_in_chunks_that_meets_the_end_of_the_room(make_tus: Callable[..., TusInMemory]) -> None:
     """What came before that is kept: it is not too large for the upload."""
     tus = make_tus(session_quota=1_000_000)
@@ -302,6 +324,31 @@ def test_a_sync_that_fails_at_the_end_is_damage(
         assert tus.patch(path, 0, b"ab").status == 204
         assert tus.patch(path, 2, b"c").status == 500
     assert tus.patch(path, 2, b"c").status == 410
+    assert tus.handoffs() == []
+    assert len(flush_failures(nothing_left_behind)) == 1
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_sync_that_fails_at_the_end_damages_all_of_the_session(
+    make_tus: Callable[..., TusInMemory],
+    monkeypatch: pytest.MonkeyPatch,
+    nothing_left_behind: list[dict[str, Any]],
+    whole: bool,
+) -> None:
+    """A node's file as well, of which the system may have dropped any; also when nothing was still to come."""
+    tus = make_tus(handoff=HandoffSettings(sync=True))
+    session = tus.exchange.checkauth()
+    tus.cookie = session[0]
+    tus.open().send(post(session, "node.xml", b"abc"))
+    with monkeypatch.context() as patch:
+        failing(tus.exchange, "sync", OSError(errno.EIO, "Input/output error"), patch)
+        if whole:
+            assert tus.create(3, Upload_Metadata=metadata(filename="node.xml")).status == 500
+        else:
+            path = tus.made(3, Upload_Metadata=metadata(filename="a"))
+            assert tus.patch(path, 0, b"abc").status == 500
+    query = f"type=catalog&mode=import&filename=node.xml&sessid={session[1]}"
+    assert tus.exchange.request("GET", query, Cookie=session[0]).body == b"failure\nFile damaged"
     assert tus.handoffs() == []
     assert len(flush_failures(nothing_left_behind)) == 1
 

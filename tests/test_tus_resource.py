@@ -6,17 +6,21 @@ import hashlib
 import zlib
 from base64 import b64encode
 from typing import TYPE_CHECKING
+from zipfile import ZIP_STORED
 
 import pytest
 from in_memory import NOW, ORIGIN, SESSION_QUOTA, TUS_PATH, flush_failures
 from line import post
+from trade import packed
 from tus_in_memory import CHUNK, TusInMemory, heard, metadata
 from twisted.web.http import stringToDatetime
 from zope.interface.verify import verifyObject
 
+from onec_twisted.connections import Connections, TrustedProxies
 from onec_twisted.errors import InsufficientStorage, SyncFailed
 from onec_twisted.interfaces import IStreamingResource
 from onec_twisted.overview import summary
+from onec_twisted.sweep import Sweep
 from onec_twisted.testing import FakeImporter, LateWorkers
 from onec_twisted.tus import statements
 
@@ -226,8 +230,6 @@ class TestCreation:
 
     def test_where_it_is_behind_a_proxy(self, make_tus: Callable[..., TusInMemory]) -> None:
         """Only one that is trusted may say."""
-        from onec_twisted.connections import Connections, TrustedProxies
-
         tus = make_tus(connections=Connections(0, TrustedProxies.of(["192.168.1.1"])))
         told = {
             "X_Forwarded_For": "203.0.113.9",
@@ -607,6 +609,28 @@ class TestExpiration:
             line.send(b"x")
         assert heard(line.answered).offset == 100
 
+    def test_one_that_records_only_at_its_end(self, tus: TusInMemory, clock: Clock) -> None:
+        """Is in use as long as it comes, however often is swept meanwhile."""
+        body, parts = b"x" * 100, tus.exchange.parts
+        sweep = Sweep(parts.catalog, parts.store, parts.turns, parts.workers, TTL, 600, parts.now)
+        path = tus.made(100)
+        told = f"sha1 {b64encode(hashlib.sha1(body).digest()).decode()}"
+        line = tus.begin(path, 0, 100, Upload_Checksum=told)
+        for _ in range(100):
+            clock.advance(50)
+            sweep.once()
+            line.send(b"x")
+        assert heard(line.answered).status == 204
+
+    def test_one_that_is_complete_stays_as_long_as_its_session(self, tus: TusInMemory, clock: Clock) -> None:
+        """It can still be asked about, and ended."""
+        path = tus.made(3)
+        tus.patch(path, 0, b"abc")
+        clock.advance(TTL + 1)
+        assert tus.offset(path) == 3
+        assert tus.request("DELETE", path).status == 204
+        assert tus.exchange.files() == {}
+
 
 class TestTermination:
     def test_an_unfinished_one(self, tus: TusInMemory) -> None:
@@ -641,6 +665,32 @@ class TestTermination:
         assert tus.stored() == {"upload": b"abc"}
         importer.end()
         assert tus.request("DELETE", path).status == 204
+
+    def test_two_that_wait(self, make_tus: Callable[..., TusInMemory]) -> None:
+        """The one that comes too late finds it gone."""
+        importer = FakeImporter(patient=True)
+        tus = make_tus(importer=importer)
+        path = tus.made(3)
+        tus.patch(path, 0, b"abc")
+        first, second = tus.open(), tus.open()
+        for line in (first, second):
+            line.send(tus.head("DELETE", path))
+        importer.end()
+        assert [heard(line.answered).status for line in (first, second)] == [204, 410]
+
+    def test_a_session_that_does_not_come_free(self, make_tus: Callable[..., TusInMemory], clock: Clock) -> None:
+        """Is busy, a limited time."""
+        workers = LateWorkers()
+        tus = make_tus(workers=workers, session_quota=1_000_000)
+        path = tus.made(100_000)
+        writing = tus.begin(path, 0, 70_000, b"x" * 70_000)
+        line = tus.open()
+        line.send(tus.head("DELETE", path))
+        clock.advance(31)
+        assert heard(line.answered).status == 423
+        while workers.waiting:
+            workers.run()
+        assert heard(writing.answered).offset == 70_000
 
 
 class TestWithASession:
@@ -764,6 +814,30 @@ class TestWithASession:
         assert tus.exchange.request("GET", query, Cookie=session[0]).body == b"success"
         assert tus.handoffs() == [("import", "a.xml", "succeeded")]
 
+    def test_a_new_archive_of_the_same_name_is_read_anew(self, tus: TusInMemory) -> None:
+        """Though it is as large as the one that was removed: 1C is not told what was wrong with that."""
+        session = with_session(tus)
+        sound = packed({"import.xml": b"<a/>"}, ZIP_STORED)
+        at = sound.index(b"<a/>")
+        query = f"type=catalog&mode=import&filename=import.xml&sessid={session[1]}"
+        heard_by_1c = []
+        for archive in (sound[:at] + b"<b" + sound[at + 2 :], sound):
+            path = tus.made(len(archive), Upload_Metadata=metadata(filename="a.zip"))
+            tus.patch(path, 0, archive)
+            heard_by_1c.append(tus.exchange.request("GET", query, Cookie=session[0]).body)
+            tus.request("DELETE", path)
+        assert heard_by_1c[0].startswith(b"failure\nArchive a.zip is damaged")
+        assert heard_by_1c[1] == b"success"
+
+    def test_room_for_what_is_still_to_come(self, tus: TusInMemory) -> None:
+        """Is all that is needed."""
+        session = with_session(tus)
+        piece(tus, session, "a", b"x" * 900)
+        tus.exchange.store.free_bytes = 1500
+        tus.exchange.parts.pieces.space.seconds = lambda: 1e10
+        assert tus.create(1401, Upload_Metadata=metadata(filename="a")).status == 507
+        assert tus.create(1400, Upload_Metadata=metadata(filename="a")).status == 201
+
     def test_a_file_that_is_whole_already(self, tus: TusInMemory) -> None:
         """Is complete as soon as somebody says how long it is to be."""
         session = with_session(tus)
@@ -877,6 +951,21 @@ class TestCounting:
         assert (answer.status, answer.offset) == (503, 0)
         line.send(b"bc")
         assert tus.patch(second, 0, b"abc").status == 204
+
+
+@pytest.mark.parametrize("always_ok", [False, True])
+def test_one_connection_too_many(make_tus: Callable[..., TusInMemory], always_ok: bool) -> None:
+    """Is refused as tus refuses, whatever nodes are answered: who reads 2xx takes the bytes for stored."""
+    tus = make_tus(connections=Connections(1), always_ok=always_ok)
+    path = tus.made(3)
+    tus.close()
+    tus.lines.clear()
+    tus.open()
+    answer = tus.patch(path, 0, b"abc", Origin=ORIGIN.decode())
+    assert answer.status == 429
+    assert answer.headers["tus-resumable"] == "1.0.0"
+    assert answer.headers["access-control-allow-origin"] == ORIGIN.decode()
+    assert tus.stored() == {}
 
 
 def test_a_failure_that_nobody_thought_of(

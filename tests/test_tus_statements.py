@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from onec_twisted.records import Handoff
 
 QUOTA = 100
+NOBODY: frozenset[str] = frozenset()
 OWN = UploadRecord("u1", "shop", "s1", "a.xml", 10, "", own=True)
 SHARED = UploadRecord("u2", "shop", "s2", "a.xml", 10, "", own=False)
 SESSION = Session("s2", "shop", 1, 0, 1.0)
@@ -267,11 +268,79 @@ def test_what_a_node_has_brought_is_owed_until_the_upload_ends(cursor: sqlite3.C
     (session,) = outbox.quiet_since(cursor, 99.0)
     assert outbox.settle(cursor, session, 99.0) == []
     (session,) = outbox.quiet_since(cursor, 99.0)
-    core.expire_uploads(cursor, 50.0, 0.0)
+    core.expire_uploads(cursor, 50.0, 0.0, NOBODY)
     assert state(cursor, SHARED) == GONE
     (handoff,) = outbox.settle(cursor, session, 99.0)
     assert handoff.files == (("a.xml", 4),)
     assert outbox.quiet_since(cursor, 99.0) == []
+
+
+def settled(cursor: sqlite3.Cursor) -> list[str]:
+    """Hand a quiet session off; return the names."""
+    return [
+        name
+        for session in outbox.quiet_since(cursor, 99.0)
+        for handoff in outbox.settle(cursor, session, 99.0)
+        for name, _ in handoff.files
+    ]
+
+
+def test_half_an_upload_is_not_handed_off_when_it_has_expired(cursor: sqlite3.Cursor) -> None:
+    """Though the session is, for what a node has sent; nor is it when another upload goes on, or has expired, too."""
+    core.commit(cursor, SESSION, "b.xml", None, 3, QUOTA, 2.0)
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    grow(cursor, None, 4)
+    core.expire_uploads(cursor, 50.0, 0.0, NOBODY)
+    second = evolve(SHARED, id="u3")
+    statements.create(cursor, second, 1, QUOTA, 60.0)
+    statements.grow(cursor, SESSION, second, 4, 6, QUOTA, 61.0, None)
+    assert settled(cursor) == ["b.xml"]
+    assert outbox.quiet_since(cursor, 99.0) == [], "no node has sent any of the other one"
+    core.commit(cursor, SESSION, "c.xml", None, 3, QUOTA, 62.0)
+    core.expire_uploads(cursor, 90.0, 90.0, NOBODY)
+    assert settled(cursor) == ["c.xml"], "half a file stays half a file, however long it lies there"
+    assert state(cursor, second) == GONE
+
+
+def test_a_node_that_goes_on_with_half_an_upload_has_it_handed_off(cursor: sqlite3.Cursor) -> None:
+    """It is the node's then."""
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    grow(cursor, None, 4)
+    core.expire_uploads(cursor, 50.0, 0.0, NOBODY)
+    piece(cursor, 4, 8)
+    assert settled(cursor) == ["a.xml"]
+
+
+@pytest.mark.parametrize("ends", ["removed", "init"])
+def test_a_node_that_sends_a_file_of_the_same_size_has_it_handed_off(cursor: sqlite3.Cursor, ends: str) -> None:
+    """What an upload had brought of a file that is gone says nothing of the next one."""
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    grow(cursor, None, 4)
+    if ends == "removed":
+        assert statements.remove(cursor, SHARED, 6.0)
+        session = SESSION
+    else:
+        session = evolve(SESSION, epoch=core.start_epoch(cursor, "s2", 6.0))
+    core.commit(cursor, session, "a.xml", None, 4, QUOTA, 7.0)
+    assert settled(cursor) == ["a.xml"]
+
+
+def test_one_whose_session_is_in_use_does_not_expire(cursor: sqlite3.Cursor) -> None:
+    """Somebody brings it."""
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    core.expire_uploads(cursor, 50.0, 0.0, frozenset({"s2"}))
+    assert state(cursor, SHARED) == OPEN
+
+
+def test_one_that_was_outgrown_does_not_keep_the_name(cursor: sqlite3.Cursor) -> None:
+    """Its client can do no more with it."""
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    grow(cursor, None, 4)
+    with pytest.raises(UploadOpen):
+        statements.create(cursor, evolve(SHARED, id="u3"), 1, QUOTA, 6.0)
+    piece(cursor, 4, 11)
+    statements.create(cursor, evolve(SHARED, id="u3", length=20), 1, QUOTA, 6.0)
+    assert state(cursor, SHARED) == GONE
 
 
 def test_a_session_stays_for_what_is_unfinished(cursor: sqlite3.Cursor) -> None:
@@ -290,9 +359,9 @@ def test_a_session_that_goes_takes_its_uploads(cursor: sqlite3.Cursor) -> None:
     statements.create_with_session(cursor, OWN, "h", QUOTA, 5.0, 0)
     assert core.remove_session(cursor, "s1", 6.0, 6.0)
     assert state(cursor, OWN) == GONE
-    core.expire_uploads(cursor, 0.0, 5.0)
+    core.expire_uploads(cursor, 0.0, 5.0, NOBODY)
     assert state(cursor, OWN) == GONE
-    core.expire_uploads(cursor, 0.0, 5.1)
+    core.expire_uploads(cursor, 0.0, 5.1, NOBODY)
     assert statements.find(cursor, "u1") is None
 
 
@@ -312,7 +381,7 @@ def test_what_a_request_costs_does_not_grow(cursor: sqlite3.Cursor) -> None:
     statements.find(cursor, "u2")
     grow(cursor, None, 4)
     grow(cursor, 4, 10, {})
-    core.expire_uploads(cursor, 1.0, 1.0)
+    core.expire_uploads(cursor, 1.0, 1.0, NOBODY)
     cursor.connection.set_trace_callback(None)
     plans = [row[3] for sql in said for row in cursor.execute(f"EXPLAIN QUERY PLAN {sql}")]
     assert len(said) >= 15

@@ -48,6 +48,10 @@ if TYPE_CHECKING:
 __all__ = ["Chunks"]
 
 
+class _SessionSyncFailed(SyncFailed):
+    """The files of a session could not be brought to the disk."""
+
+
 @define(eq=False)
 class _Progress:
     """An upload as it stands on record, while a request goes on with it from ``start`` bytes on."""
@@ -164,6 +168,7 @@ class Chunks:
                 await parts.catalog.end_session(upload.sessid)
                 await parts.workers(parts.store.discard, upload.sessid)
             elif await self.registry.remove(upload, parts.now()):
+                parts.handoffs.forget_archives(upload.sessid)
                 await parts.workers(parts.store.cut, upload.sessid, upload.safe_name, None)
         except Refused:
             return  # it is gone already
@@ -278,16 +283,20 @@ class Chunks:
             if parts.handoffs.settings.sync and completes(committed) is not None:
                 try:
                     parts.store.sync(session.sessid)
-                except OSError as error:  # the system tells it once, and may have dropped any of it
-                    raise SyncFailed(*error.args) from error
+                except OSError as error:
+                    raise _SessionSyncFailed(*error.args) from error
             return committed
 
-        committed, handoff = await parts.pieces.growth.keep(
-            session,
-            upload.safe_name,
-            grown,
-            lambda timed: self.registry.grow(session, upload, progress.before, timed, now, completes),
-        )
+        try:
+            committed, handoff = await parts.pieces.growth.keep(
+                session,
+                upload.safe_name,
+                grown,
+                lambda timed: self.registry.grow(session, upload, progress.before, timed, now, completes),
+            )
+        except _SessionSyncFailed as error:
+            await parts.handoffs.damaged(session, error)
+            raise
         progress.found = progress.found.grown(committed, now, complete=handoff is not None)
         if handoff is not None:
             self._log.info(

@@ -66,7 +66,8 @@ class Found:
         """Return the session of an upload that is there.
 
         ``ended`` is the moment, in seconds since 1970, since which its session must have been touched, unless it is
-        ``busy``. Raises ``UploadGone``; so does a file that has been lost or has outgrown the upload, for that never
+        ``busy`` or the upload is complete: its session then stays until it was handed off, and ``--keep`` after
+        that. Raises ``UploadGone``; so does a file that has been lost or has outgrown the upload, for that never
         mends.
         """
         length = self.upload.length
@@ -74,7 +75,7 @@ class Found:
         outgrown = length is not None and self.committed > length
         if self.upload.state == GONE or self.session is None or lost or outgrown:
             raise UploadGone
-        if self.session.is_over(ended, busy=busy):
+        if self.upload.state == OPEN and self.session.is_over(ended, busy=busy):
             raise UploadGone
         return self.session
 

@@ -12,10 +12,12 @@ from twisted.web.http import datetimeToString
 
 from onec_twisted import wire
 from onec_twisted.errors import (
+    FileBusy,
     FileTooLarge,
     HandoffRunning,
     InsufficientStorage,
     InvalidFilename,
+    InvalidSession,
     MethodNotAllowed,
     Refused,
     SessionRestarted,
@@ -95,9 +97,9 @@ class Tus(RefusingResource):
             b"DELETE": self._delete,
         }
 
-    async def respond(self, request: ExchangeRequest) -> Answer:
+    async def respond(self, request: ExchangeRequest, refused: Refused | None = None) -> Answer:
         """See ``IStreamingResource``."""
-        answer = await super().respond(request)
+        answer = await super().respond(request, refused)
         preflight = _method_of(request) == b"OPTIONS"
         cors = self._origins.headers(request.getHeader(b"origin"), preflight=preflight)
         return evolve(answer, headers=((b"Tus-Resumable", VERSION), *answer.headers, *cors))
@@ -203,9 +205,10 @@ class Tus(RefusingResource):
             raise FileTooLarge
         if length is not None and coming is not None and coming > length:
             raise FileTooLarge
+        there = None if upload.own else await self._parts.catalog.file(upload.sessid, upload.name)
         space = self._parts.pieces.space
         await space.look()
-        if length is not None and not space.fits(length):
+        if length is not None and not space.fits(length - (there.committed if there is not None else 0)):
             raise InsufficientStorage
 
     async def _head(self, client: _Client, upload_id: str, number: int, request: ExchangeRequest) -> Answer:
@@ -269,12 +272,18 @@ class Tus(RefusingResource):
         parts = self._parts
         if upload.own:
             await parts.relay.idle(upload.sessid, self._settings.lock_timeout)
-            async with parts.turns.of_session(upload.sessid, UploadGone):
-                await parts.catalog.end_session(upload.sessid)
-                await parts.workers(parts.store.discard, upload.sessid)
+            try:
+                async with parts.turns.of_session(upload.sessid, UploadGone):
+                    await parts.catalog.end_session(upload.sessid)
+                    await parts.workers(parts.store.discard, upload.sessid)
+            except InvalidSession:
+                raise UploadGone from None
+            except FileBusy:
+                raise UploadLocked from None
         else:
             async with self._chunks.turn(upload, None):
                 if await self._remove(upload):
+                    parts.handoffs.forget_archives(upload.sessid)
                     with suppress(InvalidFilename):  # nothing of it could ever be written
                         await parts.workers(parts.store.cut, upload.sessid, upload.safe_name, None)
         self._log.info(

@@ -55,9 +55,9 @@ def create(cursor: Cursor, upload: UploadRecord, epoch: int, quota: int, now: fl
     """Put an upload on record that goes to a session that is there, and goes on with its file, if there is one.
 
     One of the same name that has brought nothing is forgotten: its client never heard of it, or has thought better
-    of it. Raises ``UploadOpen`` for one that has brought something, ``SessionRestarted``, ``InvalidSession``,
-    ``FileDamaged``, ``FileSealed``, ``FileTooLarge`` when the session would hold more than ``quota`` bytes, and
-    ``InvalidLength`` when the file has more than the upload is to have.
+    of it. One that its file has outgrown is gone. Raises ``UploadOpen`` for one that has brought something,
+    ``SessionRestarted``, ``InvalidSession``, ``FileDamaged``, ``FileSealed``, ``FileTooLarge`` when the session would
+    hold more than ``quota`` bytes, and ``InvalidLength`` when the file has more than the upload is to have.
     """
     session = statements.session_of(cursor, upload.sessid)
     if session is None:
@@ -66,6 +66,10 @@ def create(cursor: Cursor, upload: UploadRecord, epoch: int, quota: int, now: fl
         raise SessionRestarted
     found = Found(upload, session, statements.file(cursor, upload.sessid, upload.name))
     found.check_file()
+    cursor.execute(
+        "UPDATE uploads SET state = ?, changed = ? WHERE sessid = ? AND name = ? AND state = ? AND length < ?",
+        (GONE, now, upload.sessid, upload.name, OPEN, found.committed),
+    )
     cursor.execute(
         "SELECT 1 FROM uploads WHERE sessid = ? AND name = ? AND state = ? AND brought > 0",
         (upload.sessid, upload.name, OPEN),
@@ -152,6 +156,7 @@ def remove(cursor: Cursor, upload: UploadRecord, now: float) -> bool:
     cursor.execute("UPDATE uploads SET state = ?, changed = ? WHERE id = ?", (GONE, now, upload.id))
     if not is_all_its_own:
         return False
+    cursor.execute("UPDATE uploads SET brought = 0 WHERE sessid = ? AND name = ?", (upload.sessid, upload.name))
     cursor.execute("DELETE FROM files WHERE sessid = ? AND name = ?", (upload.sessid, upload.name))
     cursor.execute("UPDATE sessions SET held = held - ? WHERE sessid = ?", (found.committed, upload.sessid))
     return True
