@@ -140,8 +140,8 @@ def import_asked(
     handoff = _put(cursor, _new(session, "import", kind, now, filename=filename, archive=archive, files=files))
     cursor.execute(
         "UPDATE sessions SET owed = CASE WHEN EXISTS (SELECT 1 FROM files WHERE files.sessid = sessions.sessid"
-        " AND sealed = 0 AND (LOWER(name) LIKE '%.xml' OR LOWER(name) LIKE '%.zip')) THEN 1 ELSE 0 END"
-        " WHERE sessid = ?",
+        " AND sealed = 0 AND by_node <> 0 AND (LOWER(name) LIKE '%.xml' OR LOWER(name) LIKE '%.zip'))"
+        " THEN 1 ELSE 0 END WHERE sessid = ?",
         (session.sessid,),
     )
     return handoff
@@ -204,23 +204,17 @@ def settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
 GOING_ON = "state = 'open' AND (length IS NULL OR length > committed)"
 """What holds of an upload of tus whose file nobody may take yet, joined with its file."""
 
-UNFINISHED = (
-    "committed > 0 AND committed = (SELECT COALESCE(SUM(brought), 0) FROM uploads"
-    " WHERE uploads.sessid = files.sessid AND uploads.name = files.name AND state <> 'complete'"
-    " AND (length IS NULL OR length <> committed))"
-)
-"""What holds of a file that uploads alone have brought, none of them to its end: it is half of something."""
-
 
 def _settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
-    """Hand off all files of a session that are not sealed, if it owes anything; nothing that is half an upload."""
+    """Hand off what the node of a session has sent, if that is owed; no upload that is still going on."""
     cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ? AND owed <> 0", (session.sessid,))
     if not cursor.rowcount:
         return []
     cursor.execute(
-        "SELECT type, name, committed FROM files WHERE sessid = ? AND sealed = 0 AND NOT EXISTS ("  # noqa: S608 - a constant
+        "SELECT type, name, committed FROM files"  # noqa: S608 - a constant
+        " WHERE sessid = ? AND sealed = 0 AND by_node <> 0 AND NOT EXISTS ("
         " SELECT 1 FROM uploads WHERE uploads.sessid = files.sessid AND uploads.name = files.name"
-        f" AND {GOING_ON}) AND NOT ({UNFINISHED}) ORDER BY type, name",
+        f" AND {GOING_ON}) ORDER BY type, name",
         (session.sessid,),
     )
     by_type: dict[str, list[tuple[str, int]]] = {}
@@ -230,8 +224,7 @@ def _settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
     cursor.execute(
         "UPDATE sessions SET owed = 1 WHERE sessid = ? AND EXISTS ("  # noqa: S608 - a constant
         "SELECT 1 FROM files JOIN uploads ON uploads.sessid = files.sessid AND uploads.name = files.name"
-        f" WHERE files.sessid = sessions.sessid AND sealed = 0 AND brought < committed AND {GOING_ON}"
-        f" AND NOT ({UNFINISHED}))",
+        f" WHERE files.sessid = sessions.sessid AND sealed = 0 AND by_node <> 0 AND {GOING_ON})",
         (session.sessid,),
     )
     return [_put(cursor, _new(session, "settled", kind, now, files=tuple(files))) for kind, files in by_type.items()]

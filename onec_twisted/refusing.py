@@ -39,29 +39,33 @@ class RefusingResource(Resource):
 
     async def respond(self, request: ExchangeRequest, refused: Refused | None = None) -> Answer:
         """See ``IStreamingResource``."""
+        if refused is not None:
+            return self._refuse(request, refused)
         try:
-            if refused is not None:
-                raise refused
             return await self.carry_out(request)
         except ConnectionDropped:
             raise
         except Refused as error:
-            self._log.info(
-                "refused: {words} ({status}) {method} {path}?{query} from {peer}",
-                words=error.words,
-                status=error.status,
-                method=decoded(request.method),
-                path=decoded(request.path),
-                query=decoded(query_of(without_secrets(request.uri))),
-                peer=address_of(request),
-                refused=type(error).__name__,
-            )
-            self._metrics.refused(error)
-            return self.refusal(error)
+            return self._refuse(request, error)
         except Exception:
             self._log.failure("{method} {path} failed", method=decoded(request.method), path=decoded(request.path))
             self._metrics.refused(Unforeseen())
             return self.refusal(Unforeseen())
+
+    def _refuse(self, request: ExchangeRequest, refused: Refused) -> Answer:
+        """Count a refusal, tell the log, and return the answer."""
+        self._log.info(
+            "refused: {words} ({status}) {method} {path}?{query} from {peer}",
+            words=refused.words,
+            status=refused.status,
+            method=decoded(request.method),
+            path=decoded(request.path),
+            query=decoded(query_of(without_secrets(request.uri))),
+            peer=address_of(request),
+            refused=type(refused).__name__,
+        )
+        self._metrics.refused(refused)
+        return self.refusal(refused)
 
     async def carry_out(self, request: ExchangeRequest) -> Answer:
         """Do what a request asks, and return the answer, or raise ``Refused``."""

@@ -45,6 +45,7 @@ CREATE TABLE files (
     damaged   INTEGER NOT NULL,
     type      TEXT NOT NULL,
     sealed    INTEGER NOT NULL,
+    by_node   INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (sessid, name)
 ) WITHOUT ROWID;
 CREATE TABLE handoffs (
@@ -94,7 +95,8 @@ CREATE INDEX damaged_files ON files (sessid, name) WHERE damaged <> 0;
 says that something has come since the last hand-off.
 
 ``last_start`` is where a file's last piece begins; ``proven`` says that the answer to it is known to have been
-delivered; ``damaged`` that acknowledged bytes are missing or doubtful; ``sealed`` that it was handed off.
+delivered; ``damaged`` that acknowledged bytes are missing or doubtful; ``sealed`` that it was handed off; ``by_node``
+that a node has sent some of it, if only an empty piece: what tus alone has brought is handed off when it is complete.
 
 ``handoffs`` is the outbox: what is to be delivered to the site, and what became of it. ``number`` is their order,
 ``files`` a JSON list of names and lengths, ``told`` says that the node has heard of a failure; ``metadata`` is what a
@@ -114,6 +116,7 @@ CREATE INDEX damaged_files ON files (sessid, name) WHERE damaged <> 0;
 """,
     2: f"""
 ALTER TABLE handoffs ADD COLUMN metadata TEXT NOT NULL DEFAULT '';
+ALTER TABLE files ADD COLUMN by_node INTEGER NOT NULL DEFAULT 1;
 {UPLOADS}""",
 }
 """What makes a database of a version one of the next."""

@@ -109,20 +109,20 @@ def commit(
     now: float,
     kind: str = "catalog",
     *,
-    settled: bool = False,
+    by_node: bool = True,
 ) -> None:
     """Record that a file has grown from ``before`` bytes (None: it was not there) to ``after`` bytes.
 
-    ``kind`` is the type that the query of its first piece tells. What is ``settled`` needs nobody to hand it off, and
-    no proof that its answer arrived. Raises ``FileSealed`` when it was handed off
-    meanwhile, ``SessionRestarted`` when the session is in another epoch by now, ``InvalidSession`` when it is gone,
+    ``kind`` is the type that the query of its first piece tells. What comes ``by_node`` is owed to the site from now
+    on; what does not needs no proof that its answer arrived. Raises ``FileSealed`` when it was handed off meanwhile,
+    ``SessionRestarted`` when the session is in another epoch by now, ``InvalidSession`` when it is gone,
     ``InsufficientStorage`` when it would hold more than ``quota`` bytes.
     """
     grown = after - (before or 0)
     cursor.execute(
-        "UPDATE sessions SET held = held + ?, touched = ?, owed = CASE WHEN ? THEN owed ELSE 1 END"
+        "UPDATE sessions SET held = held + ?, touched = ?, owed = CASE WHEN ? THEN 1 ELSE owed END"
         " WHERE sessid = ? AND epoch = ? AND held + ? <= ?",
-        (grown, now, settled, session.sessid, session.epoch, grown, quota),
+        (grown, now, by_node, session.sessid, session.epoch, grown, quota),
     )
     if not cursor.rowcount:
         cursor.execute("SELECT epoch FROM sessions WHERE sessid = ?", (session.sessid,))
@@ -132,15 +132,15 @@ def commit(
         raise InsufficientStorage if row[0] == session.epoch else SessionRestarted
     if before is None:
         cursor.execute(
-            "INSERT INTO files (sessid, name, committed, last_start, proven, damaged, type, sealed)"
-            " VALUES (?, ?, ?, 0, ?, 0, ?, 0)",
-            (session.sessid, name, after, settled, kind),
+            "INSERT INTO files (sessid, name, committed, last_start, proven, damaged, type, sealed, by_node)"
+            " VALUES (?, ?, ?, 0, ?, 0, ?, 0, ?)",
+            (session.sessid, name, after, not by_node, kind, by_node),
         )
         return
     cursor.execute(
-        "UPDATE files SET committed = ?, last_start = ?, proven = ?"
+        "UPDATE files SET committed = ?, last_start = ?, proven = ?, by_node = CASE WHEN ? THEN 1 ELSE by_node END"
         " WHERE sessid = ? AND name = ? AND committed = ? AND sealed = 0",
-        (after, before, settled, session.sessid, name, before),
+        (after, before, not by_node, by_node, session.sessid, name, before),
     )
     if cursor.rowcount != 1:
         known = file(cursor, session.sessid, name)
@@ -194,7 +194,7 @@ def start_epoch(cursor: Cursor, sessid: str, now: float) -> int:
     _check_delivered(cursor, sessid)
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
-    cursor.execute("UPDATE uploads SET state = 'gone', brought = 0, changed = ? WHERE sessid = ?", (now, sessid))
+    cursor.execute("UPDATE uploads SET state = 'gone', changed = ? WHERE sessid = ?", (now, sessid))
     cursor.execute(
         "UPDATE sessions SET epoch = epoch + 1, held = 0, owed = 0, touched = ? WHERE sessid = ?", (now, sessid)
     )
@@ -238,7 +238,7 @@ def expire_uploads(cursor: Cursor, ended: float, before: float, busy: frozenset[
     """Note that uploads are gone whose sessions nobody has touched since ``ended``, but for those of ``busy`` ones.
 
     A session stays that owes the site something, and what a node has brought of its file is handed off then. Uploads
-    that are gone since ``before`` are forgotten, unless what they have brought is still there.
+    that are gone since ``before`` are forgotten.
     """
     cursor.execute(
         "SELECT id, sessid FROM uploads WHERE state = 'open' AND changed < ? AND EXISTS ("
@@ -247,11 +247,7 @@ def expire_uploads(cursor: Cursor, ended: float, before: float, busy: frozenset[
     )
     over = [(upload_id,) for upload_id, sessid in cursor.fetchall() if sessid not in busy]
     cursor.executemany("UPDATE uploads SET state = 'gone' WHERE id = ?", over)
-    cursor.execute(
-        "DELETE FROM uploads WHERE state = 'gone' AND changed < ? AND (brought = 0 OR NOT EXISTS ("
-        "SELECT 1 FROM files WHERE files.sessid = uploads.sessid AND files.name = uploads.name))",
-        (before,),
-    )
+    cursor.execute("DELETE FROM uploads WHERE state = 'gone' AND changed < ?", (before,))
 
 
 def archives(cursor: Cursor, sessid: str) -> dict[str, int]:

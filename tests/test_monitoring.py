@@ -451,8 +451,8 @@ def test_options_that_it_names_exist() -> None:
         "deploy-hook",
         "stop-timeout",
         "pid",
-        "kill-whom",
-        "signal",
+        "property",
+        "value",
     }
     known = {option.rstrip("=") for option in Options().longOpt}
     named = set(re.findall(r"(?<![-\w])--([a-z]+(?:-[a-z]+)*)", DOCUMENT))

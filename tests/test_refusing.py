@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any, cast
+from weakref import ref
 
 import pytest
 from attrs import define
@@ -59,6 +61,22 @@ def answered(metrics: Metrics, raises: BaseException | None) -> Any:
     request = cast("ExchangeRequest", Asked())
     Deferred.fromCoroutine(Raising(metrics, raises).respond(request)).addBoth(outcome.append)
     return outcome[0]
+
+
+def test_what_is_refused_beforehand_is_not_carried_out() -> None:
+    """It is counted, told the log and answered as any other refusal, and no cycle keeps its request."""
+    metrics, request = Metrics(), Asked()
+    kept, outcome = ref(request), list[Any]()
+    asked = Raising(metrics, ZeroDivisionError()).respond(cast("ExchangeRequest", request), FileTooLarge())
+    Deferred.fromCoroutine(asked).addBoth(outcome.append)
+    assert outcome == [Answer(413, b"File too large")]
+    assert metrics.registry.get_sample_value("onec_refusals_total", {"reason": "file_too_large"}) == 1
+    gc.disable()
+    try:
+        del request, asked
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 def test_it_is_what_it_says() -> None:

@@ -141,7 +141,9 @@ def test_lengths_and_damage(path: Path) -> None:
     """What the start of the daemon asks for, and puts on record."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO sessions VALUES ('s', 'h', 'shop', 1, 15, 1.0, 1)")
-        connection.executemany("INSERT INTO files VALUES ('s', ?, ?, 0, 1, 0, 'catalog', 0)", [("a", 10), ("b/c", 5)])
+        connection.executemany(
+            "INSERT INTO files VALUES ('s', ?, ?, 0, 1, 0, 'catalog', 0, 1)", [("a", 10), ("b/c", 5)]
+        )
     record_damage(path, [("s", "b/c"), ("t", "a")])
 
     assert recorded_lengths(path) == {"s": {"a": 10, "b/c": 5}}

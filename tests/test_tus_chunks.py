@@ -10,6 +10,7 @@ import pytest
 from in_memory import SESSION_QUOTA, TUS_PATH, flush_failures
 from line import post
 from tus_in_memory import CHUNK, TusInMemory, heard, metadata
+from twisted.logger import LogLevel
 
 from onec_twisted import intake, milestones, statements
 from onec_twisted.errors import InsufficientStorage, ShuttingDown
@@ -351,6 +352,9 @@ def test_a_sync_that_fails_at_the_end_damages_all_of_the_session(
     assert tus.exchange.request("GET", query, Cookie=session[0]).body == b"failure\nFile damaged"
     assert tus.handoffs() == []
     assert len(flush_failures(nothing_left_behind)) == 1
+    said = [event["log_format"] for event in nothing_left_behind if event["log_level"] is LogLevel.critical]
+    assert len(said) == 1
+    assert "could not be brought to the disk" in said[0]
 
 
 def test_what_is_on_record_is_delivered_whatever_follows(

@@ -631,6 +631,21 @@ class TestExpiration:
         assert tus.request("DELETE", path).status == 204
         assert tus.exchange.files() == {}
 
+    def test_one_that_is_complete_does_not_wake_its_session(self, tus: TusInMemory, clock: Clock) -> None:
+        """Whatever its client sends: the cookie is over, and so are the session's other uploads."""
+        with_session(tus)
+        path = tus.made(3, Upload_Metadata=metadata(filename="a"))
+        tus.patch(path, 0, b"abc")
+        other = tus.made(3, Upload_Metadata=metadata(filename="b"))
+        clock.advance(TTL + 1)
+        cookie, tus.cookie = tus.cookie, None
+        assert tus.patch(path, 0, b"abc").status == 409
+        assert tus.patch(path, 3, b"d").status == 413
+        assert tus.patch(path, 3, b"").status == 204
+        assert tus.request("HEAD", other).status == 410
+        tus.cookie, tus.user = cookie, ""
+        assert tus.request("HEAD", path).status == 401
+
 
 class TestTermination:
     def test_an_unfinished_one(self, tus: TusInMemory) -> None:

@@ -240,14 +240,13 @@ def test_removing_is_nothing_to_others(cursor: sqlite3.Cursor) -> None:
 
 
 def test_removing_what_was_handed_off_with_others(cursor: sqlite3.Cursor) -> None:
-    """Cannot be: the site was told of all of them."""
+    """Cannot be: the site was told of all that lie in an archive."""
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
-    grow(cursor, None, 4)
-    cursor.execute("UPDATE uploads SET length = 4")
-    core.commit(cursor, SESSION, "b", None, 3, QUOTA, 6.0)
-    (session,) = outbox.quiet_since(cursor, 99.0)
-    (handoff,) = outbox.settle(cursor, session, 99.0)
-    outbox.note_outcome(cursor, evolve(handoff, state=SUCCEEDED), 100.0)
+    complete = grow(cursor, None, 10, {})
+    assert complete is not None
+    asked = outbox.import_asked(cursor, SESSION, "catalog", "b.xml", "a.xml", 10, 6.0)
+    for handoff in (complete, asked):
+        outbox.note_outcome(cursor, evolve(handoff, state=SUCCEEDED), 100.0)
     with pytest.raises(FileSealed):
         statements.remove(cursor, SHARED, 101.0)
 
@@ -298,8 +297,8 @@ def test_half_an_upload_is_not_handed_off_when_it_has_expired(cursor: sqlite3.Cu
     assert outbox.quiet_since(cursor, 99.0) == [], "no node has sent any of the other one"
     core.commit(cursor, SESSION, "c.xml", None, 3, QUOTA, 62.0)
     core.expire_uploads(cursor, 90.0, 90.0, NOBODY)
-    assert settled(cursor) == ["c.xml"], "half a file stays half a file, however long it lies there"
-    assert state(cursor, second) == GONE
+    assert settled(cursor) == ["c.xml"], "half a file stays half a file, also when its uploads are forgotten"
+    assert statements.find(cursor, second.id) is None
 
 
 def test_a_node_that_goes_on_with_half_an_upload_has_it_handed_off(cursor: sqlite3.Cursor) -> None:
@@ -323,6 +322,59 @@ def test_a_node_that_sends_a_file_of_the_same_size_has_it_handed_off(cursor: sql
         session = evolve(SESSION, epoch=core.start_epoch(cursor, "s2", 6.0))
     core.commit(cursor, session, "a.xml", None, 4, QUOTA, 7.0)
     assert settled(cursor) == ["a.xml"]
+
+
+def test_an_empty_file_of_a_node_is_handed_off(cursor: sqlite3.Cursor) -> None:
+    """When the upload that would have gone on with it has expired."""
+    piece(cursor, None, 0)
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    assert settled(cursor) == []
+    core.expire_uploads(cursor, 50.0, 0.0, NOBODY)
+    assert settled(cursor) == ["a.xml"]
+
+
+def test_an_empty_file_of_a_node_stays(cursor: sqlite3.Cursor) -> None:
+    """When the upload that would have gone on with it is removed."""
+    piece(cursor, None, 0)
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    assert not statements.remove(cursor, SHARED, 6.0)
+    assert core.file(cursor, "s2", "a.xml") is not None
+
+
+def test_an_empty_beginning_of_an_upload_is_not_handed_off(cursor: sqlite3.Cursor) -> None:
+    """It is half of something as well."""
+    core.commit(cursor, SESSION, "b.xml", None, 3, QUOTA, 2.0)
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    grow(cursor, None, 0)
+    core.expire_uploads(cursor, 50.0, 0.0, NOBODY)
+    assert settled(cursor) == ["b.xml"]
+
+
+def test_removing_what_two_uploads_have_brought(cursor: sqlite3.Cursor) -> None:
+    """The first has expired, and nobody else wants its bytes; the site is waited for as ever."""
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    grow(cursor, None, 4)
+    core.expire_uploads(cursor, 50.0, 0.0, NOBODY)
+    second = evolve(SHARED, id="u3")
+    statements.create(cursor, second, 1, QUOTA, 60.0)
+    handoff = statements.grow(cursor, SESSION, second, 4, 10, QUOTA, 61.0, {})
+    assert handoff is not None
+    with pytest.raises(HandoffRunning):
+        statements.remove(cursor, second, 62.0)
+    outbox.note_outcome(cursor, evolve(handoff, state=SUCCEEDED), 63.0)
+    assert statements.remove(cursor, second, 64.0)
+    session = core.session_of(cursor, "s2")
+    assert session is not None
+    assert session.held == 0
+
+
+def test_half_an_upload_is_no_document_that_a_node_has_still_to_ask_for(cursor: sqlite3.Cursor) -> None:
+    """So it makes no session one that owes."""
+    statements.create(cursor, SHARED, 1, QUOTA, 5.0)
+    grow(cursor, None, 4)
+    core.commit(cursor, SESSION, "b.xml", None, 3, QUOTA, 6.0)
+    outbox.import_asked(cursor, SESSION, "catalog", "b.xml", "", 3, 7.0)
+    assert outbox.quiet_since(cursor, 99.0) == []
 
 
 def test_one_whose_session_is_in_use_does_not_expire(cursor: sqlite3.Cursor) -> None:

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 __all__ = ["Chunks"]
 
 
-class _SessionSyncFailed(SyncFailed):
-    """The files of a session could not be brought to the disk."""
+class _SessionSyncFailed(OSError):
+    """The files of a session could not be brought to the disk; all of them are on record as damaged."""
 
 
 @define(eq=False)
@@ -314,7 +314,10 @@ class Chunks:
                 parts.relay.add(handoff)
 
     async def _broke_off(self, upload: UploadRecord, body: IBody, error: BaseException) -> None:
-        """Note that a request has not brought what it meant to, and that its session is in use all the same."""
+        """Note that a request has not brought what it meant to, and that its session is in use all the same.
+
+        Unless there was nothing to bring: a session is over in spite of those who go on with what is complete.
+        """
         self._log.info(
             "{sessid}: upload of {name} broke off after {received} bytes, {kept} are kept: {reason}",
             sessid=upload.sessid,
@@ -324,4 +327,5 @@ class Chunks:
             kept=body.accepted,
             reason=error.words if isinstance(error, Refused) else type(error).__name__,
         )
-        await self.parts.catalog.touch(upload.sessid, self.parts.now())
+        if upload.state == OPEN:
+            await self.parts.catalog.touch(upload.sessid, self.parts.now())

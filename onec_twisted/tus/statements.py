@@ -132,7 +132,7 @@ def grow(
     if after == before and metadata is None:
         statements.touch(cursor, session.sessid, now)  # the last piece of a node is as it was
         return None
-    statements.commit(cursor, session, upload.name, before, after, quota, now, settled=True)
+    statements.commit(cursor, session, upload.name, before, after, quota, now, by_node=False)
     if metadata is None:
         return None
     cursor.execute("SELECT type FROM files WHERE sessid = ? AND name = ?", (session.sessid, upload.name))
@@ -142,7 +142,7 @@ def grow(
 
 
 def remove(cursor: Cursor, upload: UploadRecord, now: float) -> bool:
-    """Note that an upload is gone, and forget its file if nobody else has brought any of it; return whether.
+    """Note that an upload is gone, and forget its file, unless a node has sent any of it; return whether.
 
     Its session stays. Raises ``HandoffRunning`` when the file is still to be delivered, ``FileSealed`` when it was
     handed off together with others, ``UploadGone`` when the upload is gone.
@@ -150,13 +150,13 @@ def remove(cursor: Cursor, upload: UploadRecord, now: float) -> bool:
     found = find(cursor, upload.id)
     if found is None or found.upload.state == GONE:
         raise UploadGone
-    is_all_its_own = found.file is not None and found.upload.brought == found.committed
-    if is_all_its_own:
+    cursor.execute("SELECT 1 FROM files WHERE sessid = ? AND name = ? AND by_node = 0", (upload.sessid, upload.name))
+    is_no_nodes = cursor.fetchone() is not None
+    if is_no_nodes:
         outbox.forget_file(cursor, upload.sessid, upload.name)
     cursor.execute("UPDATE uploads SET state = ?, changed = ? WHERE id = ?", (GONE, now, upload.id))
-    if not is_all_its_own:
+    if not is_no_nodes:
         return False
-    cursor.execute("UPDATE uploads SET brought = 0 WHERE sessid = ? AND name = ?", (upload.sessid, upload.name))
     cursor.execute("DELETE FROM files WHERE sessid = ? AND name = ?", (upload.sessid, upload.name))
     cursor.execute("UPDATE sessions SET held = held - ? WHERE sessid = ?", (found.committed, upload.sessid))
     return True
