@@ -35,7 +35,7 @@ DURATION = float(os.environ.get("ONEC_SOAK", "0"))
 NODES = 200
 KB = 1024
 MB = 1024 * KB
-LONG = 120.0
+LONG = 300.0
 """Seconds from which on a run tells something about memory: before, buffers and caches fill."""
 
 pytestmark = pytest.mark.skipif(not DURATION, reason="tox -e soak, or ONEC_SOAK=SECONDS, runs it")
