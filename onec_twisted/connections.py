@@ -87,7 +87,10 @@ def _address_in(text: str) -> str | None:
 
 def _counted_as(address: str) -> str:
     """Return what an address is counted as: one who has an IPv6 address has all of its /64."""
-    return str(ip_network(f"{address.partition('%')[0]}/64", strict=False)) if ":" in address else address
+    if ":" not in address:
+        return address
+    parsed = _parsed(address.partition("%")[0])
+    return str(parsed if isinstance(parsed, IPv4Address) else ip_network(f"{parsed}/64", strict=False))
 
 
 @define(eq=False)

@@ -11,8 +11,10 @@ import json
 import math
 import re
 import sys
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from attrs import define, field
@@ -107,8 +109,9 @@ class LogFile:
                 "{path} cannot be opened anew ({reason})", path=self.path, reason=error.strerror
             )
             return
-        self._file.close()
-        self._file = fresh
+        self._file, old = fresh, self._file
+        with suppress(OSError):  # its disk may be full
+            old.close()
 
 
 def log_file(twistd: Mapping[str, Any]) -> LogFile | None:
@@ -116,7 +119,7 @@ def log_file(twistd: Mapping[str, Any]) -> LogFile | None:
     name = twistd.get("logfile")
     if name == "-" or (not name and twistd.get("nodaemon")):
         return None
-    return LogFile(name or "twistd.log")
+    return LogFile(str(Path(name or "twistd.log").absolute()))  # twistd changes to its --rundir later
 
 
 def is_ours(twistd: Mapping[str, Any]) -> bool:

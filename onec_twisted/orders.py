@@ -64,6 +64,7 @@ class Document(Protocol):
         self._delivered: Deferred[None] = Deferred()
         self._end: Failure | None = None
         self._late: IDelayedCall | None = None
+        self._gave_up = False
 
     def connectionMade(self) -> None:
         """Wait for bytes."""
@@ -72,7 +73,12 @@ class Document(Protocol):
     def _watch(self, patience: float = PATIENCE) -> None:
         """Give the site, or the node, its time from now on."""
         self._rest()
-        self._late = self._clock.callLater(patience, self.stopProducing)
+        self._late = self._clock.callLater(patience, self._give_up)
+
+    def _give_up(self) -> None:
+        """Want no more of a document that came to a stop."""
+        self._gave_up = True
+        self.stopProducing()
 
     def _rest(self) -> None:
         if self._late is not None and self._late.active():
@@ -102,10 +108,12 @@ class Document(Protocol):
             self._tell_delivered()
 
     def _tell_delivered(self) -> None:
-        """Tell how it ended."""
+        """Tell how it ended. The end of a connection is that of a document without a length, unless it was ours."""
         if self._delivered.called or self._end is None:
             return
-        if self._end.check(ResponseDone, PotentialDataLoss):
+        if self._gave_up:
+            self._delivered.errback(DocumentBroken("it came to a stop"))
+        elif self._end.check(ResponseDone, PotentialDataLoss):
             self._delivered.callback(None)
         else:
             self._delivered.errback(DocumentBroken(reason_of(self._end.value or DocumentBroken())))

@@ -138,13 +138,18 @@ def import_asked(
         raise FileHasGrown
     files = ((name, size),)
     handoff = _put(cursor, _new(session, "import", kind, now, filename=filename, archive=archive, files=files))
+    _owe_documents(cursor, session.sessid)
+    return handoff
+
+
+def _owe_documents(cursor: Cursor, sessid: str) -> None:
+    """Owe a session's documents that nobody has asked to import yet, and nothing else of it."""
     cursor.execute(
         "UPDATE sessions SET owed = CASE WHEN EXISTS (SELECT 1 FROM files WHERE files.sessid = sessions.sessid"
         " AND sealed = 0 AND by_node <> 0 AND (LOWER(name) LIKE '%.xml' OR LOWER(name) LIKE '%.zip'))"
         " THEN 1 ELSE 0 END WHERE sessid = ?",
-        (session.sessid,),
+        (sessid,),
     )
-    return handoff
 
 
 def upload_complete(
@@ -288,12 +293,15 @@ def latest(cursor: Cursor, state: str, most: int) -> list[Handoff]:
 def retry(cursor: Cursor, failed: str, now: float) -> Handoff | None:
     """Return a hand-off that stands for one that failed, which is forgotten; None when there is none such.
 
-    It has an id of its own: the site may remember what it answered to the one before.
+    It has an id of its own: the site may remember what it answered to the one before. What the failure of an import
+    had taken from its session is owed again, unless the node has heard of it: then that sends all of it anew.
     """
     found = _found(cursor, "id = ? AND state = ?", failed, FAILED)
     if not found:
         return None
     drop(cursor, failed)
+    if found[0].event == "import" and not found[0].told:
+        _owe_documents(cursor, found[0].sessid)
     return _put(cursor, evolve(found[0], id=uuid.uuid4().hex, created=now))
 
 

@@ -48,6 +48,9 @@ REASONS = {423: b"Locked", 429: b"Too Many Requests", 460: b"Checksum Mismatch"}
 MAPPED = "::ffff:"
 """What an IPv4 address begins with on an IPv6 socket."""
 
+SLOW_NODE = 600
+"""Seconds for the end of a document, which may wait in our buffers, when its connection closes behind it."""
+
 READ_BODY = 256 * 1024
 """Bytes that are read at a time while a large body comes in."""
 
@@ -244,6 +247,7 @@ class ExchangeRequest(Request):
             if self.chunked:
                 self.channel.write(b"0\r\n\r\n")
                 self.chunked = False
+            self.channel.abortTimeout = SLOW_NODE
             self._answer_is_out()
 
     def _broke_off(self, reason: Failure) -> None:

@@ -290,7 +290,8 @@ class Store:
         for folder, names in folders:
             for name in names:
                 with suppress(FileNotFoundError):  # a piece has just been rolled back
-                    sync_file(folder / name)
+                    if stat.S_ISREG(os.lstat(folder / name).st_mode):  # what else lies there is none of ours
+                        sync_file(folder / name)
         for place in (*(folder for folder, _ in folders), self.temp):
             with suppress(FileNotFoundError):
                 sync_folder(place)

@@ -90,6 +90,14 @@ def test_one_who_has_many_addresses() -> None:
     assert connections.enter("2001:db8::2")
 
 
+def test_an_address_of_ipv4_that_ipv6_carries() -> None:
+    """Is counted as what it is: all that a dual-stack socket hears from IPv4 lie in one /64."""
+    connections = Connections(1)
+    assert connections.enter("::ffff:192.0.2.1")
+    assert not connections.enter("192.0.2.1")
+    assert connections.enter("::ffff:192.0.2.2")
+
+
 def test_no_limit() -> None:
     """0 is any number."""
     connections = Connections()

@@ -149,6 +149,33 @@ def test_a_file_that_logrotate_has_moved(tmp_path: Path, nothing_left_behind: li
     closed(file)
 
 
+def test_a_file_whose_disk_is_full_is_opened_anew(tmp_path: Path) -> None:
+    """What could not be written is lost; what comes is not."""
+    file = LogFile("/dev/full")
+    with pytest.raises(OSError, match="No space"):
+        file.write("one\n")
+    file.path = str(tmp_path / "log")
+    file.reopen()
+    file.write("two\n")
+
+    assert (tmp_path / "log").read_text() == "two\n"
+    closed(file)
+
+
+def test_a_file_is_opened_anew_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though twistd has gone to its ``--rundir`` meanwhile."""
+    (tmp_path / "rundir").mkdir()
+    monkeypatch.chdir(tmp_path)
+    file = log_file({"logfile": "log"})
+    assert file is not None
+    monkeypatch.chdir(tmp_path / "rundir")
+    file.reopen()
+    file.write("one\n")
+
+    assert (tmp_path / "log").read_text() == "one\n"
+    closed(file)
+
+
 def test_letters_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No event is lost for them, in a file or on a terminal of another code page."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

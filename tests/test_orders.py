@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
 from zope.interface.verify import verifyObject
 
 from onec_twisted.client import SIGNATURE, SiteClient, signature
@@ -116,6 +117,19 @@ class TestDocument:
         failures: list[Any] = []
         document.deliver(lambda _: None).addErrback(failures.append)
         document.connectionLost(Failure(ConnectionError()))
+
+        assert failures[0].check(DocumentBroken)
+
+    def test_one_without_a_length_that_comes_to_a_stop_fails(
+        self, document: Document, site: Producer, clock: Clock
+    ) -> None:
+        """The connection ends then as it would at the end of the document; it was we who ended it."""
+        document.dataReceived(b"<?xml ")
+        failures: list[Any] = []
+        document.deliver(lambda _: None).addErrback(failures.append)
+        clock.advance(PATIENCE)
+        assert site.told[-1] == "stop"
+        document.connectionLost(Failure(PotentialDataLoss()))
 
         assert failures[0].check(DocumentBroken)
 

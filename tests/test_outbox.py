@@ -235,6 +235,21 @@ def test_what_the_sweep_may_take(cursor: Cursor) -> None:
     assert sorted(statements.ended(cursor, 99.0, 99.0)) == ["empty", "failed", "kept"]
 
 
+@pytest.mark.parametrize("told", [False, True])
+def test_a_failed_import_that_is_tried_again(cursor: Cursor, told: bool) -> None:
+    """Brings back what its session had owed, unless the node has heard of the failure and sends it all anew."""
+    store(cursor, "a.xml")
+    store(cursor, "b.xml")
+    handoff = outbox.import_asked(cursor, S, "catalog", "a.xml", "", 5, 2.0)
+    note(cursor, handoff, FAILED)
+    if told:
+        outbox.tell(cursor, handoff)
+    assert not owed(cursor)
+    again = outbox.retry(cursor, handoff.id, 4.0)
+    assert again is not None
+    assert owed(cursor) is not told
+
+
 def test_no_statement_reads_a_whole_table_for_a_request(cursor: Cursor) -> None:
     """Whatever number of sessions, files and hand-offs is on record."""
     said: list[str] = []

@@ -9,26 +9,27 @@ from in_memory import InMemory, flush_failures
 from line import Line, post
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from zope.interface import implementer
 
 from onec_twisted.body import DRAIN_LIMIT, DRAIN_PAUSE, DRAIN_TIME
 from onec_twisted.interfaces import IStreamingResource
+from onec_twisted.orders import Document
 from onec_twisted.proofs import PROOF_DELAY
-from onec_twisted.request import ExchangeRequest
+from onec_twisted.request import SLOW_NODE, ExchangeRequest
 from onec_twisted.site import ExchangeSite
 from onec_twisted.testing import FakeBody, LateWorkers
+from onec_twisted.wire import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.task import Clock
-
     from onec_twisted.errors import Refused
-    from onec_twisted.wire import Answer
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -479,6 +480,32 @@ class Broken(Resource):
     async def respond(self, request: ExchangeRequest, refused: Refused | None = None) -> Answer:
         """Raise."""
         raise ZeroDivisionError
+
+
+@implementer(IStreamingResource)
+class Telling(Resource):
+    """A resource whose answer comes from elsewhere."""
+
+    isLeaf = True
+
+    async def respond(self, request: ExchangeRequest, refused: Refused | None = None) -> Answer:
+        """Return a document that has ended."""
+        document = Document(Clock(), None)
+        document.makeConnection(StringTransport())
+        document.dataReceived(b"<?xml?>")
+        document.connectionLost(Failure(ResponseDone()))
+        return Answer(stream=document)
+
+
+def test_a_slow_node_has_time_for_the_end_of_a_document(clock: Clock) -> None:
+    """It may still wait in our buffers when all of it was passed on, and the connection is to be closed."""
+    line = Line(ExchangeSite(Telling(), clock, 60))
+    line.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert line.closed
+    clock.advance(SLOW_NODE - 1)
+    assert not line.transport.disconnected
+    clock.advance(1)
+    assert line.transport.disconnected
 
 
 @pytest.mark.parametrize("root", [Broken(), Resource()])

@@ -376,6 +376,14 @@ def test_sync_brings_a_whole_session_to_the_disk(store: Store, monkeypatch: pyte
     assert {*seen[1:]} == {SESSID, "import_files", "ab", "1c_temp"}
 
 
+def test_sync_leaves_alone_what_is_none_of_ours(store: Store) -> None:
+    """An importer may have put it there; it is no reason to doubt the files beside it."""
+    write(store, None, b"x")
+    (store.temp / SESSID / "link").symlink_to("nowhere")
+    os.mkfifo(store.temp / SESSID / "pipe")
+    store.sync(SESSID)
+
+
 @pytest.mark.parametrize("refuses", [False, True])
 def test_bytes_from_a_pipe(store: Store, monkeypatch: pytest.MonkeyPatch, refuses: bool) -> None:
     """They go where bytes from memory would, also where the file system cannot splice."""
