@@ -6,7 +6,7 @@ length on record moves is another matter (DESIGN section 4 for a piece, tus 1.0.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from onec_twisted.errors import (
     FileSealed,
     FileTooLarge,
     InsufficientStorage,
+    InvalidFilename,
     Refused,
     SyncFailed,
     UploadTooSlow,
@@ -168,12 +169,17 @@ class Chunks:
                 await parts.catalog.end_session(upload.sessid)
                 await parts.workers(parts.store.discard, upload.sessid)
             elif await self.registry.remove(upload, parts.now()):
-                parts.handoffs.forget_archives(upload.sessid)
-                await parts.workers(parts.store.cut, upload.sessid, upload.safe_name, None)
+                await self.remove_file(upload)
         except Refused:
             return  # it is gone already
         except Exception:
             self._log.failure("{sessid}: an upload could not be removed", sessid=upload.sessid)
+
+    async def remove_file(self, upload: UploadRecord) -> None:
+        """With the turn: remove the file of an upload, which is off the record; another of its name may come."""
+        self.parts.handoffs.forget_archives(upload.sessid)
+        with suppress(InvalidFilename):  # nothing of it could ever be written
+            await self.parts.workers(self.parts.store.cut, upload.sessid, upload.safe_name, None)
 
     async def _begin(self, upload: UploadRecord, offset: int, length: int | None) -> Found:
         """With the turn: return the upload as it stands, when bytes from ``offset`` on may come.

@@ -16,7 +16,6 @@ from onec_twisted.errors import (
     FileTooLarge,
     HandoffRunning,
     InsufficientStorage,
-    InvalidFilename,
     InvalidSession,
     MethodNotAllowed,
     Refused,
@@ -283,9 +282,7 @@ class Tus(RefusingResource):
         else:
             async with self._chunks.turn(upload, None):
                 if await self._remove(upload):
-                    parts.handoffs.forget_archives(upload.sessid)
-                    with suppress(InvalidFilename):  # nothing of it could ever be written
-                        await parts.workers(parts.store.cut, upload.sessid, upload.safe_name, None)
+                    await self._chunks.remove_file(upload)
         self._log.info(
             "{sessid}: upload of {name} terminated",
             sessid=upload.sessid,
