@@ -217,13 +217,16 @@ class Exchange(RefusingResource):
 
     async def _success(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
         """Tell the site that the node has taken its orders."""
-        if self._parts.orders is not None:
+        if self._parts.orders is not None and query.type == "sale":
             await self._parts.orders.confirm(session)
         return SUCCESS
 
     async def _document(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
-        """Give the site's orders, or what 1C:UNF asks about them; an empty document when the site has none."""
-        if self._parts.orders is not None:
+        """Give the site's orders, or what 1C:UNF asks about them; an empty document when the site has none.
+
+        Who asks for the site's goods is given no orders, which it would confirm and lose.
+        """
+        if self._parts.orders is not None and query.type == "sale":
             stream = await self._parts.orders.document(query.mode, session)
             return Answer(content_type=wire.XML, stream=stream)
         if query.mode == "info":

@@ -21,7 +21,7 @@ from onec_twisted.connections import TrustedProxies
 from onec_twisted.importers import factory_of, importers_help
 from onec_twisted.intake import INTAKES
 from onec_twisted.logs import FORMATS
-from onec_twisted.tus.origins import parse_origin
+from onec_twisted.tus.origins import parse_header, parse_origin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,6 +132,7 @@ class Options(usage.Options, AuthOptionMixin):
         self["admin-auth"] = []
         self["trusted-proxy"] = []
         self["cors-origin"] = []
+        self["cors-header"] = []
 
     def opt_listen(self, endpoint: str) -> None:
         """Twisted endpoint to serve on: tcp:, unix:, ssl:, systemd:; may be repeated. [default: tcp:8080:interface=127.0.0.1]."""  # noqa: E501 - usage shows it as it stands
@@ -165,6 +166,13 @@ class Options(usage.Options, AuthOptionMixin):
             self["cors-origin"].append(parse_origin(origin))
         except ValueError:
             _wrong("cors-origin", origin, "write scheme, host and port as browsers do, as in https://shop.example")
+
+    def opt_cors_header(self, name: str) -> None:
+        """Header that pages of --cors-origin may send beside those of tus and of tracing; may be repeated."""
+        try:
+            self["cors-header"].append(parse_header(name))
+        except ValueError:
+            _wrong("cors-header", name, "write the name of one header, as in X-CSRF-Token")
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse the command line; raises ``CannotStart`` with one line when it is wrong."""
@@ -202,6 +210,8 @@ class Options(usage.Options, AuthOptionMixin):
         for name, choices in CHOICES.items():
             if self[name] not in choices:
                 _wrong(name, self[name], f"must be {' or '.join(choices)}")
+        if self["cors-header"] and not self["cors-origin"]:
+            _wrong("cors-header", "", "no page may send it without --cors-origin")
         self._check_places()
         self._check_site()
 

@@ -198,7 +198,8 @@ def _resources(options: Options, settings: Settings, parts: Parts) -> dict[bytes
         path = options["tus-path"].rstrip("/").encode("ascii")
         registry = Registry(parts.catalog.recorder, options["session-quota"])
         chunks = Chunks(parts, registry, settings.session_ttl)
-        resources[path] = Tus(path, settings, parts, registry, chunks, Origins(frozenset(options["cors-origin"])))
+        origins = Origins(frozenset(options["cors-origin"]), tuple(options["cors-header"]))
+        resources[path] = Tus(path, settings, parts, registry, chunks, origins)
     return resources
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CATALOG_TYPES",
     "MODES",
+    "SALE_TYPES",
     "Answer",
     "Query",
     "checkauth_answer",
@@ -36,14 +37,17 @@ __all__ = [
     "without_secrets",
 ]
 
-CATALOG_TYPES = frozenset({"catalog", "reference", "get_catalog", "crm"})
+CATALOG_TYPES = frozenset({"catalog", "reference", "get_catalog"})
 """Types that are answered as ``catalog`` is (protocol.md, A.2 row 21)."""
+
+SALE_TYPES = frozenset({"sale", "crm"})
+"""Types that are answered as ``sale`` is: 1C-Bitrix has one component for both."""
 
 MODES = {
     "catalog": frozenset({"checkauth", "init", "file", "import", "complete", "deactivate"}),
     "sale": frozenset({"checkauth", "init", "file", "import", "complete", "deactivate", "query", "success", "info"}),
 }
-"""The modes of each type."""
+"""The modes of each type; ``get_catalog``, which asks for the site's goods, has those of ``sale``."""
 
 TEXT = b"text/plain; charset=utf-8"
 XML = b"application/xml; charset=utf-8"
@@ -136,9 +140,12 @@ def parse_query(query: bytes) -> Query:
         fields.setdefault(_unquoted(key).lower(), _unquoted(value))
     kind = fields.get(b"type", b"").decode("ascii", "replace").strip().lower()
     mode = fields.get(b"mode", b"").decode("ascii", "replace").strip().lower()
+    modes = MODES["sale"] if kind == "get_catalog" else ()
     if kind in CATALOG_TYPES:
         kind = "catalog"
-    if kind != "listen" and mode not in MODES.get(kind, ()):
+    elif kind in SALE_TYPES:
+        kind = "sale"
+    if kind != "listen" and mode not in (modes or MODES.get(kind, ())):
         raise UnknownMode
     return Query(
         kind,

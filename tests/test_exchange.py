@@ -584,7 +584,7 @@ class TestOtherModes:
 
     @pytest.mark.parametrize("kind", ["reference", "get_catalog", "crm", "CATALOG", "sale"])
     def test_kinds_of_catalogs(self, exchange: InMemory, kind: str) -> None:
-        """Types that Bitrix knows are answered as ``catalog`` is."""
+        """Types that Bitrix knows are answered."""
         assert ask(exchange, exchange.checkauth(kind), f"type={kind}&mode=INIT").status == 200
 
     def test_another_path(self, exchange: InMemory) -> None:

@@ -41,6 +41,7 @@ def test_defaults() -> None:
         "sessions-per-user": 10000,
         "trusted-proxy": [],
         "cors-origin": [],
+        "cors-header": [],
         "tus-path": "/files/",
         "importer": "keep",
         "import-hold": 10.0,
@@ -86,6 +87,8 @@ def test_everything_can_be_said() -> None:
         "--tus-path=/upload/resumable",
         "--cors-origin=https://shop.example",
         "--cors-origin=http://localhost:3000",
+        "--cors-header=X-CSRF-Token",
+        "--cors-header=x-shop",
     )
 
     assert (options["listen"], options["path"]) == (["tcp:1", "unix:/run/onec"], ["/a", "/b/c.php"])
@@ -98,6 +101,7 @@ def test_everything_can_be_said() -> None:
     ]
     assert options["tus-path"] == "/upload/resumable"
     assert options["cors-origin"] == [b"https://shop.example", b"http://localhost:3000"]
+    assert options["cors-header"] == [b"X-CSRF-Token", b"x-shop"]
     assert parsed(AUTH, "--tus-path=off")["tus-path"] is None
     assert [checker.users for checker in options["credCheckers"]] == [
         {b"shop": b"secret"},
@@ -173,6 +177,12 @@ def test_any_text_is_a_size_or_an_error(text: str) -> None:
         ([AUTH, "--path=/a", "--tus-path=/a/b"], "cannot stand at, above or below --path=/a"),
         ([AUTH, "--cors-origin=*"], "--cors-origin=*: write scheme, host and port as browsers do"),
         ([AUTH, "--cors-origin=https://a.b/"], "--cors-origin=https://a.b/: write scheme, host and port"),
+        ([AUTH, "--cors-origin=https://a.b", "--cors-header=*"], "--cors-header=*: write the name of one header"),
+        (
+            [AUTH, "--cors-origin=https://a.b", "--cors-header=a, b"],
+            "--cors-header=a, b: write the name of one header",
+        ),
+        ([AUTH, "--cors-header=x"], "no page may send it without --cors-origin"),
         ([AUTH, "--tus-path=off", "--cors-origin=https://a.b"], "there are no pages to upload from"),
         ([AUTH, "--log-format=xml"], "--log-format=xml: must be text or json"),
         ([AUTH, "--nonsense"], "nonsense"),

@@ -16,7 +16,7 @@ from onec_twisted import errors
 from onec_twisted.errors import InvalidFilename, Refused
 from onec_twisted.names import safe_name
 from onec_twisted.options import Options
-from onec_twisted.wire import CATALOG_TYPES, MODES, parse_query
+from onec_twisted.wire import CATALOG_TYPES, MODES, SALE_TYPES, parse_query
 
 DOC = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
 
@@ -218,7 +218,7 @@ def test_every_mode_has_an_example() -> None:
 
     assert [mode for mode in sorted(MODES["sale"]) if f"mode={mode}" not in examples] == []
     assert [kind for kind in (*MODES, "listen") if f"type={kind}" not in examples] == []
-    assert [kind for kind in CATALOG_TYPES if f"`{kind}`" not in DOC] == []
+    assert [kind for kind in CATALOG_TYPES | SALE_TYPES if f"`{kind}`" not in DOC] == []
 
 
 def test_options_that_it_names_exist() -> None:

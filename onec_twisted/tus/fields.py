@@ -63,9 +63,12 @@ def parse_offset(raw: bytes | None) -> int:
 
 
 def _unpacked(value: str) -> bytes:
-    """Return what Base64 stands for; browsers and scripts leave padding away. Raises ``InvalidMetadata``."""
+    """Return what Base64 stands for. Raises ``InvalidMetadata``.
+
+    Browsers and scripts leave padding away, or use the alphabet for URLs (RFC 4648 section 5).
+    """
     try:
-        return b64decode(value + "=" * (-len(value) % 4), validate=True)
+        return b64decode(value + "=" * (-len(value) % 4), b"-_" if set(value) & set("-_") else None, validate=True)
     except (Base64Error, ValueError):
         raise InvalidMetadata from None
 
@@ -73,7 +76,8 @@ def _unpacked(value: str) -> bytes:
 def parse_metadata(raw: bytes | None) -> dict[str, bytes]:
     """Return what an ``Upload-Metadata`` tells: pairs of key and Base64, with commas between them.
 
-    A key without a value stands for an empty one. Raises ``InvalidMetadata``, for a key that comes twice as well.
+    A key without a value stands for an empty one, and a comma may stand at the end: programs write one behind each
+    pair. Raises ``InvalidMetadata``, for a key that comes twice as well.
     """
     found: dict[str, bytes] = {}
     if not raw:
@@ -84,8 +88,8 @@ def parse_metadata(raw: bytes | None) -> dict[str, bytes]:
         raise InvalidMetadata from None
     if len(text) > LONGEST_METADATA:
         raise InvalidMetadata
-    for pair in text.split(","):
-        key, _, value = pair.strip(" ").partition(" ")
+    for pair in text.rstrip().removesuffix(",").split(","):
+        key, _, value = pair.strip().replace("\t", " ").partition(" ")
         if key in found or _KEY.fullmatch(key) is None:
             raise InvalidMetadata
         found[key] = _unpacked(value.strip(" "))
@@ -101,11 +105,11 @@ def parse_checksum(raw: bytes | None) -> Checksum | None:
     """Return what an ``Upload-Checksum`` asks for: an algorithm and a Base64 digest. Raises ``InvalidChecksum``."""
     if raw is None:
         return None
-    algorithm, _, value = raw.decode("latin-1").strip(" ").partition(" ")
+    algorithm, _, value = raw.decode("latin-1").strip().partition(" ")
     size = DIGEST_SIZES.get(algorithm)
     try:
-        digest = b64decode(value, validate=True)
-    except (Base64Error, ValueError):
+        digest = _unpacked(value.strip(" "))
+    except InvalidMetadata:
         raise InvalidChecksum from None
     if size is None or len(digest) != size:
         raise InvalidChecksum

@@ -6,14 +6,24 @@ import re
 
 from attrs import frozen
 
-__all__ = ["EXPOSED", "Origins", "location", "parse_origin"]
+__all__ = ["EXPOSED", "Origins", "location", "parse_header", "parse_origin"]
 
 METHODS = b"POST, HEAD, PATCH, DELETE, OPTIONS"
 ALLOWED = (
-    b"Authorization, Content-Type, Tus-Resumable, Upload-Checksum, Upload-Defer-Length, Upload-Length, "
-    b"Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, X-Request-ID, X-Requested-With"
+    b"Authorization, Content-Type, Tus-Resumable, Upload-Checksum, Upload-Concat, Upload-Defer-Length, "
+    b"Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, X-Request-ID, X-Requested-With"
 )
 """Headers that a page may send."""
+
+TRACING = (
+    b"baggage, traceparent, tracestate, sentry-trace, b3, X-B3-TraceId, X-B3-SpanId, X-B3-ParentSpanId, "
+    b"X-B3-Sampled, X-B3-Flags, X-Datadog-Trace-Id, X-Datadog-Parent-Id, X-Datadog-Origin, "
+    b"X-Datadog-Sampling-Priority, newrelic, elastic-apm-traceparent, uber-trace-id, X-Amzn-Trace-Id, "
+    b"X-Cloud-Trace-Context, Request-Id, X-Correlation-ID"
+)
+"""Headers that tracing adds to whatever a page asks; for one that is not allowed a browser keeps all of it back.
+
+W3C, Sentry, Zipkin, Datadog, New Relic, Elastic, Jaeger, and the clouds."""
 
 EXPOSED = (
     b"Location, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, "
@@ -25,6 +35,7 @@ DAY = b"86400"
 """Seconds for which a browser may remember what it may send."""
 
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'+.^_`|~-]+")
 _HOST = re.compile(rb"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?")
 _PREFIX = re.compile(rb"(/[A-Za-z0-9._~-]+)+")
 
@@ -36,11 +47,22 @@ def parse_origin(text: str) -> bytes:
     return text.encode("ascii")
 
 
+def parse_header(text: str) -> bytes:
+    """Return the name of a header, RFC 9110 section 5.1. Raises ``ValueError`` for what is none, a star included."""
+    if _HEADER.fullmatch(text) is None:
+        raise ValueError(f"no name of a header: {text}")
+    return text.encode("ascii")
+
+
 @frozen
 class Origins:
-    """The origins whose pages may upload, each exactly as ``Origin`` has it."""
+    """The origins whose pages may upload, each exactly as ``Origin`` has it.
+
+    ``more`` are names of headers that the pages may send beside those of tus and of tracing.
+    """
 
     allowed: frozenset[bytes] = frozenset()
+    more: tuple[bytes, ...] = ()
 
     def headers(self, origin: bytes | None, *, preflight: bool) -> tuple[tuple[bytes, bytes], ...]:
         """Return what an answer says to the browser of a page from ``origin``; ``preflight`` is its question first.
@@ -59,7 +81,7 @@ class Origins:
         return (
             *told,
             (b"Access-Control-Allow-Methods", METHODS),
-            (b"Access-Control-Allow-Headers", ALLOWED),
+            (b"Access-Control-Allow-Headers", b", ".join((ALLOWED, TRACING, *self.more))),
             (b"Access-Control-Max-Age", DAY),
         )
 

@@ -156,8 +156,11 @@ class Tus(RefusingResource):
         length = fields.parse_length(request.getHeader(b"upload-length"), request.getHeader(b"upload-defer-length"))
         raw = request.getHeader(b"upload-metadata") or b""
         name = fields.filename_of(fields.parse_metadata(raw))
-        checksum = fields.parse_checksum(request.getHeader(b"upload-checksum"))
         brings = body.length != 0
+        is_checked = (
+            brings or length == 0
+        )  # else it is of bytes that come by PATCH: clients tell all headers each time
+        checksum = fields.parse_checksum(request.getHeader(b"upload-checksum")) if is_checked else None
         if brings and _content_type_of(request) != CHUNK:
             raise WrongContentType
         own = client.session is None
@@ -188,7 +191,7 @@ class Tus(RefusingResource):
         try:
             if found.committed:  # what the request brings begins at 0: the answer tells where to go on instead
                 found = await self._chunks.complete(upload) if length == found.committed else found
-            elif brings or checksum is not None or length == 0:
+            elif brings or length == 0:
                 with self._claims.hold(upload.id, number, body) as claim:
                     found = await self._chunks.append(found, claim, 0, None, checksum, creates=True)
         except BaseException:
