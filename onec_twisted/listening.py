@@ -1,7 +1,8 @@
 """Endpoints to listen on: renewed certificates are taken up, and who can reach a port is known.
 
-Twisted reads the certificate of an ``ssl:`` endpoint once. Here its description is read again, now and then and when
-the administrator says so; what is new serves the connections that come from then on.
+Twisted reads the certificate of an ``ssl:`` endpoint once, and of its file the first one alone. Here its description
+is read again, now and then and when the administrator says so; what is new serves the connections that come from then
+on. All certificates of the file are sent: 1C, as most clients, looks for no link of the chain itself.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from calendar import timegm
 from ipaddress import ip_address
+from pathlib import Path
 from time import strptime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from attrs import define, field
 from OpenSSL.SSL import Connection
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.ssl import Certificate as PEMCertificate
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FILE = re.compile(r"(privateKey|certKey|extraCertChain|dhParameters)=")
+_PART = re.compile(r"(?:[^:\\]|\\.)+", re.DOTALL)
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 __all__ = ["Certificate", "ListeningReactor", "is_local"]
 
@@ -44,7 +49,23 @@ def _context_of(description: str) -> Any:
     serverFromString(catcher, description).listen(None).addErrback(caught.append)
     if caught:
         caught[0].raiseException()
-    return catcher.context
+    return _with_chain(catcher.context, description)
+
+
+def _with_chain(context: Any, description: str) -> Any:
+    """Return a context factory that sends all certificates of ``certKey``, and then those of ``extraCertChain``.
+
+    One that nobody has used yet; without ``certKey`` the file of ``privateKey`` holds both, as Twisted has it. Raises
+    ``OSError``, and what OpenSSL says of a certificate.
+    """
+    parts = [re.sub(r"\\(.)", r"\1", part) for part in _PART.findall(description)]
+    files = {name: value for name, is_one, value in (part.partition("=") for part in parts) if is_one}
+    named = files.get("certKey") or files.get("privateKey")
+    if named is not None:
+        found = [PEMCertificate.loadPEM(pem).original for pem in _PEM.findall(Path(named).read_bytes())]
+        chain = {one.digest("sha256"): one for one in (context.certificate, *found, *context.extraCertChain)}
+        context.extraCertChain = list(chain.values())[1:]
+    return context
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -113,7 +134,7 @@ class ListeningReactor:
 
     def listenSSL(self, port: int, factory: Any, contextFactory: Any, *arguments: Any, **options: Any) -> Any:
         """Listen with a certificate that may change."""
-        certificate = Certificate(self.description, contextFactory)
+        certificate = Certificate(self.description, _with_chain(contextFactory, self.description))
         self.certificates.append(certificate)
         return self._told(self.reactor.listenSSL(port, factory, certificate, *arguments, **options))
 

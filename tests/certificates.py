@@ -30,26 +30,69 @@ class Certificate:
         return ssl.create_default_context(cafile=str(self.chain))
 
 
-def make_certificate(folder: Path, name: str = "localhost", days: int = 1) -> Certificate:
-    """Make a certificate for a name and for 127.0.0.1, in place of one that was there."""
-    key = ec.generate_private_key(ec.SECP256R1())
+@frozen
+class Authority:
+    """Who signs certificates, and with what."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @classmethod
+    def make(cls, name: str, by: Authority | None = None) -> Authority:
+        """Make one that another signs, or a root."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        constraints = x509.BasicConstraints(ca=True, path_length=None)
+        return cls(_signed(name, key, by, 1, constraints, critical=True), key)
+
+    def pem(self) -> bytes:
+        """Return its own certificate."""
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    def trusted(self) -> ssl.SSLContext:
+        """Return the context of a node that trusts it, and nobody else."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=self.pem().decode())
+        return context
+
+
+def _signed(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    by: Authority | None,
+    days: int,
+    extension: x509.ExtensionType,
+    *,
+    critical: bool,
+) -> x509.Certificate:
+    """Return a certificate for a key, signed by an authority or by itself."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(tz=timezone.utc)
-    names = [x509.DNSName(name), x509.IPAddress(ip_address("127.0.0.1"))]
-    made = (
+    return (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
+        .issuer_name(by.certificate.subject if by is not None else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(key, SHA256())
+        .add_extension(extension, critical=critical)
+        .sign(by.key if by is not None else key, SHA256())
     )
+
+
+def make_certificate(
+    folder: Path, name: str = "localhost", days: int = 1, by: Authority | None = None
+) -> Certificate:
+    """Make a certificate for a name and for 127.0.0.1, in place of one that was there.
+
+    That of an authority which signs it stands behind it, as in what certbot calls ``fullchain.pem``.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ip_address("127.0.0.1"))])
+    made = _signed(name, key, by, days, names, critical=False)
     certificate = Certificate(folder / "privkey.pem", folder / "fullchain.pem")
     certificate.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    certificate.chain.write_bytes(made.public_bytes(Encoding.PEM))
+    certificate.chain.write_bytes(made.public_bytes(Encoding.PEM) + (by.pem() if by is not None else b""))
     return certificate
 
 

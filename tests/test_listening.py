@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
-from certificates import make_certificate, name_of
+from certificates import Authority, make_certificate, name_of
 from twisted.application.strports import service as listening_service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import maybeDeferred
+from twisted.internet.endpoints import quoteStringArgument
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThread
 from twisted.protocols.wire import Echo
@@ -53,6 +54,13 @@ def connected(port: int) -> ssl.SSLSocket:
     return context.wrap_socket(socket.create_connection(("127.0.0.1", port), PATIENCE))
 
 
+def trusting(port: int, root: Authority) -> ssl.SSLSocket:
+    """Connect as 1C does: who trusts a root only, and looks for no link of the chain itself."""
+    return root.trusted().wrap_socket(
+        socket.create_connection(("127.0.0.1", port), PATIENCE), server_hostname="127.0.0.1"
+    )
+
+
 def echoed(line: ssl.SSLSocket) -> bytes:
     """Send something, and return what comes back."""
     line.sendall(b"x")
@@ -76,6 +84,65 @@ def test_a_renewed_certificate(certificate: tuple[Certificate, int], tmp_path: P
     assert (yield deferToThread(echoed, new)) == b"x"
     for line in (old, new):
         line.close()
+
+
+@pytest_twisted.inlineCallbacks
+def test_the_whole_chain_is_sent(certificate: tuple[Certificate, int], tmp_path: Path) -> Any:
+    """Also when another intermediate comes with a renewal, and when the leaf alone is what it was."""
+    ours, port = certificate
+    root = Authority.make("Root")
+    for name in ("one.example", "two.example"):
+        made = make_certificate(tmp_path, name, by=Authority.make(f"Between root and {name}", root))
+        ours.reload()
+        line = yield deferToThread(trusting, port, root)
+
+        assert name_of(line) == name
+        line.close()
+    whole = made.chain.read_bytes()
+    made.chain.write_bytes(whole[: whole.index(b"-----END CERTIFICATE-----") + 26])
+    ours.reload()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        yield deferToThread(trusting, port, root)
+    made.chain.write_bytes(whole)
+    ours.reload()
+    line = yield deferToThread(trusting, port, root)
+    line.close()
+
+
+@pytest.mark.parametrize("where", ["one file", "extraCertChain", "both", "a name with a colon"])
+@pytest_twisted.inlineCallbacks
+def test_wherever_the_chain_stands(tmp_path: Path, where: str) -> Any:
+    """Each certificate of it is sent, and once."""
+    from twisted.internet import reactor
+
+    root = Authority.make("Root")
+    between = Authority.make("Between", root)
+    folder = tmp_path / "a:b" if where == "a name with a colon" else tmp_path
+    folder.mkdir(exist_ok=True)
+    made = make_certificate(folder, by=between)
+    key, chain = (quoteStringArgument(str(path)) for path in (made.key, made.chain))
+    files = f"privateKey={key}:certKey={chain}"
+    if where == "one file":
+        made.key.write_bytes(made.key.read_bytes() + made.chain.read_bytes())
+        files = f"privateKey={key}"
+    elif where != "a name with a colon":
+        (tmp_path / "chain.pem").write_bytes(between.pem())
+        files += f":extraCertChain={tmp_path}/chain.pem"
+        if where == "extraCertChain":
+            made.chain.write_bytes(made.chain.read_bytes().removesuffix(between.pem()))
+    ports: list[Any] = []
+    certificates: list[Certificate] = []
+    description = f"ssl:0:{files}:interface=127.0.0.1"
+    listening: Any = ListeningReactor(reactor, description, certificates, ports.append)
+    service = listening_service(description, Factory.forProtocol(Echo), listening)
+    service.startService()
+    try:
+        line = yield deferToThread(trusting, ports[0].port, root)
+        line.close()
+    finally:
+        yield service.stopService()
+
+    assert len(certificates[0].context.extraCertChain) == 1
 
 
 @pytest.mark.parametrize("broken", ["key", "certificate", "missing", "other key"])
