@@ -170,7 +170,15 @@ class Catalog:
 
     async def sync(self) -> None:
         """Bring all that is recorded to the disk, where single transactions are not."""
-        await self.recorder.read(statements.checkpoint)
+        await self.recorder.sync()
+
+    async def probe(self) -> None:
+        """See that something could be recorded; raises what the database says when not, and ``CatalogBusy``."""
+        await self.recorder.probe()
+
+    async def tidy(self) -> None:
+        """Make the database's log short again, if it has grown; see ``Database.tidy``."""
+        await self.recorder.tidy()
 
     async def start_epoch(self, sessid: str, now: float) -> None:
         """Forget the session's files; pieces that are on their way belong to an epoch that is gone."""
@@ -181,7 +189,7 @@ class Catalog:
 
     async def archives(self, sessid: str) -> dict[str, int]:
         """Return the names of a session's archives, and their committed lengths in bytes."""
-        return await self.recorder.read(statements.archives, sessid)
+        return await self.recorder.survey(statements.archives, sessid)
 
     async def imported(self, sessid: str, filename: str) -> Handoff | None:
         """Return the hand-off of a name that was asked to be imported, None if it was not."""
@@ -205,7 +213,7 @@ class Catalog:
 
     async def quiet_since(self, then: float) -> list[Session]:
         """Return the sessions that owe the site something, and that nobody has touched since a moment."""
-        return await self.recorder.read(outbox.quiet_since, then)
+        return await self.recorder.survey(outbox.quiet_since, then)
 
     async def settle(self, session: Session, now: float) -> list[Handoff]:
         """Hand off all files of a session whose node says no more; see ``outbox.settle``."""
@@ -239,15 +247,15 @@ class Catalog:
 
     async def waiting_handoffs(self) -> list[Handoff]:
         """Return all hand-offs that are still to be delivered, in their order."""
-        return await self.recorder.read(outbox.waiting)
+        return await self.recorder.survey(outbox.waiting)
 
     async def ended(self, ended: float, kept: float) -> list[str]:
         """Return the sessids of all sessions that may go; see ``statements.ended``."""
-        return await self.recorder.read(statements.ended, ended, kept)
+        return await self.recorder.survey(statements.ended, ended, kept)
 
     async def unknown(self, sessids: list[str]) -> list[str]:
         """Return those sessids that are not on record."""
-        return await self.recorder.read(statements.unknown, sessids)
+        return await self.recorder.survey(statements.unknown, sessids)
 
     async def end_session(self, sessid: str) -> None:
         """Forget a session unless something of it is to be delivered; see ``statements.end_session``."""
@@ -260,7 +268,7 @@ class Catalog:
 
     async def ask(self, question: Callable[..., T], *args: Any) -> T:
         """Return the answer to a question of ``overview``."""
-        return await self.recorder.read(question, *args)
+        return await self.recorder.survey(question, *args)
 
     async def remove_session(self, sessid: str, ended: float, kept: float) -> bool:
         """Forget a session and all that belongs to it, if it may still go; return whether."""

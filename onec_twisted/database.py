@@ -1,4 +1,4 @@
-"""The connection to the catalog's database, and group commit.
+"""The connections to the catalog's database, and group commit.
 
 What several workers have to record at the same time goes to the disk in one transaction: the first takes along what
 the others have asked for while the transaction before it ran.
@@ -6,6 +6,7 @@ the others have asked for while the transaction before it ran.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections import deque
 from threading import Lock
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define
 from twisted.python.failure import Failure
 
-from onec_twisted.schema import opened
+from onec_twisted.errors import CatalogBusy
+from onec_twisted.schema import CHECKPOINT, PATIENCE, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["Database", "Step"]
 
 T = TypeVar("T")
+
+LONG_LOG = 64 * 1024 * 1024
+"""Bytes of the write-ahead log that is made short again; it has 16 MB when no other process reads for long."""
 
 if TYPE_CHECKING:
     Step = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -37,75 +42,185 @@ class _Asked:
     outcomes: list[Any] | None = None
 
 
-class Database:
-    """One connection, used by whichever thread has its turn. Its methods block.
+class _Line:
+    """A connection, made at the first question, for one thread at a time: whoever has the ``turn``."""
 
-    ``path`` is a database that ``create_catalog`` has seen. ``synced`` brings each transaction to the disk; without
-    it a power cut may take the last ones back.
+    def __init__(self, path: Path, *, synced: bool) -> None:
+        self._path = path
+        self._synced = synced
+        self.turn = Lock()
+        self.connection: sqlite3.Connection | None = None
+
+    def cursor(self) -> sqlite3.Cursor:
+        """With the turn: return a cursor."""
+        if self.connection is None:
+            self.connection = opened(self._path, synced=self._synced)
+        return self.connection.cursor()
+
+    def ask(self, question: Callable[..., T], *args: Any) -> T:
+        """Return the answer to a question; whatever is recorded while it is asked, it sees none of it, or all."""
+        with self.turn:
+            cursor = self.cursor()
+            cursor.execute("BEGIN")
+            try:
+                return question(cursor, *args)
+            finally:
+                cursor.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self.turn:
+            if self.connection is not None:
+                self.connection.close()
+                self.connection = None
+
+
+class Database:
+    """Three connections: for records, for questions, and for those that take long. Its methods block.
+
+    So nobody's question waits for a sync, nor any record for somebody's question. ``path`` is a database that
+    ``create_catalog`` has seen. ``synced`` brings each transaction to the disk; without it a power cut may take the
+    last ones back.
     """
 
     def __init__(self, path: Path, *, synced: bool = True) -> None:
         """Connect at the first question."""
-        self._path = path
-        self._synced = synced
-        self._connection: sqlite3.Connection | None = None
-        self._turn = Lock()
+        self._log = path.with_name(f"{path.name}-wal")
+        self._records = _Line(path, synced=synced)
+        self._questions = _Line(path, synced=synced)
+        self._surveys = _Line(path, synced=synced)
         self._gathered: deque[_Asked] = deque()
+        self.patience = PATIENCE
+        """Seconds that a record waits for another process."""
+        self._waits = PATIENCE
+        self._is_held = False
+        """Whether another process had the database when it was tried last: nobody else waits until it has let go."""
+        self._log_is_long = False
 
     def read(self, question: Callable[..., T], *args: Any) -> T:
-        """Return the answer to a question, a function of a cursor."""
-        with self._turn:
-            return question(self._cursor(), *args)
+        """Return the answer to a question, a function of a cursor, that finds what it wants by its key."""
+        return self._questions.ask(question, *args)
+
+    def survey(self, question: Callable[..., T], *args: Any) -> T:
+        """Return the answer to a question that takes its time; only others of its kind wait for it."""
+        return self._surveys.ask(question, *args)
 
     def record(self, steps: list[Step]) -> list[Any]:
-        """Record steps; return what each returned, or its Failure. One that fails harms no other."""
+        """Record steps; return what each returned, or its Failure. One that fails harms no other.
+
+        All fail with ``CatalogBusy`` when another process does not let go of the database.
+        """
         asked = _Asked(steps)
         self._gathered.append(asked)
-        with self._turn:
+        with self._records.turn:
             if asked.outcomes is None:
                 self._record_gathered()
         return asked.outcomes or []
 
-    def close(self) -> None:
-        """Close the connection."""
-        with self._turn:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+    def probe(self) -> None:
+        """See that something could be recorded; raises what the database says when not, and ``CatalogBusy``."""
+        with self._records.turn:
+            cursor = self._records.cursor()
+            self._begin(cursor)
+            cursor.execute("ROLLBACK")
 
-    def _cursor(self) -> sqlite3.Cursor:
-        """With the turn: return a cursor, of a connection that is made if need be."""
-        if self._connection is None:
-            self._connection = opened(self._path, synced=self._synced)
-        return self._connection.cursor()
+    def sync(self) -> None:
+        """Bring all that is recorded to the disk, where single transactions are not. Raises ``OSError``.
+
+        All of it stands in the write-ahead log, or was brought to the disk from there.
+        """
+        log = os.open(self._log, os.O_RDONLY)
+        try:
+            os.fdatasync(log)
+        finally:
+            os.close(log)
+
+    def tidy(self) -> None:
+        """Make the write-ahead log short again that has grown while another process was reading.
+
+        What takes long is done while records go on. Nothing happens while that process still reads: next time.
+        """
+        if not self._is_log_long():
+            return
+        with self._surveys.turn:
+            self._surveys.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
+        with self._records.turn:
+            cursor = self._records.cursor()
+            self._wait(cursor, 0.1)
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Close the connections."""
+        for line in (self._surveys, self._questions, self._records):
+            line.close()
+
+    def _is_log_long(self) -> bool:
+        """Return whether the write-ahead log is much longer than it is when nobody else reads."""
+        try:
+            return self._log.stat().st_size > LONG_LOG
+        except FileNotFoundError:
+            return False
+
+    def _begin(self, cursor: sqlite3.Cursor) -> None:
+        """With the turn: begin a transaction that records. Raises ``CatalogBusy``.
+
+        Who comes first waits for another process for a while; as long as that does not let go, nobody else does.
+        A long log is taken into the database by ``tidy``, for that would take as long as it is.
+        """
+        is_long = self._is_log_long()
+        if is_long != self._log_is_long:
+            cursor.execute(f"PRAGMA wal_autocheckpoint={0 if is_long else CHECKPOINT}")
+            self._log_is_long = is_long
+        patience = 0.0 if self._is_held else self.patience
+        try:
+            if patience != self._waits:
+                self._wait(cursor, patience)
+            cursor.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):  # error codes: from Python 3.11 on
+                raise
+            self._is_held = True
+            raise CatalogBusy("another program holds it") from error
+        self._is_held = False
+
+    def _wait(self, cursor: sqlite3.Cursor, seconds: float) -> None:
+        """With the turn: let another process have the database for so long, from now on."""
+        cursor.execute(f"PRAGMA busy_timeout={seconds * 1000:.0f}")
+        self._waits = seconds
 
     def _record_gathered(self) -> None:
         """With the turn: record all that was asked for until now, in one transaction."""
-        together = []
-        while self._gathered:
-            together.append(self._gathered.popleft())
-        steps = [step for asked in together for step in asked.steps]
+        together: list[_Asked] = []
         try:
-            outcomes = self._transaction(steps)
+            cursor = self._records.cursor()
+            self._begin(cursor)
+            self._gather(together)
+            outcomes = self._transaction(cursor, [step for asked in together for step in asked.steps])
         except BaseException:
-            outcomes = [Failure()] * len(steps)
+            failure = Failure()
+            self._gather(together)  # those as well who came while it waited
+            outcomes = [failure for asked in together for _ in asked.steps]
         for asked in together:
             asked.outcomes, outcomes = outcomes[: len(asked.steps)], outcomes[len(asked.steps) :]
 
-    def _transaction(self, steps: list[Step]) -> list[Any]:
-        """Take steps in one transaction; one that fails leaves nothing, and its Failure in its place.
+    def _gather(self, together: list[_Asked]) -> None:
+        """Add those who wait to be recorded together."""
+        while self._gathered:
+            together.append(self._gathered.popleft())
+
+    def _transaction(self, cursor: sqlite3.Cursor, steps: list[Step]) -> list[Any]:
+        """Take steps in the transaction that has begun; one that fails leaves nothing, and its Failure in its place.
 
         That one fails is seldom: only then they are taken again with a savepoint each.
         """
         try:
-            return self._take_all(steps, _take)
+            return self._take_all(cursor, steps, _take)
         except Exception:
-            return self._take_all(steps, _take_safely)
+            self._begin(cursor)
+            return self._take_all(cursor, steps, _take_safely)
 
-    def _take_all(self, steps: list[Step], take: Callable[..., Any]) -> list[Any]:
-        """Take steps in one transaction."""
-        cursor = self._cursor()
-        cursor.execute("BEGIN")
+    def _take_all(self, cursor: sqlite3.Cursor, steps: list[Step], take: Callable[..., Any]) -> list[Any]:
+        """Take steps, and end the transaction."""
         try:
             outcomes = [take(cursor, *step) for step in steps]
             cursor.execute("COMMIT")

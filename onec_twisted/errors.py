@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "BodyTimedOut",
+    "CatalogBusy",
     "ConfirmationFailed",
     "ConnectionDropped",
     "FileBusy",
@@ -264,6 +265,14 @@ class FileBusy(Refused):
 
     status = 503
     words = "File busy - retry later"
+    headers = ((b"Retry-After", b"5"),)
+
+
+class CatalogBusy(Refused):
+    """Another process has the database to itself, and does not let go."""
+
+    status = 503
+    words = "Database busy - retry later"
     headers = ((b"Retry-After", b"5"),)
 
 

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from onec_twisted.archive import ArchiveDamaged
-from onec_twisted.errors import FileBusy, FileDamaged, FileHasGrown, FileNotFound, ImportFailed, Refused
+from onec_twisted.errors import CatalogBusy, FileBusy, FileDamaged, FileHasGrown, FileNotFound, ImportFailed, Refused
 from onec_twisted.names import SafeName
 from onec_twisted.records import FAILED
 
@@ -211,6 +211,8 @@ class Handoffs:
             for session in await self.catalog.quiet_since(then):
                 if not self.turns.busy(session.sessid) and not self.turns.closed:
                     await self._settle(session)
+        except CatalogBusy:
+            return  # the log has been told
         except Exception:
             self._log.failure("quiet sessions could not be handed off; that will be tried again")
 

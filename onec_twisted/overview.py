@@ -1,6 +1,6 @@
 """Questions to the database that the administrator asks: how much there is, and what stands still.
 
-Functions of a cursor, as in ``statements``. They run beside the records of pieces: all sessions are looked at once,
+Functions of a cursor, as in ``statements``. They have a connection of their own: all sessions are looked at once,
 and for those that are shown a bounded number of files and hand-offs, by their keys.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.records import Handoff
 
-__all__ = ["MANY", "Overview", "SessionLine", "Summary", "overview", "probe", "summary"]
+__all__ = ["MANY", "Overview", "SessionLine", "Summary", "overview", "summary"]
 
 MANY = 1000
 """Files of a session that are counted; one with more has many."""
@@ -99,9 +99,3 @@ def overview(cursor: Cursor, most: int) -> Overview:
         handoff for state in (FAILED, WAITING, SUCCEEDED) for handoff in outbox.latest(cursor, state, most)
     )
     return Overview(summary(cursor), sessions, handoffs)
-
-
-def probe(cursor: Cursor) -> None:
-    """See that the database can be written; raises what it says when not."""
-    cursor.execute("BEGIN IMMEDIATE")
-    cursor.execute("ROLLBACK")

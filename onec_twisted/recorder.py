@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from onec_twisted import statements
-from onec_twisted.errors import InsufficientStorage
+from onec_twisted.errors import CatalogBusy, InsufficientStorage
 from onec_twisted.metrics import Metrics
 from onec_twisted.records import KnownSessions
 
@@ -49,6 +50,9 @@ class Recorder:
     _loading: list[set[str]] = field(factory=list, init=False)
     """For each session that is being read, the sessids of records that were on their way meanwhile."""
     _flushed: list[Deferred[None]] = field(factory=list, init=False)
+    _is_held: bool = field(default=False, init=False)
+    """Whether another process had the database at the last record."""
+    _log = Logger()
 
     def close(self) -> None:
         """Close the database, when nothing is left to record."""
@@ -58,7 +62,8 @@ class Recorder:
         """Record the step that ``make`` returns in a worker.
 
         When that is ``at_once``, what waits for company goes along; where ``make`` waits for the disk it does not.
-        Raises what ``make`` or the step raises, and ``InsufficientStorage`` for a full disk.
+        Raises what ``make`` or the step raises, ``InsufficientStorage`` for a full disk, and ``CatalogBusy`` when
+        another process has the database to itself.
         """
         later: list[tuple[Deferred[None], str, Step]] = []
         if at_once:
@@ -83,11 +88,22 @@ class Recorder:
                     del self._writing[one]
             self._tell_flushed()
         if isinstance(mine, Failure):
-            self.known.forget(sessid)  # nobody knows what is on record now
+            self._note_held(is_held=mine.check(CatalogBusy) is not None)
+            if not self._is_held:
+                self.known.forget(sessid)  # nobody knows what is on record now
             if mine.check(sqlite3.OperationalError) and "full" in str(mine.value):  # error codes: from Python 3.11 on
                 raise InsufficientStorage from mine.value
             mine.raiseException()
+        self._note_held(is_held=False)
         return mine
+
+    def _note_held(self, *, is_held: bool) -> None:
+        """Tell the log when another process has the database to itself, and when it has let go."""
+        if is_held and not self._is_held:
+            self._log.error("another program holds the database: nothing can be recorded until it lets go")
+        elif self._is_held and not is_held:
+            self._log.info("the database can be written again")
+        self._is_held = is_held
 
     def _make_and_record(self, make: Callable[[], Step], later: list[Step]) -> list[Any]:
         """In a worker: make a step, and record it and others."""
@@ -101,6 +117,22 @@ class Recorder:
     async def read(self, question: Callable[..., T], *args: Any) -> T:
         """Ask the database, in a worker."""
         return await self._workers(self.database.read, question, *args)
+
+    async def survey(self, question: Callable[..., T], *args: Any) -> T:
+        """Ask the database, in a worker, what takes its time to be answered."""
+        return await self._workers(self.database.survey, question, *args)
+
+    async def sync(self) -> None:
+        """Bring all that is recorded to the disk; see ``Database.sync``."""
+        await self._workers(self.database.sync)
+
+    async def probe(self) -> None:
+        """See that something could be recorded; see ``Database.probe``."""
+        await self._workers(self.database.probe)
+
+    async def tidy(self) -> None:
+        """See ``Database.tidy``."""
+        await self._workers(self.database.tidy)
 
     def record_later(self, sessid: str, step: Step) -> Deferred[None]:
         """Record a step when there is another record to go to the disk with, or at ``record_waiting``."""

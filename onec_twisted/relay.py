@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from onec_twisted.description import describe
-from onec_twisted.errors import FileDamaged, HandoffRunning, ImportFailed, ImportInterrupted
+from onec_twisted.errors import CatalogBusy, FileDamaged, HandoffRunning, ImportFailed, ImportInterrupted
 from onec_twisted.metrics import Metrics
 from onec_twisted.records import FAILED, SUCCEEDED, WAITING, Handoff
 
@@ -327,6 +327,8 @@ class Relay(Service):
                 return
             except CancelledError:
                 raise
+            except CatalogBusy:
+                pass  # the log has been told
             except Exception:
                 self._log.failure("{sessid}: the end of a hand-off was not recorded", sessid=handoff.sessid)
-                await deferLater(self._clock, FIRST_PAUSE)
+            await deferLater(self._clock, FIRST_PAUSE)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "CHECKPOINT",
     "MIGRATIONS",
+    "PATIENCE",
     "SCHEMA_VERSION",
     "CatalogUnusable",
     "create_catalog",
@@ -125,6 +127,13 @@ ALTER TABLE files ADD COLUMN by_node INTEGER NOT NULL DEFAULT 1;
 CHECKPOINT = 4000
 """Pages of the write-ahead log, 4 KiB each, after which it is taken into the database; that costs syncs."""
 
+PATIENCE = 3.0
+"""Seconds that another process may have the database to itself, before whoever wants to record hears that it is busy.
+
+A backup of the database, or a statement that somebody types, takes less; a node waits 60 s at least (protocol.md,
+B.8).
+"""
+
 
 class CatalogUnusable(Exception):
     """The database cannot be used; the words say what to do."""
@@ -136,7 +145,7 @@ def opened(path: Path, *, synced: bool = True) -> sqlite3.Connection:
     The write-ahead log is on the disk when a transaction ends. Without ``synced`` it is safe against kill -9, but not
     against a power cut.
     """
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
@@ -158,6 +167,10 @@ def _told(path: Path) -> Iterator[None]:
     except (sqlite3.Error, OSError, ValueError, TypeError) as error:
         if "full" in str(error):
             raise CatalogUnusable(f"{path} cannot be written ({error}); make room on the disk") from error
+        if "locked" in str(error):
+            raise CatalogUnusable(
+                f"{path} is held by another program ({error}); end what works in it, often a sqlite3 shell"
+            ) from error
         raise CatalogUnusable(
             f"{path} cannot be used ({error}); move the whole folder {path.parent} away to start afresh, "
             "and let the nodes export again"

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "archives",
-    "checkpoint",
     "commit",
     "damage",
     "damage_all",
@@ -179,11 +178,6 @@ def has_damaged(cursor: Cursor, sessid: str) -> bool:
     """Return whether any file of a session is damaged."""
     cursor.execute("SELECT 1 FROM files WHERE sessid = ? AND damaged <> 0 LIMIT 1", (sessid,))
     return cursor.fetchone() is not None
-
-
-def checkpoint(cursor: Cursor) -> None:
-    """Bring all that is recorded to the disk."""
-    cursor.execute("PRAGMA wal_checkpoint(FULL)")
 
 
 def start_epoch(cursor: Cursor, sessid: str, now: float) -> int:

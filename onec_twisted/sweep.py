@@ -8,6 +8,8 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
+from onec_twisted.errors import CatalogBusy
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -70,6 +72,9 @@ class Sweep:
             for sessid in await self.catalog.unknown(old):
                 if not self.turns.busy(sessid) and not self.turns.closed and await self._discard(sessid):
                     self._log.info("{sessid}: folder without a record removed", sessid=sessid)
+            await self.catalog.tidy()
+        except CatalogBusy:
+            return  # the log has been told; the next sweep tries again
         except Exception:
             self._log.failure("the sweep failed and will be tried again")
 

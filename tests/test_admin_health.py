@@ -60,13 +60,13 @@ def test_a_full_disk(administrator: Administrator) -> None:
 
 def test_a_database_that_somebody_holds(administrator: Administrator) -> None:
     """As a backup that copies it would."""
-    administrator.exchange.catalog.recorder.database._cursor().execute("PRAGMA busy_timeout = 1")
+    administrator.exchange.catalog.recorder.database.patience = 0.001
     other = sqlite3.connect(administrator.exchange.store.store.database, isolation_level=None)  # type: ignore[attr-defined]
     other.execute("BEGIN IMMEDIATE")
     held = reasons(administrator)
     other.close()
 
-    assert held == ["the database cannot be written: database is locked"]
+    assert held == ["the database cannot be written: another program holds it"]
     administrator.exchange.clock.advance(FRESH)
     assert reasons(administrator) == []
 

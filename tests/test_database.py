@@ -59,13 +59,16 @@ def test_threads_that_wait_share_a_transaction(database: Database) -> None:
     """While one transaction runs, the steps of all others are gathered, and recorded together in the next."""
     begun, go_on = threading.Event(), threading.Event()
     transactions = []
-    database.read(sessids)
-    assert database._connection is not None
-    database._connection.set_trace_callback(lambda sql: transactions.append(sql) if sql == "BEGIN" else None)
+    database.probe()
+    assert database._records.connection is not None
+    database._records.connection.set_trace_callback(
+        lambda sql: transactions.append(sql) if sql == "BEGIN IMMEDIATE" else None
+    )
 
     def slow(cursor: Cursor) -> None:
         begun.set()
         go_on.wait(10)
+        assert database.read(sessids) == []  # nobody's question waits for a record
 
     threads = [threading.Thread(target=database.record, args=([(slow, ())],))]
     threads[0].start()

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from onec_twisted import outbox, statements
-from onec_twisted.overview import MANY, overview, probe, summary
+from onec_twisted.overview import MANY, overview, summary
 from onec_twisted.records import FAILED, SUCCEEDED, WAITING, Session
 from onec_twisted.schema import create_catalog, opened
 
@@ -79,15 +79,6 @@ def test_a_session_with_many_files(cursor: Cursor) -> None:
         statements.commit(cursor, b, f"{number}.jpg", None, 0, 1000, 9.0)
 
     assert overview(cursor, 1).sessions[0].files == MANY + 1
-
-
-def test_the_probe_changes_nothing(cursor: Cursor) -> None:
-    """It only sees whether somebody else holds the database."""
-    before = overview(cursor, 10)
-    probe(cursor)
-
-    assert overview(cursor, 10) == before
-    assert not cursor.connection.in_transaction
 
 
 def test_what_it_costs_does_not_grow(cursor: Cursor) -> None:

@@ -12,7 +12,8 @@ from line import post
 from tus_in_memory import CHUNK, TusInMemory, heard, metadata
 from twisted.logger import LogLevel
 
-from onec_twisted import intake, milestones, statements
+from onec_twisted import intake, milestones
+from onec_twisted.database import Database
 from onec_twisted.errors import InsufficientStorage, ShuttingDown
 from onec_twisted.handoff import HandoffSettings
 from onec_twisted.testing import FakeImporter, FaultyStore, LateWorkers
@@ -369,7 +370,7 @@ def test_what_is_on_record_is_delivered_whatever_follows(
     def fail(_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(statements, "checkpoint", fail)
+    monkeypatch.setattr(Database, "sync", fail)
     assert tus.patch(path, 0, b"a").status == 500
     assert tus.handoffs() == [("upload", "upload", "succeeded")]
     assert len(flush_failures(nothing_left_behind)) == 1

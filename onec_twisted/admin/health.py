@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from onec_twisted.admin.status import PATIENCE
-from onec_twisted.overview import probe
+from onec_twisted.errors import CatalogBusy
 from onec_twisted.singleflight import SingleFlight
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class HealthCheck:
             return late
         except OSError as error:
             return f"{what} cannot be written: {error.strerror}"
-        except sqlite3.Error as error:
+        except (sqlite3.Error, CatalogBusy) as error:
             return f"{what} cannot be written: {error}"
         except Exception as error:
             self._log.failure("the health of {what} could not be told", what=what)
@@ -110,5 +110,5 @@ class HealthCheck:
         return "" if free > reserved else f"the disk has {free} bytes left, --min-free keeps {reserved}"
 
     async def _database(self) -> str:
-        await self.observed.catalog.ask(probe)
+        await self.observed.catalog.probe()
         return ""
