@@ -16,39 +16,28 @@ from attrs import define, field, frozen
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword, UsernamePassword
 from twisted.cred.error import LoginFailed, UnauthorizedLogin, UnhandledCredentials
-from twisted.cred.portal import IRealm
-from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
+from twisted.cred.portal import IRealm, Portal
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.web.guard import BasicCredentialFactory
 from zope.interface import implementer
 
-from onec_twisted.errors import MissingCredentials, TooManyTries, WrongCredentials
-from onec_twisted.interfaces import INode
+from onec_twisted.connections import counted_as
+from onec_twisted.errors import MissingCredentials, WrongCredentials
+from onec_twisted.guesses import Allowance, Failures, Lane, delay_after
+from onec_twisted.interfaces import IKnowingChecker, INode
 from onec_twisted.singleflight import SingleFlight
 from onec_twisted.wire import decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from twisted.cred.portal import Portal
     from twisted.internet.interfaces import IReactorTime
 
 __all__ = ["Access", "AnyOf", "Node", "NodeRealm", "basic_credentials"]
 
-FIRST_DELAY = 0.1
-"""Seconds that a try waits after one wrong password; doubled with each further one."""
-
-LONGEST_DELAY = 2.0
-"""Seconds that a try waits at most."""
-
-MOST_AT_ONCE = 64
-"""Logins of one address that are checked or wait; behind a proxy all nodes have one address."""
-
-MOST_OF_A_USER = 8
-"""The same for one user of an address."""
-
-FORGET = 60.0
-"""Seconds without a wrong password after which an address starts afresh."""
+AT_ONCE = 2
+"""Passwords that are checked at the same time: each takes a processor for that time."""
 
 GOOD_FOR = 10.0
 """Seconds for which an address that sends its password with each request is believed again."""
@@ -116,40 +105,46 @@ class AnyOf:
         return Deferred.fromCoroutine(self._avatar_id(credentials))
 
 
-@define(eq=False)
-class _Lock:
-    """One try of a user at a time; ``wanted`` counts who has it or waits for it."""
-
-    lock: DeferredLock = field(factory=DeferredLock)
-    wanted: int = 0
+def _never() -> bool:
+    """Say that whoever asks is still there."""
+    return False
 
 
 @define(eq=False)
-class _Address:
-    """What an address did wrong."""
-
-    failures: int = 0
-    last: float = 0.0
-    wanted: int = 0
-    locks: dict[bytes, _Lock] = field(factory=dict)
-
-
-@frozen(eq=False)
 class Access:
-    """Asks the portal who a node is; ``clock`` paces the tries of addresses that got it wrong."""
+    """Asks the portal who a node is; ``clock`` paces those who get it wrong.
+
+    ``knowing`` are the checkers that know passwords again; ``at_once`` passwords are checked at the same time.
+    """
 
     portal: Portal
     clock: IReactorTime
-    _addresses: dict[str, _Address] = field(factory=dict, init=False)
+    knowing: Sequence[Any] = ()
+    at_once: int = AT_ONCE
     _key: bytes = field(factory=lambda: os.urandom(32), init=False)
     _good: OrderedDict[bytes, tuple[str, float]] = field(factory=OrderedDict, init=False)
     _asking: SingleFlight[str] = field(factory=SingleFlight, init=False)
+    _addresses: Failures = field(factory=Failures, init=False)
+    _users: Failures = field(factory=Failures, init=False)
+    _allowance: Allowance = field(factory=Allowance, init=False)
+    _lane: Lane = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with nobody waiting."""
+        self._lane = Lane(self.clock, self._addresses, self.at_once)
+
+    @classmethod
+    def by(cls, checkers: Sequence[Any], clock: IReactorTime) -> Access:
+        """Return the access of those whom one of the checkers accepts."""
+        portal = Portal(NodeRealm(), [AnyOf(checkers)])
+        return cls(portal, clock, [one for one in checkers if IKnowingChecker.providedBy(one)])
 
     async def login_again(self, header: bytes | None, address: str) -> str:
         """Return the user's name as ``login`` does, for a client that sends its password with each request.
 
-        One that was right is right for a while, and is known by a keyed digest; those who send the same at the same
-        time have one answer. So a client with many requests at once neither waits for itself nor for others.
+        Those who send the same at the same time have one answer. Where no checker knows passwords again, one that was
+        right is right for a while, and is known by a keyed digest. So a client with many requests at once neither
+        waits for itself nor for others.
         """
         asked = hmac.digest(self._key, b"%s\0%s" % (address.encode(), header or b""), "sha256")
         user, until = self._good.get(asked, ("", 0.0))
@@ -159,54 +154,53 @@ class Access:
 
     async def _login_and_remember(self, asked: bytes, header: bytes | None, address: str) -> str:
         user = await self.login(header, address)
-        self._good[asked] = user, self.clock.seconds() + GOOD_FOR
-        self._good.move_to_end(asked)
-        if len(self._good) > REMEMBERED:
-            self._good.popitem(last=False)
+        if not self.knowing:
+            self._good[asked] = user, self.clock.seconds() + GOOD_FOR
+            self._good.move_to_end(asked)
+            if len(self._good) > REMEMBERED:
+                self._good.popitem(last=False)
         return user
 
-    async def login(self, header: bytes | None, address: str) -> str:
+    async def login(self, header: bytes | None, address: str, gone: Callable[[], bool] = _never) -> str:
         """Return the user's name for an ``Authorization`` header that came from an address.
 
-        Tries of one user wait for each other, so that guesses in parallel are slowed as well; other users do not
-        wait for them. Raises ``MissingCredentials``, ``WrongCredentials`` or ``TooManyTries``.
+        ``gone`` tells whether nobody is left to hear the answer. Raises ``MissingCredentials``, ``WrongCredentials``
+        or ``TooManyTries``, and ``ConnectionDropped`` where nobody is left.
         """
         credentials = basic_credentials(header)
-        known = self._known(address)
-        own = known.locks.get(credentials.username, _Lock())
-        if known.wanted >= MOST_AT_ONCE or own.wanted >= MOST_OF_A_USER:
-            raise TooManyTries
-        known.locks[credentials.username] = own
-        known.wanted += 1
-        own.wanted += 1
-        try:
-            async with own.lock:
-                if known.failures:
-                    delay = min(FIRST_DELAY * 2 ** (known.failures - 1), LONGEST_DELAY)
-                    await deferLater(self.clock, delay)
-                return await self._ask(credentials, known)
-        finally:
-            own.wanted -= 1
-            if not own.wanted:
-                del known.locks[credentials.username]
-            known.wanted -= 1
-            if not known.wanted and not known.failures:
-                self._addresses.pop(address, None)
+        counted = counted_as(address)
+        if await self._is_known(credentials, counted):
+            return decoded(credentials.username)
+        async with self._lane.turn(counted, gone):
+            user, failures = await self._ask(credentials, counted)
+        if user is not None:
+            return user
+        delay = delay_after(failures, self._lane.waiting(counted))
+        if delay:
+            await deferLater(self.clock, delay)
+        raise WrongCredentials
 
-    async def _ask(self, credentials: UsernamePassword, known: _Address) -> str:
+    async def _is_known(self, credentials: UsernamePassword, address: str) -> bool:
+        """Return whether a checker knows a password to be right without checking it."""
+        if not self.knowing or not self._allowance.is_left(address, self.clock.seconds()):
+            return False
+        for checker in self.knowing:
+            if await checker.knows(credentials):
+                return True
+        self._allowance.take(address, self.clock.seconds())
+        return False
+
+    async def _ask(self, credentials: UsernamePassword, address: str) -> tuple[str | None, int]:
+        """Return the user's name, None for wrong credentials, and how often address or user were wrong before.
+
+        What is right says nothing of the others that an address has tried, and changes no count.
+        """
         try:
             _, avatar, _ = await self.portal.login(IUsernamePassword(credentials), None, INode)
         except (LoginFailed, UnhandledCredentials):
-            known.failures = min(known.failures + 1, 16)
-            known.last = self.clock.seconds()
-            raise WrongCredentials from None
-        known.failures = 0
-        return cast("Node", avatar).user
-
-    def _known(self, address: str) -> _Address:
-        """Return what is known of an address, and forget those that have been quiet."""
-        now = self.clock.seconds()
-        for name, one in list(self._addresses.items()):
-            if not one.wanted and now - one.last > FORGET:
-                del self._addresses[name]
-        return self._addresses.setdefault(address, _Address())
+            now, user = self.clock.seconds(), hmac.digest(self._key, credentials.username, "sha256")
+            failures = max(self._addresses.of(address, now), self._users.of(user, now))
+            self._addresses.add(address, now)
+            self._users.add(user, now)
+            return None, failures
+        return cast("Node", avatar).user, 0

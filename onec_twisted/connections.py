@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["UNIX", "Connections", "TrustedProxies"]
+__all__ = ["UNIX", "Connections", "TrustedProxies", "counted_as"]
 
 MOST_HOPS = 20
 """Proxies in a row that are looked at."""
@@ -85,7 +85,7 @@ def _address_in(text: str) -> str | None:
         return None
 
 
-def _counted_as(address: str) -> str:
+def counted_as(address: str) -> str:
     """Return what an address is counted as: one who has an IPv6 address has all of its /64."""
     if ":" not in address:
         return address
@@ -116,7 +116,7 @@ class Connections:
 
     def enter(self, address: str) -> bool:
         """Count one more of an address, if it may have one more; return whether."""
-        counted = _counted_as(address)
+        counted = counted_as(address)
         if self.most and self._open[counted] >= self.most:
             return False
         self._open[counted] += 1
@@ -124,7 +124,7 @@ class Connections:
 
     def leave(self, address: str) -> None:
         """Count one less of an address."""
-        counted = _counted_as(address)
+        counted = counted_as(address)
         self._open[counted] -= 1
         if not self._open[counted]:
             del self._open[counted]

@@ -133,7 +133,9 @@ class Exchange(RefusingResource):
 
     async def _checkauth(self, request: ExchangeRequest) -> Answer:
         """Open a session: every ``checkauth`` opens one of its own (protocol.md, A.7)."""
-        user = await self._parts.access.login(request.getHeader(b"authorization"), address_of(request))
+        user = await self._parts.access.login(
+            request.getHeader(b"authorization"), address_of(request), lambda: request.gone
+        )
         sessid, token, now = secrets.token_hex(16), secrets.token_hex(32), self._parts.now()
         most = self._settings.sessions_per_user
         await self._parts.catalog.open_session(sessid, token, user, now, most)

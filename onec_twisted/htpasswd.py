@@ -1,10 +1,10 @@
 """``--auth htpasswd:PATH``: users and bcrypt hashes, as ``htpasswd -B`` writes them.
 
 bcrypt is meant to be slow, so it runs off the reactor thread; an unknown user costs as much as the costliest known
-one (give all the same cost, or the cheaper ones stand out). A client of tus sends its password with each request, so
-the one that was right is known again, by a keyed digest that never leaves the process, as long as the user's hash in
-the file is the same. The file is read again when it has changed. bcrypt itself is imported when the first checker is
-made: this module is loaded by every ``twistd`` command that takes ``--auth``.
+one (give all the same cost, or the cheaper ones stand out). A password that was right is known again, by a keyed
+digest that never leaves the process, as long as the user's hash in the file is the same. The file is read again when
+it has changed. bcrypt itself is imported when the first checker is made: this module is loaded by every ``twistd``
+command that takes ``--auth``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from attrs import field, frozen
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
@@ -24,6 +25,8 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.plugin import IPlugin
 from zope.interface import implementer
+
+from onec_twisted.interfaces import IKnowingChecker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +41,10 @@ BCRYPT = re.compile(rb"\$2[aby]\$(?:0[4-9]|1\d|2\d|3[01])\$[./A-Za-z0-9]{53}")
 
 class HtpasswdUnreadable(Exception):
     """The file cannot be used; the words say what to do."""
+
+
+class _NoUsers(HtpasswdUnreadable):
+    """It is gone, or nobody is in it."""
 
 
 def parse_htpasswd(text: bytes, path: str) -> dict[bytes, bytes]:
@@ -58,12 +65,22 @@ def parse_htpasswd(text: bytes, path: str) -> dict[bytes, bytes]:
     return users
 
 
-@implementer(ICredentialsChecker)
+@frozen
+class _File:
+    """What the file held when it was read: its state, each user's hash, and the highest cost of one."""
+
+    state: tuple[int, int, int, int] | None = None
+    users: dict[bytes, bytes] = field(factory=dict)
+    cost: int = 4
+
+
+@implementer(ICredentialsChecker, IKnowingChecker)
 class HtpasswdChecker:
     """Checks passwords against a file.
 
     ``in_thread`` runs a function off the reactor thread. Raises ``HtpasswdUnreadable`` when the file cannot be
-    used; a file that becomes so later is logged, and the users known before stay.
+    used. When it becomes so later, that is logged, and the users known before stay: an editor that saves in two steps
+    locks nobody out. But a file that is gone or empty at two looks, one after another, has no users.
     """
 
     credentialInterfaces: ClassVar[tuple[Any, ...]] = (IUsernamePassword,)
@@ -76,50 +93,92 @@ class HtpasswdChecker:
         self._bcrypt = bcrypt
         self._path = path
         self._in_thread = in_thread
-        self._changed: tuple[int, int, int] | None = None
-        self._users: dict[bytes, bytes] = {}
-        self._decoy = b""
         self._key = os.urandom(32)
+        self._file = _File()
+        self._told = ""
+        self._looks_without = 0
+        """Looks, one after another, at which there were no users."""
         self._right: dict[bytes, tuple[bytes, bytes]] = {}
         """Of each user, the hash in the file and the keyed digest of the password that it is of."""
-        self._read()
+        self._file = self._read()
+        self._decoys = {self._file.cost: self._decoy(self._file.cost)}
 
-    def _read(self) -> None:
-        """Read the file if it has changed."""
+    def _read(self) -> _File:
+        """Return what the file holds; it is read if it has changed. Raises ``HtpasswdUnreadable``."""
         try:
             with Path(self._path).open("rb") as file:
                 status = os.fstat(file.fileno())
-                changed = (status.st_mtime_ns, status.st_ino, status.st_size)
-                if changed == self._changed:
-                    return
+                state = (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
+                if state == self._file.state:
+                    return self._file
                 users = parse_htpasswd(file.read(), self._path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise _NoUsers(f"cannot read {self._path}: {error.strerror}") from error
         except OSError as error:
             raise HtpasswdUnreadable(f"cannot read {self._path}: {error.strerror}") from error
         if not users:
-            raise HtpasswdUnreadable(f"{self._path} has no users; write one with: htpasswd -B {self._path} USER")
-        cost = max(int(hashed[4:6]) for hashed in users.values())
-        self._decoy = self._bcrypt.hashpw(os.urandom(8).hex().encode(), self._bcrypt.gensalt(cost))
-        self._users = users
-        self._right = {user: known for user, known in self._right.items() if users.get(user) == known[0]}
-        self._changed = changed
+            raise _NoUsers(f"{self._path} has no users; write one with: htpasswd -B {self._path} USER")
+        return _File(state, users, max(int(hashed[4:6]) for hashed in users.values()))
+
+    def _current(self) -> dict[bytes, bytes]:
+        """Return each user's hash; what keeps the file from being read is told once."""
+        try:
+            self._file = self._read()
+        except HtpasswdUnreadable as unreadable:
+            if self._told != str(unreadable):
+                self._told = str(unreadable)
+                self._log.error("{reason}; going on with the users read before", reason=self._told)
+        else:
+            self._told = ""
+        return self._file.users
+
+    def look(self) -> None:
+        """See ``IKnowingChecker``: take up that the file is gone, or empty, when it was so at the look before."""
+        try:
+            self._file = self._read()
+            self._looks_without = 0
+        except _NoUsers as no_users:
+            self._looks_without += 1
+            if self._looks_without > 1 and self._file.users:
+                self._log.error("{reason}; nobody can log in until there are users again", reason=str(no_users))
+                self._file = _File()
+        except HtpasswdUnreadable:
+            self._looks_without = 0
+        self._right = {user: known for user, known in self._right.items() if user in self._file.users}
+        self._current()
+
+    def has(self, user: bytes) -> bool:
+        """See ``IKnowingChecker``."""
+        return user in self._file.users
+
+    def _decoy(self, cost: int) -> bytes:
+        """Return a hash that nobody knows a password for."""
+        return self._bcrypt.hashpw(os.urandom(8).hex().encode(), self._bcrypt.gensalt(cost))
+
+    def _digest(self, password: bytes) -> bytes:
+        return hmac.digest(self._key, password[:LONGEST_PASSWORD], "sha256")
+
+    def _knows(self, user: bytes, password: bytes) -> bool:
+        """In a thread: return whether it was found to be the user's password, and the file says nothing else now."""
+        hashed = self._current().get(user)
+        known_hash, known_digest = self._right.get(user, (b"", b""))
+        is_same = hmac.compare_digest(known_digest, self._digest(password))
+        return is_same and known_hash == hashed and b"\0" not in password
 
     def _check(self, user: bytes, password: bytes) -> bool:
         """In a thread: return whether it is the user's password, in the same time if there is no such user."""
-        try:
-            self._read()
-        except HtpasswdUnreadable as unreadable:
-            self._log.error("{reason}; going on with the users read before", reason=str(unreadable))
-        hashed = self._users.get(user)
+        if self._knows(user, password):
+            return True
+        file = self._file
+        hashed = file.users.get(user)
         if b"\0" in password:  # bcrypt would raise
             password, hashed = b"", None
-        digest = hmac.digest(self._key, password[:LONGEST_PASSWORD], "sha256")
-        known_hash, known_digest = self._right.get(user, (b"", b""))
-        if hashed is not None and known_hash == hashed and hmac.compare_digest(known_digest, digest):
-            return True
-        right = self._bcrypt.checkpw(password[:LONGEST_PASSWORD], hashed or self._decoy)
+        if file.cost not in self._decoys:
+            self._decoys[file.cost] = self._decoy(file.cost)
+        right = self._bcrypt.checkpw(password[:LONGEST_PASSWORD], hashed or self._decoys[file.cost])
         if not right or hashed is None:
             return False
-        self._right[user] = hashed, digest
+        self._right[user] = hashed, self._digest(password)
         return True
 
     async def _avatar_id(self, user: bytes, password: bytes) -> bytes | tuple[()]:
@@ -130,6 +189,10 @@ class HtpasswdChecker:
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """Fire with the user's name, or fail with ``UnauthorizedLogin``."""
         return Deferred.fromCoroutine(self._avatar_id(credentials.username, credentials.password))
+
+    def knows(self, credentials: Any) -> Deferred[bool]:
+        """See ``IKnowingChecker``; off the reactor thread, for the file may have to be read."""
+        return self._in_thread(self._knows, credentials.username, credentials.password)
 
 
 @implementer(ICheckerFactory, IPlugin)

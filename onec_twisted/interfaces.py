@@ -27,6 +27,7 @@ __all__ = [
     "IBodySocket",
     "IImporter",
     "IImporterFactory",
+    "IKnowingChecker",
     "ILine",
     "INode",
     "IPieceFile",
@@ -51,6 +52,22 @@ class INode(Interface):
     """Who has logged in: what the portal gives for good credentials."""
 
     user: str = Attribute("The name that the node logs in with.")
+
+
+class IKnowingChecker(Interface):
+    """A checker of passwords that knows those again that it has found right, and who may log in at all.
+
+    Beside ``twisted.cred``'s ``ICredentialsChecker``.
+    """
+
+    def knows(credentials: Any) -> Deferred[bool]:
+        """Fire with whether a user name and a password are known to be right now, without a check that takes long."""
+
+    def has(user: bytes) -> bool:
+        """Return whether there is such a user. Blocks, and may be called in any thread."""
+
+    def look() -> None:
+        """Look again who may log in, as is done now and then. Blocks, and may be called in any thread."""
 
 
 class IBodyConsumer(Interface):

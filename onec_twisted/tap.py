@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import TimerService
 from twisted.application.strports import service as listening_service
-from twisted.cred.portal import Portal
 from twisted.logger import Logger
 
 import twisted
 from onec_twisted import __version__
-from onec_twisted.access import Access, AnyOf, NodeRealm
+from onec_twisted.access import Access
 from onec_twisted.catalog import Catalog
 from onec_twisted.client import SiteClient, url_of
 from onec_twisted.connections import Connections, TrustedProxies
@@ -133,7 +132,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         now,
     )
     parts = Parts(
-        access=Access(Portal(NodeRealm(), [AnyOf(options["credCheckers"])]), clock),
+        access=Access.by(options["credCheckers"], clock),
         catalog=catalog,
         store=store,
         turns=turns,
@@ -239,7 +238,7 @@ def _add_admin(
         health,
         Gauges(observed, health, lambda: {one.endpoint: one.expires() for one in certificates}),
         Actions(parts.catalog, parts.store, parts.turns, parts.handoffs, parts.pieces.proofs, parts.workers),
-        Access(Portal(NodeRealm(), [AnyOf(checkers)]), reactor) if checkers else None,
+        Access.by(checkers, reactor) if checkers else None,
     )
     admin_site = AdminSite(admin, reactor)
     is_locked = checkers and options["admin"].startswith("ssl:")

@@ -9,24 +9,15 @@ from in_memory import basic
 from twisted.cred.checkers import ICredentialsChecker, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from onec_twisted import access as module
-from onec_twisted.access import (
-    FORGET,
-    GOOD_FOR,
-    LONGEST_DELAY,
-    MOST_AT_ONCE,
-    MOST_OF_A_USER,
-    Access,
-    AnyOf,
-    Node,
-    NodeRealm,
-    basic_credentials,
-)
-from onec_twisted.errors import MissingCredentials, TooManyTries, WrongCredentials
-from onec_twisted.interfaces import INode
+from onec_twisted.access import AT_ONCE, GOOD_FOR, Access, AnyOf, Node, NodeRealm, basic_credentials
+from onec_twisted.errors import ConnectionDropped, MissingCredentials, TooManyTries, WrongCredentials
+from onec_twisted.guesses import BURST, FORGET, LONGEST_DELAY, MOST_WAITING, REST
+from onec_twisted.interfaces import IKnowingChecker, INode
 
 if TYPE_CHECKING:
     from twisted.internet.task import Clock
@@ -81,34 +72,80 @@ def test_the_scheme_comes_in_any_case(access: Access) -> None:
 def test_right_is_answered_at_once(access: Access) -> None:
     """And nothing is remembered of the address."""
     assert login(access, "па:роль") == ["shop"]
-    assert access._addresses == {}
+    assert len(access._addresses) == len(access._lane) == 0
 
 
-def test_wrong_slows_the_next_tries_of_that_address(access: Access, clock: Clock) -> None:
-    """A little more each time, never longer than the longest; other addresses do not wait."""
+def test_the_answer_to_what_is_wrong_is_held_back(access: Access, clock: Clock) -> None:
+    """But to the first one; longer each time, with an end; other addresses, and what is right, do not wait."""
     assert login(access, "guess") == [WrongCredentials]
-    for _ in range(10):
+    for delay in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, LONGEST_DELAY, LONGEST_DELAY):
+        clock.advance(REST)
         waiting = login(access, "guess")
-        assert waiting == []
         assert login(access, "па:роль", "192.0.2.2") == ["shop"]
-        clock.advance(LONGEST_DELAY)
+        clock.advance(delay - 0.01)
+        assert waiting == []
+        clock.advance(0.02)
         assert waiting == [WrongCredentials]
+    assert login(access, "па:роль") == ["shop"]
+
+
+def test_an_address_that_was_wrong_rests(access: Access, clock: Clock) -> None:
+    """A moment, so that one that goes away without an answer guesses no faster; others do not."""
+    login(access, "guess")
     right = login(access, "па:роль")
     assert right == []
-    clock.advance(LONGEST_DELAY)
+    assert login(access, "па:роль", "192.0.2.2") == ["shop"]
+    clock.advance(REST)
 
     assert right == ["shop"]
-    assert login(access, "па:роль") == ["shop"]
+
+
+def test_guesses_at_a_user_count_wherever_they_come_from(access: Access, clock: Clock) -> None:
+    """A guesser with many addresses waits for its answers as well."""
+    assert login(access, "guess", "192.0.2.2") == [WrongCredentials]
+    waiting = login(access, "guess", "192.0.2.3")
+    assert waiting == []
+    clock.advance(0.1)
+
+    assert waiting == [WrongCredentials]
+
+
+def test_the_next_address_of_a_network_is_no_other_guesser(access: Access) -> None:
+    """Who has one IPv6 address has all of its /64."""
+    assert login(access, "guess", "2001:db8::1") == [WrongCredentials]
+    assert login(access, "па:роль", "2001:db8::2") == []
+    assert login(access, "па:роль", "2001:db8:0:1::2") == ["shop"]
+
+
+def test_an_account_of_ones_own_changes_no_count(clock: Clock) -> None:
+    """Who logs in as himself between two guesses is held back as who does not."""
+    checker = InMemoryUsernamePasswordDatabaseDontUse(shop=b"secret", mine=b"own")
+    access = Access.by([checker], clock)
+
+    def guess() -> float:
+        outcome = login(access, "guess")
+        clock.advance(REST)
+        began = clock.seconds()
+        while not outcome:
+            clock.advance(0.1)
+        own: list[Any] = []
+        Deferred.fromCoroutine(access.login(basic("mine", "own").encode(), "192.0.2.1")).addCallback(own.append)
+        clock.advance(REST)
+        assert own == ["mine"]
+        return clock.seconds() - began
+
+    assert [guess() for _ in range(8)][-1] > 5
 
 
 def test_an_address_is_forgotten(access: Access, clock: Clock) -> None:
-    """A guesser that went away leaves nothing behind."""
-    login(access, "guess")
+    """A guesser that went away leaves nothing behind when another comes."""
+    for number in range(50):
+        login(access, "guess", f"192.0.2.{number}")
     clock.advance(FORGET + 1)
-    assert login(access, "па:роль", "192.0.2.2") == ["shop"]
-    assert access._addresses == {}
+    login(access, "guess", "192.0.2.99")
+    assert len(access._addresses) == len(access._users) == 1
 
-    assert login(access, "па:роль") == ["shop"]
+    assert login(access, "па:роль", "192.0.2.1") == ["shop"]
 
 
 class Slow(InMemoryUsernamePasswordDatabaseDontUse):
@@ -125,34 +162,116 @@ class Slow(InMemoryUsernamePasswordDatabaseDontUse):
         return self.asked[-1]
 
 
-def test_guesses_at_one_user_wait_for_each_other(clock: Clock) -> None:
-    """A guesser with many connections is slowed as one with a single; other users and addresses are not."""
+def test_so_many_passwords_are_checked_at_once(clock: Clock) -> None:
+    """Whoever asks: each takes a processor. One that was wrong has one of the places."""
     slow = Slow()
     access = Access(Portal(NodeRealm(), [slow]), clock)
-    guesses = [login(access, "x") for _ in range(MOST_OF_A_USER)]
-    other_address = login(access, "x", "192.0.2.2")
-    other_user: list[Any] = []
-    Deferred.fromCoroutine(access.login(basic("other", "x").encode(), "192.0.2.1")).addCallback(other_user.append)
+    waiting = [login(access, "x") for _ in range(3)]
+    assert len(slow.asked) == AT_ONCE == 2
+    slow.asked[0].errback(UnauthorizedLogin())
+    clock.advance(REST)
+    assert waiting[0] == [WrongCredentials]
+    assert len(slow.asked) == 2
+    slow.asked[1].callback(b"shop")
     assert len(slow.asked) == 3
-    assert login(access, "x") == [TooManyTries]
-    for place in range(MOST_OF_A_USER + 2):
-        slow.asked[place].callback(b"shop")
+    slow.asked[2].callback(b"shop")
 
-    assert [*guesses, other_address, other_user] == [["shop"]] * (MOST_OF_A_USER + 2)
-    assert access._addresses == {}
+    assert waiting[1:] == [["shop"], ["shop"]]
+    assert len(access._lane) == 0
 
 
-def test_one_address_has_so_many_logins_at_once(clock: Clock) -> None:
-    """The next one is told to come again."""
+def test_who_comes_last_does_not_wait_for_a_crowd(clock: Clock) -> None:
+    """Not from an address of its own, nor from that of the crowd; and who came first has its turn."""
+    slow = Slow()
+    access = Access(Portal(NodeRealm(), [slow]), clock, at_once=1)
+    crowd = [login(access, "x") for _ in range(100)]
+    same, other = login(access, "right"), login(access, "right", "192.0.2.2")
+    slow.asked.pop().errback(UnauthorizedLogin())
+    slow.asked.pop().callback(b"other")
+    assert other == ["other"]
+    clock.advance(REST)
+    slow.asked.pop().errback(UnauthorizedLogin())
+    clock.advance(REST)
+    slow.asked.pop().callback(b"same")
+    assert same == ["same"]
+    assert crowd[:2] == [[], []], "they are not back before it had its turn"
+    clock.advance(REST * len(crowd))
+    assert crowd[:2] == [[WrongCredentials]] * 2
+    for place in (2, 99, 3, 98):
+        slow.asked.pop().callback(b"of the crowd")
+        assert crowd[place] == ["of the crowd"]
+
+
+def test_one_address_has_so_many_logins_waiting(clock: Clock) -> None:
+    """The next one is told to come again; another address is not."""
     slow = Slow()
     access = Access(Portal(NodeRealm(), [slow]), clock)
-    for number in range(MOST_AT_ONCE):
-        Deferred.fromCoroutine(access.login(basic(f"user{number}", "x").encode(), "192.0.2.1"))
-
+    waiting = [login(access, "x") for _ in range(MOST_WAITING + AT_ONCE)]
     assert login(access, "x") == [TooManyTries]
     assert login(access, "x", "192.0.2.2") == []
-    for waiting in list(slow.asked):
-        waiting.callback(b"shop")
+    while slow.asked:
+        slow.asked.pop().callback(b"shop")
+
+    assert waiting == [["shop"]] * len(waiting)
+
+
+def test_who_has_gone_is_not_checked(clock: Clock) -> None:
+    """Its place goes to those who are still there."""
+    slow = Slow()
+    access = Access(Portal(NodeRealm(), [slow]), clock, at_once=1)
+    gone: list[Any] = []
+    first = login(access, "x")
+    Deferred.fromCoroutine(access.login(basic("shop", "x").encode(), "192.0.2.1", lambda: True)).addErrback(
+        gone.append
+    )
+    slow.asked.pop().callback(b"shop")
+
+    assert first == ["shop"]
+    assert gone[0].check(ConnectionDropped)
+    assert slow.asked == []
+    assert len(access._lane) == 0
+
+
+@implementer(IKnowingChecker)
+class Knowing(Slow):
+    """Knows one password again."""
+
+    def knows(self, credentials: Any) -> Deferred[bool]:
+        """Say so."""
+        return succeed(credentials.password == b"known")
+
+    def has(self, user: bytes) -> bool:
+        """Not asked here."""
+        raise NotImplementedError
+
+    def look(self) -> None:
+        """Not asked here."""
+
+
+def test_what_is_known_to_be_right_waits_for_nobody(clock: Clock) -> None:
+    """Whoever guesses, wherever: it is not checked, for tus neither."""
+    slow = Knowing()
+    assert verifyObject(IKnowingChecker, slow)
+    access = Access.by([slow], clock)
+    for _ in range(200):
+        login(access, "guess")
+    assert login(access, "known") == again(access, "known") == ["shop"]
+    assert len(slow.asked) == AT_ONCE
+    assert login(access, "known", "192.0.2.2") == ["shop"]
+
+
+def test_passwords_are_not_tried_out_on_what_is_known(clock: Clock) -> None:
+    """A guesser that goes away before its answer has no more than an allowance; then all of its address wait."""
+    slow = Knowing()
+    access = Access.by([slow], clock)
+    for _ in range(BURST + 1):
+        Deferred.fromCoroutine(access.login(basic("shop", "guess").encode(), "192.0.2.1", lambda: True)).addErrback(
+            lambda failure: failure.trap(ConnectionDropped, TooManyTries)
+        )
+    assert login(access, "known", "192.0.2.2") == ["shop"]
+    assert login(access, "known") == []
+    clock.advance(1)
+    assert login(access, "known") == ["shop"]
 
 
 def test_several_checkers(clock: Clock) -> None:
@@ -212,7 +331,7 @@ def test_what_was_wrong_is_asked_again(clock: Clock) -> None:
 
 
 def test_who_is_known_does_not_wait_for_those_who_guess(access: Access) -> None:
-    """A wrong password of the same address slows only who is not known yet."""
+    """A wrong password of the same address lets only those rest who are not known yet."""
     assert again(access, "па:роль") == ["shop"]
     assert login(access, "guess") == [WrongCredentials]
     assert login(access, "па:роль") == []
