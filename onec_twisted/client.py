@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from attrs import frozen
+from OpenSSL import SSL
 from treq.client import HTTPClient
 from twisted.internet import defer, error
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
@@ -24,6 +24,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
+from onec_twisted.heads import BoundedPool, HeadRefused
+from onec_twisted.trust import Trust, certificate_refused
 from onec_twisted.wire import decoded
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ SIGNATURE = "X-Onec-Signature"
 
 CONNECT = 10.0
 """Seconds that a connection may take to come about."""
+
+CURE = "add the issuer's certificate to the system's, or name a file that has it in SSL_CERT_FILE"
+"""What an administrator of the daemon can do about an issuer that is not trusted; OpenSSL reads the variable."""
 
 TEXT_LIMIT = 64 * 1024
 """Bytes of an answer's text that are read."""
@@ -88,10 +93,25 @@ def reason_of(failed: BaseException) -> str:
     ):
         if isinstance(failed, kinds):
             return words
+    refused = certificate_refused(failed)
+    if refused is not None:
+        return str(refused)
     reasons = getattr(failed, "reasons", None)
     if reasons:
         return reason_of(reasons[0].value)
+    if isinstance(failed, HeadRefused):
+        return str(failed)
+    if isinstance(failed, SSL.Error):
+        return f"TLS failed ({_openssl_words(failed)})"
     return f"the connection failed ({type(failed).__name__})"
+
+
+def _openssl_words(failed: SSL.Error) -> str:
+    """Return OpenSSL's own words for an error."""
+    try:
+        return str(failed.args[0][0][2])
+    except (IndexError, TypeError):
+        return "without a reason"
 
 
 def was_cancelled(failed: BaseException) -> bool:
@@ -134,23 +154,6 @@ class BodyReader(Protocol):
                 self.ended.errback(reason)
 
 
-@implementer(IStreamClientEndpoint)
-@frozen
-class _Quiet:
-    """An endpoint whose connections are no events in the log."""
-
-    endpoint: Any
-
-    def connect(self, factory: Any) -> Any:
-        factory.noisy = False
-        return self.endpoint.connect(factory)
-
-
-class _Pool(HTTPConnectionPool):
-    def getConnection(self, key: Any, endpoint: Any) -> Any:
-        return super().getConnection(key, _Quiet(endpoint))
-
-
 @implementer(IAgent)
 @frozen
 class _Uncompressed:
@@ -190,10 +193,10 @@ class SiteClient:
 
     def __init__(self, reactor: Any, secret: bytes = b"") -> None:
         """Connect with the reactor, anew for each request."""
-        pool = _Pool(reactor, persistent=False)
+        pool: Any = BoundedPool(HTTPConnectionPool(reactor, persistent=False))
         self.clock: IReactorTime = reactor
         self._secret = secret
-        self._client = plain_client(Agent(reactor, connectTimeout=CONNECT, pool=pool))
+        self._client = plain_client(Agent(reactor, Trust(CURE), CONNECT, pool=pool))
 
     async def ask(
         self, method: str, url: str, timeout: float, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -222,12 +225,12 @@ class SiteClient:
 
     async def text_of(self, response: Any, timeout: float) -> str:
         """Return the beginning of an answer's body as text. Raises what Twisted raises, ``TimeoutError`` included."""
-        parts: list[bytes] = []
-        body = BodyReader(parts.append, TEXT_LIMIT)
+        text = bytearray()
+        body = BodyReader(text.extend, TEXT_LIMIT)
         response.deliverBody(body)
         body.ended.addTimeout(timeout, self.clock, _timed_out)
         await body.ended
-        return decoded(b"".join(parts))
+        return decoded(bytes(text))
 
     def location_of(self, response: Any, url: str) -> str | None:
         """Return where an answer from a URL leads to, None if nowhere. Raises ``ValueError`` for another host."""

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "LogFile", "is_ours", "json_line", "log_file", "make_observer", "text_line"]
 
-_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029", 0x7F: "\\u007f"}
+_OBEYED = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
+"""What ends a line, or a terminal obeys, and JSON leaves as it is."""
 
 LEGACY = frozenset({"message", "time", "system", "isError", "format", "why", "failure"})
 """Keys of the older ``twisted.python.log``, which are told in other words."""
@@ -63,7 +64,7 @@ def json_line(event: dict[str, Any]) -> str | None:
             line[name] = _plain(value)
     if failure is not None:
         line["traceback"] = failure.getTraceback()
-    return json.dumps(line, ensure_ascii=False).translate(_LINE_ENDS) + "\n"
+    return json.dumps(line, ensure_ascii=False).translate(_OBEYED) + "\n"
 
 
 def _plain(value: object) -> object:

@@ -20,6 +20,7 @@ from onec_twisted.description import describe
 from onec_twisted.errors import CatalogBusy, FileDamaged, HandoffRunning, ImportFailed, ImportInterrupted
 from onec_twisted.metrics import Metrics
 from onec_twisted.records import FAILED, SUCCEEDED, WAITING, Handoff
+from onec_twisted.shown import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,7 @@ class _Pending:
     def note_progress(self, words: str) -> None:
         """Take a line for the person who waits."""
         if words.strip():
-            self.progress = words.strip()[:WORDS]
+            self.progress = harmless(words.strip()[:WORDS])
 
 
 def _tell(waiting: list[Deferred[None]]) -> None:
@@ -292,7 +293,7 @@ class Relay(Service):
             state, words = SUCCEEDED, ""
         if state == WAITING and handoff.tries >= self._most_tries:
             state, words = FAILED, f"Given up after {handoff.tries} tries: {words}"
-        handoff = evolve(handoff, state=state, words=words[:WORDS])
+        handoff = evolve(handoff, state=state, words=harmless(words[:WORDS]))
         self._metrics.tried("interrupted" if handoff.state == WAITING else handoff.state)
         self._tell_log(handoff)
         return handoff

@@ -60,36 +60,45 @@ def _signed(
     key: ec.EllipticCurvePrivateKey,
     by: Authority | None,
     days: int,
-    extension: x509.ExtensionType,
+    extension: x509.ExtensionType | None,
     *,
     critical: bool,
+    begins: int = -1,
 ) -> x509.Certificate:
-    """Return a certificate for a key, signed by an authority or by itself."""
+    """Return a certificate for a key, signed by an authority or by itself; valid between days counted from today."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(tz=timezone.utc)
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(by.certificate.subject if by is not None else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
+        .not_valid_before(now + timedelta(days=begins))
         .not_valid_after(now + timedelta(days=days))
-        .add_extension(extension, critical=critical)
-        .sign(by.key if by is not None else key, SHA256())
     )
+    if extension is not None:
+        builder = builder.add_extension(extension, critical=critical)
+    return builder.sign(by.key if by is not None else key, SHA256())
 
 
 def make_certificate(
-    folder: Path, name: str = "localhost", days: int = 1, by: Authority | None = None
+    folder: Path,
+    name: str = "localhost",
+    days: int = 1,
+    by: Authority | None = None,
+    begins: int = -1,
+    *,
+    named: bool = True,
 ) -> Certificate:
     """Make a certificate for a name and for 127.0.0.1, in place of one that was there.
 
-    That of an authority which signs it stands behind it, as in what certbot calls ``fullchain.pem``.
+    That of an authority which signs it stands behind it, as in what certbot calls ``fullchain.pem``. It is valid from
+    ``begins`` until ``days`` after today; one that is not ``named`` has its subject alone to tell the name.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     names = x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ip_address("127.0.0.1"))])
-    made = _signed(name, key, by, days, names, critical=False)
+    made = _signed(name, key, by, days, names if named else None, critical=False, begins=begins)
     certificate = Certificate(folder / "privkey.pem", folder / "fullchain.pem")
     certificate.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     certificate.chain.write_bytes(made.public_bytes(Encoding.PEM) + (by.pem() if by is not None else b""))

@@ -11,6 +11,7 @@ from daemon import Daemon, start
 from in_memory import NOW, InMemory, make_in_memory
 from shop import Shop
 from tus_in_memory import TusInMemory
+from twisted.internet import ssl
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
@@ -19,6 +20,8 @@ from twisted.web.server import Site
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from certificates import Certificate
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -80,6 +83,24 @@ def open_shop() -> Iterator[Callable[[Shop], str]]:
         listening: Any = cast("Any", reactor).listenTCP(0, Site(shop, timeout=None), interface="127.0.0.1")
         ports.append(listening)
         return f"http://127.0.0.1:{ports[-1].getHost().port}"
+
+    yield listen
+    for port in ports:
+        pytest_twisted.blockon(maybeDeferred(port.stopListening))
+
+
+@pytest.fixture
+def open_tls_shop() -> Iterator[Callable[[Shop, Certificate], int]]:
+    """Let shops listen with certificates; their ports are returned."""
+    from twisted.internet import reactor
+
+    ports: list[Any] = []
+
+    def listen(shop: Shop, certificate: Certificate) -> int:
+        context = ssl.DefaultOpenSSLContextFactory(str(certificate.key), str(certificate.chain))
+        listening: Any = cast("Any", reactor).listenSSL(0, Site(shop, timeout=None), context, interface="127.0.0.1")
+        ports.append(listening)
+        return int(listening.getHost().port)
 
     yield listen
     for port in ports:

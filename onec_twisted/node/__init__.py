@@ -16,6 +16,7 @@ from onec_twisted.node.answers import (
     State,
     Strange,
     Unreachable,
+    Untrusted,
 )
 from onec_twisted.node.connection import Route, http_client
 from onec_twisted.node.dialogue import Node, Sent
@@ -33,5 +34,6 @@ __all__ = [
     "State",
     "Strange",
     "Unreachable",
+    "Untrusted",
     "http_client",
 ]

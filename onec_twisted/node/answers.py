@@ -11,6 +11,8 @@ import re
 
 from attrs import field, frozen
 
+from onec_twisted.shown import harmless
+
 __all__ = [
     "BITRIX",
     "TRADE",
@@ -25,6 +27,7 @@ __all__ = [
     "State",
     "Strange",
     "Unreachable",
+    "Untrusted",
     "busy_of",
     "login_of",
     "parameters_of",
@@ -48,7 +51,7 @@ class Remark:
     """What would make ``clients`` stumble, or lose something; ``cure`` says what the site should do."""
 
     clients: tuple[str, ...]
-    words: str
+    words: str = field(converter=harmless)
     cure: str
 
 
@@ -97,8 +100,8 @@ class NodeError(Exception):
     """
 
     def __init__(self, words: str, status: int = 0, offset: int | None = None) -> None:
-        """Keep the words to one line."""
-        super().__init__(" ".join(words.split())[: 4 * SHOWN])
+        """Keep the words to one line, and harmless to a terminal."""
+        super().__init__(harmless(" ".join(words.split())[: 4 * SHOWN]))
         self.words = str(self)
         self.status = status
         self.offset = offset
@@ -114,6 +117,10 @@ class Strange(NodeError):
 
 class Unreachable(NodeError):
     """There was no answer: what was asked may have been done or not, and may be tried again."""
+
+
+class Untrusted(NodeError):
+    """The site's certificate is refused: nothing was sent, and a new try would not help."""
 
 
 class Busy(Unreachable):
@@ -149,7 +156,7 @@ class State:
     """
 
     done: bool
-    words: str = ""
+    words: str = field(default="", converter=harmless)
     remarks: tuple[Remark, ...] = ()
     offset: int | None = None
 

@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from onec_twisted import __version__
 from onec_twisted.client import url_of
-from onec_twisted.node.answers import NodeError, Refusal, Unreachable
+from onec_twisted.node.answers import NodeError, Refusal, Unreachable, Untrusted
 from onec_twisted.node.check import CONNECTION, table
 from onec_twisted.node.check import check as run_check
 from onec_twisted.node.connection import Route, http_client
@@ -25,6 +25,7 @@ from onec_twisted.node.dialogue import Node
 from onec_twisted.node.load import load as run_load
 from onec_twisted.node.push import Bar, Display, Json, Lines, Quiet
 from onec_twisted.node.push import push as run_push
+from onec_twisted.shown import harmless_writer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,7 +37,7 @@ EXIT_CODES = {
     0: "all of it was done",
     REFUSED: "the site said failure; or check found what makes a 1C stumble; or load had failures",
     2: "the command line is wrong",
-    UNREACHABLE: "the site cannot be reached, or broke off too often",
+    UNREACHABLE: "the site cannot be reached, its certificate is refused, or it broke off too often",
     STRANGE: "the site answered what is no answer of the protocol",
     UNREADABLE: "a file cannot be read or written",
     INTERRUPTED: "Ctrl-C, or SIGTERM",
@@ -179,7 +180,7 @@ async def _told(doing: Awaitable[int], hint: str) -> int:
     except Refusal as error:
         click.echo(f"The site refused: {error.words}", err=True)
         return REFUSED
-    except Unreachable as error:
+    except (Unreachable, Untrusted) as error:
         click.echo(error.words, err=True)
         return UNREACHABLE
     except NodeError as error:
@@ -259,8 +260,10 @@ def orders(output: str, confirm: bool, **common: Any) -> None:
         node = site.node(reactor, partial(click.echo, err=True))
         await node.checkauth("sale")
         if output == "-":
-            await node.query_orders(sys.stdout.buffer.write)
-            sys.stdout.buffer.flush()
+            out = sys.stdout
+            terminal = harmless_writer(lambda text: out.buffer.write(text.encode(out.encoding, "replace")))
+            await node.query_orders(terminal if out.isatty() else out.buffer.write)
+            out.buffer.flush()
         else:
             await _query_into(node, Path(output))
         if confirm:

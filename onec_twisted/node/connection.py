@@ -12,12 +12,14 @@ from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wra
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ProxyAgent
+from twisted.web.client import Agent, HTTPConnectionPool, ProxyAgent
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from onec_twisted.client import plain_client
+from onec_twisted.heads import BoundedPool
 from onec_twisted.node.answers import Unreachable
+from onec_twisted.trust import Trust
 
 if TYPE_CHECKING:
     from treq.client import HTTPClient
@@ -29,6 +31,9 @@ __all__ = ["Route", "http_client"]
 
 CONNECT = 15.0
 """Seconds that a connection may take to come about."""
+
+CURE = "name a file with the issuer's certificate by --ca"
+"""What to do about an issuer that is not trusted."""
 
 LONGEST_HEAD = 16 * 1024
 """Bytes of a proxy's answer to CONNECT."""
@@ -47,14 +52,14 @@ class Route:
     unix: str | None = None
 
 
-def _policy(ca: bytes | None) -> BrowserLikePolicyForHTTPS:
+def _policy(ca: bytes | None) -> Trust:
     """Return whom to trust. Raises ``ValueError`` when there is no certificate in the text."""
     if ca is None:
-        return BrowserLikePolicyForHTTPS()
+        return Trust(CURE)
     found = re.findall(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", ca, re.DOTALL)
     if not found:
         raise ValueError("there is no certificate in PEM form")
-    return BrowserLikePolicyForHTTPS(trustRootFromCertificates([Certificate.loadPEM(one) for one in found]))
+    return Trust(CURE, trustRootFromCertificates([Certificate.loadPEM(one) for one in found]))
 
 
 class _Tunnel(Protocol):
@@ -185,15 +190,16 @@ def http_client(
     pool = pool or HTTPConnectionPool(reactor)
     pool.maxPersistentPerHost = 1
     pool.retryAutomatically = False  # a request that may have been heard is not ours to repeat unseen
+    bounded: Any = BoundedPool(pool)
     agent: IAgent
     if route.proxy is not None and route.unix is not None:
         raise ValueError("a unix socket needs no proxy: give one of them")
     if route.proxy is not None and urlsplit(url).scheme == "http" and "[" not in url:
-        agent = ProxyAgent(_proxy_endpoint(reactor, route.proxy), reactor, pool)
+        agent = ProxyAgent(_proxy_endpoint(reactor, route.proxy), reactor, bounded)
     else:
         host = (urlsplit(url).hostname or "").encode("ascii")
         endpoints = _Endpoints(reactor, _policy(route.ca), route, host)
         if route.proxy is not None:
             _proxy_endpoint(reactor, route.proxy)
-        agent = Agent.usingEndpointFactory(reactor, endpoints, pool)
+        agent = Agent.usingEndpointFactory(reactor, endpoints, bounded)
     return plain_client(agent)

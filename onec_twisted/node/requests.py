@@ -13,7 +13,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.web.http_headers import Headers
 
 from onec_twisted.client import BodyReader, reason_of, was_cancelled
-from onec_twisted.node.answers import NodeError, RawAnswer, Unreachable, busy_of
+from onec_twisted.node.answers import NodeError, RawAnswer, Unreachable, Untrusted, busy_of
+from onec_twisted.trust import certificate_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,9 +87,9 @@ class Requests:
     ) -> RawAnswer:
         """Ask once. Raises ``Unreachable``."""
         response = await self.request(method, query, body, headers)
-        parts: list[bytes] = []
-        await self.read(response, parts.append, ANSWER_LIMIT)
-        answer = RawAnswer(response.code, b"".join(parts), headers_of(response))
+        received = bytearray()
+        await self.read(response, received.extend, ANSWER_LIMIT)
+        answer = RawAnswer(response.code, bytes(received), headers_of(response))
         busy = busy_of(answer)
         if busy is not None:
             raise busy
@@ -147,7 +148,8 @@ class Requests:
             if was_cancelled(error) and not late:
                 raise CancelledError from None  # somebody pressed Ctrl-C
             reason = f"it did not answer within {self.timeout:.0f} s" if late else reason_of(error)
-            raise Unreachable(f"The site cannot be asked: {reason}") from error
+            kind = Unreachable if certificate_refused(error) is None else Untrusted
+            raise kind(f"The site cannot be asked: {reason}") from error
         finally:
             if self._patience.active():
                 self._patience.cancel()

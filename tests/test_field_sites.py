@@ -1,0 +1,261 @@
+"""What sites and their programs do in the field: talk without end, show odd certificates, leave processes behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+import pytest_twisted
+from certificates import make_certificate
+from one_try import outcome_of
+from test_description import handoff
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.web.client import HTTPConnectionPool
+
+from onec_twisted.client import SiteClient
+from onec_twisted.description import Description, describe
+from onec_twisted.errors import OrdersUnavailable
+from onec_twisted.node import Node, NodeError, Route, Unreachable, Untrusted, http_client
+from onec_twisted.orders import Orders
+from onec_twisted.records import Session
+from onec_twisted.webhook import Webhook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from certificates import Certificate
+    from shop import Shop
+
+# Twisted gives OpenSSL what newer ones of it call old
+pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
+
+PATIENCE = 20.0
+SESSION = Session("a" * 32, "shop", 1, 0, 0.0)
+MB = 1024 * 1024
+
+
+@pytest.fixture
+def description(tmp_path: Path) -> Description:
+    """What is handed off."""
+    (tmp_path / "folder").mkdir()
+    return describe(handoff(), str(tmp_path / "folder"))
+
+
+def site_client() -> SiteClient:
+    """Return how a daemon asks."""
+    from twisted.internet import reactor
+
+    return SiteClient(reactor)
+
+
+def node(url: str, told: list[str] | None = None, retries: int = 0, **ways: Any) -> Node:
+    """Return a node; ``told`` takes what it says."""
+    from twisted.internet import reactor
+
+    said = [] if told is None else told
+    client = http_client(reactor, url, Route(**ways), HTTPConnectionPool(reactor, persistent=False))
+    return Node(reactor, client, url, "shop", "secret", retries=retries, timeout=PATIENCE, told=said.append)
+
+
+class Flood(Protocol):
+    """A site that answers ``begins``, then ``block`` without end; it counts what was taken of it."""
+
+    begins, block = b"", b""
+    taken = 0
+    ended = False
+
+    def connectionMade(self) -> None:
+        """Wait for a request."""
+        self.asked = False
+
+    def dataReceived(self, data: bytes) -> None:
+        """Begin to talk."""
+        if not self.asked:
+            self.asked = True
+            transport: Any = self.transport
+            transport.write(self.begins)
+            transport.registerProducer(self, streaming=False)
+
+    def resumeProducing(self) -> None:
+        """Talk on."""
+        transport: Any = self.transport
+        type(self).taken += len(self.block)
+        if self.taken > 40 * MB:  # it was taken for long enough
+            type(self).ended = True
+            transport.loseConnection()
+        else:
+            transport.write(self.block)
+
+    def stopProducing(self) -> None:
+        """Talk no more."""
+
+
+@pytest.fixture
+def flood() -> Iterator[Callable[[bytes, bytes], tuple[str, type[Flood]]]]:
+    """Open a site that talks without end; return its address, and what counts."""
+    from twisted.internet import reactor
+
+    ports: list[Any] = []
+
+    def listen(begins: bytes, block: bytes) -> tuple[str, type[Flood]]:
+        kind = type("OneFlood", (Flood,), {"begins": begins, "block": block * (64 * 1024 // len(block) + 1)})
+        ports.append(cast("Any", reactor).listenTCP(0, Factory.forProtocol(kind), interface="127.0.0.1"))
+        return f"http://127.0.0.1:{ports[-1].getHost().port}/", kind
+
+    yield listen
+    for port in ports:
+        pytest_twisted.blockon(maybeDeferred(port.stopListening))
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+HEADS = {
+    "a status line": (b"HTTP/1.1 200 ", b"K"),
+    "one header": (OK + b"A: ", b"b"),
+    "headers": (OK, b"A: b\r\n"),
+    "a folded header": (OK + b"A: b\r\n", b" c\r\n"),
+    "100 Continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "1xx with headers": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"),
+    "no HTTP": (b"", b"\x1b[2Jhello\r\n\r\n"),
+}
+BODIES = {
+    "a body": (OK + b"\r\n", b"x"),
+    "a body in tiny chunks": (CHUNKED, b"9\r\nxxxxxxxxx\r\n"),
+    "chunk extensions": (CHUNKED + b"1;", b"a=b;"),
+    "trailers": (CHUNKED + b"0\r\n", b"A: b\r\n"),
+    "one trailer": (CHUNKED + b"0\r\nA: ", b"b"),
+}
+
+
+class TestWithoutEnd:
+    @pytest.mark.parametrize("kind", HEADS)
+    @pytest_twisted.ensureDeferred
+    async def test_the_beginning_of_an_answer(
+        self,
+        flood: Callable[[bytes, bytes], tuple[str, type[Flood]]],
+        description: Description,
+        nothing_left_behind: list[dict[str, Any]],
+        kind: str,
+    ) -> None:
+        """Importers, orders and nodes take little of it, say so, and log no line for each part."""
+        url, site = flood(*HEADS[kind])
+        words = "its answer is not HTTP" if kind == "no HTTP" else "the headers of its answer are too long"
+        client = site_client()
+
+        assert await outcome_of(Webhook(url, client, PATIENCE), description) == (
+            "interrupted",
+            f"The site cannot be asked: {words}",
+            [],
+        )
+        with pytest.raises(OrdersUnavailable):
+            await Orders(url, client).document("query", SESSION)
+        with pytest.raises(Unreachable, match=words):
+            await node(url).checkauth()
+        assert site.taken < 10 * MB, "socket buffers have the most of it"
+        assert not site.ended
+        assert len(nothing_left_behind) < 20
+
+    @pytest.mark.parametrize("kind", BODIES)
+    @pytest_twisted.ensureDeferred
+    async def test_an_answer(
+        self,
+        flood: Callable[[bytes, bytes], tuple[str, type[Flood]]],
+        description: Description,
+        nothing_left_behind: list[dict[str, Any]],
+        kind: str,
+    ) -> None:
+        """Importers and nodes read the beginning of it alone."""
+        url, site = flood(*BODIES[kind])
+        await outcome_of(Webhook(url, site_client(), PATIENCE), description)
+        with pytest.raises(NodeError):
+            await node(url).checkauth()
+
+        assert site.taken < 20 * MB, "a node reads 1 MB of it, and socket buffers have the most"
+        assert not site.ended
+        assert len(nothing_left_behind) < 20
+
+
+class TestCertificates:
+    @pytest.fixture
+    def nameless(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_tls_shop: Callable[[Shop, Certificate], int]
+    ) -> Callable[[Shop], tuple[str, bytes]]:
+        """Open a shop with a certificate that is trusted and names no host; return its address, and whom to trust."""
+
+        def opened(shop: Shop) -> tuple[str, bytes]:
+            certificate = make_certificate(tmp_path, named=False)
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate.chain))
+            return f"https://localhost:{open_tls_shop(shop, certificate)}/", certificate.chain.read_bytes()
+
+        return opened
+
+    @pytest_twisted.ensureDeferred
+    async def test_importers_and_orders_refuse_one_without_a_name(
+        self,
+        shop: Shop,
+        nameless: Callable[[Shop], tuple[str, bytes]],
+        description: Description,
+        nothing_left_behind: list[dict[str, Any]],
+    ) -> None:
+        """Nothing is sent to it; the words are those of a certificate, and there is no traceback."""
+        url, _ = nameless(shop)
+        client = site_client()
+        words = "its certificate names no host (subjectAltName); have one issued for localhost"
+
+        assert await outcome_of(Webhook(url, client, PATIENCE), description) == (
+            "interrupted",
+            f"The site cannot be asked: {words}",
+            [],
+        )
+        with pytest.raises(OrdersUnavailable):
+            await Orders(url, client).document("query", SESSION)
+        assert [event["reason"] for event in nothing_left_behind if "reason" in event] == [words]
+        assert shop.seen == []
+
+    @pytest.mark.parametrize(
+        ("own", "words"),
+        [
+            (True, "The site cannot be asked: its certificate names no host"),
+            (False, "its certificate is from an issuer that is not trusted here; name a file with the issuer's"),
+        ],
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_a_node_gives_up_at_once(
+        self,
+        shop: Shop,
+        nameless: Callable[[Shop], tuple[str, bytes]],
+        monkeypatch: pytest.MonkeyPatch,
+        own: bool,
+        words: str,
+    ) -> None:
+        """The password is not sent, and no other try would help."""
+        url, authority = nameless(shop)
+        monkeypatch.delenv("SSL_CERT_FILE")
+        told: list[str] = []
+        with pytest.raises(Untrusted) as refused:
+            await node(url, told, 5, ca=authority if own else None).checkauth()
+
+        assert words in refused.value.words
+        assert told == []
+        assert shop.seen == []
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_site_without_tls(
+        self, flood: Callable[[bytes, bytes], tuple[str, type[Flood]]], description: Description
+    ) -> None:
+        """Hears of it in the words of OpenSSL, which has seen what came instead."""
+        url, _ = flood(b"HTTP/1.1 400 Bad Request\r\n\r\n", b"x")
+        asked = await outcome_of(Webhook(url.replace("http:", "https:"), site_client(), PATIENCE), description)
+
+        assert asked[:2] == ("interrupted", "The site cannot be asked: TLS failed (wrong version number)")
+
+
+class TestWords:
+    @pytest_twisted.ensureDeferred
+    async def test_what_a_site_says_is_harmless_to_a_terminal(self, shop: Shop, shop_url: str) -> None:
+        """Escape sequences of its words are written out."""
+        shop.answers = [{"text": "failure\n\x1b[2Jno\u009b"}]
+        with pytest.raises(Exception, match=r"^\\x1b\[2Jno\\x9b$"):
+            await node(shop_url).checkauth()
