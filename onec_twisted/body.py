@@ -28,7 +28,7 @@ EARLY_LIMIT = 64 * 1024
 """Bytes that may come before anybody wants them; then the sender is held back."""
 
 SMALL_CHUNKS = 256
-"""Chunks that are kept one by one; each costs memory beside its bytes."""
+"""Reads that are kept one by one; each costs memory beside its bytes."""
 
 DRAIN_LIMIT = 8 * 1024 * 1024
 """Bytes of a refused body that are read and thrown away, so that the answer reaches its sender."""
@@ -111,10 +111,10 @@ class Body:
                 self._end_drain()
         elif self._failure is None:
             self._early.append(data)
+            if len(self._early) > SMALL_CHUNKS:
+                self._early = [b"".join(self._early)]
             if self.received >= EARLY_LIMIT:
                 self.pauseProducing()
-                if len(self._early) > SMALL_CHUNKS:
-                    self._early = [b"".join(self._early)]
         if self._held and not self.complete:
             self._transport.pauseProducing()  # somebody else has let it go on, or it had more in hand
 

@@ -1,21 +1,28 @@
-"""Speaks HTTP/1.1 with nodes: takes request lines that Twisted refuses and real nodes send, and watches over time.
+"""Speaks HTTP/1.1 with nodes: to the letter where a request ends, patiently where real nodes need it, and in time.
 
 It uses private names of ``twisted.web.http.HTTPChannel``; ``tests/test_request.py`` pins them for the oldest and the
 newest Twisted:
 
 * ``_abortingCall``: ends a connection by force, and is cancelled when it has ended;
 * ``_receivedHeaderSize``: 0 before the request line;
-* ``_respondToBadRequestAndDisconnect``: called for whatever is no HTTP.
+* ``_respondToBadRequestAndDisconnect``: called for whatever is no HTTP;
+* ``_networkProducer``: the transport, or what stands for one that cannot be paused;
+* ``_transferDecoder``: finds the end of a body; ``_finishRequestBody`` is told what came behind it;
+* ``_dataBuffer``: what came while a request was being answered; ``_buffer``: what of a read is still to be looked at.
 """
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.internet.protocol import connectionDone
 from twisted.web.http import RESPONSES, HTTPChannel
+from zope.interface import implementer
 
+from onec_twisted.chunked import Chunked, MalformedChunks
 from onec_twisted.errors import HeadersTimedOut, MalformedRequest
 from onec_twisted.sockets import SocketLine, is_plain, line_of, write_now
 from onec_twisted.wire import head_of
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from onec_twisted.delivery import Delivery
     from onec_twisted.errors import Refused
     from onec_twisted.site import ExchangeSite
+    from onec_twisted.wire import Answer
 
 __all__ = ["ExchangeChannel"]
 
@@ -38,9 +46,82 @@ LONGEST_CONTENT_LENGTH = 64
 HURRY = 5
 """Seconds that a connection has that is one too many."""
 
+REQUEST = 512
+"""What a request costs that came behind another, in units of ``Allowance``."""
+
+MOST_READS = 256
+"""Reads that are kept one by one, while a request is being answered; each costs memory beside its bytes."""
+
 _RAW = re.compile(rb"[ \x7f-\xff]")
 
 
+@implementer(IPushProducer)
+class _ChunkedBody:
+    """The body of a request in chunks, for a channel: what is decoded, and when.
+
+    It stands for Twisted's decoder, which calls back for each chunk, and for the transport: a sender is held back
+    while what it sent waits to be decoded.
+    """
+
+    def __init__(self, channel: ExchangeChannel) -> None:
+        """Begin with nothing."""
+        self._channel = channel
+        self._request = channel.requests[-1]
+        self._chunks = Chunked()
+        self._held = False
+        self._waits = False
+        """Whether something is left to be decoded."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what came, and decode as much of it as one may at once."""
+        self._chunks.feed(data)
+        if self._waits:
+            self._channel._networkProducer.pauseProducing()  # somebody else has let it go on
+        else:
+            self._decode(self._channel.site.allowance.at_once())
+
+    def pauseProducing(self) -> None:
+        """Hold the sender back."""
+        self._held = True
+        self._channel._networkProducer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Let the sender go on, when all that it has sent is decoded."""
+        self._held = False
+        if not self._waits:
+            self._channel._networkProducer.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Do nothing: a body ends in other ways."""
+
+    def _decode(self, most: int) -> None:
+        """Pass on what may be decoded now; what is left is decoded later."""
+        channel = self._channel
+        try:
+            data, cost = self._chunks.decode(most)
+        except MalformedChunks:
+            channel._respondToBadRequestAndDisconnect()
+            return
+        channel.site.allowance.spend(cost)
+        self._waits = cost >= most and not self._chunks.ended
+        if self._waits:
+            channel._networkProducer.pauseProducing()
+            channel.site.allowance.wait(self._go_on)
+        if data:
+            self._request.handleContentChunk(data)
+        if self._chunks.ended:
+            channel._finishRequestBody(self._chunks.rest)
+
+    def _go_on(self, most: int) -> None:
+        """Decode what waits, unless the connection is at its end."""
+        if not self._channel.is_open:
+            return
+        self._decode(most)
+        if not self._waits and not self._held and not self._chunks.ended:
+            self._channel._networkProducer.resumeProducing()
+
+
+@implementer(IHandshakeListener)
 class ExchangeChannel(HTTPChannel):
     """Speaks HTTP/1.1 with a node, and says ``failure`` to whatever is none."""
 
@@ -50,19 +131,33 @@ class ExchangeChannel(HTTPChannel):
     _is_counted = False
     _one_too_many = False
     _head_begun = False
+    _shakes_hands = False
 
     site: ExchangeSite
     factory: ExchangeSite
     abortTimeout = 5
     """Seconds after which a connection that we closed is gone, whatever its peer does."""
 
+    is_open = False
+    """Whether its peer is there, and we have not closed it."""
+
     def connectionMade(self) -> None:
         """Count the connection; one too many has little time to say what it wants, and to hear why not."""
         super().connectionMade()
+        self.is_open = True
         self.site.connections.total += 1
         self._enter(getattr(self.getPeer(), "host", None))
+        self._shakes_hands = self.isSecure()
         if self._one_too_many:
             self.setTimeout(HURRY)
+        elif self._shakes_hands:
+            self.setTimeout(self.site.limits.header_timeout)
+
+    def handshakeCompleted(self) -> None:
+        """See ``IHandshakeListener``: from here on it is a connection like any other."""
+        self._shakes_hands = False
+        if not self._one_too_many:
+            self.setTimeout(self.site.timeOut)
 
     def _enter(self, address: str | None) -> None:
         """Count the connection for an address, unless that is a trusted proxy's or a unix socket."""
@@ -87,19 +182,29 @@ class ExchangeChannel(HTTPChannel):
 
     def resetTimeout(self) -> None:
         """Count the time of a head from its first byte on: what drips in does not prolong it."""
-        if self.timeOut is not None and not self._head_begun and not self._one_too_many:
+        if self.timeOut is not None and not self._head_begun:
             self._head_begun = True
-            self.setTimeout(self.site.limits.header_timeout)
+            if not self._one_too_many:
+                self.setTimeout(self.site.limits.header_timeout)
 
     def head_ended(self) -> None:
         """Stop the time of the head: while a body comes, the time-outs are the body's."""
         self.setTimeout(None)
         self._head_begun = False
 
+    @property
+    def waits_for_a_head(self) -> bool:
+        """Return whether nothing is being done for the connection: it is idle, or half a head has come."""
+        return self.timeOut is not None
+
     def timeoutConnection(self) -> None:
         """Close a connection that nobody uses; tell the sender of half a head why."""
-        if self._receivedHeaderSize:
-            self._refuse_at_once(HeadersTimedOut())
+        if self._shakes_hands:
+            self._told(HeadersTimedOut())
+            transport: Any = self.transport
+            transport.abortConnection()
+        elif self._head_begun:
+            self.refuse(HeadersTimedOut())
         else:
             self.loseConnection()
 
@@ -131,6 +236,7 @@ class ExchangeChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the requests, and the answers on their way."""
         super().connectionLost(reason)
+        self.is_open = False
         self.site.connections.total -= 1
         self._leave()
         for delivery in self._deliveries:
@@ -143,6 +249,7 @@ class ExchangeChannel(HTTPChannel):
 
         TLS waits for the peer's word, and reads what it sends meanwhile; TCP waits for it to read our answer.
         """
+        self.is_open = False
         if self._abortingCall is None:
             self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
         super().loseConnection()
@@ -152,12 +259,16 @@ class ExchangeChannel(HTTPChannel):
 
         Nodes put file names into the URL as they are (protocol.md, A.5 and B.1).
         """
-        if self._receivedHeaderSize == 0:
+        if self._receivedHeaderSize == 0 and not line:
+            self._head_begun = False  # an empty line behind the request before it begins nothing
+            if self.timeOut is not None and not self._one_too_many:
+                self.setTimeout(self.site.timeOut)
+        elif self._receivedHeaderSize == 0:
             self.resetTimeout()  # of a head that came with the request before it
-        if self._receivedHeaderSize == 0 and _RAW.search(line):
-            method, _, rest = line.partition(b" ")
-            target, _, version = rest.rpartition(b" ")
-            line = b" ".join((method, _RAW.sub(lambda raw: b"%%%02X" % raw[0][0], target), version))
+            if _RAW.search(line):
+                method, _, rest = line.partition(b" ")
+                target, _, version = rest.rpartition(b" ")
+                line = b" ".join((method, _RAW.sub(lambda raw: b"%%%02X" % raw[0][0], target), version))
         super().lineReceived(line)
 
     def headerReceived(self, line: bytes) -> bool:
@@ -168,22 +279,70 @@ class ExchangeChannel(HTTPChannel):
         taken: bool = super().headerReceived(line)
         return taken
 
+    def allHeadersReceived(self) -> None:
+        """Refuse a head that leaves open where its request ends, or whom it is for; decode chunks in our own way.
+
+        What follows such a head would be the next request to us, and a body to a proxy before us (RFC 9112 sections
+        3.2, 6.1 and 11.2).
+        """
+        headers, is_newest = self.requests[-1].requestHeaders, self._version == b"HTTP/1.1"
+        coding = headers.getRawHeaders(b"transfer-encoding")
+        hosts = len(headers.getRawHeaders(b"host", ()))
+        is_sound = coding is None or (
+            is_newest and [one.lower() for one in coding] == [b"chunked"] and not headers.hasHeader(b"content-length")
+        )
+        if not is_sound or hosts > 1 or (is_newest and not hosts):
+            self._respondToBadRequestAndDisconnect()
+            self.length = None  # nothing is taken for its body
+            return
+        if coding is not None:
+            self._transferDecoder = _ChunkedBody(self)
+        super().allHeadersReceived()
+
+    def body_producer(self) -> Any:
+        """Return what holds the sender of the body back that comes next."""
+        return self._networkProducer if self.length is not None else self._transferDecoder
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Take bytes of a body, or what comes while a request is being answered."""
+        if len(self._dataBuffer) > MOST_READS:
+            self._dataBuffer = [b"".join(self._dataBuffer)]
+        super().rawDataReceived(data)
+
+    def requestDone(self, request: Any) -> None:
+        """Go on with the next request; of those that have come already, so many are taken at a time."""
+        has_come = bool(self._buffer) or any(self._dataBuffer)
+        if has_come and self.persistent and not self.site.allowance.take(REQUEST):
+            self.site.allowance.wait(partial(self._next_request, request))
+        else:
+            super().requestDone(request)
+
+    def _next_request(self, request: Any, _: int) -> None:
+        """Go on with a request whose turn it is."""
+        self.site.allowance.spend(REQUEST)
+        if self.is_open:
+            super().requestDone(request)
+
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that does not end."""
         self._respondToBadRequestAndDisconnect()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         """Answer what is no HTTP in the protocol's words."""
-        self._refuse_at_once(MalformedRequest())
+        self.refuse(MalformedRequest())
 
-    def _refuse_at_once(self, refused: Refused) -> None:
+    def refuse(self, refused: Refused) -> None:
         """Answer what is no whole request, unless it has been answered already, and close."""
         self.setTimeout(None)
         for request in self.requests:
             request.give_up()
         if not (self.requests and self.requests[-1].startedWriting):
-            answer = self.site.refusal(refused, str(getattr(self.getPeer(), "host", "-")))
+            answer = self._told(refused)
             reason = RESPONSES[answer.status]
             self.write(head_of(answer, b"HTTP/1.1", reason, self.site.date(), closes=True) + answer.body)
         self.dataReceived = lambda _: None  # type: ignore[method-assign]  # TLS goes on delivering
         self.loseConnection()
+
+    def _told(self, refused: Refused) -> Answer:
+        """Return the answer to what is no whole request; it is counted, and told the log."""
+        return self.site.refusal(refused, str(getattr(self.getPeer(), "host", "-")))

@@ -5,7 +5,6 @@ then. ``ExchangeRequest`` does so at the headers, and keeps nothing. It uses pri
 ``twisted.web.http.HTTPChannel``; ``tests/test_request.py`` pins them for the oldest and the newest Twisted:
 
 * ``_command``, ``_path``, ``_version``: the request line, which a Request learns only after the body otherwise;
-* ``_networkProducer``: the transport, or what stands for one that cannot be paused;
 * ``_savedTimeOut``: the idle time-out that the channel sets again when the request is done.
 """
 
@@ -101,7 +100,7 @@ class ExchangeRequest(Request):
         self._expected = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
         self.requestHeaders.removeHeader(b"expect")  # or Twisted answers it before anybody has decided
         self.body = Body(
-            channel._networkProducer,
+            channel.body_producer(),
             self.site.reactor,
             length,
             self.site.body_timeout,
@@ -124,7 +123,8 @@ class ExchangeRequest(Request):
         if not connections.trusts(peer):
             return channel.is_one_too_many(peer)
         self.trusted_proxy = True
-        self._secure = self.requestHeaders.getRawHeaders(b"x-forwarded-proto", [b""])[0].strip().lower() == b"https"
+        schemes = b",".join(self.requestHeaders.getRawHeaders(b"x-forwarded-proto", []))
+        self._secure = schemes.partition(b",")[0].strip().lower() == b"https"  # the first proxy's: others add theirs
         told = b",".join(self.requestHeaders.getRawHeaders(b"x-forwarded-for", []))
         client = connections.trusted.client(peer, told.decode("latin-1"))
         if client is None or client == peer:

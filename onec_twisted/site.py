@@ -13,6 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from zope.interface import implementer, provider
 
+from onec_twisted.allowance import Allowance
 from onec_twisted.channel import ExchangeChannel
 from onec_twisted.connections import Connections
 from onec_twisted.errors import NoExchangeHere
@@ -128,6 +129,7 @@ class ExchangeSite(Site):
         self.limits = limits or Limits()
         self.connections = connections or Connections()
         self.metrics = metrics or Metrics()
+        self.allowance = Allowance(reactor)
         self.closing = False
         """Whether the daemon is about to end: an answer closes its connection, so that the node turns to the next."""
         self.always_ok = always_ok

@@ -519,7 +519,7 @@ def test_a_resource_that_fails(root: Resource, clock: Clock, nothing_left_behind
 
 
 def test_the_private_names_of_the_channel_are_where_we_look_for_them() -> None:
-    """The only debt of ``request`` to Twisted; run on the oldest and the newest that we support."""
+    """The only debt of ``channel`` and ``request`` to Twisted; run on the oldest and the newest that we support."""
     seen: dict[str, Any] = {}
 
     class Probe(ExchangeRequest):
@@ -530,6 +530,10 @@ def test_the_private_names_of_the_channel_are_where_we_look_for_them() -> None:
             names = ("_command", "_path", "_version", "_networkProducer", "_savedTimeOut", "persistent")
             assert self.channel._receivedHeaderSize > 0
             assert callable(self.channel._respondToBadRequestAndDisconnect)
+            assert callable(self.channel._finishRequestBody)
+            assert self.channel._transferDecoder is not None
+            assert self.channel._dataBuffer == []
+            assert isinstance(self.channel._buffer, bytes)
             seen.update({name: getattr(self.channel, name) for name in names})
 
         def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:

@@ -1,0 +1,316 @@
+"""HTTP to the letter, and what a sender may cost: faults from the field."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+from in_memory import PATH, InMemory, basic
+from line import Line, post
+from test_request import occupied
+
+from onec_twisted.allowance import MOST, PERIOD
+from onec_twisted.body import DRAIN_PAUSE, DRAIN_TIME
+from onec_twisted.channel import REQUEST
+from onec_twisted.connections import Connections, TrustedProxies
+from onec_twisted.site import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.request import ExchangeRequest
+
+HEAD = f"GET {PATH}?type=catalog&mode=init HTTP/1.1\r\nHost: x\r\n".encode()
+MALFORMED = b"\r\n\r\nfailure\nMalformed request"
+TIMED_OUT = b"\r\n\r\nfailure\nRequest headers timed out"
+
+
+def calls_of_body(line: Line) -> list[int]:
+    """Return the sizes in which a line's body comes from now on."""
+    request: ExchangeRequest = line.protocol.requests[-1]
+    sizes: list[int] = []
+    received = request.body.data_received
+
+    def data_received(data: bytes) -> None:
+        sizes.append(len(data))
+        received(data)
+
+    request.body.data_received = data_received  # type: ignore[method-assign]
+    return sizes
+
+
+def begun(exchange: InMemory, session: tuple[str, str], name: str = "a", chunks: int = 1) -> Line:
+    """Begin a piece in chunks."""
+    line = Line(exchange.site)
+    head = post(session, name, b"x", chunks=chunks).partition(b"\r\n\r\n")[0]
+    line.send(head + b"\r\n\r\n")
+    return line
+
+
+def test_tiny_chunks_are_decoded_a_few_at_a_time(make_exchange: Callable[..., InMemory]) -> None:
+    """One call for many, so many in one turn of the reactor, and the sender is held back until all are decoded."""
+    exchange = make_exchange(body_limit=100_000, session_quota=100_000)
+    line = begun(exchange, exchange.checkauth())
+    sizes = calls_of_body(line)
+    line.send(b"1\r\nx\r\n" * 10_000)
+
+    assert sizes == [MOST]
+    assert str(line.transport.producerState) == "paused"
+    exchange.clock.advance(PERIOD)
+    assert sum(sizes) == 2 * MOST
+    exchange.clock.advance(PERIOD)
+    assert sum(sizes) == 10_000
+    assert len(sizes) < 10
+    assert str(line.transport.producerState) == "producing"
+    line.send(b"0\r\n\r\n")
+    assert line.answered.endswith(b"success")
+    assert [len(content) for content in exchange.files().values()] == [10_000]
+
+
+def test_senders_of_tiny_chunks_share_a_turn(make_exchange: Callable[..., InMemory]) -> None:
+    """All together cost a turn of the reactor what one does, and each gets on."""
+    exchange = make_exchange(body_limit=100_000, session_quota=1_000_000)
+    session = exchange.checkauth()
+    lines = [begun(exchange, session, str(number)) for number in range(8)]
+    bodies = [line.protocol.requests[-1].body for line in lines]
+    for line in lines:
+        line.send(b"1\r\nx\r\n" * 5000)
+    assert sum(body.received for body in bodies) < MOST * 1.2
+    exchange.clock.advance(PERIOD)
+    assert sum(body.received for body in bodies) < MOST * 2.5
+    for _ in range(20):
+        exchange.clock.advance(PERIOD)
+
+    assert [body.received for body in bodies] == [5000] * 8
+    for line in lines:
+        line.send(b"0\r\n\r\n")
+        assert line.answered.endswith(b"success")
+
+
+def test_chunks_of_a_usual_size_do_not_wait_behind_tiny_ones(make_exchange: Callable[..., InMemory]) -> None:
+    """A read of them costs less than it takes to read."""
+    exchange = make_exchange(body_limit=1_000_000, session_quota=10_000_000)
+    exchange.store.free_bytes = 10_000_000
+    session = exchange.checkauth()
+    tiny, usual = begun(exchange, session, "tiny"), begun(exchange, session, "usual")
+    tiny.send(b"1\r\nx\r\n" * 10_000)
+    usual.send((b"2000\r\n" + b"x" * 8192 + b"\r\n") * 30 + b"0\r\n\r\n")
+
+    assert usual.answered.endswith(b"success")
+    tiny.lose()
+    exchange.clock.advance(PERIOD)
+    exchange.clock.advance(PERIOD)
+
+
+def test_a_refused_body_of_tiny_chunks_is_thrown_away_a_few_at_a_time(make_exchange: Callable[..., InMemory]) -> None:
+    """What nobody wants costs no more than what somebody does, and nothing once the connection is to end."""
+    exchange = make_exchange()
+    session = exchange.checkauth()
+    line = begun(exchange, ("x=y", session[1]))
+    sizes = calls_of_body(line)
+    assert line.answered.startswith(b"HTTP/1.1 403 ")
+    line.send(b"1\r\nx\r\n" * 10_000)
+    assert sum(sizes) == MOST
+    exchange.clock.pump([DRAIN_PAUSE, DRAIN_TIME])
+    assert line.closed
+    seen = len(sizes)
+    exchange.clock.advance(PERIOD)
+
+    assert len(sizes) == seen
+    line.lose()
+
+
+@pytest.mark.parametrize("chunks", [0, 2])
+def test_small_reads_of_a_body_that_waits_take_little_memory(exchange: InMemory, chunks: int) -> None:
+    """What comes two bytes at a time for a busy file is held as bytes, not as objects."""
+    session = exchange.checkauth()
+    over = occupied(exchange, session)
+    line = Line(exchange.site)
+    wire = post(session, "a", b"xy" * 2400, chunks=chunks)
+    place = wire.index(b"\r\n\r\n") + 4
+    line.send(wire[:place])
+    step = 2 + 5 * bool(chunks)
+    body = line.protocol.requests[0].body
+    tracemalloc.start()
+    line.send(*[wire[start : start + step] for start in range(place, len(wire), step)])
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert sum(map(len, body._early)) == 4800
+    assert held < 30_000
+    over.callback(None)
+    assert line.answered.endswith(b"success")
+
+
+def test_small_reads_behind_a_request_take_little_memory(exchange: InMemory) -> None:
+    """What comes byte by byte while a request is being answered is kept as few objects."""
+    session = exchange.checkauth()
+    over = occupied(exchange, session)
+    line = Line(exchange.site)
+    line.send(post(session, "a", b"x"))
+    line.send(*[b"G"] * 5000)
+
+    assert len(line.protocol._dataBuffer) < 300
+    over.callback(None)
+    line.lose()
+
+
+def test_requests_in_one_read_are_answered_a_few_at_a_time(exchange: InMemory) -> None:
+    """A thousand small ones behind one another do not keep others waiting, and all of them are answered."""
+    line = Line(exchange.site)
+    line.send(b"GET /elsewhere HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+
+    assert 1 < line.answered.count(b"HTTP/1.1 404") <= MOST // REQUEST + 1
+    for _ in range(100 * REQUEST // MOST + 1):
+        exchange.clock.advance(PERIOD)
+    assert line.answered.count(b"HTTP/1.1 404") == 100
+    assert not line.closed
+
+
+def test_a_connection_that_is_lost_while_its_requests_wait(exchange: InMemory) -> None:
+    """Nobody answers them."""
+    line = Line(exchange.site)
+    line.send(b"GET /elsewhere HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+    answered = line.answered
+    line.lose()
+    exchange.clock.advance(PERIOD)
+
+    assert line.answered == answered
+    assert exchange.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("path", [PATH, "/files/", "/elsewhere"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\nContent-Length: 30\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\nTransfer-Encoding: identity\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, chunked\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked;q=1\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \x0bchunked\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nContent-Length: 5, 5\r\n",
+        b"HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n",
+        b"HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: identity\r\n",
+        b"HTTP/1.0\r\nHost: x\r\nHost: x\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nHost: y\r\n",
+        b"HTTP/1.1\r\nHost: x\r\nHost: x\r\n",
+        b"HTTP/1.1\r\n",
+    ],
+)
+def test_heads_that_leave_open_where_a_request_ends(exchange: InMemory, head: bytes, path: str) -> None:
+    """They are 400 and the end of the connection, and what follows is never obeyed as a request."""
+    line = Line(exchange.site)
+    inner = f"GET {PATH}?type=catalog&mode=checkauth HTTP/1.1\r\nHost: x\r\n".encode()
+    inner += f"Authorization: {basic('shop', 'secret')}\r\n\r\n".encode()
+    answered = line.send(f"POST {path} ".encode() + head + b"\r\n" + inner, inner, b"0\r\n\r\n" + inner)
+
+    assert answered.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert answered.endswith(MALFORMED)
+    assert answered.count(b"HTTP/1.") == 1
+    assert line.closed
+    assert exchange.metric("onec_refusals_total", reason="malformed_request") == 1
+    line.lose()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.1\r\nHost:\r\n", b"HTTP/1.0\r\n", b"HTTP/1.0\r\nHost: x\r\n"],
+)
+def test_heads_that_are_sound(exchange: InMemory, head: bytes) -> None:
+    """An empty Host is one, and HTTP/1.0 needs none."""
+    answered = Line(exchange.site).send(f"GET {PATH}?type=catalog&mode=init ".encode() + head + b"\r\n")
+
+    assert b" 403 " in answered[:20]
+
+
+def test_chunked_in_capitals(exchange: InMemory) -> None:
+    """The names of codings know no case (RFC 9112 section 7)."""
+    session = exchange.checkauth()
+    wire = post(session, "a", b"0123456789", chunks=3).replace(b": chunked", b": Chunked")
+
+    assert Line(exchange.site).send(wire).endswith(b"success")
+
+
+@pytest.mark.parametrize("begun", [b"G", HEAD[:20], HEAD[:-2], HEAD])
+def test_half_a_head_hears_why(make_exchange: Callable[..., InMemory], begun: bytes) -> None:
+    """408, counted and told the log, wherever it stops, and however it drips."""
+    exchange = make_exchange(limits=Limits(header_timeout=30))
+    line = Line(exchange.site)
+    exchange.clock.advance(20)
+    for place in range(len(begun)):
+        line.send(begun[place : place + 1])
+        exchange.clock.advance(25 / len(begun))
+    assert not line.closed
+    exchange.clock.advance(5.01)
+
+    assert line.answered.startswith(b"HTTP/1.1 408 ")
+    assert line.answered.endswith(TIMED_OUT)
+    assert line.closed
+    assert exchange.metric("onec_refusals_total", reason="headers_timed_out") == 1
+    line.lose()
+
+
+def test_half_a_head_on_a_connection_that_was_used(make_exchange: Callable[..., InMemory]) -> None:
+    """It hears 408 as well; an empty line behind a body is no head."""
+    exchange = make_exchange(limits=Limits(header_timeout=30))
+    session = exchange.checkauth()
+    line = Line(exchange.site)
+    line.send(post(session, "a", b"x") + b"\r\n")
+    exchange.clock.advance(59)
+    assert not line.closed
+    line.send(post(session, "a", b"x"), b"PO")
+    exchange.clock.advance(30)
+    assert line.answered.endswith(TIMED_OUT)
+    assert line.closed
+    line.lose()
+
+
+def test_a_connection_that_says_nothing_is_closed_in_silence(make_exchange: Callable[..., InMemory]) -> None:
+    """It has asked for nothing; an empty line is nothing, too."""
+    exchange = make_exchange(limits=Limits(header_timeout=30))
+    lines = [Line(exchange.site), Line(exchange.site)]
+    lines[1].send(b"\r\n")
+    exchange.clock.advance(60)
+
+    assert [(line.answered, line.closed) for line in lines] == [(b"", True)] * 2
+    for line in lines:
+        line.lose()
+
+
+@pytest.mark.parametrize(
+    ("told", "secure"),
+    [
+        ([b"https"], True),
+        ([b"https, http"], True),
+        ([b"HTTPS ,http"], True),
+        ([b"https", b"http"], True),
+        ([b"http, https"], False),
+        ([b"http", b"https"], False),
+        ([b""], False),
+        ([], False),
+    ],
+)
+def test_the_first_scheme_of_a_chain_of_proxies_counts(
+    make_exchange: Callable[..., InMemory], told: list[bytes], secure: bool
+) -> None:
+    """The first is what the client used; each proxy on the way has added its own."""
+    exchange = make_exchange(connections=Connections(0, TrustedProxies.of(["10.0.0.0/8"])))
+    line = Line(exchange.site, "10.0.0.1")
+    schemes = b"".join(b"X-Forwarded-Proto: %s\r\n" % one for one in told)
+    line.send(
+        f"GET {PATH}?type=catalog&mode=checkauth HTTP/1.1\r\nHost: x\r\n".encode()
+        + schemes
+        + f"Authorization: {basic('shop', 'secret')}\r\n\r\n".encode()
+    )
+
+    assert (b"; Secure" in line.answered) is secure
