@@ -1,8 +1,9 @@
 """Runs an importer's program: ``launch.py PARENT PROGRAM FOLDER NAME``, in a process group of their own.
 
-It stays beside the program, and ends it, with all that it has started, when the daemon says so or dies. It holds the
-lock of the session's folder until then: a daemon's successor does not import the same session beside it. Run by its
-path, not imported: it starts without our package.
+It stays beside the program, and ends it, with all that it has started, when the daemon says so or dies. On Linux that
+is in whichever group or session: who loses its parent becomes a child of this process. It holds the lock of the
+session's folder until then: a daemon's successor does not import the same session beside it. Run by its path, not
+imported: it starts without our package.
 """
 
 from __future__ import annotations
@@ -13,25 +14,77 @@ import os
 import resource
 import signal
 import sys
+import time
+from contextlib import suppress
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 MERCY = 5
 """Seconds between asking all to end and ending them."""
 
+ROUNDS = 50
+"""Looks for what was started meanwhile, when all are ended by force; a second later it begins anew."""
+
+
+def _prctl(option: int, value: int) -> None:
+    """Ask the kernel for something, where it is Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _parents() -> dict[int, int]:
+    """Return the parents of all processes that live, by their ids; empty where nobody tells."""
+    found = {}
+    for name in filter(str.isdecimal, os.listdir("/proc") if sys.platform == "linux" else []):
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                state, parent = file.read().rpartition(b")")[2].split()[:2]
+        except OSError:
+            continue  # it has ended
+        if state not in (b"Z", b"X"):
+            found[int(name)] = int(parent)
+    return found
+
+
+def _started() -> list[int]:
+    """Return all processes that come from this one."""
+    parents = _parents()
+    found = [os.getpid()]
+    for one in found:  # it grows meanwhile
+        found += [pid for pid, parent in parents.items() if parent == one]
+    return found[1:]
+
+
+def _tell_all(number: int) -> bool:
+    """Send all that was started a signal; return whether there is any."""
+    pids = _started()
+    for pid in pids:
+        with suppress(OSError):  # it has ended, or belongs to somebody else
+            os.kill(pid, number)
+    return bool(pids)
+
 
 def _end_all(*_: object) -> None:
-    """Ask the whole group to end; by force a little later."""
+    """Ask all to end; by force a little later."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, lambda *_: os.killpg(0, signal.SIGKILL))
+    signal.signal(signal.SIGALRM, _kill_all)
     signal.alarm(MERCY)
-    os.killpg(0, signal.SIGTERM)
+    if not _tell_all(signal.SIGTERM):
+        os.killpg(0, signal.SIGTERM)
+
+
+def _kill_all(*_: object) -> None:
+    """End all by force."""
+    signal.alarm(1)
+    for _round in range(ROUNDS):
+        if not _tell_all(signal.SIGKILL):
+            break
+        time.sleep(0.01)
 
 
 def _end_with(parent: int) -> None:
     """End all when the daemon is gone, where the system tells (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         sys.exit("the daemon has ended")
 
@@ -56,18 +109,33 @@ def _become(program: str, folder: str, name: str) -> None:
         sys.exit(os.EX_TEMPFAIL)
 
 
+def _end_of(child: int | None) -> int:
+    """Return how a child has ended; without one, wait for all of them. Those who lost their parents are buried."""
+    while True:
+        try:
+            pid, status = os.wait()
+        except ChildProcessError:
+            return 0
+        if pid == child:
+            return status
+
+
 def main(parent: str, program: str, folder: str, name: str) -> None:
     """Run the program, and end as it does."""
     os.setsid()
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
     _end_with(int(parent))
     _hold(folder)
     signal.signal(signal.SIGTERM, _end_all)
     child = os.fork()
     if not child:
         _become(program, folder, name)
-    _, status = os.waitpid(child, 0)
+    status = _end_of(child)
     if signal.getsignal(signal.SIGTERM) is not _end_all:
-        os.killpg(0, signal.SIGKILL)  # what it has started, and did not listen; this process as well
+        if sys.platform != "linux":
+            os.killpg(0, signal.SIGKILL)  # what it has started, and did not listen; this process as well
+        _end_of(None)
+        signal.alarm(0)
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

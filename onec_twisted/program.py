@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -22,24 +24,33 @@ from onec_twisted.interfaces import IImporter
 from onec_twisted.wire import decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from onec_twisted.description import Description
 
-__all__ = ["Program", "checked_program"]
+__all__ = ["Program", "checked_program", "program_environment"]
 
 LAUNCH = str(Path(__file__).with_name("launch.py"))
 
-MERCY = 5.0
-"""Seconds between asking a program to end and ending it."""
+MERCY = 8.0
+"""Seconds for ``launch`` to end a program with all that it has started: 5 of them are the program's own."""
 
 LINGER = 1.0
 """Seconds that output may still come when the program has ended: what it started may hold its pipes open."""
 
 LINE = 4096
 """Bytes of a line that are kept."""
+
+AT_ONCE = 50
+"""Lines that are heard of what comes at once, some KB: the last ones."""
+
+LOGGED = 1000
+"""Lines of its standard error that are in the log, of one try."""
+
+PASSED_ON = re.compile(r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|SSL_CERT_(FILE|DIR)|IMPORT_\w+")
+"""Variables that a program is given of the daemon's; an administrator's own have names that begin with IMPORT_."""
 
 
 def checked_program(argument: str) -> str:
@@ -52,25 +63,43 @@ def checked_program(argument: str) -> str:
     return str(path)
 
 
-class _Lines:
-    """The last line of an output that had anything in it."""
+def program_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return what a program is given of the daemon's environment: ``PASSED_ON``, and no secret of the daemon's."""
+    return {name: value for name, value in variables.items() if PASSED_ON.fullmatch(name)}
 
-    def __init__(self, told: Callable[[str], None]) -> None:
+
+def _argument(filename: str | None) -> str:
+    """Return a name as the argument of a program: one that begins with ``-`` is no option (POSIX, 12.2, 13)."""
+    return f"./{filename}" if filename is not None and filename.startswith("-") else filename or ""
+
+
+class _Lines:
+    """The last line of an output that had anything in it; ``told`` hears lines as they come.
+
+    Of what comes at once it hears the last ones alone, and ``most`` of them in all, if that is a limit: a program may
+    print without end.
+    """
+
+    def __init__(self, told: Callable[[str], None], most: float = math.inf) -> None:
         self._told = told
+        self._left = most
         self._begun = b""
         self.last = ""
 
     def take(self, data: bytes) -> None:
-        *whole, begun = (self._begun + data).split(b"\n")
+        *whole, begun = (self._begun + data).rsplit(b"\n", AT_ONCE)
         for line in whole:
-            self._end(line)
+            self._end(line.rpartition(b"\n")[2])  # the first one may be many
         self._begun = begun[:LINE]
 
     def _end(self, line: bytes) -> None:
         text = decoded(line[:LINE]).strip()
-        if text:
-            self.last = text
-            self._told(text)
+        if not text:
+            return
+        self.last = text
+        if self._left > 0:
+            self._left -= 1
+            self._told(text if self._left else f"{text} (what it says from now on is not in the log)")
 
     def end(self) -> None:
         """Take what has no line end."""
@@ -134,13 +163,18 @@ class _Run(ProcessProtocol):
             waiting.callback(self._reason)
         return waiting
 
-    def kill(self, number: int) -> None:
-        """Send a signal to the program and to what it has started; it may lead no group of its own yet."""
+    def end(self) -> None:
+        """Have ``launch`` end the program with all that it has started."""
+        if self._linger is None and self._reason is None:
+            os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the group of the program by force."""
         try:
-            os.killpg(self.pid, number)
+            os.killpg(self.pid, signal.SIGKILL)
         except ProcessLookupError:
-            if self._linger is None and self._reason is None:
-                os.kill(self.pid, number)
+            if self._linger is None and self._reason is None:  # it leads none yet
+                os.kill(self.pid, signal.SIGKILL)
 
 
 @implementer(IImporter)
@@ -159,15 +193,15 @@ class Program:
         def complain(line: str) -> None:
             self._log.info("{sessid}: importer: {line}", sessid=description.sessid, handoff=description.id, line=line)
 
-        complaints = _Lines(complain)
+        complaints = _Lines(complain, LOGGED)
         run = _Run(self.reactor, description.as_json() + b"\n", _Lines(progress), complaints)
         launch = [sys.executable, "-I", "-S", LAUNCH, str(os.getpid()), self.path]
         try:
             self.reactor.spawnProcess(
                 run,
                 sys.executable,
-                [*launch, description.folder, description.filename or ""],
-                env=dict(os.environ),
+                [*launch, description.folder, _argument(description.filename)],
+                env=program_environment(os.environ),
             )
         except OSError as error:
             raise ImportInterrupted(f"The importer cannot be started: {error.strerror}") from error
@@ -186,12 +220,12 @@ class Program:
         try:
             return await run.ended().addTimeout(self.timeout, self.reactor)
         except (defer.TimeoutError, CancelledError) as error:
-            run.kill(signal.SIGTERM)
-            late = self.reactor.callLater(MERCY, run.kill, signal.SIGKILL)
+            run.end()
+            late = self.reactor.callLater(MERCY, run.kill)
             await run.ended()
             if late.active():
                 late.cancel()
-            run.kill(signal.SIGKILL)  # what it has started, and did not listen
+            run.kill()  # where launch cannot see what the program has started
             if isinstance(error, defer.TimeoutError):
                 raise ImportInterrupted(f"The importer had not ended after {self.timeout:.0f} s") from None
             raise

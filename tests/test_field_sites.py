@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -9,8 +14,10 @@ import pytest_twisted
 from certificates import make_certificate
 from one_try import outcome_of
 from test_description import handoff
-from twisted.internet.defer import maybeDeferred
+from test_program import is_gone
+from twisted.internet.defer import CancelledError, ensureDeferred, maybeDeferred
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.threads import deferToThread
 from twisted.web.client import HTTPConnectionPool
 
 from onec_twisted.client import SiteClient
@@ -18,12 +25,12 @@ from onec_twisted.description import Description, describe
 from onec_twisted.errors import OrdersUnavailable
 from onec_twisted.node import Node, NodeError, Route, Unreachable, Untrusted, http_client
 from onec_twisted.orders import Orders
+from onec_twisted.program import LAUNCH, LOGGED, Program, program_environment
 from onec_twisted.records import Session
 from onec_twisted.webhook import Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from certificates import Certificate
     from shop import Shop
@@ -259,3 +266,142 @@ class TestWords:
         shop.answers = [{"text": "failure\n\x1b[2Jno\u009b"}]
         with pytest.raises(Exception, match=r"^\\x1b\[2Jno\\x9b$"):
             await node(shop_url).checkauth()
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_program_that_prints_without_end(
+        self, tmp_path: Path, description: Description, nothing_left_behind: list[dict[str, Any]]
+    ) -> None:
+        """The log has the beginning, the last line counts, and nothing is gathered."""
+        from twisted.internet import reactor
+
+        script = tmp_path / "import.sh"
+        script.write_text(
+            "#!/bin/sh\n(yes | head -c 20000000; head -c 20000000 /dev/zero; echo; echo last) >&2; exit 1"
+        )
+        script.chmod(0o755)
+        outcome = await outcome_of(Program(str(script), reactor, PATIENCE), description)
+
+        logged = [event["line"] for event in nothing_left_behind if "line" in event]
+        assert outcome[:2] == ("failed", "last")
+        assert len(logged) == LOGGED
+        assert logged[0] == "y"
+        assert logged[-1].startswith("y (what it says from now on")
+
+
+LEAVES = """#!{python}
+import os, signal, sys, time
+from pathlib import Path
+
+told = Path({told!r})
+
+def leave(name, deaf):
+    if os.fork():
+        return
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    if deaf:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    (told / (name + ".new")).write_text(str(os.getpid()))
+    (told / (name + ".new")).rename(told / name)
+    time.sleep(1000)
+
+leave("one", deaf=False)
+if {deaf}:
+    leave("two", deaf=True)
+time.sleep(1000)
+"""
+
+
+class TestPrograms:
+    def leaving(self, folder: Path, *, deaf: bool = False) -> str:
+        """Return a program whose child is a daemon by all rules: two forks, a session of its own; and a deaf one."""
+        script = folder / "import.py"
+        script.write_text(LEAVES.format(python=sys.executable, told=str(folder), deaf=deaf))
+        script.chmod(0o755)
+        return str(script)
+
+    def left_of(self, folder: Path, *, deaf: bool = False) -> list[int]:
+        """Return the ids of what it has left, when it is there."""
+        names = ["one", *(["two"] if deaf else [])]
+        deadline = time.monotonic() + PATIENCE
+        while not all((folder / name).exists() for name in names):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return [int((folder / name).read_text()) for name in names]
+
+    @pytest.mark.parametrize("stopped", [False, True])
+    @pytest_twisted.ensureDeferred
+    async def test_children_that_leave_the_group_end_with_it(
+        self, description: Description, tmp_path: Path, stopped: bool
+    ) -> None:
+        """When its time is over, also if they do not listen; and when the daemon stops."""
+        from twisted.internet import reactor
+
+        program = Program(self.leaving(tmp_path, deaf=not stopped), reactor, 1000 if stopped else 2)
+        running = ensureDeferred(outcome_of(program, description))
+        pids = await deferToThread(self.left_of, tmp_path, deaf=not stopped)
+        if stopped:
+            running.cancel()
+            with pytest.raises(CancelledError):
+                await running
+        else:
+            assert (await running)[:2] == ("interrupted", "The importer had not ended after 2 s")
+
+        assert all(is_gone(pid) for pid in pids)
+
+    def test_they_end_with_a_daemon_that_is_killed(self, tmp_path: Path) -> None:
+        """So that its successor has the session to itself."""
+        told = [self.leaving(tmp_path), str(tmp_path), "a"]
+        code = (
+            "import os, subprocess, sys, time;"
+            f"subprocess.Popen([sys.executable, '-I', '-S', {LAUNCH!r}, str(os.getpid()), *{told!r}]);"
+            "time.sleep(1000)"
+        )
+        daemon = subprocess.Popen([sys.executable, "-c", code])
+        pids = self.left_of(tmp_path)
+        daemon.kill()
+        daemon.wait(PATIENCE)
+
+        assert is_gone(pids[0])
+
+    @pytest_twisted.ensureDeferred
+    async def test_what_a_program_is_given(
+        self, tmp_path: Path, description: Description, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A name that cannot be taken for an option, and of the daemon's environment what is documented."""
+        from twisted.internet import reactor
+
+        for name in (
+            "DATABASE_PASSWORD",
+            "NOTIFY_SOCKET",
+            "LD_PRELOAD_X",
+            "PYTHONPATH",
+            "ONEC_PASSWORD",
+            "XIMPORT_A",
+        ):
+            monkeypatch.setenv(name, "secret")
+        for name in ("LC_TIME", "TZ", "IMPORT_SHOP"):
+            monkeypatch.setenv(name, "C")
+        script = tmp_path / "import.sh"
+        script.write_text(f'#!/bin/sh\nprintf "%s\\n" "$2" > {tmp_path}/name\ncat "$1/$2" && env > {tmp_path}/env\n')
+        script.chmod(0o755)
+        (tmp_path / "folder" / "-x.xml").write_text("10 %")
+        told = describe(handoff(filename="-x.xml", archive=""), description.folder)
+
+        assert await outcome_of(Program(str(script), reactor, PATIENCE), told) == ("done", "", ["10 %"])
+        assert (tmp_path / "name").read_text() == "./-x.xml\n"
+        given = {line.partition("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
+        assert {"PATH", "LC_TIME", "TZ", "IMPORT_SHOP"} <= given
+        promised = section("docs/importers.md", "is given of the daemon's environment")
+        names, families = (set(re.findall(form, promised)) for form in (r"`([A-Z_]+)`", r"`([A-Z_]+)…`"))
+        assert families == {"LC_", "IMPORT_"}
+        assert given - {"PWD", "OLDPWD", "SHLVL", "_"} <= {*names, "LC_TIME", "IMPORT_SHOP"}
+        assert set(program_environment(dict.fromkeys(names, ""))) == names
+
+
+def section(path: str, words: str) -> str:
+    """Return the paragraph of a document that has some words in it."""
+    text = (Path(__file__).parents[1] / path).read_text(encoding="utf-8")
+    (found,) = [one for one in text.split("\n\n") if words in " ".join(one.split())]
+    return found

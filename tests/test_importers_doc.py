@@ -77,7 +77,7 @@ class TestScript:
         return subprocess.run(
             ["sh", str(folder.parent / "import.sh"), str(folder), name],
             input=description.as_json().decode(),
-            env={"PATH": "/usr/bin:/bin", "SHOP": str(folder.parent / "shop")},
+            env={"PATH": "/usr/bin:/bin", "IMPORT_SHOP": str(folder.parent / "shop")},
             capture_output=True,
             text=True,
             check=False,
