@@ -187,9 +187,9 @@ class Catalog:
         if known is not None:
             known.start_epoch(epoch, now)
 
-    async def archives(self, sessid: str) -> dict[str, int]:
-        """Return the names of a session's archives, and their committed lengths in bytes."""
-        return await self.recorder.survey(statements.archives, sessid)
+    async def archives(self, sessid: str, most: int) -> dict[str, int]:
+        """Return the names of a session's archives, ``most`` of them, and their committed lengths in bytes."""
+        return await self.recorder.survey(statements.archives, sessid, most)
 
     async def imported(self, sessid: str, filename: str) -> Handoff | None:
         """Return the hand-off of a name that was asked to be imported, None if it was not."""

@@ -7,6 +7,7 @@ anything internal: a person reads them on a 1C screen (protocol.md, A.2 and B.10
 from __future__ import annotations
 
 __all__ = [
+    "ArchivesBusy",
     "BodyTimedOut",
     "CatalogBusy",
     "ConfirmationFailed",
@@ -289,6 +290,14 @@ class HandoffRunning(Refused):
 
     status = 503
     words = "Session is being imported - retry later"
+    headers = ((b"Retry-After", b"5"),)
+
+
+class ArchivesBusy(Refused):
+    """So many archives of the session, of its user or of all wait to be read that this one would wait too long."""
+
+    status = 503
+    words = "Too many archives at once - retry later"
     headers = ((b"Retry-After", b"5"),)
 
 

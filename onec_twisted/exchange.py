@@ -8,10 +8,13 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from onec_twisted import commerceml, wire
+from onec_twisted.archives import StillReading
 from onec_twisted.errors import (
+    ConnectionDropped,
     FileDamaged,
     ImportFailed,
     InvalidSession,
@@ -202,7 +205,14 @@ class Exchange(RefusingResource):
         if not query.filename:
             raise MissingFilename
         name, asked = safe_name(query.filename), wire.decoded(query.filename)
-        handoff = await self._parts.handoffs.import_file(session, query.type, name, asked)
+        gone = request.notifyFinish()
+        gone.addErrback(lambda _: None)
+        try:
+            handoff = await self._parts.handoffs.import_file(session, query.type, name, asked, gone)
+        except StillReading as waits:
+            return wire.progress(str(waits))
+        except CancelledError as error:
+            raise ConnectionDropped from error
         if handoff.state == SUCCEEDED:
             return SUCCESS
         if handoff.state != FAILED:

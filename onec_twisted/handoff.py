@@ -5,25 +5,24 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from onec_twisted.archive import ArchiveDamaged
+from onec_twisted.archives import Asker
 from onec_twisted.errors import CatalogBusy, FileBusy, FileDamaged, FileHasGrown, FileNotFound, ImportFailed, Refused
-from onec_twisted.names import SafeName
 from onec_twisted.records import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onec_twisted.archive import Directory
+    from onec_twisted.archives import Archives
     from onec_twisted.catalog import Catalog
     from onec_twisted.interfaces import IStore
+    from onec_twisted.names import SafeName
     from onec_twisted.records import Handoff, Session
     from onec_twisted.relay import Relay
     from onec_twisted.turns import Turns
@@ -31,11 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HandoffSettings", "Handoffs"]
 
-KNOWN_NAMES = 400_000
-"""Names in archives that are kept in memory, of all archives together."""
-
-KNOWN_DIRECTORIES = 1000
-"""Archives whose names are kept."""
+MOST_ARCHIVES = 1000
+"""Archives of a session in which a name is looked for."""
 
 
 @frozen
@@ -56,12 +52,9 @@ class Handoffs:
     store: IStore
     turns: Turns
     workers: Workers
+    archives: Archives
     relay: Relay
     now: Callable[[], float]
-    _directories: OrderedDict[tuple[str, int, str, int], Directory] = field(factory=OrderedDict, init=False)
-    _known_names: int = field(default=0, init=False)
-    _forgotten: int = field(default=0, init=False)
-    """How often archives were forgotten: one that was being read meanwhile may be another by now."""
     _begun: float = field(init=False)
     """When the daemon began: before, no node could say anything."""
     _log = Logger()
@@ -70,22 +63,27 @@ class Handoffs:
         """Begin."""
         self._begun = self.now()
 
-    async def import_file(self, session: Session, kind: str, name: SafeName, asked: str) -> Handoff:
+    async def import_file(
+        self, session: Session, kind: str, name: SafeName, asked: str, gone: Deferred[Any] | None = None
+    ) -> Handoff:
         """Have a file imported; return what became of it, or how it stands when that takes long.
 
-        ``kind`` is the query's type, ``asked`` the name in the node's words. What is being imported, or was, is not
-        imported again, unless that failed and the node has heard so. Raises ``FileNotFound``, ``FileDamaged``,
-        ``FileBusy``, and ``ImportFailed`` when the archive it lies in is damaged.
+        ``kind`` is the query's type, ``asked`` the name in the node's words; ``gone`` fires or fails when nobody is
+        left to hear. What is being imported, or was, is not imported again, unless that failed and the node has
+        heard so. Raises ``FileNotFound``, ``FileDamaged``, ``FileBusy``, ``ImportFailed`` when the archive it lies in
+        is damaged, and what ``Archives.directory`` does while that is read.
         """
         known = await self.catalog.imported(session.sessid, str(name))
         if known is None or (known.state == FAILED and known.told):
-            known = await self._seal(session, kind, name, asked)
+            until = self.archives.clock.seconds() + self.settings.hold
+            known = await self._seal(Asker(session, until, gone or Deferred()), kind, name, asked)
         return await self.relay.outcome(known, self.settings.hold)
 
-    async def _seal(self, session: Session, kind: str, name: SafeName, asked: str) -> Handoff:
+    async def _seal(self, asker: Asker, kind: str, name: SafeName, asked: str) -> Handoff:
         """Put an import on record, and seal the file that it lies in."""
+        session = asker.session
         for _ in range(3):
-            archive, size = await self._find(session, name, asked)
+            archive, size = await self._find(asker, name, asked)
             async with self.turns.of_file(session.sessid, archive or str(name), None):
                 await self._make_durable(session)
                 with suppress(FileHasGrown):
@@ -94,17 +92,18 @@ class Handoffs:
                     return handoff
         raise FileBusy
 
-    async def _find(self, session: Session, name: SafeName, asked: str) -> tuple[str, int]:
+    async def _find(self, asker: Asker, name: SafeName, asked: str) -> tuple[str, int]:
         """Return the archive that a name lies in, empty when it was uploaded itself, and that file's size."""
-        record = await self.catalog.file(session.sessid, str(name))
+        record = await self.catalog.file(asker.session.sessid, str(name))
         if record is not None:
             if str(name).lower().endswith(".zip"):
-                await self._directory(session, str(name), record.committed)
+                await self.archives.directory(asker, str(name), record.committed)
             return "", record.committed
         damaged = None
-        for archive, size in (await self.catalog.archives(session.sessid)).items():
+        archives = await self.catalog.archives(asker.session.sessid, MOST_ARCHIVES)
+        for archive, size in archives.items():
             try:
-                directory = await self._directory(session, archive, size)
+                directory = await self.archives.directory(asker, archive, size)
             except ImportFailed as failed:
                 damaged = failed
                 continue
@@ -112,38 +111,13 @@ class Handoffs:
                 raise ImportFailed(f"Archive {archive} is damaged: the checksum of {name} is wrong")
             if str(name) in directory.names:
                 return archive, size
+        if len(archives) == MOST_ARCHIVES:
+            raise ImportFailed(f"There are too many archives to look for {asked} in all of them")
         raise damaged or FileNotFound(asked)
-
-    async def _directory(self, session: Session, archive: str, size: int) -> Directory:
-        """Return what lies in an archive, which is read once. Raises ``ImportFailed``."""
-        key = session.sessid, session.epoch, archive, size
-        known = self._directories.pop(key, None)
-        if known is not None:
-            self._known_names -= len(known.names)
-        else:
-            place, forgotten = SafeName(tuple(archive.split("/"))), self._forgotten
-            try:
-                known = await self.workers(self.store.directory, session.sessid, place, size)
-            except ArchiveDamaged as error:
-                raise ImportFailed(f"Archive {archive} is damaged: {error}") from error
-            except FileNotFoundError as error:
-                raise FileDamaged from error
-            if forgotten != self._forgotten:
-                return known
-        self._directories[key] = known
-        self._known_names += len(known.names)
-        while len(self._directories) > 1 and (
-            self._known_names > KNOWN_NAMES or len(self._directories) > KNOWN_DIRECTORIES
-        ):
-            _, oldest = self._directories.popitem(last=False)
-            self._known_names -= len(oldest.names)
-        return known
 
     def forget_archives(self, sessid: str) -> None:
         """Read the archives of a session anew: one of them was removed, and its name may come back."""
-        self._forgotten += 1
-        for key in [key for key in self._directories if key[0] == sessid]:
-            self._known_names -= len(self._directories.pop(key).names)
+        self.archives.forget(sessid)
 
     async def tell(self, handoff: Handoff) -> None:
         """Note that the node hears of a failure: when it asks again, the import runs again."""

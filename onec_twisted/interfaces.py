@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-    from onec_twisted.archive import Directory
     from onec_twisted.description import Description
     from onec_twisted.errors import Refused
     from onec_twisted.names import SafeName
@@ -243,11 +242,8 @@ class IStore(Interface):
     def folder(sessid: str) -> str:
         """Return the absolute path of a session's folder, which need not be there."""
 
-    def directory(sessid: str, name: SafeName, committed: int) -> Directory:
-        """Return what lies in an archive, of which ``committed`` bytes are read.
-
-        Raises ``ArchiveDamaged``, and ``OSError`` when it is not there.
-        """
+    def open_archive(sessid: str, name: SafeName) -> int:
+        """Return a descriptor to read an archive from; whoever asks closes it. Raises ``OSError``."""
 
     def sync(sessid: str) -> None:
         """Bring all files of a session, and their names, to the disk."""

@@ -244,10 +244,11 @@ def expire_uploads(cursor: Cursor, ended: float, before: float, busy: frozenset[
     cursor.execute("DELETE FROM uploads WHERE state = 'gone' AND changed < ?", (before,))
 
 
-def archives(cursor: Cursor, sessid: str) -> dict[str, int]:
-    """Return the names of a session's archives, and their committed lengths in bytes."""
+def archives(cursor: Cursor, sessid: str, most: int) -> dict[str, int]:
+    """Return the names of a session's archives, ``most`` of them, and their committed lengths in bytes."""
     cursor.execute(
-        "SELECT name, committed FROM files WHERE sessid = ? AND LOWER(name) LIKE '%.zip' ORDER BY name", (sessid,)
+        "SELECT name, committed FROM files WHERE sessid = ? AND LOWER(name) LIKE '%.zip' ORDER BY name LIMIT ?",
+        (sessid, most),
     )
     return dict(cursor.fetchall())
 

@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 from zope.interface import implementer
 
-from onec_twisted.archive import Directory, read_directory
 from onec_twisted.errors import FileDamaged, InvalidFilename
 from onec_twisted.interfaces import IStore
 from onec_twisted.names import MANIFEST
@@ -246,16 +245,12 @@ class Store:
         """See ``IStore``."""
         return str(self.temp / sessid)
 
-    def directory(self, sessid: str, name: SafeName, committed: int) -> Directory:
+    def open_archive(self, sessid: str, name: SafeName) -> int:
         """See ``IStore``."""
         path = self.temp.joinpath(sessid, *name.segments)
         for folder in path.parents[: len(name.segments)]:
             _check_folder(folder, make=False)
-        fd = open_to_read(path)
-        try:
-            return read_directory(fd, committed)
-        finally:
-            os.close(fd)
+        return open_to_read(path)
 
     def recover(self, recorded: dict[str, dict[str, int]]) -> list[tuple[str, str]]:
         """Make every file exactly its committed length; return those that lost bytes, as sessid and name.

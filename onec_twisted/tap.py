@@ -16,10 +16,12 @@ from twisted.logger import Logger
 import twisted
 from onec_twisted import __version__
 from onec_twisted.access import Access
+from onec_twisted.archives import Archives
 from onec_twisted.catalog import Catalog
 from onec_twisted.client import SiteClient, url_of
 from onec_twisted.connections import Connections, TrustedProxies
 from onec_twisted.database import Database
+from onec_twisted.examination import Examiner
 from onec_twisted.exchange import Exchange, Parts, Settings
 from onec_twisted.handoff import Handoffs, HandoffSettings
 from onec_twisted.importers import make_importer
@@ -62,6 +64,10 @@ RELOAD = 60.0
 
 WORKERS = 16
 """Threads that write to the disk; most of their time they wait for it."""
+
+
+ARCHIVE_TIMEOUT = 300.0
+"""Seconds that the reading of one archive may take: it waits for the disk, and stands back behind all else."""
 
 
 def _do_nothing() -> None:
@@ -122,12 +128,14 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     )
     importer = _importer(options, Surroundings(reactor, workers, options["import-timeout"], _secret(options)))
     relay = Relay(options["import-tries"], catalog, store, importer, now, clock, metrics=metrics)
+    archives = Archives(store, workers, clock, Examiner(reactor, ARCHIVE_TIMEOUT))
     handoffs = Handoffs(
         HandoffSettings(options["import-hold"], options["settle"], options["durability"] == "handoff"),
         catalog,
         store,
         turns,
         workers,
+        archives,
         relay,
         now,
     )
@@ -168,6 +176,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     if options["admin"] is not None:
         _add_admin(daemon, options, reactor, parts, site, certificates)
     relay.setServiceParent(daemon)
+    archives.setServiceParent(daemon)
 
     def reload() -> None:
         for certificate in certificates:

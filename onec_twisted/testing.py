@@ -17,6 +17,8 @@ from twisted.test.iosim import FakeTransport, connect, makeFakeClient
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
+from onec_twisted.archive import entries
+from onec_twisted.directory import Directory
 from onec_twisted.interfaces import IBody, IBodyConsumer, IImporter, IPieceFile, IStore
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from twisted.test.iosim import IOPump
     from twisted.web.server import Site
 
-    from onec_twisted.archive import Directory
     from onec_twisted.description import Description
     from onec_twisted.names import SafeName
 
@@ -37,6 +38,7 @@ __all__ = [
     "InlineWorkers",
     "LateWorkers",
     "Pipe",
+    "examine_inline",
     "inline",
 ]
 
@@ -87,6 +89,11 @@ class LateWorkers:
         calls, self._calls = self._calls, []
         for fired, function, args in calls:
             maybeDeferred(function, *args).chainDeferred(fired)
+
+
+def examine_inline(fd: int, size: int) -> Deferred[Directory]:
+    """Read an archive at once, without a process; see ``Examiner``."""
+    return maybeDeferred(Directory.of, entries(fd, size))
 
 
 @implementer(IBody)
@@ -216,10 +223,10 @@ class FaultyStore:
         """See ``IStore``."""
         return self.store.folder(sessid)
 
-    def directory(self, sessid: str, name: SafeName, committed: int) -> Directory:
+    def open_archive(self, sessid: str, name: SafeName) -> int:
         """See ``IStore``."""
         self.directories += 1
-        return self.store.directory(sessid, name, committed)
+        return self.store.open_archive(sessid, name)
 
     def cut(self, sessid: str, name: SafeName, committed: int | None) -> None:
         """See ``IStore``."""

@@ -14,6 +14,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
 from onec_twisted.access import Access, NodeRealm
+from onec_twisted.archives import Archives
 from onec_twisted.catalog import Catalog
 from onec_twisted.database import Database
 from onec_twisted.exchange import COOKIE, Exchange, Parts, Settings
@@ -27,7 +28,7 @@ from onec_twisted.schema import create_catalog
 from onec_twisted.site import ExchangeSite, tree
 from onec_twisted.space import Space
 from onec_twisted.store import Store
-from onec_twisted.testing import Bytes, FaultyStore, Pipe, inline
+from onec_twisted.testing import Bytes, FaultyStore, Pipe, examine_inline, inline
 from onec_twisted.turns import Turns
 from onec_twisted.tus.chunks import Chunks
 from onec_twisted.tus.origins import Origins
@@ -36,12 +37,14 @@ from onec_twisted.tus.resource import Tus
 from onec_twisted.uploads import Uploads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from twisted.internet.defer import Deferred
     from twisted.internet.task import Clock
 
     from onec_twisted.connections import Connections
+    from onec_twisted.directory import Directory
     from onec_twisted.interfaces import IImporter
     from onec_twisted.orders import Orders
     from onec_twisted.site import Limits
@@ -157,6 +160,7 @@ def make_in_memory(
     limits: Limits | None = None,
     connections: Connections | None = None,
     most_uploads: int = 0,
+    examine: Callable[[int, int], Deferred[Directory]] | None = None,
     **changes: Any,
 ) -> InMemory:
     """Put an exchange together as ``tap`` does, with ``SETTINGS`` and changes to them, and these ``workers``."""
@@ -171,7 +175,8 @@ def make_in_memory(
     turns = Turns(clock, lock_timeout=30)
     space = Space(lambda: inline(store.free), clock.seconds, MIN_FREE, session_quota)
     relay = Relay(3, catalog, store, importer or Keep(inline), clock.seconds, clock, lambda: 1.0, metrics)
-    handoffs = Handoffs(handoff, catalog, store, turns, inline, relay, clock.seconds)
+    archives = Archives(store, inline, clock, examine or examine_inline)
+    handoffs = Handoffs(handoff, catalog, store, turns, inline, archives, relay, clock.seconds)
     parts = Parts(
         access=Access(Portal(NodeRealm(), [checker]), clock),
         catalog=catalog,

@@ -153,8 +153,8 @@ def test_archives(catalog: Catalog) -> None:
     now_of(catalog.commit(other, "x.ZIP", None, lambda: 1, QUOTA, 2.0))
     now_of(catalog.commit(session, "a.xml", None, lambda: 1, QUOTA, 2.0))
 
-    assert now_of(catalog.archives("s")) == {}
-    assert now_of(catalog.archives("t")) == {"x.ZIP": 1}
+    assert now_of(catalog.archives("s", 10)) == {}
+    assert now_of(catalog.archives("t", 10)) == {"x.ZIP": 1}
 
 
 def test_who_is_untouched(catalog: Catalog) -> None:

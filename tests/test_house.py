@@ -24,6 +24,7 @@ ORDER = [
     "records",
     "description",
     "archive",
+    "directory",
     # what they stand on
     "workers",
     "singleflight",
@@ -65,6 +66,8 @@ ORDER = [
     "webhook",
     "importers",
     "relay",
+    "examination",
+    "archives",
     "handoff",
     "orders",
     # where they meet
@@ -80,7 +83,7 @@ ORDER = [
     "service",
     "tap",
 ]
-"""A module imports only from its left; ``testing``, and ``launch``, which is a program, stand beside the house."""
+"""A module imports only from its left; ``testing``, and ``launch`` and ``examine``, programs both, stand beside."""
 
 WITHOUT_TWISTED = [
     "errors",
@@ -92,6 +95,7 @@ WITHOUT_TWISTED = [
     "records",
     "description",
     "archive",
+    "directory",
     "chunked",
     "piecefile",
     "store",
@@ -121,7 +125,7 @@ TUS = [
 """The resumable front door, a package of its own: a module imports only from its left, and of the daemon what stands
 to the left of ``sweep``."""
 
-BESIDE = {"__init__", "launch", "testing"}
+BESIDE = {"__init__", "examine", "launch", "testing"}
 MODULES = [*ORDER, *BESIDE]
 
 

@@ -261,7 +261,7 @@ def test_no_statement_reads_a_whole_table_for_a_request(cursor: Cursor) -> None:
     note(cursor, handoff, FAILED)
     outbox.tell(cursor, handoff)
     outbox.waiting(cursor)
-    statements.archives(cursor, "s")
+    statements.archives(cursor, "s", 10)
     cursor.connection.set_trace_callback(None)
     plans = [row[3] for sql in said for row in cursor.execute(f"EXPLAIN QUERY PLAN {sql}")]
 
