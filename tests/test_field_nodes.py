@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import io
 from base64 import b64encode
+from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from xml.etree import ElementTree as ET
 
 import pytest
+from attrs import define, field
 from in_memory import ORIGIN, TUS_PATH, InMemory, Reply
 from tus_in_memory import CHUNK, TusInMemory, metadata
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.error import DNSLookupError
+from twisted.internet.task import Cooperator
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, FileBodyProducer, HTTPConnectionPool
 
+from onec_twisted.client import plain_client
+from onec_twisted.node import Node, Unreachable, dialogue
+from onec_twisted.node import push as push_module
+from onec_twisted.node.export import Export
+from onec_twisted.node.push import Bar, Display, Lines, Quiet, push
+from onec_twisted.testing import FakeImporter
 from onec_twisted.tus.fields import parse_checksum, parse_metadata
 from onec_twisted.tus.origins import Origins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from onec_twisted.orders import Orders
 
@@ -126,3 +142,192 @@ class TestTusClients:
     def test_how_a_checksum_is_written(self) -> None:
         """More blanks, and padding that was left away, are understood."""
         assert parse_checksum(b"crc32  AAAAAQ") == parse_checksum(b"crc32 AAAAAQ==")
+
+
+@define(eq=False)
+class Stepped:
+    """A push to an exchange in memory that moves only when it is told to; what it shows is in ``out``."""
+
+    exchange: InMemory
+    node: Node
+    out: io.StringIO
+    running: Deferred[Any]
+    ended: list[Any] = field(factory=list)
+
+    def move(self) -> None:
+        """Let what was written move once."""
+        for pump in self.exchange.pipe._pumps:
+            pump.pump()
+
+    def step(self) -> None:
+        """Let what was written move once, and the time by a little."""
+        self.move()
+        self.exchange.clock.advance(0.1)
+
+    def finish(self) -> None:
+        """Let it come to its end."""
+        for _ in range(2000):
+            if self.ended:
+                return
+            self.step()
+        raise AssertionError("it never ended")
+
+    def later(self) -> None:
+        """Let everything that is still on its way arrive."""
+        for _ in range(30):
+            self.step()
+
+
+@pytest.fixture
+def begin_push(
+    make_exchange: Callable[..., InMemory], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., Stepped]:
+    """Begin a push of three files, one in several pieces; all on one exchange."""
+    exchange = make_exchange(importer=FakeImporter(), zipped=False, body_limit=100_000, session_quota=10**9)
+    clock = exchange.clock
+    cooperator = Cooperator(lambda: lambda: True, lambda call: clock.callLater(0.1, call))
+    monkeypatch.setattr(dialogue, "BLOCK", 300)  # bytes of a body between two steps
+    monkeypatch.setattr(dialogue, "FileBodyProducer", partial(FileBodyProducer, cooperator=cooperator))
+    monkeypatch.setattr(push_module, "deferToThread", maybeDeferred)
+    folder = tmp_path / "export"
+    folder.mkdir()
+    for name, size in (("import0_1.xml", 1500), ("offers0_1.xml", 10), ("x.jpg", 800)):
+        (folder / name).write_bytes(b"x" * size)
+
+    def begin(display: Callable[[io.StringIO], Display] = Lines, **settings: Any) -> Stepped:
+        agent = Agent.usingEndpointFactory(cast("Any", clock), exchange.pipe, HTTPConnectionPool(clock))
+        values: dict[str, Any] = {"retries": 2, **settings}
+        node = Node(clock, plain_client(agent), "http://shop.example/1c_exchange.php", "shop", "secret", **values)
+        out = io.StringIO()
+        running = Deferred.fromCoroutine(push(node, [folder], "catalog", display(out), completes=True))
+        pushed = Stepped(exchange, node, out, running)
+        running.addBoth(pushed.ended.append)
+        return pushed
+
+    return begin
+
+
+class TestStops:
+    def test_whatever_the_moment(self, begin_push: Callable[..., Stepped]) -> None:
+        """Stopped at every step of a dialogue: what was sent is removed, or it is said that it stays."""
+        whole = begin_push()
+        steps = 0
+        while not whole.ended:
+            whole.step()
+            steps += 1
+        assert steps > 20
+        assert whole.out.getvalue().count("imported") == 2
+        seen = set()
+        for half in range(2 * steps - 1):
+            before = set(whole.exchange.files())
+            pushed = begin_push()
+            for _ in range(half // 2):
+                pushed.step()
+            if half % 2:
+                pushed.move()
+            assert not pushed.ended
+            pushed.running.cancel()
+            pushed.finish()
+            pushed.later()
+            left = {name for name in set(whole.exchange.files()) - before if not name.endswith("manifest.json")}
+            said = pushed.out.getvalue()
+
+            assert isinstance(pushed.ended[0].value, CancelledError), (half, pushed.ended)
+            assert not left or said.endswith("What was sent stays on the site, which may import it later.\n"), half
+            assert "is removed" not in said or not left
+            seen.add((bool(left), "is removed" in said))
+        assert seen == {(False, False), (False, True), (True, False)}
+
+    def test_twice(self, begin_push: Callable[..., Stepped]) -> None:
+        """Who does not want to wait for the site is told that it stays, at once."""
+        pushed = begin_push()
+        while "import0_1.xml: 1,500 bytes" not in pushed.out.getvalue():
+            pushed.step()
+        pushed.running.cancel()
+        assert not pushed.ended
+        pushed.running.cancel()
+
+        assert isinstance(pushed.ended[0].value, CancelledError)
+        assert pushed.out.getvalue().endswith("What was sent stays on the site, which may import it later.\n")
+
+    def test_a_piece_behind_the_end(self, begin_push: Callable[..., Stepped]) -> None:
+        """One that was on its way when its connection was cut arrives behind ``init``: it goes, too."""
+        pushed = begin_push()
+        while not pushed.exchange.files():
+            pushed.step()
+        pushed.running.cancel()
+        login = pushed.node._requests.login
+        assert login is not None
+        query = f"type=catalog&mode=file&filename=late.xml&sessid={login.sessid}"
+        while pushed.exchange.files():
+            pushed.step()
+        late = pushed.exchange.send("POST", query, b"late", Cookie=login.cookie)
+        pushed.exchange.reply(late)
+        assert list(pushed.exchange.files()) != []
+        pushed.finish()
+
+        assert pushed.exchange.files() == {}
+        assert pushed.out.getvalue().endswith("What was sent is removed from the site.\n")
+
+    def test_while_a_name_is_looked_up(self, begin_push: Callable[..., Stepped]) -> None:
+        """Twisted calls a lookup that nobody waits for an unknown name; that is no reason for a new try."""
+        pushed = begin_push()
+        pushed.finish()
+        asked: Deferred[Any] = Deferred()
+        asked.addErrback(lambda _: Failure(DNSLookupError()))
+        waiting = Deferred.fromCoroutine(pushed.node._requests._in_time(asked))
+        ended: list[Any] = []
+        waiting.addBoth(ended.append)
+        waiting.cancel()
+
+        assert isinstance(ended[0].value, CancelledError)
+
+    @pytest.mark.parametrize("late", [None, "an answer", "an error"])
+    def test_whatever_comes_then(self, begin_push: Callable[..., Stepped], late: str | None) -> None:
+        """The end is at once, whether what was asked ends as well, answers all the same, or never does."""
+        pushed = begin_push()
+        pushed.finish()
+        asked: Deferred[Any] = Deferred(lambda _: asked.callback(1) if late == "an answer" else None)
+        if late == "an error":
+            asked = Deferred(lambda _: asked.errback(Unreachable("gone")))
+        waiting = Deferred.fromCoroutine(pushed.node._requests._in_time(asked))
+        ended: list[Any] = []
+        waiting.addBoth(ended.append)
+        waiting.cancel()
+
+        assert isinstance(ended[0].value, CancelledError)
+
+    def test_a_file_that_has_gone(
+        self, begin_push: Callable[..., Stepped], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """Before a bar was ever shown, and between two: what was sent is removed."""
+        gone, there = ("a", tmp_path / "nowhere"), ("b", tmp_path / "export" / "x.jpg")
+        for files in ((gone,), (there, gone)):
+            monkeypatch.setattr(push_module, "exported", lambda *_, files=files, **__: nullcontext(Export(files, ())))
+            pushed = begin_push(Bar)
+            pushed.finish()
+
+            assert isinstance(pushed.ended[0].value, FileNotFoundError), pushed.ended
+            assert "is removed" in pushed.out.getvalue()
+            assert pushed.exchange.files() == {}
+
+    def test_nobody_looks_any_more(
+        self, begin_push: Callable[..., Stepped], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A terminal that has gone keeps nothing from being removed; what stays is told to standard error."""
+
+        class Gone(Lines):
+            def line(self, words: str) -> None:
+                raise BrokenPipeError
+
+        pushed = begin_push(Gone)
+        pushed.finish()
+        assert isinstance(pushed.ended[0].value, BrokenPipeError)
+        assert pushed.exchange.files() == {}
+        again = begin_push(lambda _: Quiet())
+        while not again.exchange.files():
+            again.step()
+        again.running.cancel()
+        again.running.cancel()
+
+        assert capsys.readouterr().err == "What was sent stays on the site, which may import it later.\n"

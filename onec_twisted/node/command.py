@@ -40,7 +40,7 @@ EXIT_CODES = {
     UNREACHABLE: "the site cannot be reached, its certificate is refused, or it broke off too often",
     STRANGE: "the site answered what is no answer of the protocol",
     UNREADABLE: "a file cannot be read or written",
-    INTERRUPTED: "Ctrl-C, or SIGTERM",
+    INTERRUPTED: "Ctrl-C, SIGTERM or SIGHUP",
 }
 
 PASSWORD = "ONEC_PASSWORD"  # noqa: S105 - the name of a variable
@@ -151,22 +151,33 @@ def _run(main: Callable[[Any], Awaitable[int]], hint: str = "") -> None:
 
     reactor: Any = installed
     code: list[int] = []
+    numbers = [
+        one for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN
+    ]
+    heard: list[int] = []
 
     def begin() -> None:
+        def stop(number: int, _: object) -> None:
+            heard.append(number)
+            if len(heard) > 1:  # who does not wait for the site is told what stays there; the third ends it at once
+                for one in numbers:
+                    signal.signal(one, signal.SIG_DFL)
+            reactor.callFromThread(cancel)
+
+        def cancel() -> None:
+            running.cancel()
+
+        for one in numbers:
+            signal.signal(one, stop)
         running = Deferred.fromCoroutine(_told(main(reactor), hint))
-
-        def stop(*_: object) -> None:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_DFL)  # the second one ends it at once
-            reactor.callFromThread(running.cancel)
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
         running.addCallback(code.append).addErrback(lambda failure: failure.printBriefTraceback(sys.stderr))
         running.addBoth(lambda _: reactor.stop())
 
     reactor.callWhenRunning(begin)
     reactor.run(installSignalHandlers=False)
+    if code == [0]:  # all of it was done: nothing that comes now makes it something else
+        for one in numbers:
+            signal.signal(one, signal.SIG_IGN)
     sys.exit(code[0] if code else STRANGE)
 
 
@@ -175,20 +186,26 @@ async def _told(doing: Awaitable[int], hint: str) -> int:
     try:
         return await doing
     except CancelledError:
-        click.echo(f"Stopped. {hint}".strip(), err=True)
+        _complain(f"Stopped. {hint}".strip())
         return INTERRUPTED
     except Refusal as error:
-        click.echo(f"The site refused: {error.words}", err=True)
+        _complain(f"The site refused: {error.words}")
         return REFUSED
     except (Unreachable, Untrusted) as error:
-        click.echo(error.words, err=True)
+        _complain(error.words)
         return UNREACHABLE
     except NodeError as error:
-        click.echo(error.words, err=True)
+        _complain(error.words)
         return STRANGE
     except (OSError, ValueError) as error:
-        click.echo(str(error), err=True)
+        _complain(str(error))
         return UNREADABLE
+
+
+def _complain(words: str) -> None:
+    """Write to standard error, if anybody is there: the terminal may have gone."""
+    with suppress(OSError):
+        click.echo(words, err=True)
 
 
 @click.group(epilog="Exit codes: " + "; ".join(f"{code}: {words}" for code, words in EXIT_CODES.items()) + ".")

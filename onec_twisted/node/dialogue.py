@@ -49,6 +49,9 @@ LONGEST_PAUSE = 15.0
 LAST_WORD = 5.0
 """Seconds for what is asked when everything is over."""
 
+STRAGGLER = 0.5
+"""Seconds for a piece that was cut off to arrive, before it is thrown away."""
+
 
 @frozen
 class Sent:
@@ -89,6 +92,7 @@ class Node:
         self._retries = retries
         self._told = told
         self._parameters: Parameters | None = None
+        self._is_sending = False
 
     @property
     def sessid(self) -> str:
@@ -211,12 +215,14 @@ class Node:
         part = Part(file, offset, size, progress)
         headers = {"Upload-Offset": str(offset)} if claims else {}
         query = f"type={kind}&mode=file&filename={quoted(name)}"
+        self._is_sending = True
         try:
             answer = await self._requests.ask("POST", query, FileBodyProducer(part, readSize=BLOCK), headers)
         except Unreachable:
             if part.error is not None:
                 raise part.error from None  # it was not the site
             raise
+        self._is_sending = False
         return state_of(answer, f"file {name}")
 
     async def length(self, name: str, kind: str = "catalog") -> int | None:
@@ -229,12 +235,19 @@ class Node:
         return answer.offset if answer.status == 200 else None
 
     async def abandon(self, kind: str = "catalog") -> bool:
-        """Have the site throw away what was sent, by ``init``; return whether it has. For what broke off."""
+        """Have the site throw away what was sent, by ``init``; return whether it has. For what broke off.
+
+        A piece that was cut off may come behind ``init``, through a proxy or to a busy site: then there are two.
+        """
         self._requests.timeout = min(self._requests.timeout, LAST_WORD)
         try:
             parameters_of(await self._requests.ask("GET", f"type={kind}&mode=init"), kind, version=False)
+            if self._is_sending:
+                await deferLater(self._reactor, STRAGGLER)
+                parameters_of(await self._requests.ask("GET", f"type={kind}&mode=init"), kind, version=False)
         except NodeError:
             return False
+        self._is_sending = False
         return True
 
     async def import_file(self, name: str, kind: str = "catalog", progress: Callable[[str], None] = _ignore) -> State:

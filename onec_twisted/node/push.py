@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from attrs import define, field
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from twisted.internet.defer import CancelledError
 from twisted.internet.threads import deferToThread
 
+from onec_twisted.node.answers import Refusal
 from onec_twisted.node.export import exported
 
 if TYPE_CHECKING:
@@ -40,7 +42,10 @@ class Display(Protocol):
         """Show that a file is there."""
 
     def broken(self) -> None:
-        """Show no more of the file."""
+        """Show no more of the file, if one was shown."""
+
+    def warning(self, words: str) -> None:
+        """Show a line that nobody may miss."""
 
     def imported(self, name: str, words: str, *, done: bool) -> None:
         """Show how an import goes."""
@@ -54,6 +59,10 @@ class Quiet:
 
     def line(self, words: str) -> None:
         """See ``Display``."""
+
+    def warning(self, words: str) -> None:
+        """See ``Display``."""
+        sys.stderr.write(f"{words}\n")
 
     def file_begins(self, name: str, size: int) -> None:
         """See ``Display``."""
@@ -78,6 +87,10 @@ class Lines(Quiet):
         """See ``Display``."""
         self.out.write(f"{words}\n")
         self.out.flush()
+
+    def warning(self, words: str) -> None:
+        """See ``Display``."""
+        self.line(words)
 
     def file_ends(self, name: str, sent: Sent) -> None:
         """See ``Display``."""
@@ -113,7 +126,8 @@ class Bar(Lines):
 
     def broken(self) -> None:
         """See ``Display``."""
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def file_ends(self, name: str, sent: Sent) -> None:
         """See ``Display``."""
@@ -135,6 +149,10 @@ class Json(Quiet):
         """See ``Display``."""
         self._event(event="note", words=words)
 
+    def warning(self, words: str) -> None:
+        """See ``Display``."""
+        self.line(words)
+
     def file_begins(self, name: str, size: int) -> None:
         """See ``Display``."""
         self._event(event="begin", name=name, size=size)
@@ -150,10 +168,26 @@ class Json(Quiet):
 
 async def _abandon(node: Node, kind: str, display: Display) -> None:
     """Have a part of an export thrown away: a site may import what it has, once nobody sends any more."""
-    if await node.abandon(kind):
+    is_removed = False
+    with suppress(CancelledError):  # Ctrl-C once more: nobody waits for the site
+        is_removed = await node.abandon(kind)
+    with suppress(OSError):  # where nobody looks any more
+        display.broken()
+    if not is_removed:
+        _warn(display)
+        return
+    with suppress(OSError):
         display.line("What was sent is removed from the site.")
-    else:
-        display.line("What was sent stays on the site, which may import it later.")
+
+
+def _warn(display: Display) -> None:
+    """Say what nobody may miss: on standard error when nobody looks at the display any more."""
+    words = "What was sent stays on the site, which may import it later."
+    try:
+        display.warning(words)
+    except OSError:
+        with suppress(OSError):
+            sys.stderr.write(f"{words}\n")
 
 
 async def push(
@@ -183,19 +217,24 @@ async def push(
                 display.file_ends(name, sent)
                 remarks.update(dict.fromkeys(sent.remarks))
         except BaseException:
-            display.broken()
             await _abandon(node, kind, display)
             raise
-        for name in export.documents if imports else ():
+        try:
+            for name in export.documents if imports else ():
 
-            def progress(words: str, name: str = name) -> None:
-                display.imported(name, words, done=False)
+                def progress(words: str, name: str = name) -> None:
+                    display.imported(name, words, done=False)
 
-            state = await node.import_file(name, kind, progress)
-            display.imported(name, state.words, done=True)
-            remarks.update(dict.fromkeys(state.remarks))
-        if completes:
-            await node.complete(kind)
+                state = await node.import_file(name, kind, progress)
+                display.imported(name, state.words, done=True)
+                remarks.update(dict.fromkeys(state.remarks))
+            if completes:
+                await node.complete(kind)
+        except Refusal:
+            raise
+        except BaseException:
+            _warn(display)  # all of it is there, and imports may run: that is not taken back
+            raise
     finally:
         packing.__exit__(None, None, None)
     return list(remarks)

@@ -132,20 +132,35 @@ class Requests:
         return await self._in_time(body.ended)
 
     async def _in_time(self, asked: Deferred[T]) -> T:
-        """Return what comes, unless nothing moves for too long. Raises ``Unreachable``."""
-        late = []
+        """Return what comes, unless nothing moves for too long. Raises ``Unreachable``.
+
+        Whoever wants the end has it at once: what was asked may need its time for that, or call it by another name,
+        as a name server's answer that nobody waits for is no such name.
+        """
+        late, stopped = [], []
 
         def give_up() -> None:
             late.append(True)
             asked.cancel()
 
+        def stop(_: Deferred[T]) -> None:
+            stopped.append(True)
+            asked.cancel()
+
         self._patience = self.reactor.callLater(self.timeout, give_up)
+        coming: Deferred[T] = Deferred(stop)
+        asked.addCallbacks(coming.callback, coming.errback)
         try:
-            return await asked
+            answer = await coming
+            if stopped:
+                raise CancelledError
+            return answer
         except NodeError:
+            if stopped:
+                raise CancelledError from None
             raise
         except Exception as error:  # whatever a network, a name server, TLS or a broken site can raise
-            if was_cancelled(error) and not late:
+            if stopped or (was_cancelled(error) and not late):
                 raise CancelledError from None  # somebody pressed Ctrl-C
             reason = f"it did not answer within {self.timeout:.0f} s" if late else reason_of(error)
             kind = Unreachable if certificate_refused(error) is None else Untrusted
