@@ -240,7 +240,7 @@ class Exchange(RefusingResource):
         """
         if self._parts.orders is not None and query.type == "sale":
             stream = await self._parts.orders.document(query.mode, session)
-            return Answer(content_type=wire.XML, stream=stream)
+            return Answer(content_type=wire.xml_in(stream.charset), stream=stream)
         if query.mode == "info":
             return Answer(body=commerceml.no_directories(), content_type=wire.XML)
         now = datetime.fromtimestamp(self._parts.now()).astimezone()

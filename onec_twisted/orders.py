@@ -8,6 +8,7 @@ node slows the site.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -45,6 +46,18 @@ NODE_PATIENCE = 600.0
 BEGINNING = b"<?xml"
 """What nodes look for; anything before it, a BOM too, makes them refuse the document (A.2 row 13)."""
 
+LONGEST_DECLARATION = 1024
+"""Bytes that are held to look for its encoding."""
+
+_ENCODING = re.compile(rb"""<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]{0,39})["']""")
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([A-Za-z][A-Za-z0-9._-]{0,39})""", re.IGNORECASE)
+
+
+def _charset_of(response: Any) -> str:
+    """Return the charset of a response's Content-Type, empty if it names none."""
+    found = _CHARSET.search(response.headers.getRawHeaders("content-type", [""])[0])
+    return found[1] if found is not None else ""
+
 
 class DocumentBroken(Exception):
     """The site broke its document off, or stopped in its middle."""
@@ -57,7 +70,10 @@ class Document(Protocol):
     def __init__(self, clock: IReactorTime, length: int | None) -> None:
         """Wait for the first bytes of a body of ``length`` bytes, None when that is unknown."""
         self.length = length
+        self.charset = ""
+        """The encoding in which it comes, as it declares it or the site says; empty when neither does."""
         self.begun: Deferred[bytes] = Deferred(lambda _: self.stopProducing())
+        self._declared: Deferred[None] | None = None
         self._clock = clock
         self._held = b""
         self._write: Callable[[bytes], object] | None = None
@@ -91,13 +107,28 @@ class Document(Protocol):
             self._write(data)
             return
         self._held += data
-        if len(self._held) >= len(BEGINNING):
+        if len(self._held) >= len(BEGINNING) and (not self.begun.called or self._is_declared()):
             self._site().pauseProducing()  # and its time goes on: somebody has to want it
             self._tell_begun()
 
     def _tell_begun(self) -> None:
         if not self.begun.called:
             self.begun.callback(self._held[: len(BEGINNING)])
+        if self._declared is not None and not self._declared.called and self._is_declared():
+            self._declared.callback(None)
+
+    def _is_declared(self) -> bool:
+        """Return whether the XML declaration is there, or nothing more is held to look for its end."""
+        return b"?>" in self._held or len(self._held) >= LONGEST_DECLARATION or self._end is not None
+
+    async def encoding(self) -> str:
+        """Return the encoding that the document declares (XML 1.0, 4.3.3), empty if it declares none."""
+        if not self._is_declared():
+            self._declared = Deferred(lambda _: self.stopProducing())
+            self.resumeProducing()
+            await self._declared
+        found = _ENCODING.match(self._held)
+        return found[1].decode("ascii") if found is not None else ""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Note the end."""
@@ -177,6 +208,7 @@ class Orders:
                 raise ValueError(f"it answered {response.code}")
             if begun != BEGINNING:
                 raise ValueError("it gave no XML document")
+            document.charset = await document.encoding() or _charset_of(response)
         except CancelledError:
             raise
         except Exception as error:  # whatever a network, a name server, TLS or a broken site can raise

@@ -35,6 +35,7 @@ __all__ = [
     "progress",
     "query_of",
     "without_secrets",
+    "xml_in",
 ]
 
 CATALOG_TYPES = frozenset({"catalog", "reference", "get_catalog"})
@@ -82,6 +83,11 @@ class Answer:
     content_type: bytes = TEXT
     headers: tuple[tuple[bytes, bytes], ...] = ()
     stream: Any = None
+
+
+def xml_in(charset: str) -> bytes:
+    """Return the Content-Type of a document in some encoding; empty names none, as a wrong one would spoil it."""
+    return b"application/xml; charset=" + charset.lower().encode("ascii") if charset else b"application/xml"
 
 
 def head_of(answer: Answer, version: bytes, reason: bytes, date: bytes, *, closes: bool) -> bytes:

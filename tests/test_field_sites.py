@@ -18,13 +18,14 @@ from test_program import is_gone
 from twisted.internet.defer import CancelledError, ensureDeferred, maybeDeferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
-from twisted.web.client import HTTPConnectionPool
+from twisted.python.failure import Failure
+from twisted.web.client import HTTPConnectionPool, ResponseDone
 
 from onec_twisted.client import SiteClient
 from onec_twisted.description import Description, describe
 from onec_twisted.errors import OrdersUnavailable
 from onec_twisted.node import Node, NodeError, Route, Unreachable, Untrusted, http_client
-from onec_twisted.orders import Orders
+from onec_twisted.orders import Document, Orders
 from onec_twisted.program import LAUNCH, LOGGED, Program, program_environment
 from onec_twisted.records import Session
 from onec_twisted.webhook import Webhook
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from certificates import Certificate
+    from in_memory import InMemory
     from shop import Shop
+    from twisted.internet.task import Clock
 
 # Twisted gives OpenSSL what newer ones of it call old
 pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
@@ -286,6 +289,106 @@ class TestWords:
         assert len(logged) == LOGGED
         assert logged[0] == "y"
         assert logged[-1].startswith("y (what it says from now on")
+
+
+class Saying(Protocol):
+    """A site that answers ``parts``, each when the one before is out, and ends the connection."""
+
+    parts: tuple[bytes, ...] = ()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Answer."""
+        from twisted.internet import reactor
+
+        transport: Any = self.transport
+        for place, part in enumerate(self.parts):
+            cast("Any", reactor).callLater(place * 0.05, transport.write, part)
+        cast("Any", reactor).callLater(len(self.parts) * 0.05, transport.loseConnection)
+
+
+@pytest.fixture
+def saying() -> Iterator[Callable[..., str]]:
+    """Open a site that says what it is told to; return its address."""
+    from twisted.internet import reactor
+
+    ports: list[Any] = []
+
+    def listen(*parts: bytes) -> str:
+        kind = type("OneSaying", (Saying,), {"parts": parts})
+        ports.append(cast("Any", reactor).listenTCP(0, Factory.forProtocol(kind), interface="127.0.0.1"))
+        return f"http://127.0.0.1:{ports[-1].getHost().port}/"
+
+    yield listen
+    for port in ports:
+        pytest_twisted.blockon(maybeDeferred(port.stopListening))
+
+
+ORDERS = "<КоммерческаяИнформация/>"
+
+
+class TestOrders:
+    @pytest.mark.parametrize(
+        ("kind", "declared", "charset"),
+        [
+            ("text/xml", ' encoding="windows-1251"', "windows-1251"),
+            ("text/xml; charset=utf-8", " encoding = 'Windows-1251' standalone='yes'", "Windows-1251"),
+            ("text/xml; charset=windows-1251", "", "windows-1251"),
+            ('text/xml;charset="KOI8-R"; x=y', "", "KOI8-R"),
+            ("text/xml", ' encoding="UTF-8"', "UTF-8"),
+            ("text/xml", "", ""),
+            ("text/xml; charset=", ' encoding="a b"', ""),
+        ],
+    )
+    @pytest.mark.parametrize("apart", [False, True])
+    @pytest_twisted.ensureDeferred
+    async def test_their_encoding_is_told(
+        self, saying: Callable[..., str], kind: str, declared: str, charset: str, apart: bool
+    ) -> None:
+        """As the document declares it, else as the site says; all of its bytes are passed on."""
+        text = f'<?xml version="1.0"{declared}?>\n{ORDERS}'.encode("cp1251")
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n\r\n".encode()
+        parts = (head, text[:9], text[9:30], text[30:]) if apart else (head + text,)
+        document = await Orders(saying(*parts), site_client()).document("query", SESSION)
+        written: list[bytes] = []
+        await document.deliver(written.append)
+
+        assert document.charset == charset
+        assert b"".join(written) == text
+
+    @pytest.mark.parametrize(
+        ("charset", "told"),
+        [("Windows-1251", "application/xml; charset=windows-1251"), ("", "application/xml")],
+    )
+    def test_a_node_is_told_their_encoding(
+        self, make_exchange: Callable[..., InMemory], clock: Clock, charset: str, told: str
+    ) -> None:
+        """Last in the Content-Type, where the Bitrix module looks for it; or none."""
+
+        class Site:
+            async def document(self, mode: str, session: Session) -> Document:
+                document = Document(clock, None)
+                document.charset = charset
+                document.dataReceived(b"<?x")
+                document.connectionLost(Failure(ResponseDone()))
+                return document
+
+        exchange = make_exchange(orders=Site())
+        cookie, sessid = exchange.checkauth("sale")
+        reply = exchange.request("GET", f"type=sale&mode=query&sessid={sessid}", Cookie=cookie)
+
+        assert (reply.body, reply.headers["content-type"]) == (b"<?x", told)
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_declaration_without_end_is_not_waited_for(
+        self, flood: Callable[[bytes, bytes], tuple[str, type[Flood]]]
+    ) -> None:
+        """Little is held to look for it."""
+        url, site = flood(b"HTTP/1.1 200 OK\r\n\r\n<?xml ", b"x")
+        document = await Orders(url, site_client()).document("query", SESSION)
+        document.stopProducing()
+
+        assert document.charset == ""
+        assert site.taken < 10 * MB
 
 
 LEAVES = """#!{python}
