@@ -25,6 +25,9 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 SECTIONS = {section.partition("\n")[0]: section for section in README.split("\n## ")}
 for title in ("A first upload", "The same with curl"):
     SECTIONS[title] = SECTIONS["Run it"] + SECTIONS[title]
+TOOLS = all(shutil.which(tool) for tool in ("curl", "unzip", "jq"))
+"""Whether what the examples use is there."""
+
 WALKS = [title for title, section in SECTIONS.items() if "```console" in section]
 
 
@@ -71,7 +74,7 @@ def test_there_are_six_walks() -> None:
     ]
 
 
-@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("unzip")), reason="curl and unzip are not installed")
+@pytest.mark.skipif(not TOOLS, reason="curl, unzip and jq are not installed")
 @pytest.mark.parametrize("title", WALKS)
 def test_it_prints_what_the_readme_says(title: str, tmp_path: Path) -> None:
     """Word for word; ``…`` stands for what differs each time."""

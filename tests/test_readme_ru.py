@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import bcrypt
 import pytest
 from daemon import PATIENCE, SCRIPTS, Daemon, start
 from test_protocol_doc import kinds, words_of
+from test_readme import TOOLS, free_port
 
 from onec_twisted.admin.words import RUSSIAN
 from onec_twisted.errors import ImportFailed
@@ -20,9 +21,9 @@ SECTIONS = {section.partition("\n")[0]: section for section in README.split("\n#
 WALKS = [title for title, section in SECTIONS.items() if "```console" in section]
 
 
-def test_there_are_two_walks() -> None:
-    """One without 1C, one that ends in a program."""
-    assert WALKS == ["Проверка без 1С", "Как файлы попадают на сайт"]
+def test_there_are_three_walks() -> None:
+    """One without 1C, one that ends in a program, one in a web application."""
+    assert WALKS == ["Проверка без 1С", "Как файлы попадают на сайт", "Если загружает сам сайт"]
 
 
 @pytest.fixture
@@ -33,20 +34,25 @@ def passwords(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+@pytest.mark.skipif(not TOOLS, reason="curl, unzip and jq are not installed")
 @pytest.mark.parametrize("title", WALKS)
 def test_it_prints_what_the_readme_says(title: str, passwords: Path) -> None:
     """Word for word; ``…`` stands for what differs each time."""
     setup = "".join(re.findall(r"```sh\n(.*?)```", SECTIONS["Установка"] + SECTIONS[title], re.DOTALL))
+    setup = setup.replace("8000", str(free_port()))
     for name, content in re.findall(r"cat > (\S+) <<'END'\n(.*?)END\n", setup, re.DOTALL):
         (passwords / name).write_text(content)
         (passwords / name).chmod(0o755)
     auth, *options = re.findall(r"twistd -n onec-exchange (.+)", setup)[-1].split()
+    shop = subprocess.Popen([sys.executable, "shop.py"], cwd=passwords) if "python3 shop.py &" in setup else None
     daemon = start(passwords, *options, auth=auth)
     try:
         walk(SECTIONS[title], daemon)
     finally:
         daemon.kill()
+        if shop is not None:
+            shop.kill()
+            shop.wait(PATIENCE)
 
 
 def walk(section: str, daemon: Daemon) -> None:
