@@ -17,12 +17,12 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IHandshakeListener, IPushProducer
+from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import connectionDone
 from twisted.web.http import RESPONSES, HTTPChannel
 from zope.interface import implementer
 
-from onec_twisted.chunked import Chunked, MalformedChunks
+from onec_twisted.chunked import ChunkedBody
 from onec_twisted.errors import HeadersTimedOut, MalformedRequest
 from onec_twisted.sockets import SocketLine, is_plain, line_of, write_now
 from onec_twisted.wire import head_of
@@ -53,72 +53,6 @@ MOST_READS = 256
 """Reads that are kept one by one, while a request is being answered; each costs memory beside its bytes."""
 
 _RAW = re.compile(rb"[ \x7f-\xff]")
-
-
-@implementer(IPushProducer)
-class _ChunkedBody:
-    """The body of a request in chunks, for a channel: what is decoded, and when.
-
-    It stands for Twisted's decoder, which calls back for each chunk, and for the transport: a sender is held back
-    while what it sent waits to be decoded.
-    """
-
-    def __init__(self, channel: ExchangeChannel) -> None:
-        """Begin with nothing."""
-        self._channel = channel
-        self._request = channel.requests[-1]
-        self._chunks = Chunked()
-        self._held = False
-        self._waits = False
-        """Whether something is left to be decoded."""
-
-    def dataReceived(self, data: bytes) -> None:
-        """Take what came, and decode as much of it as one may at once."""
-        self._chunks.feed(data)
-        if self._waits:
-            self._channel._networkProducer.pauseProducing()  # somebody else has let it go on
-        else:
-            self._decode(self._channel.site.allowance.at_once())
-
-    def pauseProducing(self) -> None:
-        """Hold the sender back."""
-        self._held = True
-        self._channel._networkProducer.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """Let the sender go on, when all that it has sent is decoded."""
-        self._held = False
-        if not self._waits:
-            self._channel._networkProducer.resumeProducing()
-
-    def stopProducing(self) -> None:
-        """Do nothing: a body ends in other ways."""
-
-    def _decode(self, most: int) -> None:
-        """Pass on what may be decoded now; what is left is decoded later."""
-        channel = self._channel
-        try:
-            data, cost = self._chunks.decode(most)
-        except MalformedChunks:
-            channel._respondToBadRequestAndDisconnect()
-            return
-        channel.site.allowance.spend(cost)
-        self._waits = cost >= most and not self._chunks.ended
-        if self._waits:
-            channel._networkProducer.pauseProducing()
-            channel.site.allowance.wait(self._go_on)
-        if data:
-            self._request.handleContentChunk(data)
-        if self._chunks.ended:
-            channel._finishRequestBody(self._chunks.rest)
-
-    def _go_on(self, most: int) -> None:
-        """Decode what waits, unless the connection is at its end."""
-        if not self._channel.is_open:
-            return
-        self._decode(most)
-        if not self._waits and not self._held and not self._chunks.ended:
-            self._channel._networkProducer.resumeProducing()
 
 
 @implementer(IHandshakeListener)
@@ -296,7 +230,14 @@ class ExchangeChannel(HTTPChannel):
             self.length = None  # nothing is taken for its body
             return
         if coding is not None:
-            self._transferDecoder = _ChunkedBody(self)
+            self._transferDecoder = ChunkedBody(
+                self._networkProducer,
+                self.site.allowance,
+                self.requests[-1].handleContentChunk,
+                self._finishRequestBody,
+                self._respondToBadRequestAndDisconnect,
+                lambda: self.is_open,
+            )
         super().allHeadersReceived()
 
     def body_producer(self) -> Any:

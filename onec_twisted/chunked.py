@@ -7,8 +7,16 @@ chunk costs less than a microsecond, and whoever decodes says how many of them m
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-__all__ = ["Chunked", "MalformedChunks"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IPushProducer
+
+    from onec_twisted.allowance import Allowance
+
+__all__ = ["Chunked", "ChunkedBody", "MalformedChunks"]
 
 LONGEST_LINE = 1024
 """Bytes of a line that tells a chunk's size, with its extensions, or of a line after the last chunk."""
@@ -117,3 +125,82 @@ class Chunked:
             self.ended = True
             self.rest, self._buffer, self._place = self._buffer[self._place :], b"", 0
         return True
+
+
+class ChunkedBody:
+    """The body of a request in chunks: what is decoded, and when.
+
+    To a channel it is a decoder, one that does not call back for each chunk; to the body it is the transport, which
+    holds the sender back, as it does while what was sent waits to be decoded.
+
+    ``received`` is called with bytes of the body, ``ended`` with what came behind it, ``malformed`` for what is no
+    chunk; nothing is decoded any more when ``is_open`` says no.
+    """
+
+    def __init__(
+        self,
+        transport: IPushProducer,
+        allowance: Allowance,
+        received: Callable[[bytes], None],
+        ended: Callable[[bytes], None],
+        malformed: Callable[[], None],
+        is_open: Callable[[], bool],
+    ) -> None:
+        """Begin with nothing."""
+        self._transport = transport
+        self._allowance = allowance
+        self._received = received
+        self._ended = ended
+        self._malformed = malformed
+        self._is_open = is_open
+        self._chunks = Chunked()
+        self._held = False
+        self._waits = False
+        """Whether something is left to be decoded."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what came, and decode as much of it as one may at once."""
+        self._chunks.feed(data)
+        if self._waits:
+            self._transport.pauseProducing()  # somebody else has let it go on
+        else:
+            self._decode(self._allowance.at_once())
+
+    def pauseProducing(self) -> None:
+        """Hold the sender back."""
+        self._held = True
+        self._transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Let the sender go on, when all that it has sent is decoded."""
+        self._held = False
+        if not self._waits:
+            self._transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Do nothing: a body ends in other ways."""
+
+    def _decode(self, most: int) -> None:
+        """Pass on what may be decoded now; what is left is decoded later."""
+        try:
+            data, cost = self._chunks.decode(most)
+        except MalformedChunks:
+            self._malformed()
+            return
+        self._allowance.spend(cost)
+        self._waits = cost >= most and not self._chunks.ended
+        if self._waits:
+            self._transport.pauseProducing()
+            self._allowance.wait(self._go_on)
+        if data:
+            self._received(data)
+        if self._chunks.ended:
+            self._ended(self._chunks.rest)
+
+    def _go_on(self, most: int) -> None:
+        """Decode what waits, unless the connection is at its end."""
+        if not self._is_open():
+            return
+        self._decode(most)
+        if not self._waits and not self._held and not self._chunks.ended:
+            self._transport.resumeProducing()

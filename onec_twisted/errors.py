@@ -12,6 +12,7 @@ __all__ = [
     "CatalogBusy",
     "ConfirmationFailed",
     "ConnectionDropped",
+    "ContradictoryHeaders",
     "FileBusy",
     "FileDamaged",
     "FileHasGrown",
@@ -62,10 +63,26 @@ class Refused(Exception):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
+class RetryLater(Refused):
+    """What passes by itself: the node may ask again in 5 seconds."""
+
+    status = 503
+    headers = ((b"Retry-After", b"5"),)
+
+
 class MalformedRequest(Refused):
     """The bytes that came are no HTTP/1.1 request."""
 
     words = "Malformed request"
+
+
+class ContradictoryHeaders(Refused):
+    """A header that may stand once came several times, with different values: nobody knows which one is meant."""
+
+    def __init__(self, name: str) -> None:
+        """Name the header."""
+        super().__init__(name)
+        self.words = f"Header {name} came twice, with different values"
 
 
 class UnknownMode(Refused):
@@ -223,20 +240,18 @@ class FileTooLarge(Refused):
     words = "File too large"
 
 
-class TooManyTries(Refused):
+class TooManyTries(RetryLater):
     """So many logins of one address are being checked that this one would wait too long."""
 
     status = 429
     words = "Too many logins at once - retry later"
-    headers = ((b"Retry-After", b"5"),)
 
 
-class TooManyConnections(Refused):
+class TooManyConnections(RetryLater):
     """The address has as many connections as ``--connections-per-address`` allows."""
 
     status = 429
     words = "Too many connections - retry later"
-    headers = ((b"Retry-After", b"5"),)
 
 
 class TooManySessions(Refused):
@@ -261,44 +276,34 @@ class Unforeseen(Refused):
     words = "Internal server error"
 
 
-class FileBusy(Refused):
+class FileBusy(RetryLater):
     """The file's turn did not come within ``--lock-timeout``."""
 
-    status = 503
     words = "File busy - retry later"
-    headers = ((b"Retry-After", b"5"),)
 
 
-class CatalogBusy(Refused):
+class CatalogBusy(RetryLater):
     """Another process has the database to itself, and does not let go."""
 
-    status = 503
     words = "Database busy - retry later"
-    headers = ((b"Retry-After", b"5"),)
 
 
-class TooManyUploads(Refused):
+class TooManyUploads(RetryLater):
     """As many pieces are on their way as ``--max-uploads`` allows."""
 
-    status = 503
     words = "Too many uploads at once - retry later"
-    headers = ((b"Retry-After", b"5"),)
 
 
-class HandoffRunning(Refused):
+class HandoffRunning(RetryLater):
     """``init`` came while files of the session are being handed off, and that took too long."""
 
-    status = 503
     words = "Session is being imported - retry later"
-    headers = ((b"Retry-After", b"5"),)
 
 
-class ArchivesBusy(Refused):
+class ArchivesBusy(RetryLater):
     """So many archives of the session, of its user or of all wait to be read that this one would wait too long."""
 
-    status = 503
     words = "Too many archives at once - retry later"
-    headers = ((b"Retry-After", b"5"),)
 
 
 class OrdersUnavailable(Refused):
@@ -315,12 +320,10 @@ class ConfirmationFailed(Refused):
     words = "The site did not confirm - retry later"
 
 
-class ShuttingDown(Refused):
+class ShuttingDown(RetryLater):
     """The daemon is about to end."""
 
-    status = 503
     words = "Server is shutting down - retry later"
-    headers = ((b"Retry-After", b"5"),)
 
 
 class InsufficientStorage(Refused):

@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from onec_twisted.errors import ConnectionDropped, Refused, Unforeseen
 from onec_twisted.interfaces import IStreamingResource
-from onec_twisted.wire import decoded, query_of, without_secrets
+from onec_twisted.wire import fields_of_target
 
 if TYPE_CHECKING:
     from onec_twisted.metrics import Metrics
@@ -48,7 +48,7 @@ class RefusingResource(Resource):
         except Refused as error:
             return self._refuse(request, error)
         except Exception:
-            self._log.failure("{method} {path} failed", method=decoded(request.method), path=decoded(request.path))
+            self._log.failure("{method} {path} failed", **fields_of_target(request.method, request.uri))
             self._metrics.refused(Unforeseen())
             return self.refusal(Unforeseen())
 
@@ -58,11 +58,9 @@ class RefusingResource(Resource):
             "refused: {words} ({status}) {method} {path}?{query} from {peer}",
             words=refused.words,
             status=refused.status,
-            method=decoded(request.method),
-            path=decoded(request.path),
-            query=decoded(query_of(without_secrets(request.uri))),
             peer=address_of(request),
             refused=type(refused).__name__,
+            **fields_of_target(request.method, request.uri),
         )
         self._metrics.refused(refused)
         return self.refusal(refused)

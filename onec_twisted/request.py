@@ -22,18 +22,20 @@ from twisted.web.server import Request
 from onec_twisted.body import Body
 from onec_twisted.errors import (
     ConnectionDropped,
+    ContradictoryHeaders,
     TooManyConnections,
     Unforeseen,
 )
 from onec_twisted.interfaces import IStreamingResource
 from onec_twisted.sockets import read_at_once, socket_of
-from onec_twisted.wire import Answer, decoded, failure, head_of, path_of
+from onec_twisted.wire import Answer, contradicted, failure, fields_of_target, head_of, path_of
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from onec_twisted.channel import ExchangeChannel
     from onec_twisted.delivery import Delivery
+    from onec_twisted.errors import Refused
     from onec_twisted.site import ExchangeSite
 
 __all__ = ["ExchangeRequest"]
@@ -92,10 +94,12 @@ class ExchangeRequest(Request):
         self.method, self.uri, self.clientproto = channel._command, channel._path, channel._version
         self.path = path_of(self.uri)
         self.prepath: list[bytes] = []
-        self.postpath: list[bytes] = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
+        # as PHP sites do: slashes count once, and the last one does not (nginx merges them, PHP has PATH_INFO)
+        self.postpath: list[bytes] = [unquote_to_bytes(part) for part in self.path.split(b"/") if part]
         self.args: dict[bytes, list[bytes]] = {}
         self.site = cast("ExchangeSite", channel.site)  # set by Site.buildProtocol
         too_many = self._meet_client()
+        twice = contradicted(self.requestHeaders.getAllRawHeaders())
         channel.look_at_deliveries()
         self._expected = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
         self.requestHeaders.removeHeader(b"expect")  # or Twisted answers it before anybody has decided
@@ -110,7 +114,8 @@ class ExchangeRequest(Request):
         )
         channel.head_ended()
         self._headers_complete = True
-        Deferred.fromCoroutine(self._respond(too_many))
+        refused = TooManyConnections() if too_many else ContradictoryHeaders(twice) if twice is not None else None
+        Deferred.fromCoroutine(self._respond(refused))
 
     def _meet_client(self) -> bool:
         """Find out who sends; return whether that address has too many connections, or requests through a proxy."""
@@ -123,8 +128,7 @@ class ExchangeRequest(Request):
         if not connections.trusts(peer):
             return channel.is_one_too_many(peer)
         self.trusted_proxy = True
-        schemes = b",".join(self.requestHeaders.getRawHeaders(b"x-forwarded-proto", []))
-        self._secure = schemes.partition(b",")[0].strip().lower() == b"https"  # the first proxy's: others add theirs
+        self._secure = self.told_by_proxy(b"x-forwarded-proto").lower() == b"https"
         told = b",".join(self.requestHeaders.getRawHeaders(b"x-forwarded-for", []))
         client = connections.trusted.client(peer, told.decode("latin-1"))
         if client is None or client == peer:
@@ -135,6 +139,10 @@ class ExchangeRequest(Request):
             return True
         self._entered = client
         return False
+
+    def told_by_proxy(self, name: bytes) -> bytes:
+        """Return what the first of the proxies on the way has told; others add theirs behind it."""
+        return b",".join(self.requestHeaders.getRawHeaders(name, ())).partition(b",")[0].strip()
 
     def isSecure(self) -> bool:
         """Return whether the client's connection is TLS, to us or to a trusted proxy."""
@@ -178,17 +186,17 @@ class ExchangeRequest(Request):
             if self._entered is not None:
                 self.site.connections.leave(self._entered)
 
-    async def _respond(self, too_many: bool) -> None:
-        """Ask the resource, and answer; whoever has too many connections is refused, and loses this one."""
+    async def _respond(self, refused: Refused | None) -> None:
+        """Ask the resource, and answer; whoever is refused before it was asked loses the connection."""
         try:
             resource = IStreamingResource(self.site.getResourceFor(self))
-            if too_many:
+            if refused is not None:
                 self.channel.persistent = False
-            answer = await resource.respond(self, TooManyConnections() if too_many else None)
+            answer = await resource.respond(self, refused)
         except ConnectionDropped:
             return
         except Exception:
-            self._log.failure("{method} {path} failed", method=self.method, path=self.path)
+            self._log.failure("{method} {path} failed", **fields_of_target(self.method, self.uri))
             self.site.metrics.refused(Unforeseen())
             answer = failure(Unforeseen())
         finally:
@@ -256,16 +264,15 @@ class ExchangeRequest(Request):
         if not self._disconnected:
             self._log.warn(
                 "{method} {path}: answer broken off: {reason}",
-                method=decoded(self.method),
-                path=decoded(self.path),
                 reason=str(reason.value),
+                **fields_of_target(self.method, self.uri),
             )
             self.unregisterProducer()
             self._abort()
 
     def _fail(self, reason: Failure) -> None:
         """Log what nobody thought of, and end the connection."""
-        self._log.failure("{method} {path} failed", reason, method=self.method, path=self.path)
+        self._log.failure("{method} {path} failed", reason, **fields_of_target(self.method, self.uri))
         if not self._disconnected:
             self._abort()
 

@@ -21,7 +21,7 @@ from onec_twisted.interfaces import IStreamingResource
 from onec_twisted.metrics import Metrics
 from onec_twisted.refusing import address_of
 from onec_twisted.request import ExchangeRequest
-from onec_twisted.wire import Answer, failure, without_secrets
+from onec_twisted.wire import LONGEST_LOGGED, Answer, failure, shortened, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,14 +87,16 @@ def tree(resources: Mapping[bytes, Resource], status: int = 404) -> Resource:
 
 @provider(IAccessLogFormatter)
 def access_log_line(_timestamp: str, request: ExchangeRequest) -> str:
-    """Return a request's line in the access log, in the combined format; sessids are hidden.
+    """Return a request's line in the access log, in the combined format, short and without secrets.
 
     The timestamp that comes is the reactor's, which may not count from 1970.
     """
-    request.uri = without_secrets(request.uri)
-    referer = request.getHeader(b"referer")
-    if referer is not None:
-        request.requestHeaders.setRawHeaders(b"referer", [without_secrets(referer)])
+    request.method = shortened(request.method, 32)
+    request.uri = shortened(without_secrets(request.uri), 2 * LONGEST_LOGGED)
+    for name in (b"referer", b"user-agent"):
+        told = request.getHeader(name)
+        if told is not None:
+            request.requestHeaders.setRawHeaders(name, [shortened(without_secrets(told))])
     line: str = combinedLogFormatter(datetimeToLogString(), request)
     return line
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from in_memory import PATH, InMemory, basic
@@ -14,7 +14,9 @@ from onec_twisted.allowance import MOST, PERIOD
 from onec_twisted.body import DRAIN_PAUSE, DRAIN_TIME
 from onec_twisted.channel import REQUEST
 from onec_twisted.connections import Connections, TrustedProxies
+from onec_twisted.logs import json_line, text_line
 from onec_twisted.site import Limits
+from onec_twisted.wire import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -314,3 +316,163 @@ def test_the_first_scheme_of_a_chain_of_proxies_counts(
     )
 
     assert (b"; Secure" in line.answered) is secure
+
+
+@pytest.mark.parametrize(
+    "path", ["/1c_exchange.php/", "//1c_exchange.php", "//1c_exchange.php//", "/./1c_exchange.php"]
+)
+def test_slashes_that_php_sites_take(exchange: InMemory, path: str) -> None:
+    """Many of them are one, and the last counts for nothing: people copy addresses with them into nodes."""
+    answered = Line(exchange.site).send(f"GET {path}?type=catalog&mode=init HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+
+    assert answered.endswith(
+        b"failure\nNo exchange at this address" if "." in path[:3] else b"failure\nMissing sessid"
+    )
+
+
+def test_slashes_at_uploads(exchange: InMemory) -> None:
+    """The other door reads its addresses in the same way."""
+    for path in ("/files", "/files/", "//files//"):
+        answered = Line(exchange.site).send(f"OPTIONS {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert answered.startswith(b"HTTP/1.1 204 "), path
+
+
+ONCE = [
+    (b"Authorization", b"Basic b3RoZXI6c2VjcmV0", b"Basic c2hvcDpzZWNyZXQ="),
+    (b"Content-Range", b"bytes 0-0/*", b"bytes 1-1/*"),
+    (b"Content-Type", b"application/offset+octet-stream", b"text/plain"),
+    (b"Origin", b"https://shop.example", b"https://other.example"),
+    (b"Tus-Resumable", b"0.2.2", b"1.0.0"),
+    (b"Upload-Checksum", b"sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=", b"md5 Kq5sNclPz7QV2+lfQIuc6R=="),
+    (b"Upload-Concat", b"partial", b"final;/files/a"),
+    (b"Upload-Defer-Length", b"1", b"0"),
+    (b"Upload-Length", b"5", b"6"),
+    (b"Upload-Metadata", b"filename YQ==", b"filename Yg=="),
+    (b"Upload-Offset", b"4", b"5"),
+    (b"X-HTTP-Method-Override", b"PATCH", b"DELETE"),
+    (b"Cookie", b"onec_session=a; b=c", b"onec_session=d"),
+]
+
+
+@pytest.mark.parametrize(
+    "path", [f"{PATH}?type=catalog&mode=file&filename=a&sessid=x", "/files/", "/files/a", "/else"]
+)
+@pytest.mark.parametrize(("name", "first", "second"), ONCE, ids=[one[0].decode() for one in ONCE])
+def test_lines_that_disagree(exchange: InMemory, path: str, name: bytes, first: bytes, second: bytes) -> None:
+    """400, the name of the header, and the end of the connection, on every door: neither of them is obeyed."""
+    line = Line(exchange.site)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n".encode()
+    line.send(head + b"%s: %s\r\n%s: %s\r\n\r\nx" % (name, first, name.lower(), second))
+
+    assert line.answered.startswith(b"HTTP/1.1 400 ")
+    assert b"came twice, with different values" in line.answered
+    assert name.lower() in line.answered.lower()
+    assert (b"Tus-Resumable" in line.answered.partition(b"\r\n\r\n")[0]) == path.startswith("/files")
+    assert line.closed
+    assert exchange.metric("onec_refusals_total", reason="contradictory_headers") == 1
+
+
+def test_lines_that_disagree_store_nothing(exchange: InMemory) -> None:
+    """A piece that belongs to two places is appended to neither."""
+    session = exchange.checkauth()
+    Line(exchange.site).send(post(session, "a", b"1234"))
+    for one, other in ((b"4", b"5"), (b"5", b"4")):
+        line = Line(exchange.site)
+        line.send(post(session, "a", b"x", b"Upload-Offset: " + one, b"Upload-Offset: " + other))
+        assert line.answered.startswith(b"HTTP/1.1 400 ")
+
+    assert list(exchange.files().values()) == [b"1234"]
+
+
+def test_lines_that_agree(exchange: InMemory) -> None:
+    """What says the same twice says one thing; and lists may come in parts."""
+    session = exchange.checkauth()
+    line = Line(exchange.site)
+    line.send(
+        post(
+            session,
+            "a",
+            b"1234",
+            b"Upload-Offset: 0",
+            b"upload-offset:  0",
+            b"Cookie: other=1",
+            b"X-Forwarded-For: 10.0.0.1",
+            b"X-Forwarded-For: 10.0.0.2",
+        )
+    )
+
+    assert line.answered.endswith(b"success")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://shop:S3CRET@host/1c_exchange.php?type=catalog&mode=nothing",
+        "http://shop:S3CRET@host/elsewhere",
+        "HTTP://shop:S3/CRET?S3CRET@host/elsewhere",
+        "https:shop:S3CRET@host/elsewhere",
+        "ftp://S3CRET@host",
+        "shop:S3CRET@host:443",
+        "//shop:S3CRET@host/elsewhere",
+        "/go/http://shop:S3CRET@host/",
+        "/1c_exchange.php?mode=nothing&url=http://shop:S3CRET@host/",
+        "/1c_exchange.php?mode=nothing&url=http%3A%2F%2Fshop%3AS3CRET%40host",
+        "/1c_exchange.php?mode=nothing&sessid=S3CRET",
+        "/1c_exchange.php?mode=nothing&a=b;sessid=S3CRET",
+        "/1c_exchange.php?mode=nothing&%73ESSID=S3CRET",
+        "/1c_exchange.php?mode=nothing?sessid=S3CRET",
+        "/1c_exchange.php?login=shop&Password=S3CRET",
+        "/1c_exchange.php?onec_session=S3CRET",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "CONNECT"])
+def test_no_secret_of_a_target_is_in_the_log(
+    exchange: InMemory, nothing_left_behind: list[dict[str, Any]], target: str, method: str
+) -> None:
+    """In no form of it, in no line and no field; nor one of an address in another header."""
+    exchange.site.startFactory()
+    line = Line(exchange.site)
+    line.send(
+        f"{method} {target} HTTP/1.1\r\nHost: x\r\nReferer: {target}\r\n"
+        "User-Agent: a (+http://shop:S3CRET@host/ b)\r\nAuthorization: Basic c2hvcDpTM0NSRVQ=\r\n"
+        "Cookie: onec_session=S3CRET\r\nConnection: close\r\n\r\n".encode()
+    )
+    line.lose()
+    exchange.site.stopFactory()
+    told = [text_line(event) or "" for event in nothing_left_behind] + [
+        json_line(event) or "" for event in nothing_left_behind
+    ]
+
+    assert any("HTTP/1.1" in one for one in told)
+    assert not [one for one in told if "S3CRET" in one or "c2hvcDpTM0NSRVQ" in one]
+
+
+def test_a_target_without_secrets_is_told_as_it_came() -> None:
+    """People look for it."""
+    for target in (
+        b"/1c_exchange.php?type=catalog&mode=file&filename=a@b.xml",
+        b"/1c_exchange.php?type=catalog&mode=file&filename=//server/a/b@c.xml",
+        b"*",
+    ):
+        assert without_secrets(target) == target
+
+
+@pytest.mark.parametrize("method", ["GET", "G" * 9000])
+def test_a_line_of_the_log_is_short(
+    exchange: InMemory, nothing_left_behind: list[dict[str, Any]], method: str
+) -> None:
+    """Whatever a stranger makes long: method, path, query, headers; as text and as JSON."""
+    exchange.site.startFactory()
+    long = "x" * (14_000 if method == "GET" else 2000)
+    for target in (f"{PATH}?mode={long}", f"{PATH}/{long}", f"/{long}", f"http://{long}/", f"{PATH}?{'%01' * 600}"):
+        line = Line(exchange.site)
+        line.send(
+            f"{method} {target} HTTP/1.1\r\nHost: x\r\n"
+            f"Referer: {long[:1000]}\r\nUser-Agent: {long[:1000]}\r\n\r\n".encode()
+        )
+        line.lose()
+    exchange.site.stopFactory()
+    told = [len(form(event) or "") for event in nothing_left_behind for form in (text_line, json_line)]
+
+    assert len(told) >= 12
+    assert max(told) < 4000

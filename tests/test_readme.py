@@ -118,6 +118,7 @@ def test_every_refusal_is_in_the_table() -> None:
             "Refused",
             "MissingCredentials",
             "WrongCredentials",
+            "ContradictoryHeaders",
             "FileNotFound",
             "ImportFailed",
             "WrongOffset",

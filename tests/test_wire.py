@@ -107,6 +107,7 @@ def test_what_is_no_secret_is_shown() -> None:
 def every_refusal() -> list[Refused]:
     """Return one of each refusal."""
     arguments = {
+        errors.ContradictoryHeaders: ("Upload-Offset",),
         errors.FileNotFound: ("<a>\nb",),
         errors.ImportFailed: ("<p>\nbroken",),
         errors.MethodNotAllowed: (b"POST",),

@@ -320,8 +320,8 @@ class Tus(RefusingResource):
         path = self._path + b"/" + upload.id.encode("ascii")
         host, prefix = request.getHeader(b"host") or b"", b""
         if request.trusted_proxy:
-            host = request.getHeader(b"x-forwarded-host") or host
-            prefix = request.getHeader(b"x-forwarded-prefix") or b""
+            host = request.told_by_proxy(b"x-forwarded-host") or host
+            prefix = request.told_by_proxy(b"x-forwarded-prefix")
         elif any(request.requestHeaders.hasHeader(name) for name in BY_A_PROXY):
             host = b""  # of a proxy that nobody told us to trust: scheme and host may be others than its client's
         return location(path, host.strip(), prefix.strip(), secure=request.isSecure())
