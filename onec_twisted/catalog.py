@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from attrs import evolve
+
 from onec_twisted import outbox, statements
+from onec_twisted.description import describe
 from onec_twisted.metrics import Metrics
 from onec_twisted.recorder import Recorder
-from onec_twisted.records import KnownSession, Session
+from onec_twisted.records import AT_ONCE, SETTLED, KnownSession, Session
 from onec_twisted.singleflight import SingleFlight
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from onec_twisted.database import Database, Step
+    from onec_twisted.description import Description
     from onec_twisted.records import FileRecord, Handoff
     from onec_twisted.workers import Workers
 
@@ -34,6 +38,13 @@ def _hash(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8")).hexdigest()
 
 
+def _described(handoff: Handoff, folder: str) -> Description:
+    """In a worker: return a description that has its JSON."""
+    description = describe(handoff, folder)
+    description.as_json()
+    return description
+
+
 class Catalog:
     """Sessions and files on record.
 
@@ -44,6 +55,7 @@ class Catalog:
     def __init__(self, database: Database, workers: Workers, metrics: Metrics | None = None) -> None:
         """Work with a database; its methods run in workers."""
         self.recorder = Recorder(database, workers, metrics or Metrics())
+        self.files_at_once = AT_ONCE
         self._known = self.recorder.known
         self._reading: SingleFlight[Session | None] = SingleFlight()
 
@@ -73,14 +85,11 @@ class Catalog:
     async def _read_session(self, token_hash: str) -> Session | None:
         """Read a session, and keep it in memory."""
         with self.recorder.recorded_meanwhile() as meanwhile:
-            found = await self.recorder.read(statements.session, token_hash)
-        if found is None:
-            return None
-        session, files = found
+            found = await self.recorder.read(statements.known_session, token_hash, self.files_at_once)
         # What was recorded meanwhile may be missing in what was read: it is good enough to answer with, not to keep
-        if session.sessid not in meanwhile:
-            self._known.add(token_hash, KnownSession(session, files))
-        return session
+        if found is not None and found.session.sessid not in meanwhile:
+            self._known.add(token_hash, found)
+        return found.session if found is not None else None
 
     async def touch(self, sessid: str, now: float) -> None:
         """Record that the session is in use."""
@@ -92,9 +101,14 @@ class Catalog:
     async def file(self, sessid: str, name: str) -> FileRecord | None:
         """Return what is known of a file, None if it is not on record."""
         known = self._known.of_sessid(sessid)
-        if known is not None:
+        if known is not None and known.knows(name):
             return known.files.get(name)
-        return await self.recorder.read(statements.file, sessid, name)
+        with self.recorder.recorded_meanwhile() as meanwhile:
+            record = await self.recorder.read(statements.file, sessid, name)
+        if known is not None and record is not None and sessid not in meanwhile:
+            known.files.setdefault(name, record)
+            self._known.note_file()
+        return record
 
     async def commit(
         self,
@@ -126,6 +140,8 @@ class Catalog:
         known = self._known.of_sessid(session.sessid)
         if known is not None:
             known.commit(session.epoch, name, before, after, now)
+            if before is None:
+                self._known.note_file()
         return after
 
     def prove(self, session: Session, name: str, committed: int) -> Deferred[None]:
@@ -226,8 +242,21 @@ class Catalog:
         """Know that the files of hand-offs are sealed."""
         for handoff in handoffs:
             known = self._known.of_sessid(handoff.sessid)
-            if known is not None:
+            if known is not None and handoff.event == SETTLED:
+                known.forget_files()  # which ones were sealed is on record alone
+            elif known is not None:
                 known.seal(epoch, [name for name, _ in handoff.files])
+
+    async def described(self, handoff: Handoff, folder: str) -> Description:
+        """Return the description of a hand-off whose files lie in a folder.
+
+        That of many files, and its JSON, is made in a worker.
+        """
+        if handoff.count == len(handoff.files):
+            return describe(handoff, folder)
+        return await self.recorder.survey_and_then(
+            lambda files: _described(evolve(handoff, files=tuple(files)), folder), outbox.files_of, handoff
+        )
 
     async def note_outcome(self, handoff: Handoff, now: float) -> None:
         """Record what became of a try to deliver a hand-off."""

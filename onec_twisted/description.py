@@ -10,7 +10,7 @@ import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict, frozen
+from attrs import field, frozen
 
 if TYPE_CHECKING:
     from onec_twisted.records import Handoff
@@ -19,6 +19,9 @@ __all__ = ["VERSION", "Description", "UploadedFile", "describe", "iso_time"]
 
 VERSION = 1
 """The version of the JSON: it changes when a reader has to."""
+
+STEP = 1000
+"""Files that are put into JSON at once: the interpreter does nothing else meanwhile."""
 
 
 @frozen
@@ -52,14 +55,45 @@ class Description:
     folder: str
     files: tuple[UploadedFile, ...]
     metadata: dict[str, str] | None = None
+    _json: list[bytes] = field(factory=list, init=False, eq=False, repr=False)
+    """What was made of it once."""
+
+    def _about(self) -> dict[str, Any]:
+        """Return what comes before its files."""
+        return {
+            "version": VERSION,
+            "id": self.id,
+            "event": self.event,
+            "type": self.type,
+            "user": self.user,
+            "sessid": self.sessid,
+            "time": self.time,
+            "filename": self.filename,
+            "archive": self.archive,
+            "timestamp": self.timestamp,
+            "folder": self.folder,
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it, with the version first."""
-        return {"version": VERSION, **asdict(self)}
+        files = [{"name": file.name, "size": file.size} for file in self.files]
+        return {**self._about(), "files": files, "metadata": self.metadata}
 
     def as_json(self) -> bytes:
-        """Return it as one line of JSON in UTF-8."""
-        return json.dumps(self.as_dict(), ensure_ascii=False).encode("utf-8")
+        """Return it as one line of JSON in UTF-8: made once, of many files in steps that let others in between."""
+        if not self._json:
+            steps = []
+            for start in range(0, len(self.files), STEP):
+                files = [{"name": file.name, "size": file.size} for file in self.files[start : start + STEP]]
+                steps.append(_json(files)[1:-1])
+            about = _json(self._about())[:-1]
+            text = f'{about}, "files": [{", ".join(steps)}], "metadata": {_json(self.metadata)}}}'
+            self._json.append(text.encode("utf-8"))
+        return self._json[0]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def iso_time(seconds: float) -> str:

@@ -203,6 +203,6 @@ class Handoffs:
                         "{sessid}: {count} files handed off, nobody asked to import them",
                         sessid=session.sessid,
                         user=session.username,
-                        count=len(handoff.files),
+                        count=handoff.count,
                     )
                     self.relay.add(handoff)

@@ -33,22 +33,26 @@ def _grown(before: bytes, description: Description, times: dict[str, str]) -> by
         handoffs, files = known["handoffs"], {file["name"]: file for file in known["files"]}
     except (ValueError, KeyError, TypeError):
         handoffs, files = [], {}
-    told = description.as_dict()
     handoffs = [one for one in handoffs if one["id"] != description.id]
-    handoffs.append(
-        {key: told[key] for key in ("id", "event", "type", "time", "filename", "archive", "timestamp", "metadata")}
-    )
+    told = ("id", "event", "type", "time", "filename", "archive", "timestamp", "metadata")
+    handoffs.append({key: getattr(description, key) for key in told})
     for file in description.files:
         files[file.name] = {"name": file.name, "size": file.size, "time": times[file.name], "type": description.type}
-    manifest: dict[str, Any] = {
+    about: dict[str, Any] = {
         "version": VERSION,
         "sessid": description.sessid,
         "user": description.user,
         "type": description.type,
-        "handoffs": handoffs,
-        "files": [files[name] for name in sorted(files)],
     }
-    return json.dumps(manifest, ensure_ascii=False, indent=1).encode("utf-8")
+    lines = [f" {_json(key)}: {_json(value)}" for key, value in about.items()]
+    for key, entries in (("handoffs", handoffs), ("files", [files[name] for name in sorted(files)])):
+        inner = ",\n".join(f"  {_json(entry)}" for entry in entries)
+        lines.append(f" {_json(key)}: [\n{inner}\n ]" if entries else f" {_json(key)}: []")
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode("utf-8")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _write(description: Description) -> None:

@@ -6,13 +6,14 @@ A hand-off is recorded in the transaction that seals its files, before anybody i
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from onec_twisted.errors import FileHasGrown, FileSealed, HandoffRunning, InvalidSession, SessionRestarted
-from onec_twisted.records import FAILED, WAITING, Handoff, Session
+from onec_twisted.records import FAILED, SETTLED, WAITING, Handoff, Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "FEW",
     "drop",
     "event_came",
+    "files_of",
     "forget_file",
     "import_asked",
     "imported",
@@ -37,32 +40,15 @@ __all__ = [
 
 COLUMNS = (
     "number, id, sessid, username, event, type, filename, archive, timestamp, files, created,"
-    " state, tries, words, told, metadata"
+    " state, tries, words, told, count, metadata"
 )
 
 
 def _handoff(row: Sequence[Any]) -> Handoff:
-    files = tuple((name, size) for name, size in json.loads(row[9]))
-    number, new, sessid, username, event, kind, filename, archive, timestamp = row[:9]
-    created, state, tries, words, told, metadata = row[10:]
-    return Handoff(
-        number,
-        new,
-        sessid,
-        username,
-        event,
-        kind,
-        filename,
-        archive,
-        timestamp,
-        files,
-        created,
-        state,
-        tries,
-        words,
-        bool(told),
-        metadata,
-    )
+    known: dict[str, Any] = dict(zip(COLUMNS.split(", "), row, strict=True))
+    known["files"] = tuple((name, size) for name, size in json.loads(known["files"]))
+    known["told"] = bool(known["told"])
+    return Handoff(**known)
 
 
 def _found(cursor: Cursor, condition: str, *values: Any) -> list[Handoff]:
@@ -82,10 +68,11 @@ def _check_epoch(cursor: Cursor, session: Session) -> None:
 
 
 def _put(cursor: Cursor, handoff: Handoff) -> Handoff:
-    """Put a hand-off on record, and seal its files; its number is given here."""
+    """Put a hand-off on record, and seal the files that it names; its number is given here."""
     cursor.execute(
         "INSERT INTO handoffs (id, sessid, username, event, type, filename, archive, timestamp, files, created,"
-        " state, changed, tries, words, told, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', 0, ?)",
+        " state, changed, tries, words, told, count, metadata)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', 0, ?, ?)",
         (
             handoff.id,
             handoff.sessid,
@@ -99,14 +86,31 @@ def _put(cursor: Cursor, handoff: Handoff) -> Handoff:
             handoff.created,
             WAITING,
             handoff.created,
+            handoff.count,
             handoff.metadata,
         ),
     )
+    number = int(cursor.lastrowid or 0)
     cursor.executemany(
-        "UPDATE files SET sealed = 1 WHERE sessid = ? AND name = ?",
+        "UPDATE files SET sealed = -1 WHERE sessid = ? AND name = ? AND sealed = 0",
         [(handoff.sessid, name) for name, _ in handoff.files],
     )
-    return _found(cursor, "id = ?", handoff.id)[0]
+    return evolve(handoff, number=number, state=WAITING, tries=0, words="", told=False)
+
+
+FEW = 3
+"""Files of a hand-off that are shown."""
+
+
+def files_of(cursor: Cursor, handoff: Handoff, most: int = sys.maxsize) -> list[tuple[str, int]]:
+    """Return the names and lengths of a hand-off's files, at most so many."""
+    if handoff.event != SETTLED or handoff.files:
+        return list(handoff.files[:most])
+    cursor.execute(
+        "SELECT name, committed FROM files WHERE sessid = ? AND sealed = ? ORDER BY name LIMIT ?",
+        (handoff.sessid, handoff.number, most),
+    )
+    return cursor.fetchall()
 
 
 def imported(cursor: Cursor, sessid: str, filename: str) -> Handoff | None:
@@ -165,13 +169,19 @@ def forget_file(cursor: Cursor, sessid: str, name: str) -> None:
 
     Raises ``HandoffRunning`` when it is still to be delivered, and ``FileSealed`` when it was handed off with others.
     """
-    for handoff in _found(cursor, "sessid = ?", sessid):
-        if handoff.filename == name or name in dict(handoff.files):
-            if handoff.state == WAITING:
-                raise HandoffRunning
-            if handoff.filename != name:
-                raise FileSealed
-            cursor.execute("DELETE FROM handoffs WHERE number = ?", (handoff.number,))
+    about = _found(cursor, "sessid = ? AND (filename = ? OR archive = ?)", sessid, name, name)
+    about += _found(
+        cursor,
+        "sessid = ? AND number = (SELECT sealed FROM files WHERE files.sessid = handoffs.sessid AND name = ?)",
+        sessid,
+        name,
+    )
+    for handoff in about:
+        if handoff.state == WAITING:
+            raise HandoffRunning
+        if handoff.filename != name:
+            raise FileSealed
+        cursor.execute("DELETE FROM handoffs WHERE number = ?", (handoff.number,))
 
 
 def event_came(cursor: Cursor, session: Session, event: str, kind: str, timestamp: str, now: float) -> list[Handoff]:
@@ -210,21 +220,25 @@ GOING_ON = "state = 'open' AND (length IS NULL OR length > committed)"
 """What holds of an upload of tus whose file nobody may take yet, joined with its file."""
 
 
+OWED = f"""
+sessid = ? AND sealed = 0 AND by_node <> 0 AND NOT EXISTS (
+    SELECT 1 FROM uploads WHERE uploads.sessid = files.sessid AND uploads.name = files.name AND {GOING_ON})
+"""  # noqa: S608 - a constant
+"""What holds of a session's files that are handed off when its node says no more."""
+
+
 def _settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
     """Hand off what the node of a session has sent, if that is owed; no upload that is still going on."""
     cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ? AND owed <> 0", (session.sessid,))
     if not cursor.rowcount:
         return []
-    cursor.execute(
-        "SELECT type, name, committed FROM files"  # noqa: S608 - a constant
-        " WHERE sessid = ? AND sealed = 0 AND by_node <> 0 AND NOT EXISTS ("
-        " SELECT 1 FROM uploads WHERE uploads.sessid = files.sessid AND uploads.name = files.name"
-        f" AND {GOING_ON}) ORDER BY type, name",
-        (session.sessid,),
-    )
-    by_type: dict[str, list[tuple[str, int]]] = {}
-    for kind, name, committed in cursor.fetchall():
-        by_type.setdefault(kind, []).append((name, committed))
+    cursor.execute(f"SELECT type, COUNT(*) FROM files WHERE {OWED} GROUP BY type ORDER BY type", (session.sessid,))  # noqa: S608 - a constant
+    made = [_put(cursor, _new(session, SETTLED, kind, now, count=count)) for kind, count in cursor.fetchall()]
+    for handoff in made:  # one statement, however many they are
+        cursor.execute(
+            f"UPDATE files SET sealed = ? WHERE {OWED} AND type = ?",  # noqa: S608 - a constant
+            (handoff.number, session.sessid, handoff.type),
+        )
     # What a node has brought of a file that tus goes on with is owed until that ends, one way or the other
     cursor.execute(
         "UPDATE sessions SET owed = 1 WHERE sessid = ? AND EXISTS ("  # noqa: S608 - a constant
@@ -232,7 +246,7 @@ def _settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
         f" WHERE files.sessid = sessions.sessid AND sealed = 0 AND by_node <> 0 AND {GOING_ON})",
         (session.sessid,),
     )
-    return [_put(cursor, _new(session, "settled", kind, now, files=tuple(files))) for kind, files in by_type.items()]
+    return made
 
 
 def _new(
@@ -245,6 +259,7 @@ def _new(
     archive: str = "",
     timestamp: str = "",
     files: tuple[tuple[str, int], ...] = (),
+    count: int = 0,
     metadata: str = "",
 ) -> Handoff:
     """Return a hand-off with an id of its own."""
@@ -261,6 +276,7 @@ def _new(
         timestamp,
         files,
         now,
+        count=count or len(files),
         metadata=metadata,
     )
 
@@ -285,9 +301,13 @@ def tell(cursor: Cursor, handoff: Handoff) -> None:
 
 
 def latest(cursor: Cursor, state: str, most: int) -> list[Handoff]:
-    """Return the hand-offs in a state that were put on record last, at most so many; the last one first."""
+    """Return the hand-offs in a state that were put on record last, at most so many; the last one first.
+
+    Each with its first files.
+    """
     cursor.execute(f"SELECT {COLUMNS} FROM handoffs WHERE state = ? ORDER BY number DESC LIMIT ?", (state, most))  # noqa: S608 - a constant
-    return [_handoff(row) for row in cursor.fetchall()]
+    found = [_handoff(row) for row in cursor.fetchall()]
+    return [evolve(handoff, files=tuple(files_of(cursor, handoff, FEW))) for handoff in found]
 
 
 def retry(cursor: Cursor, failed: str, now: float) -> Handoff | None:
@@ -299,16 +319,27 @@ def retry(cursor: Cursor, failed: str, now: float) -> Handoff | None:
     found = _found(cursor, "id = ? AND state = ?", failed, FAILED)
     if not found:
         return None
-    drop(cursor, failed)
     if found[0].event == "import" and not found[0].told:
         _owe_documents(cursor, found[0].sessid)
-    return _put(cursor, evolve(found[0], id=uuid.uuid4().hex, created=now))
+    again = _put(cursor, evolve(found[0], id=uuid.uuid4().hex, created=now))
+    _let_go(cursor, found[0], again.number)
+    return again
 
 
 def drop(cursor: Cursor, failed: str) -> bool:
     """Forget a hand-off that failed; return whether there was one."""
-    cursor.execute("DELETE FROM handoffs WHERE id = ? AND state = ?", (failed, FAILED))
-    return cursor.rowcount > 0
+    found = _found(cursor, "id = ? AND state = ?", failed, FAILED)
+    for handoff in found:
+        _let_go(cursor, handoff, -1)
+    return bool(found)
+
+
+def _let_go(cursor: Cursor, handoff: Handoff, sealed: int) -> None:
+    """Forget a hand-off; its files are sealed all the same, by another, or by none: its number may come again."""
+    cursor.execute(
+        "UPDATE files SET sealed = ? WHERE sessid = ? AND sealed = ?", (sealed, handoff.sessid, handoff.number)
+    )
+    cursor.execute("DELETE FROM handoffs WHERE number = ?", (handoff.number,))
 
 
 def waiting(cursor: Cursor) -> list[Handoff]:

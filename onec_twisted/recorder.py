@@ -122,6 +122,10 @@ class Recorder:
         """Ask the database, in a worker, what takes its time to be answered."""
         return await self._workers(self.database.survey, question, *args)
 
+    async def survey_and_then(self, then: Callable[[Any], T], question: Callable[..., Any], *args: Any) -> T:
+        """Ask what takes its time, and make something of the answer, in a worker."""
+        return await self._workers(lambda: then(self.database.survey(question, *args)))
+
     async def sync(self) -> None:
         """Bring all that is recorded to the disk; see ``Database.sync``."""
         await self._workers(self.database.sync)

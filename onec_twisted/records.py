@@ -10,17 +10,36 @@ from collections import OrderedDict
 
 from attrs import define, evolve, field, frozen
 
-__all__ = ["FAILED", "SUCCEEDED", "WAITING", "FileRecord", "Handoff", "KnownSession", "KnownSessions", "Session"]
+__all__ = [
+    "FAILED",
+    "SETTLED",
+    "SUCCEEDED",
+    "WAITING",
+    "FileRecord",
+    "Handoff",
+    "KnownSession",
+    "KnownSessions",
+    "Session",
+]
 
 WAITING, SUCCEEDED, FAILED = "waiting", "succeeded", "failed"
 """The states of a hand-off."""
+
+SETTLED = "settled"
+"""The event of a hand-off of files that nobody asked to import."""
 
 
 SESSIONS = 2000
 """Sessions kept in memory."""
 
 FILES = 100_000
-"""Files kept in memory, of all sessions together; about 250 bytes each."""
+"""Files kept in memory, of all sessions together; about 250 bytes each. The session used last may have as many."""
+
+AT_ONCE = 1000
+"""Files of a session that are read with it; of one that has more each is read when it is asked for."""
+
+TRIM = 1000
+"""New files after which it is looked whether too many are in memory."""
 
 
 @frozen
@@ -57,9 +76,10 @@ class Handoff:
     ``upload``, ``settled``, ``complete`` or ``deactivate``; ``filename`` is what the node wants imported, or
     what was uploaded, ``archive`` the uploaded archive that it lies in, both empty for other events; ``timestamp`` is
     what came with ``deactivate``.
-    ``files`` are names and lengths in bytes; ``created`` is in seconds since 1970. ``tries`` have been made,
-    ``words`` are the last that the importer had; ``told`` says that the node has heard of its failure. ``metadata``
-    is what a tus client told of its file, as a JSON object of texts; empty for other events.
+    ``files`` are names and lengths in bytes, ``count`` is how many there are: those that were settled are read when
+    they are needed. ``created`` is in seconds since 1970. ``tries`` have been made, ``words`` are the last that the
+    importer had; ``told`` says that the node has heard of its failure. ``metadata`` is what a tus client told of its
+    file, as a JSON object of texts; empty for other events.
     """
 
     number: int
@@ -77,19 +97,31 @@ class Handoff:
     tries: int = 0
     words: str = ""
     told: bool = False
+    count: int = 0
     metadata: str = ""
 
 
 @define(eq=False)
 class KnownSession:
-    """A session and all its files.
+    """A session, and those of its files that were read, or written since.
 
     Its methods do what a record did, whose outcomes may come in another order than they were recorded: what belongs
-    to another epoch, or to another length of a file, changes nothing.
+    to another epoch, or to another length of a file, changes nothing. ``complete`` says that a file that is not here
+    is not on record either; ``count`` is how many are.
     """
 
     session: Session
     files: dict[str, FileRecord] = field(factory=dict)
+    complete: bool = True
+    count: int = field()
+
+    @count.default
+    def _(self) -> int:
+        return len(self.files)
+
+    def knows(self, name: str) -> bool:
+        """Return whether it is known what is on record of a file, if only that nothing is."""
+        return self.complete or name in self.files
 
     def touch(self, now: float) -> None:
         """Note that the session is in use."""
@@ -101,9 +133,11 @@ class KnownSession:
         """Note that a file has grown from ``before`` bytes to ``after`` bytes; see ``FileRecord`` for ``proven``."""
         session = self.session
         if epoch == session.epoch:
-            old = self.files.get(name)
-            damaged, sealed = (old.damaged, old.sealed) if old is not None else (False, False)
-            self.files[name] = FileRecord(after, before or 0, proven, damaged, sealed)
+            if before is None or self.knows(name):
+                old = self.files.get(name)
+                damaged, sealed = (old.damaged, old.sealed) if old is not None else (False, False)
+                self.files[name] = FileRecord(after, before or 0, proven, damaged, sealed)
+            self.count += before is None
             held = session.held + after - (before or 0)
             self.session = Session(session.sessid, session.username, epoch, held, max(now, session.touched))
 
@@ -125,16 +159,21 @@ class KnownSession:
             if epoch == self.session.epoch and name in self.files:
                 self.files[name] = evolve(self.files[name], sealed=True)
 
+    def forget_files(self) -> None:
+        """Know none of its files any more; each is read when it is asked for."""
+        self.files, self.complete = {}, False
+
     def remove(self, epoch: int, name: str) -> None:
         """Note that a file is gone."""
         if epoch == self.session.epoch and name in self.files:
             record = self.files.pop(name)
+            self.count -= 1
             self.session = evolve(self.session, held=self.session.held - record.committed)
 
     def start_epoch(self, epoch: int, now: float) -> None:
         """Note that all files are gone."""
         if epoch > self.session.epoch:
-            self.files = {}
+            self.files, self.complete, self.count = {}, True, 0
             self.session = evolve(self.session, epoch=epoch, held=0, touched=max(now, self.session.touched))
 
 
@@ -146,6 +185,7 @@ class KnownSessions:
         self._most_sessions, self._most_files = sessions, files
         self._sessions: OrderedDict[str, tuple[KnownSession, str]] = OrderedDict()
         self._sessids: dict[str, str] = {}
+        self._new = 0
 
     def of_token(self, token_hash: str) -> KnownSession | None:
         """Return the session that a token opens, None if it is not known."""
@@ -163,13 +203,30 @@ class KnownSessions:
     def add(self, token_hash: str, known: KnownSession) -> None:
         """Know a session, and forget others where they are too many."""
         self.forget(known.session.sessid)
+        self._sessions[known.session.sessid] = known, token_hash
+        self._sessids[token_hash] = known.session.sessid
+        self._trim()
+
+    def note_file(self) -> None:
+        """Note that a session has one more file in memory."""
+        self._new += 1
+        if self._new >= TRIM:
+            self._trim()
+
+    def _trim(self) -> None:
+        """Forget what is too much: sessions, and what is known of the files of the last one."""
+        self._new = 0
         files = sum(len(one.files) for one, _ in self._sessions.values())
-        while self._sessions and (len(self._sessions) >= self._most_sessions or files > self._most_files):
+        while len(self._sessions) > 1:
+            last = next(reversed(self._sessions.values()))[0]
+            if len(self._sessions) <= self._most_sessions and files - len(last.files) <= self._most_files:
+                break
             sessid = next(iter(self._sessions))
             files -= len(self._sessions[sessid][0].files)
             self.forget(sessid)
-        self._sessions[known.session.sessid] = known, token_hash
-        self._sessids[token_hash] = known.session.sessid
+        for known, _ in self._sessions.values():
+            if len(known.files) > self._most_files:
+                known.forget_files()
 
     def forget(self, sessid: str) -> None:
         """Know a session no more."""

@@ -16,7 +16,6 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Defer
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from onec_twisted.description import describe
 from onec_twisted.errors import CatalogBusy, FileDamaged, HandoffRunning, ImportFailed, ImportInterrupted
 from onec_twisted.metrics import Metrics
 from onec_twisted.records import FAILED, SUCCEEDED, WAITING, Handoff
@@ -275,10 +274,10 @@ class Relay(Service):
     async def _try(self, pending: _Pending) -> Handoff:
         """Try once; return the hand-off as it is then."""
         handoff = evolve(pending.handoff, tries=pending.handoff.tries + 1)
-        description = describe(handoff, self._store.folder(handoff.sessid))
         try:
             if await self._catalog.has_damaged(handoff.sessid):
                 raise ImportFailed(FileDamaged.words)
+            description = await self._catalog.described(handoff, self._store.folder(handoff.sessid))
             await self._importer.deliver(description, pending.note_progress)
         except ImportFailed as failed:
             state, words = FAILED, failed.words

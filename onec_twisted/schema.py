@@ -67,6 +67,7 @@ CREATE TABLE handoffs (
     tries     INTEGER NOT NULL,
     words     TEXT NOT NULL,
     told      INTEGER NOT NULL,
+    count     INTEGER NOT NULL DEFAULT 0,
     metadata  TEXT NOT NULL DEFAULT ''
 );
 """
@@ -97,11 +98,14 @@ CREATE INDEX damaged_files ON files (sessid, name) WHERE damaged <> 0;
 says that something has come since the last hand-off.
 
 ``last_start`` is where a file's last piece begins; ``proven`` says that the answer to it is known to have been
-delivered; ``damaged`` that acknowledged bytes are missing or doubtful; ``sealed`` that it was handed off; ``by_node``
-that a node has sent some of it, if only an empty piece: what tus alone has brought is handed off when it is complete.
+delivered; ``damaged`` that acknowledged bytes are missing or doubtful; ``sealed`` is 0 for a file that was not handed
+off, else the ``number`` of the hand-off that settled it, or -1: a hand-off of its own, or none any more, tells of it;
+``by_node`` that a node has sent some of it, if only an empty piece: what tus alone has brought is handed off when it
+is complete.
 
 ``handoffs`` is the outbox: what is to be delivered to the site, and what became of it. ``number`` is their order,
-``files`` a JSON list of names and lengths, ``told`` says that the node has heard of a failure; ``metadata`` is what a
+``files`` a JSON list of names and lengths, empty where files have its ``number``, however many; ``count`` is how many
+it is about; ``told`` says that the node has heard of a failure; ``metadata`` is what a
 tus client told of its file, as JSON.
 
 ``uploads`` are those of tus: ``length`` is NULL until it is known, ``metadata`` is as it came; ``own`` says that the
@@ -116,10 +120,14 @@ CREATE INDEX handoffs_of_session ON handoffs (sessid, state);
 CREATE INDEX sessions_of_user ON sessions (username);
 CREATE INDEX damaged_files ON files (sessid, name) WHERE damaged <> 0;
 """,
-    2: f"""
+    2: """
+ALTER TABLE handoffs ADD COLUMN count INTEGER NOT NULL DEFAULT 0;
+UPDATE handoffs SET count = json_array_length(files);
+UPDATE files SET sealed = -1 WHERE sealed = 1;
 ALTER TABLE handoffs ADD COLUMN metadata TEXT NOT NULL DEFAULT '';
 ALTER TABLE files ADD COLUMN by_node INTEGER NOT NULL DEFAULT 1;
-{UPLOADS}""",
+"""
+    + UPLOADS,
 }
 """What makes a database of a version one of the next."""
 

@@ -15,7 +15,7 @@ from onec_twisted.errors import (
     SessionRestarted,
     TooManySessions,
 )
-from onec_twisted.records import FileRecord, Session
+from onec_twisted.records import AT_ONCE, FileRecord, KnownSession, Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ __all__ = [
     "expire_uploads",
     "file",
     "has_damaged",
+    "known_session",
     "nothing",
     "open_session",
     "prove",
@@ -65,16 +66,29 @@ def touch(cursor: Cursor, sessid: str, now: float) -> None:
     cursor.execute("UPDATE sessions SET touched = ? WHERE sessid = ?", (now, sessid))
 
 
-def session(cursor: Cursor, token_hash: str) -> tuple[Session, dict[str, FileRecord]] | None:
-    """Return a session and all its files."""
+def session(cursor: Cursor, token_hash: str, most: int = AT_ONCE) -> tuple[Session, dict[str, FileRecord]] | None:
+    """Return a session, and at most so many of its files."""
     cursor.execute("SELECT sessid, username, epoch, held, touched FROM sessions WHERE token_hash = ?", (token_hash,))
     row = cursor.fetchone()
     if row is None:
         return None
     cursor.execute(
-        "SELECT name, committed, last_start, proven, damaged, sealed FROM files WHERE sessid = ?", (row[0],)
+        "SELECT name, committed, last_start, proven, damaged, sealed FROM files WHERE sessid = ? LIMIT ?",
+        (row[0], most),
     )
     return Session(*row), {name: _file_record(values) for name, *values in cursor}
+
+
+def known_session(cursor: Cursor, token_hash: str, most: int) -> KnownSession | None:
+    """Return what is to be known of a session: all its files, or none of very many."""
+    found = session(cursor, token_hash, most + 1)
+    if found is None:
+        return None
+    known, files = found
+    if len(files) <= most:
+        return KnownSession(known, files)
+    cursor.execute("SELECT COUNT(*) FROM files WHERE sessid = ?", (known.sessid,))
+    return KnownSession(known, {}, complete=False, count=cursor.fetchone()[0])
 
 
 def session_of(cursor: Cursor, sessid: str) -> Session | None:

@@ -235,5 +235,22 @@ class AnyOrder(RuleBasedStateMachine):
         assert (record.committed if record else None) == (None if self.model is None else len(self.model))
 
 
+class AnyOrderByNeed(AnyOrder):
+    """The same in a session that has too many files to be read with it: each is read when it is asked for."""
+
+    def start(self) -> None:
+        """Start a daemon that reads no file with a session."""
+        super().start()
+        self.catalog.files_at_once = 0
+
+    @rule()
+    def others_are_in_use(self) -> None:
+        """The session is forgotten in memory, and read again."""
+        self.catalog.recorder.known.forget(SESSID)
+
+
+TestAnyOrderByNeed = AnyOrderByNeed.TestCase
+TestAnyOrderByNeed.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
 TestAnyOrder = AnyOrder.TestCase
 TestAnyOrder.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -140,13 +140,36 @@ def test_settling_hands_off_what_is_not_sealed(cursor: Cursor) -> None:
     (session,) = outbox.quiet_since(cursor, 9.0)
     handoffs = outbox.settle(cursor, session, 9.0)
 
-    assert [(one.event, one.type, one.files) for one in handoffs] == [
-        ("settled", "catalog", (("b", 5), ("c", 5))),
-        ("settled", "sale", (("orders.xml", 5),)),
+    assert [(one.event, one.type, one.count, outbox.files_of(cursor, one)) for one in handoffs] == [
+        ("settled", "catalog", 2, [("b", 5), ("c", 5)]),
+        ("settled", "sale", 1, [("orders.xml", 5)]),
     ]
     assert sealed(cursor) == ["a", "b", "c", "orders.xml"]
     assert outbox.quiet_since(cursor, 9.0) == []
     assert outbox.settle(cursor, session, 9.0) == []
+
+
+def test_a_settled_file_has_one_handoff_that_tells_of_it(cursor: Cursor) -> None:
+    """Whatever becomes of that: a number that comes again tells of none of the files before, and none is lost."""
+    for name in ("a", "b", "c", "d"):
+        store(cursor, name)
+    (first,) = outbox.settle(cursor, outbox.quiet_since(cursor, 9.0)[0], 9.0)
+    outbox.import_asked(cursor, S, "catalog", "b", "", 5, 9.0)
+    note(cursor, first, FAILED)
+    assert outbox.latest(cursor, FAILED, 9)[0].files == (("a", 5), ("b", 5), ("c", 5))
+    again = outbox.retry(cursor, first.id, 10.0)
+    assert again is not None
+    assert again.count == 4
+    assert [name for name, _ in outbox.files_of(cursor, again)] == ["a", "b", "c", "d"]
+    note(cursor, again, FAILED)
+    assert outbox.drop(cursor, again.id)
+    assert not outbox.drop(cursor, again.id)
+    store(cursor, "e")
+    (second,) = outbox.settle(cursor, outbox.quiet_since(cursor, 9.0)[0], 9.0)
+
+    assert second.number == again.number
+    assert outbox.files_of(cursor, second) == [("e", 5)]
+    assert sealed(cursor) == ["a", "b", "c", "d", "e"]
 
 
 def test_a_session_that_was_touched_is_not_settled(cursor: Cursor) -> None:

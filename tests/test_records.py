@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from onec_twisted import records
 from onec_twisted.records import FileRecord, KnownSession, KnownSessions, Session
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def known(sessid: str = "s", files: int = 0) -> KnownSession:
@@ -86,3 +92,38 @@ def test_a_session_is_known_once() -> None:
     sessions.forget("s")
 
     assert sessions.of_token("t") is None
+
+
+def test_a_file_that_was_not_read_is_not_known() -> None:
+    """Of a session with very many; what is new is, and what is told of another changes nothing but the sum."""
+    session = KnownSession(Session("s", "shop", 1, 100, 1.0), complete=False, count=20)
+    assert not session.knows("a")
+    session.commit(1, "a", 5, 9, 2.0)
+    session.commit(1, "new", None, 3, 2.0)
+    session.seal(1, ["a"])
+    assert (session.files, session.count, session.session.held) == ({"new": FileRecord(3, 0)}, 21, 107)
+    session.remove(1, "new")
+    assert (session.count, session.session.held) == (20, 104)
+    session.start_epoch(2, 3.0)
+
+    assert (session.complete, session.count) == (True, 0)
+
+
+def test_files_that_come_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that has more than may be in memory goes on, and each file is read when it is asked for."""
+    monkeypatch.setattr(records, "TRIM", 10)
+    sessions = KnownSessions(files=100)
+    one, two = known("a"), known("b")
+    sessions.add("ta", one)
+    sessions.add("tb", two)
+    for number in range(150):
+        two.commit(1, f"f{number}", None, 1, 2.0)
+        sessions.note_file()
+    assert (two.complete, two.count) == (False, 150)
+    assert len(two.files) <= 110
+    for number in range(150):
+        one.commit(1, f"f{number}", None, 1, 2.0)
+        sessions.note_file()
+
+    assert len(one.files) + len(two.files) <= 220
+    assert sessions.of_sessid("b") is two

@@ -270,7 +270,7 @@ def test_what_a_node_has_brought_is_owed_until_the_upload_ends(cursor: sqlite3.C
     core.expire_uploads(cursor, 50.0, 0.0, NOBODY)
     assert state(cursor, SHARED) == GONE
     (handoff,) = outbox.settle(cursor, session, 99.0)
-    assert handoff.files == (("a.xml", 4),)
+    assert outbox.files_of(cursor, handoff) == [("a.xml", 4)]
     assert outbox.quiet_since(cursor, 99.0) == []
 
 
@@ -280,7 +280,7 @@ def settled(cursor: sqlite3.Cursor) -> list[str]:
         name
         for session in outbox.quiet_since(cursor, 99.0)
         for handoff in outbox.settle(cursor, session, 99.0)
-        for name, _ in handoff.files
+        for name, _ in outbox.files_of(cursor, handoff)
     ]
 
 

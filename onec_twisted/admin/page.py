@@ -13,6 +13,7 @@ from attrs import frozen
 from twisted.web.template import Tag, tags
 
 from onec_twisted.admin.words import duration, size
+from onec_twisted.outbox import FEW
 from onec_twisted.overview import MANY
 from onec_twisted.records import FAILED, WAITING
 
@@ -221,5 +222,5 @@ class Page:
 
 def _files(handoff: Handoff) -> str:
     """Return the names of a hand-off's files, the first ones of many."""
-    names = [name for name, _ in handoff.files[:3]]
-    return ", ".join(names) + (", …" if len(handoff.files) > len(names) else "")
+    names = [name for name, _ in handoff.files[:FEW]]
+    return ", ".join(names) + (", …" if handoff.count > len(names) else "")

@@ -82,6 +82,8 @@ class Registry:
                 known.touch(now)
             else:
                 known.commit(session.epoch, upload.name, before, after, now, proven=True)
+                if before is None:
+                    self.recorder.known.note_file()
             if handoff is not None:
                 known.seal(session.epoch, [upload.name])
         return after, handoff
@@ -91,5 +93,8 @@ class Registry:
         removed = cast("bool", await self.recorder.record(upload.sessid, lambda: (statements.remove, (upload, now))))
         known = self.recorder.known.of_sessid(upload.sessid)
         if removed and known is not None:
-            known.remove(known.session.epoch, upload.name)
+            if known.knows(upload.name):
+                known.remove(known.session.epoch, upload.name)
+            else:
+                self.recorder.known.forget(upload.sessid)  # how much it held is on record alone
         return removed
