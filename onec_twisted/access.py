@@ -114,12 +114,14 @@ def _never() -> bool:
 class Access:
     """Asks the portal who a node is; ``clock`` paces those who get it wrong.
 
-    ``knowing`` are the checkers that know passwords again; ``at_once`` passwords are checked at the same time.
+    ``knowing`` are the checkers that know passwords again, ``knows_all`` says that there are no others; ``at_once``
+    passwords are checked at the same time.
     """
 
     portal: Portal
     clock: IReactorTime
     knowing: Sequence[Any] = ()
+    knows_all: bool = False
     at_once: int = AT_ONCE
     _key: bytes = field(factory=lambda: os.urandom(32), init=False)
     _good: OrderedDict[bytes, tuple[str, float]] = field(factory=OrderedDict, init=False)
@@ -134,10 +136,11 @@ class Access:
         self._lane = Lane(self.clock, self._addresses, self.at_once)
 
     @classmethod
-    def by(cls, checkers: Sequence[Any], clock: IReactorTime) -> Access:
+    def by(cls, checkers: Sequence[Any], clock: IReactorTime, at_once: int = AT_ONCE) -> Access:
         """Return the access of those whom one of the checkers accepts."""
         portal = Portal(NodeRealm(), [AnyOf(checkers)])
-        return cls(portal, clock, [one for one in checkers if IKnowingChecker.providedBy(one)])
+        knowing = [one for one in checkers if IKnowingChecker.providedBy(one)]
+        return cls(portal, clock, knowing, len(knowing) == len(checkers), at_once)
 
     async def login_again(self, header: bytes | None, address: str) -> str:
         """Return the user's name as ``login`` does, for a client that sends its password with each request.
@@ -171,7 +174,7 @@ class Access:
         counted = counted_as(address)
         if await self._is_known(credentials, counted):
             return decoded(credentials.username)
-        async with self._lane.turn(counted, gone):
+        async with self._lane.turn(counted, credentials.username, self._may_be(credentials.username), gone):
             user, failures = await self._ask(credentials, counted)
         if user is not None:
             return user
@@ -179,6 +182,10 @@ class Access:
         if delay:
             await deferLater(self.clock, delay)
         raise WrongCredentials
+
+    def _may_be(self, user: bytes) -> bool:
+        """Return whether there may be such a user."""
+        return not self.knows_all or any(checker.has(user) for checker in self.knowing)
 
     async def _is_known(self, credentials: UsernamePassword, address: str) -> bool:
         """Return whether a checker knows a password to be right without checking it."""

@@ -291,6 +291,19 @@ class Catalog:
         await self.recorder.record(sessid, lambda: (statements.end_session, (sessid,)))
         self._known.forget(sessid)
 
+    async def users(self) -> list[str]:
+        """Return the users whose sessions let somebody in."""
+        return await self.recorder.read(statements.users)
+
+    async def sessions_of(self, username: str) -> list[str]:
+        """Return the sessids of all sessions of a user that let somebody in."""
+        return await self.recorder.read(statements.sessions_of, username)
+
+    async def revoke(self, sessid: str) -> None:
+        """Let nobody in by a session any more; what is in it stays, and goes its way."""
+        await self.recorder.record(sessid, lambda: (statements.revoke, (sessid,)))
+        self._known.forget(sessid)
+
     async def expire_uploads(self, ended: float, before: float, busy: frozenset[str]) -> None:
         """Note which uploads of tus are gone, and forget those before; see ``statements.expire_uploads``."""
         await self.recorder.record("", lambda: (statements.expire_uploads, (ended, before, busy)))

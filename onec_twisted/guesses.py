@@ -108,23 +108,44 @@ class Allowance:
         return len(self._empty_at)
 
 
+_Tries = deque[tuple["Deferred[None]", "Callable[[], bool]"]]
+
+
 @define(eq=False)
 class _Line:
-    """The tries of one address. ``listed`` says that it has its place among those whose turn comes."""
+    """The tries of one address: those for users that there may be, and those for names that nobody has.
+
+    ``listed`` says that it has its place among those whose turn comes.
+    """
 
     address: str
-    waiting: deque[tuple[Deferred[None], Callable[[], bool]]] = field(factory=deque)
+    waiting: int = 0
     running: int = 0
     listed: bool = False
+    _users: tuple[OrderedDict[bytes, _Tries], OrderedDict[bytes, _Tries]] = field(
+        factory=lambda: (OrderedDict(), OrderedDict())
+    )
     _newest: bool = True
 
-    def take(self) -> Deferred[None] | None:
-        """Return the next one that is still there: the newest and the oldest by turns.
+    def add(self, user: bytes, is_one: bool, mine: Deferred[None], gone: Callable[[], bool]) -> None:
+        """Let one more wait."""
+        self._users[not is_one].setdefault(user, deque()).append((mine, gone))
+        self.waiting += 1
 
-        So who has just come does not wait for a crowd that was there before it, and nobody waits for ever.
+    def take(self) -> Deferred[None] | None:
+        """Return the next one that is still there, None when there is none.
+
+        Users take turns, and names that nobody has come after them: whoever tries all kinds of names keeps no user
+        waiting. Of one user the newest and the oldest take turns: who has just come does not wait for a crowd that
+        was there before it, and nobody of it for ever.
         """
         while self.waiting:
-            next_one, gone = self.waiting.pop() if self._newest else self.waiting.popleft()
+            users = self._users[0] or self._users[1]
+            user, tries = users.popitem(last=False)
+            next_one, gone = tries.pop() if self._newest else tries.popleft()
+            self.waiting -= 1
+            if tries:
+                users[user] = tries
             if not gone():
                 self._newest = not self._newest
                 return next_one
@@ -147,17 +168,17 @@ class Lane:
     _serving: bool = field(default=False, init=False)
 
     @asynccontextmanager
-    async def turn(self, address: str, gone: Callable[[], bool]) -> AsyncIterator[None]:
-        """Wait for the turn of an address, and have a place until the end of the block.
+    async def turn(self, address: str, user: bytes, is_one: bool, gone: Callable[[], bool]) -> AsyncIterator[None]:
+        """Wait for the turn of a user at an address, and have a place until the end of the block.
 
-        Raises ``TooManyTries`` where too many wait already, and ``ConnectionDropped`` when nobody is left to hear an
-        answer, as ``gone`` tells.
+        ``is_one`` says that there may be such a user. Raises ``TooManyTries`` where too many wait already, and
+        ``ConnectionDropped`` when nobody is left to hear an answer, as ``gone`` tells.
         """
         line = self._lines.get(address) or self._lines.setdefault(address, _Line(address))
-        if len(line.waiting) >= MOST_WAITING:
+        if line.waiting >= MOST_WAITING:
             raise TooManyTries
         mine: Deferred[None] = Deferred()
-        line.waiting.append((mine, gone))
+        line.add(user, is_one, mine, gone)
         self._list(line)
         self._serve()
         await mine
@@ -228,7 +249,7 @@ class Lane:
     def waiting(self, address: str) -> int:
         """Return how many tries of an address wait."""
         line = self._lines.get(address)
-        return len(line.waiting) if line is not None else 0
+        return line.waiting if line is not None else 0
 
     def __len__(self) -> int:
         """Return how many addresses have tries that are checked or wait."""

@@ -63,7 +63,7 @@ class IKnowingChecker(Interface):
         """Fire with whether a user name and a password are known to be right now, without a check that takes long."""
 
     def has(user: bytes) -> bool:
-        """Return whether there is such a user. Blocks, and may be called in any thread."""
+        """Return whether there was such a user at the last look; at once, and in any thread."""
 
     def look() -> None:
         """Look again who may log in, as is done now and then. Blocks, and may be called in any thread."""

@@ -36,11 +36,14 @@ __all__ = [
     "open_session",
     "prove",
     "remove_session",
+    "revoke",
     "session",
     "session_of",
+    "sessions_of",
     "start_epoch",
     "touch",
     "unknown",
+    "users",
 ]
 
 
@@ -221,6 +224,23 @@ def end_session(cursor: Cursor, sessid: str) -> None:
         raise InvalidSession
     _check_delivered(cursor, sessid)
     _forget(cursor, sessid)
+
+
+def users(cursor: Cursor) -> list[str]:
+    """Return the users whose sessions let somebody in."""
+    cursor.execute("SELECT DISTINCT username FROM sessions WHERE token_hash NOT LIKE 'revoked%'")
+    return [username for (username,) in cursor.fetchall()]
+
+
+def sessions_of(cursor: Cursor, username: str) -> list[str]:
+    """Return the sessids of all sessions of a user that let somebody in."""
+    cursor.execute("SELECT sessid FROM sessions WHERE username = ? AND token_hash NOT LIKE 'revoked%'", (username,))
+    return [sessid for (sessid,) in cursor.fetchall()]
+
+
+def revoke(cursor: Cursor, sessid: str) -> None:
+    """Let nobody in by a session any more, whose files and hand-offs stay: no token has such a hash."""
+    cursor.execute("UPDATE sessions SET token_hash = 'revoked ' || sessid WHERE sessid = ?", (sessid,))
 
 
 def _check_delivered(cursor: Cursor, sessid: str) -> None:

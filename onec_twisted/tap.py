@@ -34,6 +34,7 @@ from onec_twisted.options import CannotStart, Options
 from onec_twisted.orders import Orders
 from onec_twisted.pieces import Pieces
 from onec_twisted.relay import Relay
+from onec_twisted.revocation import LOOK, Revocation
 from onec_twisted.service import ExchangeService, prepare
 from onec_twisted.site import ExchangeSite, Limits, tree
 from onec_twisted.space import Space
@@ -170,6 +171,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     daemon.site = site
     if twistd_runs_it:
         daemon.at_stop = _end_at_the_next_signal
+    revocation = Revocation(options["credCheckers"], options["admin-auth"], catalog, turns, workers)
     certificates: list[Certificate] = []
     for description in options["listen"]:
         _listen("listen", description, site, reactor, certificates).setServiceParent(daemon)
@@ -190,6 +192,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     for interval, call in (
         (interval_for(options["settle"]), handoffs.settle_quiet),
         (interval_for(options["session-ttl"], options["keep"]), sweep.once),
+        (LOOK, revocation.once),
         (RELOAD, reload),
     ):
         timer = TimerService(interval, call)

@@ -241,8 +241,8 @@ class Knowing(Slow):
         return succeed(credentials.password == b"known")
 
     def has(self, user: bytes) -> bool:
-        """Not asked here."""
-        raise NotImplementedError
+        """Have one."""
+        return user == b"shop"
 
     def look(self) -> None:
         """Not asked here."""
@@ -258,6 +258,26 @@ def test_what_is_known_to_be_right_waits_for_nobody(clock: Clock) -> None:
     assert login(access, "known") == again(access, "known") == ["shop"]
     assert len(slow.asked) == AT_ONCE
     assert login(access, "known", "192.0.2.2") == ["shop"]
+
+
+def test_a_user_comes_before_names_that_nobody_has(clock: Clock) -> None:
+    """Where all checkers can say so: a crowd at one address that tries all kinds of names keeps nobody waiting."""
+    slow = Knowing()
+    for access, first in (
+        (Access.by([slow], clock, at_once=1), True),
+        (Access.by([slow, Slow()], clock, at_once=1), False),
+    ):
+        slow.asked.clear()
+        outcomes: list[list[Any]] = []
+        for name in ("x", "y", "shop", "z"):
+            outcomes.append([])
+            Deferred.fromCoroutine(access.login(basic(name, "x").encode(), "192.0.2.1")).addCallback(
+                outcomes[-1].append
+            )
+        while slow.asked:
+            slow.asked.pop().callback(f"{sum(map(len, outcomes))}".encode())
+        assert outcomes[0] == ["0"]
+        assert outcomes[2] == (["1"] if first else ["2"])
 
 
 def test_passwords_are_not_tried_out_on_what_is_known(clock: Clock) -> None:

@@ -85,18 +85,18 @@ def test_an_allowance_comes_back() -> None:
     assert len(allowance) == 1
 
 
-async def _hold(lane: Lane, address: str, place: list[Any], *, wrong: bool = False) -> None:
-    async with lane.turn(address, never):
+async def _hold(lane: Lane, address: str, place: list[Any], wrong: bool, user: bytes, is_one: bool) -> None:
+    async with lane.turn(address, user, is_one, never):
         place.append(Deferred())
         await place[0]
         if wrong:
             lane.failures.add(address, lane.clock.seconds())
 
 
-def held(lane: Lane, address: str, *, wrong: bool = False) -> list[Any]:
+def held(lane: Lane, address: str, *, wrong: bool = False, user: bytes = b"shop", is_one: bool = True) -> list[Any]:
     """Ask for a turn; the list holds what ends it, once it has come."""
     place: list[Any] = []
-    Deferred.fromCoroutine(_hold(lane, address, place, wrong=wrong))
+    Deferred.fromCoroutine(_hold(lane, address, place, wrong, user, is_one))
     return place
 
 
@@ -117,6 +117,24 @@ def test_addresses_take_turns(clock: Clock) -> None:
         one.callback(None)
         clock.advance(REST)
     assert all(crowd)
+    assert len(lane) == 0
+
+
+def test_users_of_an_address_take_turns(clock: Clock) -> None:
+    """And come before names that nobody has: behind one address, too, a crowd keeps nobody waiting but itself."""
+    lane = Lane(clock, Failures(), 1)
+    places = [held(lane, "NAT")]
+    for number in range(50):
+        places.append(held(lane, "NAT", user=b"name %d" % number, is_one=False))
+        places.append(held(lane, "NAT", user=b"guessed"))
+    good = held(lane, "NAT", user=b"good")
+    for number in range(50):
+        places.append(held(lane, "NAT", user=b"another %d" % number, is_one=False))
+        places.append(held(lane, "NAT", user=b"guessed"))
+    for ended in range(202):
+        (running,) = (place for place in (*places, good) if place and not place[0].called)
+        assert (running is good) == (ended == 2)
+        running[0].callback(None)
     assert len(lane) == 0
 
 
@@ -145,7 +163,7 @@ def test_many_that_end_at_once_need_no_stack(clock: Clock) -> None:
     passed: list[int] = []
 
     async def through() -> None:
-        async with lane.turn("node", never):
+        async with lane.turn("node", b"shop", True, never):
             passed.append(1)
 
     for _ in range(400):

@@ -76,6 +76,7 @@ ORDER = [
     "refusing",
     "exchange",
     "sweep",
+    "revocation",
     "site",
     "logs",
     "listening",

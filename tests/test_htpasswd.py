@@ -16,6 +16,7 @@ from twisted.cred.strcred import ICheckerFactory, InvalidAuthArgumentString, fin
 from zope.interface.verify import verifyObject
 
 from onec_twisted.htpasswd import HtpasswdChecker, HtpasswdCheckerFactory, HtpasswdUnreadable, parse_htpasswd
+from onec_twisted.interfaces import IKnowingChecker
 from onec_twisted.testing import inline
 
 if TYPE_CHECKING:
@@ -137,6 +138,70 @@ def test_a_password_that_was_changed_is_not_known_any_more(path: Path) -> None:
     path.write_bytes(line("other", "x"))
     os.utime(path, ns=(2, 2))
     assert not accepts(checker, "shop", "new")
+
+
+def knows(checker: HtpasswdChecker, password: str, user: str = "shop") -> bool:
+    """Return whether the checker knows a password to be right."""
+    outcome: list[bool] = []
+    checker.knows(UsernamePassword(user.encode(), password.encode())).addCallback(outcome.append)
+    return outcome[0]
+
+
+def test_what_is_known_is_not_checked(path: Path) -> None:
+    """Only what was right; a password that was changed is not known at once, and its old one never again."""
+    checker = HtpasswdChecker(str(path), inline)
+    assert verifyObject(IKnowingChecker, checker)
+    checked = checks_of(checker)
+    assert not knows(checker, "se:cr:et")
+    assert accepts(checker, "shop", "se:cr:et")
+    assert knows(checker, "se:cr:et")
+    assert not knows(checker, "se:cr:ex")
+    assert not knows(checker, "se:cr:et\0")
+    assert not knows(checker, "se:cr:et", "nobody")
+    assert len(checked) == 1
+    path.write_bytes(line("shop", "new"))
+    assert not knows(checker, "se:cr:et")
+    assert not knows(checker, "new")
+    assert not accepts(checker, "shop", "se:cr:et")
+
+
+@pytest.mark.parametrize("emptied", [True, False])
+def test_a_file_without_users_at_two_looks(
+    path: Path, emptied: bool, nothing_left_behind: list[dict[str, Any]]
+) -> None:
+    """Lets nobody in, what was known to be right neither; users who come back are known again."""
+    checker = HtpasswdChecker(str(path), inline)
+    whole = path.read_bytes()
+    assert accepts(checker, "shop", "se:cr:et")
+    if emptied:
+        path.write_bytes(b"# nobody\n")
+    else:
+        path.unlink()
+    checker.look()
+    assert accepts(checker, "shop", "se:cr:et")
+    assert checker.has(b"shop")
+    checker.look()
+    assert not knows(checker, "se:cr:et")
+    assert not accepts(checker, "shop", "se:cr:et")
+    assert not checker.has(b"shop")
+    checker.look()
+    told = [event["log_format"] for event in nothing_left_behind if "reason" in event]
+    assert len(told) == 2, "once that it is so, and once what that means"
+    path.write_bytes(whole)
+    checker.look()
+    assert checker.has(b"shop")
+    assert accepts(checker, "shop", "se:cr:et")
+
+
+def test_a_file_with_a_slip_keeps_its_users(path: Path, nothing_left_behind: list[dict[str, Any]]) -> None:
+    """However often it is looked at; the log says it once, whoever guesses meanwhile."""
+    checker = HtpasswdChecker(str(path), inline)
+    path.write_bytes(path.read_bytes() + b"other:password\n")
+    for _ in range(3):
+        checker.look()
+        assert not accepts(checker, "shop", "guess")
+        assert accepts(checker, "shop", "se:cr:et")
+    assert len([event for event in nothing_left_behind if "line 4" in event.get("reason", "")]) == 1
 
 
 def test_a_changed_file_is_read_again(path: Path) -> None:
