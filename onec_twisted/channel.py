@@ -86,6 +86,7 @@ class ExchangeChannel(HTTPChannel):
             self.setTimeout(HURRY)
         elif self._shakes_hands:
             self.setTimeout(self.site.limits.header_timeout)
+        self.site.newcomers.comes(self, self._address)
 
     def handshakeCompleted(self) -> None:
         """See ``IHandshakeListener``: from here on it is a connection like any other."""
@@ -123,13 +124,9 @@ class ExchangeChannel(HTTPChannel):
 
     def head_ended(self) -> None:
         """Stop the time of the head: while a body comes, the time-outs are the body's."""
+        self.site.newcomers.leaves(self)
         self.setTimeout(None)
         self._head_begun = False
-
-    @property
-    def waits_for_a_head(self) -> bool:
-        """Return whether nothing is being done for the connection: it is idle, or half a head has come."""
-        return self.timeOut is not None
 
     def timeoutConnection(self) -> None:
         """Close a connection that nobody uses; tell the sender of half a head why."""
@@ -172,6 +169,7 @@ class ExchangeChannel(HTTPChannel):
         super().connectionLost(reason)
         self.is_open = False
         self.site.connections.total -= 1
+        self.site.newcomers.leaves(self)
         self._leave()
         for delivery in self._deliveries:
             delivery.lost()
@@ -253,6 +251,8 @@ class ExchangeChannel(HTTPChannel):
     def requestDone(self, request: Any) -> None:
         """Go on with the next request; of those that have come already, so many are taken at a time."""
         has_come = bool(self._buffer) or any(self._dataBuffer)
+        if self.persistent and not has_come:
+            self.site.newcomers.rests(self, self._address)
         if has_come and self.persistent and not self.site.allowance.take(REQUEST):
             self.site.allowance.wait(partial(self._next_request, request))
         else:

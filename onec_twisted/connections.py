@@ -122,6 +122,10 @@ class Connections:
         self._open[counted] += 1
         return True
 
+    def held(self, address: str | None) -> int:
+        """Return how many an address has; none are counted of a unix socket, nor of a trusted proxy."""
+        return self._open[counted_as(address)] if address is not None else 0
+
     def leave(self, address: str) -> None:
         """Count one less of an address."""
         counted = counted_as(address)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define
 from twisted.python.failure import Failure
 
-from onec_twisted.errors import CatalogBusy
+from onec_twisted.errors import CatalogBusy, StorageRemoved
 from onec_twisted.schema import CHECKPOINT, PATIENCE, opened
 
 if TYPE_CHECKING:
@@ -42,17 +42,49 @@ class _Asked:
     outcomes: list[Any] | None = None
 
 
+class _Names:
+    """The names of the database and of its log, which somebody may take from the files that we write to.
+
+    SQLite goes on with files that were removed, and all that is recorded there is gone when we end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._paths = (path, path.with_name(f"{path.name}-wal"))
+        self._known: dict[Path, tuple[int, int]] = {}
+
+    def check(self) -> None:
+        """See that they are still those of the same files. Raises ``StorageRemoved``."""
+        for path in self._paths:
+            known = self._known.get(path)
+            try:
+                found = path.stat()
+            except FileNotFoundError as error:
+                if known is None:
+                    continue  # nothing has been written to it
+                raise StorageRemoved from error
+            if known is None:
+                self._known[path] = found.st_dev, found.st_ino
+            elif known != (found.st_dev, found.st_ino):
+                raise StorageRemoved
+
+    def forget(self) -> None:
+        """Take whatever has the names next."""
+        self._known.clear()
+
+
 class _Line:
     """A connection, made at the first question, for one thread at a time: whoever has the ``turn``."""
 
-    def __init__(self, path: Path, *, synced: bool) -> None:
+    def __init__(self, path: Path, names: _Names, *, synced: bool) -> None:
         self._path = path
+        self._names = names
         self._synced = synced
         self.turn = Lock()
         self.connection: sqlite3.Connection | None = None
 
     def cursor(self) -> sqlite3.Cursor:
-        """With the turn: return a cursor."""
+        """With the turn: return a cursor. Raises ``StorageRemoved``."""
+        self._names.check()
         if self.connection is None:
             self.connection = opened(self._path, synced=self._synced)
         return self.connection.cursor()
@@ -86,9 +118,10 @@ class Database:
     def __init__(self, path: Path, *, synced: bool = True) -> None:
         """Connect at the first question."""
         self._log = path.with_name(f"{path.name}-wal")
-        self._records = _Line(path, synced=synced)
-        self._questions = _Line(path, synced=synced)
-        self._surveys = _Line(path, synced=synced)
+        self._names = _Names(path)
+        self._records = _Line(path, self._names, synced=synced)
+        self._questions = _Line(path, self._names, synced=synced)
+        self._surveys = _Line(path, self._names, synced=synced)
         self._gathered: deque[_Asked] = deque()
         self.patience = PATIENCE
         """Seconds that a record waits for another process."""
@@ -127,8 +160,9 @@ class Database:
     def sync(self) -> None:
         """Bring all that is recorded to the disk, where single transactions are not. Raises ``OSError``.
 
-        All of it stands in the write-ahead log, or was brought to the disk from there.
+        All of it stands in the write-ahead log, or was brought to the disk from there. Raises ``StorageRemoved``.
         """
+        self.check()
         log = os.open(self._log, os.O_RDONLY)
         try:
             os.fdatasync(log)
@@ -153,6 +187,14 @@ class Database:
         """Close the connections."""
         for line in (self._surveys, self._questions, self._records):
             line.close()
+        self._names.forget()
+
+    def check(self) -> None:
+        """See that what is recorded has its names on the disk; may be called in any thread.
+
+        Raises ``StorageRemoved``.
+        """
+        self._names.check()
 
     def _is_log_long(self) -> bool:
         """Return whether the write-ahead log is much longer than it is when nobody else reads."""

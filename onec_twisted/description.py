@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from onec_twisted.names import from_disk
+
 if TYPE_CHECKING:
     from onec_twisted.records import Handoff
 
@@ -40,7 +42,8 @@ class Description:
     that no node asked for), ``complete`` or ``deactivate``; ``type`` is ``catalog`` or ``sale``; ``time`` is when it
     was handed off, in UTC. ``filename`` is the name asked for, or uploaded, and ``archive`` the uploaded archive that
     it lies in; ``timestamp`` is what came with ``deactivate``, ``metadata`` what a tus client told of its file; they
-    are None where there is none. ``folder`` is the absolute path of the session's folder.
+    are None where there is none. ``folder`` is the absolute path of the session's folder, as Python opens it; names
+    are UTF-8 on the disk, whatever the locale.
     """
 
     id: str
@@ -71,7 +74,7 @@ class Description:
             "filename": self.filename,
             "archive": self.archive,
             "timestamp": self.timestamp,
-            "folder": self.folder,
+            "folder": from_disk(self.folder),
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -88,7 +91,7 @@ class Description:
                 steps.append(_json(files)[1:-1])
             about = _json(self._about())[:-1]
             text = f'{about}, "files": [{", ".join(steps)}], "metadata": {_json(self.metadata)}}}'
-            self._json.append(text.encode("utf-8"))
+            self._json.append(text.encode("utf-8", "surrogateescape"))
         return self._json[0]
 
 

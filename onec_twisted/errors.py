@@ -6,49 +6,18 @@ anything internal: a person reads them on a 1C screen (protocol.md, A.2 and B.10
 
 from __future__ import annotations
 
+# fmt: off
 __all__ = [
-    "ArchivesBusy",
-    "BodyTimedOut",
-    "CatalogBusy",
-    "ConfirmationFailed",
-    "ConnectionDropped",
-    "ContradictoryHeaders",
-    "FileBusy",
-    "FileDamaged",
-    "FileHasGrown",
-    "FileNotFound",
-    "FileSealed",
-    "FileTooLarge",
-    "HandoffRunning",
-    "HeadersTimedOut",
-    "ImportFailed",
-    "ImportInterrupted",
-    "InsufficientStorage",
-    "InvalidFilename",
-    "InvalidOffset",
-    "InvalidSession",
-    "MalformedRequest",
-    "MethodNotAllowed",
-    "MissingCredentials",
-    "MissingFilename",
-    "MissingSessid",
-    "NoExchangeHere",
-    "OrdersUnavailable",
-    "Refused",
-    "SessionEnded",
-    "SessionRestarted",
-    "ShuttingDown",
-    "SyncFailed",
-    "TooManyConnections",
-    "TooManySessions",
-    "TooManyTries",
-    "TooManyUploads",
-    "Unforeseen",
-    "UnknownMode",
-    "UploadTooSlow",
-    "WrongCredentials",
-    "WrongOffset",
+    "ArchivesBusy", "BodyTimedOut", "CatalogBusy", "ConfirmationFailed", "ConnectionDropped",
+    "ContradictoryHeaders", "FileBusy", "FileDamaged", "FileHasGrown", "FileInTheWay", "FileNotFound",
+    "FileSealed", "FileTooLarge", "HandoffRunning", "HeadersTimedOut", "ImportFailed", "ImportInterrupted",
+    "InsufficientStorage", "InvalidFilename", "InvalidOffset", "InvalidSession", "MalformedRequest",
+    "MethodNotAllowed", "MissingCredentials", "MissingFilename", "MissingSessid", "NoExchangeHere",
+    "OrdersUnavailable", "Refused", "SessionEnded", "SessionRestarted", "ShuttingDown", "StorageRemoved",
+    "StorageUnavailable", "SyncFailed", "TooManyConnections", "TooManySessions", "TooManyTries", "TooManyUploads",
+    "Unforeseen", "UnknownMode", "UploadTooSlow", "WrongCredentials", "WrongOffset",
 ]
+# fmt: on
 
 
 class Refused(Exception):
@@ -274,6 +243,35 @@ class Unforeseen(Refused):
 
     status = 500
     words = "Internal server error"
+
+
+class StorageUnavailable(RetryLater):
+    """The system does not let us at our files now: no descriptor is left, or a right is missing. That passes."""
+
+    words = "Storage unavailable - retry later"
+
+
+class StorageRemoved(Refused):
+    """Somebody has removed the media root or the database under us, or put others in their places.
+
+    What we went on to write there would be lost without a word when the daemon ends.
+    """
+
+    status = 503
+    words = "Storage was removed from the server - tell its administrator"
+    headers = ((b"Retry-After", b"60"),)
+
+
+class FileInTheWay(Refused):
+    """In a file's place there is something that we did not make, and never write to; ``init`` moves it away."""
+
+    status = 503
+    headers = ((b"Retry-After", b"60"),)
+
+    def __init__(self, name: str) -> None:
+        """Name the file, relative to its session's folder."""
+        super().__init__(name)
+        self.words = f"Something else is in the place of {name} - tell the server's administrator"
 
 
 class FileBusy(RetryLater):

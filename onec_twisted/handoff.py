@@ -13,11 +13,23 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from onec_twisted.archives import Asker
-from onec_twisted.errors import CatalogBusy, FileBusy, FileDamaged, FileHasGrown, FileNotFound, ImportFailed, Refused
+from onec_twisted.description import UploadedFile
+from onec_twisted.errors import (
+    CatalogBusy,
+    FileBusy,
+    FileDamaged,
+    FileHasGrown,
+    FileNotFound,
+    ImportFailed,
+    Refused,
+    StorageRemoved,
+    StorageUnavailable,
+    SyncFailed,
+)
 from onec_twisted.records import FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from onec_twisted.archives import Archives
     from onec_twisted.catalog import Catalog
@@ -86,6 +98,8 @@ class Handoffs:
             archive, size = await self._find(asker, name, asked)
             async with self.turns.of_file(session.sessid, archive or str(name), None):
                 await self._make_durable(session)
+                if await self._lost(session, (UploadedFile(archive or str(name), size),)):
+                    raise FileDamaged
                 with suppress(FileHasGrown):
                     handoff = await self.catalog.import_asked(session, kind, str(name), archive, size, self.now())
                     await self._sync_records()
@@ -140,20 +154,45 @@ class Handoffs:
             await self._make_durable(session)
             handoffs = await self.catalog.event_came(session, event, kind, timestamp, self.now())
             await self._sync_records()
-            for handoff in handoffs:
-                self.relay.add(handoff)
+            await self._add(session, handoffs)
+
+    async def _add(self, session: Session, handoffs: list[Handoff]) -> None:
+        """Deliver hand-offs; the relay refuses those of a session that has lost files, and puts that on record."""
+        for handoff in handoffs:
+            if handoff.count:
+                described = await self.catalog.described(handoff, self.store.folder(session.sessid))
+                await self._lost(session, described.files)
+            self.relay.add(handoff)
+
+    async def _lost(self, session: Session, files: Sequence[UploadedFile]) -> bool:
+        """Return whether files are missing that were acknowledged, and put those on record as damaged."""
+        lost = await self.workers(self.store.lost, session.sessid, files)
+        for name in lost:
+            await self.catalog.damage(session, name)
+            self._log.critical(
+                "{sessid}: {name} has vanished from the disk; it is refused until init",
+                sessid=session.sessid,
+                user=session.username,
+                name=name,
+            )
+        return bool(lost)
 
     async def _make_durable(self, session: Session) -> None:
-        """Bring a session to the disk, where that was put off until now. Raises ``FileDamaged``."""
+        """Bring a session to the disk, where that was put off until now.
+
+        Raises ``FileDamaged`` when the disk did not take it, ``StorageUnavailable`` when it could not be asked.
+        """
         if await self.catalog.has_damaged(session.sessid):
             raise FileDamaged
         if not self.settings.sync:
             return
         try:
             await self.workers(self.store.sync, session.sessid)
-        except OSError as error:
+        except SyncFailed as error:
             await self.damaged(session, error)
             raise FileDamaged from error
+        except OSError as error:
+            raise StorageUnavailable from error
 
     async def damaged(self, session: Session, error: OSError) -> None:
         """Put all files of a session on record as damaged, for a sync of them has failed, and say so loudly.
@@ -185,24 +224,35 @@ class Handoffs:
             for session in await self.catalog.quiet_since(then):
                 if not self.turns.busy(session.sessid) and not self.turns.closed:
                     await self._settle(session)
-        except CatalogBusy:
+        except (CatalogBusy, StorageRemoved):
             return  # the log has been told
         except Exception:
             self._log.failure("quiet sessions could not be handed off; that will be tried again")
 
     async def _settle(self, session: Session) -> None:
         """Hand off the files of a session, damaged ones too: the relay refuses those, and puts that on record."""
-        with suppress(Refused):
-            async with self.turns.of_session(session.sessid):
-                with suppress(FileDamaged):
-                    await self._make_durable(session)
-                handoffs = await self.catalog.settle(session, self.now())
-                await self._sync_records()
-                for handoff in handoffs:
-                    self._log.info(
-                        "{sessid}: {count} files handed off, nobody asked to import them",
-                        sessid=session.sessid,
-                        user=session.username,
-                        count=handoff.count,
-                    )
-                    self.relay.add(handoff)
+        try:
+            await self._settle_with_turn(session)
+        except StorageUnavailable as error:
+            self._log.warn(
+                "{sessid}: not handed off yet, its files could not be synced ({reason})",
+                sessid=session.sessid,
+                reason=str(error.__cause__),
+            )
+        except Refused:
+            return  # somebody works in it
+
+    async def _settle_with_turn(self, session: Session) -> None:
+        async with self.turns.of_session(session.sessid):
+            with suppress(FileDamaged):
+                await self._make_durable(session)
+            handoffs = await self.catalog.settle(session, self.now())
+            await self._sync_records()
+            for handoff in handoffs:
+                self._log.info(
+                    "{sessid}: {count} files handed off, nobody asked to import them",
+                    sessid=session.sessid,
+                    user=session.username,
+                    count=handoff.count,
+                )
+            await self._add(session, handoffs)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-    from onec_twisted.description import Description
+    from onec_twisted.description import Description, UploadedFile
     from onec_twisted.errors import Refused
     from onec_twisted.names import SafeName
     from onec_twisted.request import ExchangeRequest
@@ -227,7 +227,8 @@ class IStore(Interface):
     def open(sessid: str, name: SafeName, committed: int | None) -> IPieceFile:
         """Open a file to write at its committed length in bytes; None makes a new file.
 
-        What lies behind the committed length is cut off. Raises ``FileDamaged`` when the file is shorter.
+        What lies behind the committed length is cut off. Raises ``FileDamaged`` when the file is shorter,
+        ``FileInTheWay`` for what is none of ours, ``StorageRemoved``.
         """
 
     def compare(sessid: str, name: SafeName, start: int, committed: int) -> IPieceFile:
@@ -246,7 +247,16 @@ class IStore(Interface):
         """Return a descriptor to read an archive from; whoever asks closes it. Raises ``OSError``."""
 
     def sync(sessid: str) -> None:
-        """Bring all files of a session, and their names, to the disk."""
+        """Bring all files of a session, and their names, to the disk.
+
+        Raises ``SyncFailed`` when the disk did not take them, any other ``OSError`` when it could not be asked.
+        """
+
+    def lost(sessid: str, files: Sequence[UploadedFile]) -> list[str]:
+        """Return the names of those files that are not there, or are shorter."""
+
+    def check() -> None:
+        """See that the media root is the one that we began with; raises ``StorageRemoved`` when not."""
 
     def discard(sessid: str) -> None:
         """Remove the session's folder; that it is not there is fine."""

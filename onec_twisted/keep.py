@@ -14,8 +14,8 @@ from zope.interface import implementer
 
 from onec_twisted.description import VERSION, iso_time
 from onec_twisted.errors import ImportInterrupted
+from onec_twisted.folders import modified, read_manifest, write_manifest
 from onec_twisted.interfaces import IImporter
-from onec_twisted.store import modified, read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +62,12 @@ def _write(description: Description) -> None:
     write_manifest(folder, _grown(read_manifest(folder), description, times))
 
 
+def _named(error: OSError) -> str:
+    """Return the name of what is in the way, without its place on this machine."""
+    path = error.filename2 or error.filename
+    return f" ({str(path).rpartition('/')[2]})" if path else ""
+
+
 @implementer(IImporter)
 @frozen(eq=False)
 class Keep:
@@ -74,4 +80,4 @@ class Keep:
         try:
             await self.workers(_write, description)
         except OSError as error:
-            raise ImportInterrupted(f"The manifest cannot be written: {error.strerror}") from error
+            raise ImportInterrupted(f"The manifest cannot be written: {error.strerror}{_named(error)}") from error

@@ -2,8 +2,9 @@
 
 It stays beside the program, and ends it, with all that it has started, when the daemon says so or dies. On Linux that
 is in whichever group or session: who loses its parent becomes a child of this process. It holds the lock of the
-session's folder until then: a daemon's successor does not import the same session beside it. Run by its path, not
-imported: it starts without our package.
+session until then: a daemon's successor does not import the same session beside it. The lock is a file that nobody
+else on the machine may open, or others could hold an import up. Run by its path, not imported: it starts without our
+package.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ import fcntl
 import os
 import resource
 import signal
+import stat
 import sys
 import time
 from contextlib import suppress
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
+LOCK = ".lock"
+"""The lock's name in the session's folder: what leads with a dot is no node's."""
 
 MERCY = 5
 """Seconds between asking all to end and ending them."""
@@ -90,12 +95,25 @@ def _end_with(parent: int) -> None:
 
 
 def _hold(folder: str) -> None:
-    """Wait for the folder's lock, and hold it as long as this process lives."""
+    """Wait for the session's lock, and hold it as long as this process lives."""
+    path = f"{folder}/{LOCK}"
     try:
-        fd = os.open(folder, os.O_RDONLY)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except FileNotFoundError:
         return  # an event without files
+    except OSError as error:
+        raise _given_up(f"{LOCK} cannot be opened: {error.strerror}") from None
+    status = os.fstat(fd)
+    if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode):
+        raise _given_up(f"{LOCK} is in the way: it is none of ours")
+    os.fchmod(fd, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX)
+
+
+def _given_up(words: str) -> SystemExit:
+    """Return the end before the program has begun; another try may do better."""
+    sys.stderr.write(f"{words}\n")
+    return SystemExit(os.EX_TEMPFAIL)
 
 
 def _become(program: str, folder: str, name: str) -> None:
@@ -105,8 +123,7 @@ def _become(program: str, folder: str, name: str) -> None:
     try:
         os.execv(program, [program, folder, name])  # noqa: S606 - that is what this is for
     except OSError as error:
-        sys.stderr.write(f"{program} cannot be started: {error.strerror}\n")
-        sys.exit(os.EX_TEMPFAIL)
+        raise _given_up(f"{program} cannot be started: {error.strerror}") from None
 
 
 def _end_of(child: int | None) -> int:

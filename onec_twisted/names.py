@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 
 from attrs import frozen
 
 from onec_twisted.errors import InvalidFilename, MissingFilename
 from onec_twisted.wire import decoded
 
-__all__ = ["MANIFEST", "NAME_LIMIT", "SafeName", "safe_name"]
+__all__ = ["LOCK", "MANIFEST", "NAME_LIMIT", "SafeName", "from_disk", "on_disk", "safe_name"]
 
 MANIFEST = "manifest.json"
-"""What the importer ``keep`` puts beside a session's files; no node may send a file of that name."""
+"""What the importer ``keep`` puts beside a session's files; no node may send a file, or a folder, of that name."""
+
+LOCK = ".lock"
+"""What ``launch`` locks in a session's folder while an importer's program runs; no name leads with a dot."""
 
 SEGMENT_LIMIT = 255
 """Bytes of one segment: the limit of every Linux file system."""
@@ -56,9 +61,9 @@ def safe_name(raw: bytes | None) -> SafeName:
     """
     if not raw:
         raise MissingFilename
-    if raw == MANIFEST.encode("ascii"):
-        raise InvalidFilename
     if _PLAIN.fullmatch(raw):
+        if raw == MANIFEST.encode("ascii"):
+            raise InvalidFilename
         return SafeName((raw.decode("ascii"),))
     name = decoded(raw).replace("\\", "/")
     if any(ord(mark) < 0x20 or 0x7F <= ord(mark) < 0xA0 or mark == "\ufffd" for mark in name):
@@ -66,9 +71,26 @@ def safe_name(raw: bytes | None) -> SafeName:
     for prefix in _ELSEWHERE:
         name = prefix.sub("", name)
     segments = tuple(name.split("/"))
-    if segments == (MANIFEST,) or any(not segment or segment.startswith(".") for segment in segments):
+    if segments[0] == MANIFEST or any(not segment or segment.startswith(".") for segment in segments):
         raise InvalidFilename
     sizes = [len(segment.encode("utf-8")) for segment in segments]
     if max(sizes) > SEGMENT_LIMIT or sum(sizes) + len(sizes) > NAME_LIMIT:
         raise InvalidFilename
     return SafeName(segments)
+
+
+_SYSTEM_IS_UTF8 = sys.getfilesystemencoding() == "utf-8"
+"""Whether the locale lets Python put names on the disk in UTF-8 by itself."""
+
+
+def on_disk(name: str) -> str:
+    """Return a name, or a path, as Python takes it to be UTF-8 on the disk, whatever the locale.
+
+    Under an 8-bit locale (``ru_RU.CP1251``) Python encodes names in its own way: what it gets here stands for bytes.
+    """
+    return name if _SYSTEM_IS_UTF8 or name.isascii() else os.fsdecode(name.encode("utf-8", "surrogateescape"))
+
+
+def from_disk(name: str) -> str:
+    """Return a name, or a path, that Python has read from the disk, as UTF-8: what ``on_disk`` was given."""
+    return name if _SYSTEM_IS_UTF8 or name.isascii() else os.fsencode(name).decode("utf-8", "surrogateescape")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FILE_MODE",
     "HeldRange",
+    "NotOurs",
     "PieceFile",
     "full_disk_told",
     "open_at",
@@ -61,6 +62,10 @@ def _start_writeback(fd: int, start: int, size: int) -> None:
         _sync_file_range(fd, start, size, SYNC_FILE_RANGE_WRITE)
 
 
+class NotOurs(OSError):
+    """What is in a file's place is none that we made; the words say what it is."""
+
+
 @contextmanager
 def full_disk_told() -> Iterator[None]:
     """Turn what the system says when there is no room into ``InsufficientStorage``."""
@@ -73,26 +78,34 @@ def full_disk_told() -> Iterator[None]:
 
 
 def open_to_read(path: Path) -> int:
-    """Open a file that is there, and no symbolic link."""
-    return os.open(path, _OPEN & ~os.O_RDWR)
+    """Open a file that is there, and no symbolic link; what else it may be is not waited for."""
+    return os.open(path, (_OPEN & ~os.O_RDWR) | os.O_NONBLOCK)
 
 
 def sync_file(path: Path) -> None:
-    """Bring a file's data to the disk."""
-    fd = os.open(path, _OPEN)
+    """Bring a file's data to the disk. Raises ``SyncFailed``, and ``OSError`` when it cannot be asked for."""
+    fd = open_to_read(path)
     try:
-        _sync_data(fd)
+        _sync(_sync_data, fd)
     finally:
         os.close(fd)
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Bring the names in a folder to the disk. Raises as ``sync_file`` does."""
     fd = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(fd)
+        _sync(os.fsync, fd)
     finally:
         os.close(fd)
+
+
+def _sync(sync: Callable[[int], None], fd: int) -> None:
+    """Sync, and tell an error of that from all others: it alone means that bytes may be lost."""
+    try:
+        sync(fd)
+    except OSError as error:
+        raise SyncFailed(*error.args) from error
 
 
 def _write_at(fd: int, chunks: Sequence[bytes], offset: int) -> None:
@@ -109,23 +122,59 @@ def _write_at(fd: int, chunks: Sequence[bytes], offset: int) -> None:
 
 
 def open_at(path: Path, committed: int | None) -> int:
-    """Open a file and make it exactly its committed length; None makes it. Raises ``FileDamaged``."""
+    """Open a file and make it exactly its committed length; None makes it anew.
+
+    Raises ``FileDamaged``, and ``NotOurs`` for what we never write to.
+    """
+    if committed is None:
+        return _made(path)
     try:
-        fd = os.open(path, _OPEN | (os.O_CREAT if committed is None else 0), FILE_MODE)
+        fd = _open_ours(path)
     except FileNotFoundError as error:
         raise FileDamaged from error
     try:
         status = os.fstat(fd)
-        if committed is None and stat.S_IMODE(status.st_mode) != FILE_MODE:
-            os.fchmod(fd, FILE_MODE)
-        if status.st_size > (committed or 0):
-            os.ftruncate(fd, committed or 0)  # what was never acknowledged
+        if status.st_size < committed:
+            raise FileDamaged  # what was acknowledged is missing
+        if status.st_nlink > 1:
+            raise NotOurs(errno.EMLINK, "is a file elsewhere as well, by a hard link", str(path))
+        if status.st_size > committed:
+            os.ftruncate(fd, committed)  # what was never acknowledged
     except BaseException:
         os.close(fd)
         raise
-    if status.st_size < (committed or 0):
+    return fd
+
+
+def _made(path: Path) -> int:
+    """Make a file; what a crash has left in its place goes. It is not written to: it may have a name elsewhere."""
+    flags = _OPEN | os.O_CREAT | os.O_EXCL
+    try:
+        fd = os.open(path, flags, FILE_MODE)
+    except FileExistsError:
+        os.close(_open_ours(path))
+        path.unlink()
+        fd = os.open(path, flags, FILE_MODE)
+    try:
+        if stat.S_IMODE(os.fstat(fd).st_mode) != FILE_MODE:
+            os.fchmod(fd, FILE_MODE)
+    except BaseException:
         os.close(fd)
-        raise FileDamaged  # what was acknowledged is missing
+        raise
+    return fd
+
+
+def _open_ours(path: Path) -> int:
+    """Open a file that is there. Raises ``NotOurs`` for what is no file, or not ours to write to."""
+    try:
+        fd = os.open(path, _OPEN | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.ENXIO):
+            raise NotOurs(error.errno, "is not ours to write to", str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotOurs(errno.EINVAL, "is no file", str(path))
     return fd
 
 
@@ -181,13 +230,10 @@ class PieceFile:
     def finish(self) -> None:
         """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
         if self.synced:
-            try:
-                with full_disk_told():
-                    _sync_data(self.fd)
-            except OSError as error:
-                raise SyncFailed(*error.args) from error
-            for folder in self.unsynced:
-                sync_folder(folder)
+            with full_disk_told():
+                _sync(_sync_data, self.fd)
+                for folder in self.unsynced:
+                    sync_folder(folder)
             self.durable.update(self.chain)
         fd, self.fd = self.fd, -1
         os.close(fd)

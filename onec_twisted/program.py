@@ -195,12 +195,12 @@ class Program:
 
         complaints = _Lines(complain, LOGGED)
         run = _Run(self.reactor, description.as_json() + b"\n", _Lines(progress), complaints)
-        launch = [sys.executable, "-I", "-S", LAUNCH, str(os.getpid()), self.path]
+        launch = [os.fsencode(one) for one in (sys.executable, "-I", "-S", LAUNCH, str(os.getpid()), self.path)]
         try:
             self.reactor.spawnProcess(
                 run,
                 sys.executable,
-                [*launch, description.folder, _argument(description.filename)],
+                [*launch, os.fsencode(description.folder), _argument(description.filename).encode("utf-8")],
                 env=program_environment(os.environ),
             )
         except OSError as error:

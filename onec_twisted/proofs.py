@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from onec_twisted.delivery import Delivery
+from onec_twisted.errors import StorageRemoved
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -92,6 +93,7 @@ class Proofs:
             return
         recorded = self.catalog.prove(session, name, committed)
         recorded.addCallback(forget)
+        recorded.addErrback(lambda failure: failure.trap(StorageRemoved))  # presence tells
         recorded.addErrback(
             lambda failure: self._log.failure(
                 "{sessid}: a proof of delivery was not recorded", failure, sessid=session.sessid

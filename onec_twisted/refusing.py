@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from zope.interface import implementer
 
-from onec_twisted.errors import ConnectionDropped, Refused, Unforeseen
+from onec_twisted.errors import ConnectionDropped, Refused, StorageUnavailable, SyncFailed, Unforeseen
 from onec_twisted.interfaces import IStreamingResource
 from onec_twisted.wire import fields_of_target
 
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
     from onec_twisted.wire import Answer
 
 __all__ = ["RefusingResource", "address_of"]
+
+PASSING = frozenset(
+    {
+        errno.EACCES,
+        errno.EAGAIN,
+        errno.EINTR,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ESTALE,
+    }
+)
+"""What the system says of itself, not of what it was asked for: the same request may do better a little later."""
 
 
 def address_of(request: ExchangeRequest) -> str:
@@ -47,16 +63,22 @@ class RefusingResource(Resource):
             raise
         except Refused as error:
             return self._refuse(request, error)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in PASSING and not isinstance(error, SyncFailed):
+                unavailable = StorageUnavailable()
+                unavailable.__cause__ = error
+                return self._refuse(request, unavailable)
             self._log.failure("{method} {path} failed", **fields_of_target(request.method, request.uri))
             self._metrics.refused(Unforeseen())
             return self.refusal(Unforeseen())
 
     def _refuse(self, request: ExchangeRequest, refused: Refused) -> Answer:
-        """Count a refusal, tell the log, and return the answer."""
+        """Count a refusal, tell the log, with what the system said, and return the answer."""
+        cause = refused.__cause__
         self._log.info(
-            "refused: {words} ({status}) {method} {path}?{query} from {peer}",
+            "refused: {words} ({status}{because}) {method} {path}?{query} from {peer}",
             words=refused.words,
+            because=f": {cause}" if isinstance(cause, OSError) else "",
             status=refused.status,
             peer=address_of(request),
             refused=type(refused).__name__,

@@ -122,6 +122,15 @@ def _told(words: str) -> CannotStart:
     return cannot
 
 
+def _tell_strange(error: OSError) -> None:
+    """Say what lies in a session's folder that is none of ours."""
+    Logger(namespace=__name__).error(
+        "something else is in a session's folder, and is left alone: {what} ({reason})",
+        what=str(error.filename or ""),
+        reason=error.strerror or str(error),
+    )
+
+
 def prepare(store: Store, named: str) -> None:
     """Make the media root ready: take it, make the catalog, and cut off what was never acknowledged.
 
@@ -131,7 +140,7 @@ def prepare(store: Store, named: str) -> None:
         store.prepare()
         store.lock()
         create_catalog(store.database)
-        damaged = store.recover(recorded_lengths(store.database))
+        damaged = store.recover(recorded_lengths(store.database), _tell_strange)
         record_damage(store.database, damaged)
     except MediaRootTaken:
         raise CannotStart(

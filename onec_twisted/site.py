@@ -19,6 +19,7 @@ from onec_twisted.connections import Connections
 from onec_twisted.errors import NoExchangeHere
 from onec_twisted.interfaces import IStreamingResource
 from onec_twisted.metrics import Metrics
+from onec_twisted.newcomers import Newcomers
 from onec_twisted.refusing import address_of
 from onec_twisted.request import ExchangeRequest
 from onec_twisted.wire import LONGEST_LOGGED, Answer, failure, shortened, without_secrets
@@ -130,6 +131,7 @@ class ExchangeSite(Site):
         self.body_timeout = body_timeout
         self.limits = limits or Limits()
         self.connections = connections or Connections()
+        self.newcomers = Newcomers(self.connections, reactor)
         self.metrics = metrics or Metrics()
         self.allowance = Allowance(reactor)
         self.closing = False

@@ -8,6 +8,7 @@ It uses private names of Twisted; ``tests/test_sockets.py`` pins them for the ol
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -18,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.tcp import Connection
 from zope.interface import implementer
 
+from onec_twisted.descriptors import PIECES, is_scarce
 from onec_twisted.interfaces import IBodySocket, ILine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BodySocket", "SocketLine", "is_plain", "line_of", "read_at_once", "socket_of", "write_now"]
+__all__ = ["BodySocket", "SocketLine", "is_plain", "line_of", "number_of", "read_at_once", "socket_of", "write_now"]
 
 TCP_CLOSE = 7
 """Linux's number for the state of a connection that is over."""
@@ -35,6 +37,21 @@ OUR_FIN = (4, 9, 11)
 def is_plain(transport: Any) -> bool:
     """Return whether what is written to a transport is what its socket carries: TCP or a unix socket, no TLS."""
     return isinstance(transport, Connection) and not transport.TLS
+
+
+def number_of(transport: Any) -> int | None:
+    """Return the number of a connection's descriptor, under TLS that of TCP; None for what has none."""
+    bottom = getattr(transport, "transport", transport)
+    return bottom.fileno() if isinstance(bottom, Connection) else None
+
+
+def _duplicate(descriptor: int) -> int:
+    """Return another descriptor of a socket. Raises ``OSError``, also where the last ones are kept for others."""
+    made = os.dup(descriptor)
+    if is_scarce(made, PIECES):
+        os.close(made)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return made
 
 
 def read_at_once(transport: Any, size: int) -> None:
@@ -79,7 +96,7 @@ class BodySocket:
     def fileno(self) -> int:
         """See ``IBodySocket``: a duplicate, for Twisted may close its own at any moment."""
         if self._descriptor is None:
-            self._descriptor = os.dup(self._transport.fileno())
+            self._descriptor = _duplicate(self._transport.fileno())
         return self._descriptor
 
     def moved(self, size: int) -> None:
@@ -114,7 +131,7 @@ class SocketLine:
         """Keep a transport's socket, and look at what it has not handed to the kernel."""
         self._users = 1
         self._transport = transport
-        self._socket = socket.socket(fileno=os.dup(transport.socket.fileno()))
+        self._socket = socket.socket(fileno=_duplicate(transport.socket.fileno()))
 
     def unacknowledged(self) -> int:
         """See ``ILine``: SIOCOUTQ, and what Twisted still holds."""

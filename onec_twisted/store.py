@@ -6,9 +6,11 @@ What lies on the disk::
     MEDIA_ROOT/1c_temp/<sessid>/<filename>       a file: what came, whole pieces, nothing else (0644)
     MEDIA_ROOT/1c_temp/<sessid>/manifest.json    what was handed off, by the importer ``keep``
     MEDIA_ROOT/1c_temp/.gone-<sessid>-<random>   a folder on its way to removal
+    MEDIA_ROOT/1c_temp/<sessid>/.lock            held while an importer's program runs, by ``launch`` (0600)
 
 A file's committed length stands in the catalog. What lies behind it was never acknowledged: it is cut off when
-the file is opened next. Modes do not depend on the umask, for the site reads the files as another user.
+the file is opened next. Modes do not depend on the umask, for the site reads the files as another user. Names are
+UTF-8 on the disk, whatever the locale. What others put into a session's folder is never written to, nor followed.
 """
 
 from __future__ import annotations
@@ -22,19 +24,20 @@ import shutil
 import stat
 import tempfile
 from contextlib import suppress
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 from zope.interface import implementer
 
-from onec_twisted.errors import FileDamaged, InvalidFilename
+from onec_twisted.descriptors import PIECES, is_scarce
+from onec_twisted.errors import FileDamaged, FileInTheWay, InvalidFilename, StorageRemoved
+from onec_twisted.folders import FOLDER_MODE, NOT_A_NAME, check_folder, raise_unless_foreign, recover, remove, walk
 from onec_twisted.interfaces import IStore
-from onec_twisted.names import MANIFEST
+from onec_twisted.names import LOCK, on_disk
 from onec_twisted.piecefile import (
-    FILE_MODE,
     HeldRange,
+    NotOurs,
     PieceFile,
     full_disk_told,
     open_at,
@@ -44,100 +47,18 @@ from onec_twisted.piecefile import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
+    from onec_twisted.description import UploadedFile
     from onec_twisted.names import SafeName
 
-__all__ = ["MediaRootTaken", "Store", "modified", "read_manifest", "write_manifest"]
+__all__ = ["MediaRootTaken", "Store"]
 
-FOLDER_MODE = 0o755
 GONE = ".gone-"
 
 SESSID = re.compile(r"[0-9a-f]{32}")
 """What our folders are called; whatever else lies beside them is not ours to touch."""
-
-_NOT_A_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
-
-
-def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yield a folder and those below it, each with the names of what is no folder in it.
-
-    No symbolic link is followed, and one to a folder is no folder; the first is none either. Raises ``OSError``.
-    """
-
-    def fail(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):
-            raise error
-
-    if folder.is_symlink():
-        return
-    for place, folders, names in os.walk(folder, onerror=fail):
-        yield Path(place), names + [name for name in folders if Path(place, name).is_symlink()]
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield every file, and whatever else is no folder, below a folder."""
-    for place, names in _walk(folder):
-        for name in names:
-            yield place / name
-
-
-def _is_whole(path: Path, committed: int) -> bool:
-    """Return whether a file has its committed length, after cutting off what was never acknowledged."""
-    try:
-        os.close(open_at(path, committed))
-    except (FileDamaged, FileNotFoundError):
-        return False
-    except OSError as error:
-        if error.errno in _NOT_A_NAME:
-            return False
-        raise
-    return True
-
-
-def _check_folder(folder: Path, *, make: bool) -> None:
-    """See that what is above a file is a folder, and no symbolic link: none is ever followed.
-
-    ``make`` makes one that is not there; otherwise it raises ``FileDamaged``.
-    """
-    try:
-        mode = folder.lstat().st_mode
-    except FileNotFoundError as error:
-        if not make:
-            raise FileDamaged from error
-        folder.mkdir()
-        folder.chmod(FOLDER_MODE)
-    else:
-        if not stat.S_ISDIR(mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-
-
-def read_manifest(folder: str) -> bytes:
-    """Return the manifest in a session's folder; empty when there is none."""
-    try:
-        return Path(folder, MANIFEST).read_bytes()
-    except FileNotFoundError:
-        return b""
-
-
-def write_manifest(folder: str, content: bytes) -> None:
-    """Put a manifest into a session's folder, whole: it is written beside, and renamed. Makes the folder."""
-    place = Path(folder)
-    if not place.is_dir():
-        place.mkdir()
-        place.chmod(FOLDER_MODE)
-        sync_folder(place.parent)
-    beside = place / f".{MANIFEST}"
-    beside.write_bytes(content)
-    beside.chmod(FILE_MODE)
-    sync_file(beside)
-    beside.replace(place / MANIFEST)
-    sync_folder(place)
-
-
-def modified(folder: str, name: str) -> float:
-    """Return when a file was last written to, in seconds since 1970."""
-    return Path(folder, name).stat().st_mtime
 
 
 class MediaRootTaken(Exception):
@@ -187,14 +108,14 @@ class Store:
         probe.write_bytes(b"")
         probe.unlink()
         for left in self.temp.glob(f"{GONE}*"):
-            shutil.rmtree(left, ignore_errors=True)
+            remove(left)
 
     def lock(self) -> None:
         """Take the media root for this process, until it ends.
 
         Raises ``MediaRootTaken`` when another process has it. The lock dies with the process, whatever ends it.
         """
-        fd = os.open(self.temp / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(self.temp / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -207,24 +128,45 @@ class Store:
         while self._locks:
             os.close(self._locks.pop())
 
+    def check(self) -> None:
+        """See ``IStore``: what was locked at the start is still there under its name."""
+        for fd in self._locks:
+            try:
+                is_there = os.path.samestat(os.fstat(fd), os.stat(self.temp / LOCK))
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise StorageRemoved from error
+            if not is_there:
+                raise StorageRemoved
+
+    def _path(self, sessid: str, name: SafeName) -> Path:
+        """Return where a file lies."""
+        return self.temp.joinpath(sessid, *(on_disk(segment) for segment in name.segments))
+
     def open(self, sessid: str, name: SafeName, committed: int | None) -> PieceFile:
-        """See ``IStore``. Raises ``InvalidFilename`` when a folder has the name of a file or the reverse."""
-        path = self.temp.joinpath(sessid, *name.segments)
+        """See ``IStore``. Raises ``InvalidFilename`` when a folder has the name of a file or the reverse.
+
+        Raises ``OSError`` while no descriptors but those that are kept for others are left.
+        """
+        path = self._path(sessid, name)
         chain = list(reversed(path.parents[: len(name.segments)]))
         try:
             with self._naming, full_disk_told():
                 for folder in chain:
-                    _check_folder(folder, make=committed is None)
+                    check_folder(folder, make=committed is None)
                 fd = open_at(path, committed)
+        except NotOurs as error:
+            raise FileInTheWay(str(name)) from error
+        except FileNotFoundError as error:
+            raise StorageRemoved from error  # the folder of all sessions: those below it are made
         except OSError as error:
-            if error.errno in _NOT_A_NAME:
+            if error.errno in NOT_A_NAME:
                 raise InvalidFilename from error
             raise
         durable = self._durable.setdefault(sessid, set())
         unsynced = []
         if committed is None:
             unsynced = [path.parent, *(folder.parent for folder in chain if folder not in durable)]
-        return PieceFile(
+        file = PieceFile(
             path,
             fd,
             committed,
@@ -235,6 +177,10 @@ class Store:
             self._naming,
             self.synced,
         )
+        if is_scarce(fd, PIECES):
+            file.roll_back()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+        return file
 
     def compare(self, sessid: str, name: SafeName, start: int, committed: int) -> HeldRange:
         """See ``IStore``. Raises ``FileDamaged`` when the file is shorter than what is committed."""
@@ -247,32 +193,37 @@ class Store:
 
     def open_archive(self, sessid: str, name: SafeName) -> int:
         """See ``IStore``."""
-        path = self.temp.joinpath(sessid, *name.segments)
+        path = self._path(sessid, name)
         for folder in path.parents[: len(name.segments)]:
-            _check_folder(folder, make=False)
+            check_folder(folder, make=False)
         return open_to_read(path)
 
-    def recover(self, recorded: dict[str, dict[str, int]]) -> list[tuple[str, str]]:
+    def recover(
+        self, recorded: dict[str, dict[str, int]], strange: Callable[[OSError], None] = lambda _: None
+    ) -> list[tuple[str, str]]:
         """Make every file exactly its committed length; return those that lost bytes, as sessid and name.
 
         ``recorded`` is what the catalog knows: names and committed lengths in bytes, by sessid. What lies in a
-        session's folder without a record is removed, the manifest excepted; a session without any record is left to
-        the sweep. Blocks; for the start of the daemon, before any request.
+        session's folder without a record is removed, the manifest and the importer's lock excepted; a session without
+        any record is left to the sweep. ``strange`` is told of what we may not read or change: that stays, and is no
+        reason not to start. Blocks; for the start of the daemon, before any request.
         """
         damaged = []
         for sessid, files in recorded.items():
-            missing = dict(files)
-            folder = self.temp / sessid
-            for path in _files_below(folder):
-                name = path.relative_to(folder).as_posix()
-                if name == MANIFEST:
-                    continue
-                if name not in files:
-                    path.unlink()
-                elif _is_whole(path, files[name]):
-                    del missing[name]
-            damaged += [(sessid, name) for name in missing]
+            damaged += [(sessid, name) for name in recover(self.temp / sessid, files, strange)]
         return damaged
+
+    def lost(self, sessid: str, files: Sequence[UploadedFile]) -> list[str]:
+        """See ``IStore``."""
+        folder = self.temp / sessid
+        lost = []
+        for file in files:
+            try:
+                if (folder / on_disk(file.name)).lstat().st_size < file.size:
+                    lost.append(file.name)
+            except (FileNotFoundError, NotADirectoryError):
+                lost.append(file.name)
+        return lost
 
     def cut(self, sessid: str, name: SafeName, committed: int | None) -> None:
         """See ``IStore``."""
@@ -281,10 +232,10 @@ class Store:
 
     def sync(self, sessid: str) -> None:
         """See ``IStore``."""
-        folders = list(_walk(self.temp / sessid))
+        folders = list(walk(self.temp / sessid, raise_unless_foreign))
         for folder, names in folders:
             for name in names:
-                with suppress(FileNotFoundError):  # a piece has just been rolled back
+                with suppress(FileNotFoundError, PermissionError):  # just rolled back, or none that we have written
                     if stat.S_ISREG(os.lstat(folder / name).st_mode):  # what else lies there is none of ours
                         sync_file(folder / name)
         for place in (*(folder for folder, _ in folders), self.temp):
@@ -302,10 +253,11 @@ class Store:
         finally:
             self._durable.pop(sessid, None)
         sync_folder(self.temp)
-        shutil.rmtree(gone, ignore_errors=True)
+        remove(gone)
 
     def folders(self) -> dict[str, float]:
         """See ``IStore``."""
+        self.check()
         found = {}
         with os.scandir(self.temp) as entries:
             for entry in entries:
@@ -316,10 +268,14 @@ class Store:
 
     def free(self) -> int:
         """See ``IStore``."""
-        return shutil.disk_usage(self.temp).free
+        try:
+            return shutil.disk_usage(self.temp).free
+        except FileNotFoundError as error:
+            raise StorageRemoved from error
 
     def probe(self) -> None:
         """See ``IStore``: what is written has no name, and vanishes."""
+        self.check()
         with tempfile.TemporaryFile(dir=self.temp) as file:
             file.write(b"x")
             file.flush()

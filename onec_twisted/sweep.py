@@ -8,7 +8,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
-from onec_twisted.errors import CatalogBusy
+from onec_twisted.errors import CatalogBusy, StorageRemoved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ class Sweep:
                 if not self.turns.busy(sessid) and not self.turns.closed and await self._discard(sessid):
                     self._log.info("{sessid}: folder without a record removed", sessid=sessid)
             await self.catalog.tidy()
-        except CatalogBusy:
+        except (CatalogBusy, StorageRemoved):
             return  # the log has been told; the next sweep tries again
         except Exception:
             self._log.failure("the sweep failed and will be tried again")

@@ -14,7 +14,7 @@ from twisted.application.strports import service as listening_service
 from twisted.logger import Logger
 
 import twisted
-from onec_twisted import __version__
+from onec_twisted import __version__, presence
 from onec_twisted.access import Access
 from onec_twisted.archives import Archives
 from onec_twisted.catalog import Catalog
@@ -100,7 +100,8 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     workers = DiskWorkers(reactor, WORKERS)
     metrics = Metrics(time.monotonic)
     metrics.tell_build(version=__version__, twisted=twisted.__version__, python=platform.python_version())
-    catalog = Catalog(Database(store.database, synced=store.synced), workers, metrics)
+    database = Database(store.database, synced=store.synced)
+    catalog = Catalog(database, workers, metrics)
     turns = Turns(clock, options["lock-timeout"])
     space = Space(partial(workers, store.free), time.monotonic, options["min-free"], options["session-quota"])
     pieces = Pieces(
@@ -180,6 +181,10 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     relay.setServiceParent(daemon)
     archives.setServiceParent(daemon)
 
+    def look() -> None:
+        store.check()
+        database.check()
+
     def reload() -> None:
         for certificate in certificates:
             certificate.reload()
@@ -194,6 +199,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         (interval_for(options["session-ttl"], options["keep"]), sweep.once),
         (LOOK, revocation.once),
         (RELOAD, reload),
+        (presence.INTERVAL, presence.Presence(look, workers).once),
     ):
         timer = TimerService(interval, call)
         timer.clock = reactor

@@ -219,18 +219,14 @@ class FaultyStore:
         """See ``IStore``."""
         return self.store.compare(sessid, name, start, committed)
 
-    def folder(self, sessid: str) -> str:
-        """See ``IStore``."""
-        return self.store.folder(sessid)
-
     def open_archive(self, sessid: str, name: SafeName) -> int:
         """See ``IStore``."""
         self.directories += 1
         return self.store.open_archive(sessid, name)
 
-    def cut(self, sessid: str, name: SafeName, committed: int | None) -> None:
-        """See ``IStore``."""
-        self.store.cut(sessid, name, committed)
+    def __getattr__(self, name: str) -> Any:
+        """Return what is not made to fail."""
+        return getattr(self.store, name)
 
     def sync(self, sessid: str) -> None:
         """See ``IStore``."""

@@ -117,6 +117,7 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        errors="backslashreplace",  # a locale's own letters
     )
     daemon = Daemon(folder, process)
     lines: queue.Queue[str] = queue.Queue()

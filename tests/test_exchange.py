@@ -520,7 +520,7 @@ class TestOtherModes:
         assert ask(exchange, session, "type=catalog&mode=import&filename=a").body == b"success"
 
         def broken(store: Any, sessid: str) -> None:
-            raise OSError(errno.EIO, "Input/output error")
+            raise SyncFailed(errno.EIO, "Input/output error")
 
         with monkeypatch.context() as patch:
             patch.setattr(type(exchange.store), "sync", broken)

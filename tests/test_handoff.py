@@ -13,7 +13,7 @@ from in_memory import NOW, InMemory, Reply
 from trade import packed
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from onec_twisted.errors import ImportFailed, ImportInterrupted
+from onec_twisted.errors import ImportFailed, ImportInterrupted, SyncFailed
 from onec_twisted.handoff import HandoffSettings
 from onec_twisted.names import SafeName
 from onec_twisted.testing import FakeBody, FakeImporter
@@ -498,7 +498,7 @@ def test_a_sync_that_fails_at_the_hand_off(
     clock.advance(SETTLE + 1)
 
     def broken(store: Any, sessid: str) -> None:
-        raise OSError(errno.EIO, "Input/output error")
+        raise SyncFailed(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(type(exchange.store), "sync", broken)
     exchange.parts.handoffs.settle_quiet()

@@ -102,7 +102,7 @@ def test_a_manifest_that_cannot_be_written(folder: Path) -> None:
     ensureDeferred(Keep(inline).deliver(description, lambda _: None)).addErrback(ended.append)
 
     assert ended[0].check(ImportInterrupted)
-    assert str(ended[0].value) == "The manifest cannot be written: No such file or directory"
+    assert str(ended[0].value) == "The manifest cannot be written: No such file or directory (gone)"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"handoffs": 1}', '{"handoffs": [], "files": [{}]}'])

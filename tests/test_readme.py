@@ -119,6 +119,7 @@ def test_every_refusal_is_in_the_table() -> None:
             "MissingCredentials",
             "WrongCredentials",
             "ContradictoryHeaders",
+            "FileInTheWay",
             "FileNotFound",
             "ImportFailed",
             "WrongOffset",

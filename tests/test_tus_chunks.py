@@ -14,7 +14,7 @@ from twisted.logger import LogLevel
 
 from onec_twisted import intake, milestones
 from onec_twisted.database import Database
-from onec_twisted.errors import InsufficientStorage, ShuttingDown
+from onec_twisted.errors import InsufficientStorage, ShuttingDown, SyncFailed
 from onec_twisted.handoff import HandoffSettings
 from onec_twisted.testing import FakeImporter, FaultyStore, LateWorkers
 from onec_twisted.tus import chunks
@@ -322,7 +322,7 @@ def test_a_sync_that_fails_at_the_end_is_damage(
     tus = make_tus(handoff=HandoffSettings(sync=True))
     path = tus.made(3)
     with monkeypatch.context() as patch:
-        failing(tus.exchange, "sync", OSError(errno.EIO, "Input/output error"), patch)
+        failing(tus.exchange, "sync", SyncFailed(errno.EIO, "Input/output error"), patch)
         assert tus.patch(path, 0, b"ab").status == 204
         assert tus.patch(path, 2, b"c").status == 500
     assert tus.patch(path, 2, b"c").status == 410
@@ -343,7 +343,7 @@ def test_a_sync_that_fails_at_the_end_damages_all_of_the_session(
     tus.cookie = session[0]
     tus.open().send(post(session, "node.xml", b"abc"))
     with monkeypatch.context() as patch:
-        failing(tus.exchange, "sync", OSError(errno.EIO, "Input/output error"), patch)
+        failing(tus.exchange, "sync", SyncFailed(errno.EIO, "Input/output error"), patch)
         if whole:
             assert tus.create(3, Upload_Metadata=metadata(filename="node.xml")).status == 500
         else:

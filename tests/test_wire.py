@@ -108,6 +108,7 @@ def every_refusal() -> list[Refused]:
     """Return one of each refusal."""
     arguments = {
         errors.ContradictoryHeaders: ("Upload-Offset",),
+        errors.FileInTheWay: ("<a>\nb",),
         errors.FileNotFound: ("<a>\nb",),
         errors.ImportFailed: ("<p>\nbroken",),
         errors.MethodNotAllowed: (b"POST",),

@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from onec_twisted.admin.status import PATIENCE
-from onec_twisted.errors import CatalogBusy
+from onec_twisted.errors import CatalogBusy, StorageRemoved
+from onec_twisted.presence import REMOVED
 from onec_twisted.singleflight import SingleFlight
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class HealthCheck:
                 Deferred.fromCoroutine(self._tried("the database", self._database)),
             ]
         )
-        self._found = Health(tuple(reason for reason in found if reason))
+        self._found = Health(tuple(dict.fromkeys(reason for reason in found if reason)))
         self._found_at = self.observed.seconds()
         return self._found
 
@@ -84,10 +85,10 @@ class HealthCheck:
             return await self.observed.within(self._asked(what, look))
         except defer.TimeoutError:
             return late
-        except OSError as error:
-            return f"{what} cannot be written: {error.strerror}"
-        except (sqlite3.Error, CatalogBusy) as error:
-            return f"{what} cannot be written: {error}"
+        except StorageRemoved:
+            return REMOVED
+        except (OSError, sqlite3.Error, CatalogBusy) as error:
+            return f"{what} cannot be written: {getattr(error, 'strerror', error)}"
         except Exception as error:
             self._log.failure("the health of {what} could not be told", what=what)
             return f"{what} could not be asked: {type(error).__name__}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -212,6 +213,9 @@ def _complain(words: str) -> None:
 @click.version_option(__version__)
 def main() -> None:
     """Be a 1C node: upload to a site's exchange, check it, or put load on it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the locale has no letters for ends nothing
 
 
 @main.command()

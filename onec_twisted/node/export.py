@@ -45,6 +45,11 @@ def _is_document(name: str) -> bool:
     return name.lower().endswith(".xml")
 
 
+def _text(name: str) -> str:
+    """Return a name as it stands on the disk in UTF-8, whatever the locale makes of it."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
+
+
 def _below(folder: Path) -> list[tuple[str, Path]]:
     """Return names and paths of all files of a folder: documents at its top first.
 
@@ -58,7 +63,7 @@ def _below(folder: Path) -> list[tuple[str, Path]]:
     for place, folders, names in os.walk(folder, onerror=fail):
         for name in names + [one for one in folders if Path(place, one).is_symlink()]:
             path = Path(place, name)
-            named.append((path.relative_to(folder).as_posix(), _regular(path)))
+            named.append((_text(path.relative_to(folder).as_posix()), _regular(path)))
     return sorted(named, key=lambda one: ("/" in one[0] or not _is_document(one[0]), "/" in one[0], one[0]))
 
 
@@ -98,8 +103,8 @@ def exported(paths: list[Path], *, zipped: bool, stopped: Callable[[], bool] = l
                 files += [_packed(named, Path(made), stopped)] if zipped else named
             else:
                 with _regular(path).open("rb"):
-                    files.append((path.name, path))
-                documents += [path.name] if _is_document(path.name) else []
+                    files.append((_text(path.name), path))
+                documents += [_text(path.name)] if _is_document(path.name) else []
                 documents += _documents_in(path) if path.suffix.lower() == ".zip" else []
         _check([name for name, _ in files])
         _check(documents)

@@ -289,7 +289,7 @@ class Chunks:
             if parts.handoffs.settings.sync and completes(committed) is not None:
                 try:
                     parts.store.sync(session.sessid)
-                except OSError as error:
+                except SyncFailed as error:
                     raise _SessionSyncFailed(*error.args) from error
             return committed
 

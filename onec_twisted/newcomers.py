@@ -1,0 +1,91 @@
+"""Whether a new connection may stay when descriptors run out: who rests makes room, who is at work is let alone.
+
+Strangers who hold as many connections as there are descriptors keep nobody out then: whoever comes takes the place of
+the connection that has rested longest, of the address that has most.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+from twisted.logger import Logger
+
+from onec_twisted.descriptors import NEWCOMERS, is_scarce
+from onec_twisted.sockets import number_of
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from onec_twisted.channel import ExchangeChannel
+    from onec_twisted.connections import Connections
+
+__all__ = ["Newcomers"]
+
+LOOKED_AT = 100
+"""Connections of which one is closed: those that have rested longest."""
+
+QUIET = 60.0
+"""Seconds between two lines in the log about it."""
+
+
+@define(eq=False)
+class Newcomers:
+    """The connections that rest, for which no request is being carried out."""
+
+    connections: Connections
+    clock: IReactorTime
+    _resting: dict[ExchangeChannel, str | None] = field(factory=dict, init=False)
+    """Those that rest, the longest first, and their addresses."""
+    _told_at: float | None = field(default=None, init=False)
+    _log = Logger()
+
+    def comes(self, channel: ExchangeChannel, address: str | None) -> None:
+        """Let a new connection stay, or end it."""
+        if self._may_stay(channel, address):
+            self.rests(channel, address)
+        else:
+            _end(channel)
+
+    def _may_stay(self, channel: ExchangeChannel, address: str | None) -> bool:
+        """Return whether a new connection may stay; where few descriptors are left another is closed for it."""
+        number = number_of(channel.transport)
+        if number is None or not is_scarce(number, NEWCOMERS):
+            return True
+        self._tell(number)
+        held = self.connections.held
+        longest = list(islice(self._resting.items(), LOOKED_AT))
+        if not longest:
+            return False
+        other, its_address = max(longest, key=lambda one: held(one[1]))
+        if held(address) > held(its_address):
+            return False
+        self.leaves(other)
+        _end(other)
+        return True
+
+    def rests(self, channel: ExchangeChannel, address: str | None) -> None:
+        """Note that nothing is to be done for a connection until its next request."""
+        self._resting[channel] = address
+
+    def leaves(self, channel: ExchangeChannel) -> None:
+        """Note that a connection is at work, or has ended."""
+        self._resting.pop(channel, None)
+
+    def _tell(self, number: int) -> None:
+        """Say so in the log, now and then."""
+        now = self.clock.seconds()
+        if self._told_at is None or now - self._told_at >= QUIET:
+            self._told_at = now
+            self._log.warn(
+                "{number} descriptors are in use, the last are kept for those who are in: connections that rest are "
+                "closed for new ones; raise LimitNOFILE=, or lower --connections-per-address",
+                number=number,
+            )
+
+
+def _end(channel: ExchangeChannel) -> None:
+    """End a connection by force, without a word."""
+    transport: Any = channel.transport
+    transport.abortConnection()
