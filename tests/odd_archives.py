@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from functools import cached_property
 
 from attrs import frozen
 
@@ -13,7 +14,7 @@ STORED, DEFLATED, LZMA, AES, UNHEARD_OF = 0, 8, 14, 99, 77
 DOCUMENT = b'<?xml version="1.0"?>' + b"<a/>" * 200
 
 
-@frozen
+@frozen(slots=False)
 class Odd:
     """An entry; what is None in its local header stands there as in the directory."""
 
@@ -26,7 +27,7 @@ class Odd:
     local_name: bytes | None = None
     local_flags: int | None = None
 
-    @property
+    @cached_property
     def packed(self) -> bytes:
         """Return the content as it lies in the archive."""
         if self.method == DEFLATED:
@@ -55,13 +56,13 @@ class Odd:
 
 def archive_of(*entries: Odd, comment: bytes = b"", count: int | None = None) -> bytes:
     """Return an archive."""
-    content, directory = b"", b""
+    content, directory = bytearray(), bytearray()
     for entry in entries:
         directory += entry.central(len(content))
         content += entry.local
-    many = len(entries) if count is None else count
+    many = len(entries) % 2**16 if count is None else count
     end = struct.pack("<4s4x2H2LH", b"PK\x05\x06", many, many, len(directory), len(content), len(comment))
-    return content + directory + end + comment
+    return bytes(content + directory + end + comment)
 
 
 def field(kind: int, content: bytes, size: int | None = None) -> bytes:
