@@ -7,6 +7,7 @@ reading ends.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,10 @@ OVERHEAD = 500
 
 class StillReading(Exception):
     """The archive that a name may lie in is still being read: whoever asks hears the words, and asks again."""
+
+
+NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""How a file that is on record is found to be missing, or another's in its place."""
 
 
 @frozen
@@ -235,7 +240,9 @@ class Archives(Service):
         name = SafeName(tuple(reading.archive.split("/")))
         try:
             fd = await self._workers(self._store.open_archive, reading.session.sessid, name)
-        except FileNotFoundError as error:
+        except OSError as error:
+            if error.errno not in NOT_THERE:
+                raise
             raise FileDamaged from error
         try:
             if reading.over:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -31,14 +32,14 @@ class Shelf:
     opened: list[str] = field(factory=list)
     reading: list[tuple[str, Deferred[Directory]]] = field(factory=list)
     ended: list[str] = field(factory=list)
-    missing: set[str] = field(factory=set)
+    missing: dict[str, int] = field(factory=dict)
     full: bool = False
     descriptors: list[int] = field(factory=list)
 
     def open_archive(self, sessid: str, name: SafeName) -> int:
         """See ``IStore``."""
         if str(name) in self.missing:
-            raise FileNotFoundError
+            raise OSError(self.missing[str(name)], "not there")
         self.opened.append(f"{sessid}/{name}")
         self.descriptors.append(os.open(os.devnull, os.O_RDONLY))
         return self.descriptors[-1]
@@ -277,11 +278,24 @@ def test_an_archive_that_was_removed_meanwhile(archives: Archives, shelf: Shelf,
     assert "new" in ask(archives, asker(clock))[0].names
 
 
-def test_a_file_that_is_not_there(archives: Archives, shelf: Shelf, clock: Clock) -> None:
-    """Is damaged, not unknown: it is on record."""
-    shelf.missing.add("a.zip")
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ELOOP, errno.ENOTDIR])
+def test_a_file_that_is_not_there(archives: Archives, shelf: Shelf, clock: Clock, number: int) -> None:
+    """Or is a link that somebody else has put there: it is damaged, for it is on record."""
+    shelf.missing["a.zip"] = number
 
     assert isinstance(ask(archives, asker(clock))[0], FileDamaged)
+
+
+def test_a_file_that_cannot_be_opened_now(archives: Archives, shelf: Shelf, clock: Clock) -> None:
+    """Is not damaged, and is opened again when somebody asks again."""
+    shelf.missing["a.zip"] = errno.EMFILE
+    (failed,) = ask(archives, asker(clock))
+    assert failed.errno == errno.EMFILE
+    shelf.missing.clear()
+    ask(archives, asker(clock))
+    shelf.answer("s/a.zip", "x")
+
+    assert "x" in ask(archives, asker(clock))[0].names
 
 
 def test_when_no_process_can_be_started(

@@ -192,7 +192,9 @@ def test_it_does_not_outlive_the_daemon(tmp_path: Path) -> None:
     slow_archive(path)
     assert end_of(begin(path, parent=1)) == (1, b"")
 
-    process = begin(path, os.getpid(), "-c", changed("archive.entries = lambda *told: iter(int, 1)"))
+    process = begin(
+        path, os.getpid(), "-c", changed("archive.entries = lambda *told: (one for one in iter(int, 1) if one)")
+    )
     deadline = time.monotonic() + 30
     while not is_nice(process.pid):  # else it has not come so far
         assert time.monotonic() < deadline

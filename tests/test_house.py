@@ -246,9 +246,13 @@ def test_the_nodes_side_has_its_order() -> None:
         assert {name.removeprefix("node.") for name in ours if name.startswith("node.")} <= set(
             NODE[: NODE.index(module)]
         )
-        assert {name for name in ours if not name.startswith("node.")} <= {"client", "heads", "shown", "trust"}, (
-            module
-        )
+        assert {name for name in ours if not name.startswith("node.")} <= {
+            "archive",
+            "client",
+            "heads",
+            "shown",
+            "trust",
+        }, module
         assert len(source.splitlines()) <= 350
         assert ast.get_docstring(ast.parse(source))
         assert (TESTS / f"test_node_{module}.py").exists() or module in {"requests", "connection"}

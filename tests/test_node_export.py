@@ -7,6 +7,7 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
+from odd_archives import IMPORT, ODD_PICTURES, Odd, archive_of
 from trade import packed
 
 from onec_twisted.node.export import exported
@@ -135,3 +136,12 @@ def test_nothing_to_send(tmp_path: Path) -> None:
         pass
     with pytest.raises(FileNotFoundError), exported([tmp_path / "none"], zipped=False):
         pass
+
+
+@pytest.mark.parametrize("odd", ODD_PICTURES.values(), ids=ODD_PICTURES)
+def test_documents_beside_an_odd_picture_are_imported(tmp_path: Path, odd: Odd) -> None:
+    """What the site can read is asked for; the name of a document is the likeliest of its spellings."""
+    archive = tmp_path / "v8_1.zip"
+    archive.write_bytes(archive_of(odd, IMPORT, Odd("цены.xml".encode("cp866"), b"<?xml?>")))
+    with exported([archive], zipped=True) as export:
+        assert export.documents == ("import0_1.xml", "цены.xml")

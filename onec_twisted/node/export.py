@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from onec_twisted.archive import ArchiveDamaged, entries
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -75,12 +77,13 @@ def _regular(path: Path) -> Path:
 
 
 def _documents_in(path: Path) -> list[str]:
-    """Return the documents at the top of an archive; none when it is no archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return sorted(name for name in archive.namelist() if _is_document(name) and "/" not in name)
-    except zipfile.BadZipFile:
-        return []
+    """Return the documents at the top of an archive, under their likeliest names; none when it is no archive."""
+    with path.open("rb") as file:
+        try:
+            found = [entry.names[0] for entry in entries(file.fileno(), path.stat().st_size) if entry.names]
+        except ArchiveDamaged:
+            return []
+    return sorted({name for name in found if _is_document(name) and "/" not in name})
 
 
 @contextmanager
