@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
+from base64 import b64encode
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
-from attrs import frozen
+from attrs import field, frozen
 from OpenSSL import SSL
 from treq.client import HTTPClient
 from twisted.internet import defer, error
@@ -25,6 +28,7 @@ from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from onec_twisted.heads import BoundedPool, HeadRefused
+from onec_twisted.shown import hidden
 from onec_twisted.trust import Trust, certificate_refused
 from onec_twisted.wire import decoded
 
@@ -35,8 +39,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SIGNATURE",
+    "Address",
     "BodyReader",
     "SiteClient",
+    "address_of",
+    "basic",
+    "is_host",
     "is_same_host",
     "plain_client",
     "reason_of",
@@ -54,8 +62,48 @@ CONNECT = 10.0
 CURE = "add the issuer's certificate to the system's, or name a file that has it in SSL_CERT_FILE"
 """What an administrator of the daemon can do about an issuer that is not trusted; OpenSSL reads the variable."""
 
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_URL = re.compile(r"[\x21-\x7e]+")
+
 TEXT_LIMIT = 64 * 1024
 """Bytes of an answer's text that are read."""
+
+
+@frozen
+class Address:
+    """Where a site is asked; ``authorization`` is the header that says who asks (RFC 7617), empty for nobody."""
+
+    url: str
+    authorization: str = field(default="", repr=False)
+
+
+def basic(words: bytes) -> str:
+    """Return the Authorization header for ``user:password`` (RFC 7617)."""
+    return f"Basic {b64encode(words).decode('ascii')}" if words.strip(b":") else ""
+
+
+def address_of(scheme: str, argument: str) -> Address:
+    """Return what ``url_of`` does, for an address that may tell a user and a password, percent-encoded.
+
+    Raises ``ValueError``, whose words have neither of them.
+    """
+    url = argument if argument.startswith(("http://", "https://")) else f"{scheme}:{argument}"
+    start, slashes, rest = url.partition("//")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    told, at, _ = authority.rpartition("@")
+    plain = url_of(scheme, start + slashes + rest[len(told + at) :])
+    user, _, password = told.encode("utf-8", "surrogateescape").partition(b":")
+    return Address(plain, basic(unquote_to_bytes(user) + b":" + unquote_to_bytes(password)))
+
+
+def is_host(name: str) -> bool:
+    """Return whether it can be a host: a name (RFC 1123 section 2.1; private nets have ``_``, too), or an address."""
+    try:
+        ip_address(name)
+    except ValueError:
+        labels = name.removesuffix(".").split(".")
+        return len(name) <= 253 and not labels[-1].isdecimal() and all(_LABEL.fullmatch(label) for label in labels)
+    return True
 
 
 def url_of(scheme: str, argument: str) -> str:
@@ -63,11 +111,11 @@ def url_of(scheme: str, argument: str) -> str:
     url = argument if argument.startswith(("http://", "https://")) else f"{scheme}:{argument}"
     try:
         parts = urlsplit(url)
-        is_address = bool(parts.hostname) and parts.port != 0 and parts.username is None
+        is_address = is_host(parts.hostname or "") and parts.port != 0 and parts.username is None
     except ValueError:
         is_address = False
-    if not is_address or not url.isascii() or parts.fragment:
-        raise ValueError(f"{scheme}:{argument} is no address; write it as in {scheme}://127.0.0.1:8000/path")
+    if not is_address or not _URL.fullmatch(url) or parts.fragment:
+        raise ValueError(f"{hidden(url)} is no address; write it as in {scheme}://127.0.0.1:8000/path")
     return url
 
 
@@ -189,13 +237,14 @@ def _timed_out(_result: object, _seconds: float) -> Failure:
 
 
 class SiteClient:
-    """Asks a site. ``secret`` signs what is asked, if there is one."""
+    """Asks a site. ``secret`` signs what is asked, ``authorization`` is the header that says who asks, if any."""
 
-    def __init__(self, reactor: Any, secret: bytes = b"") -> None:
+    def __init__(self, reactor: Any, secret: bytes = b"", authorization: str = "") -> None:
         """Connect with the reactor, anew for each request."""
         pool: Any = BoundedPool(HTTPConnectionPool(reactor, persistent=False))
         self.clock: IReactorTime = reactor
         self._secret = secret
+        self._authorization = authorization
         self._client = plain_client(Agent(reactor, Trust(CURE), CONNECT, pool=pool))
 
     async def ask(
@@ -207,6 +256,8 @@ class SiteClient:
         ``TimeoutError`` when no answer has begun after so many seconds.
         """
         sent = {"User-Agent": "onec-exchange", **(headers or {})}
+        if self._authorization:
+            sent["Authorization"] = self._authorization
         if self._secret:
             parts = urlsplit(url)
             target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
@@ -240,4 +291,6 @@ class SiteClient:
         location: str = urljoin(url, header)
         if not location.isascii() or not is_same_host(url, location):
             raise ValueError("it leads to another host")
+        if urlsplit(location).username is not None:
+            raise ValueError("it leads to an address that tells a user")
         return location

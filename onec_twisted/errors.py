@@ -1,7 +1,6 @@
 """Every reason to refuse a request, in one block: its status and the words that the node hears.
 
-``exchange`` is the only place that turns them into answers. The words are short, without HTML and without
-anything internal: a person reads them on a 1C screen (protocol.md, A.2 and B.10).
+``exchange`` alone makes answers of them. The words are short and plain, for a person at 1C (protocol.md, A.2, B.10).
 """
 
 from __future__ import annotations
@@ -336,7 +335,9 @@ class SyncFailed(OSError):
 
 
 class ImportInterrupted(Exception):
-    """An importer could not say whether it succeeded: it is asked again, later. The words say what happened."""
+    """An importer could not say how it ended, in words, and is asked again after ``retry_after`` seconds at least."""
+
+    retry_after = 0.0
 
 
 class FileHasGrown(Exception):

@@ -38,11 +38,13 @@ def _exec(argument: str, surroundings: Surroundings) -> IImporter:
 
 def _web(scheme: str) -> Callable[[str, Surroundings], IImporter]:
     def make(argument: str, surroundings: Surroundings) -> IImporter:
-        from onec_twisted.client import SiteClient, url_of
+        from onec_twisted.client import SiteClient, address_of
         from onec_twisted.webhook import Webhook
 
-        client = SiteClient(surroundings.reactor, surroundings.secret)
-        return Webhook(url_of(scheme, argument), client, surroundings.timeout)
+        address = address_of(scheme, argument)
+        authorization = address.authorization or surroundings.authorization
+        client = SiteClient(surroundings.reactor, surroundings.secret, authorization)
+        return Webhook(address.url, client, surroundings.timeout)
 
     return make
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
@@ -39,12 +39,17 @@ __all__ = [
 
 @frozen
 class Surroundings:
-    """What an importer may work with: ``timeout`` in seconds for one try, ``secret`` to sign with, or none."""
+    """What an importer may work with.
+
+    ``timeout`` is in seconds for one try, ``secret`` signs what a site is sent, ``authorization`` is the header that
+    says who asks there; the two are empty when there is none.
+    """
 
     reactor: Any
     workers: Workers
     timeout: float
-    secret: bytes = b""
+    secret: bytes = field(default=b"", repr=False)
+    authorization: str = field(default="", repr=False)
 
 
 class INode(Interface):

@@ -21,6 +21,7 @@ from onec_twisted.connections import TrustedProxies
 from onec_twisted.importers import factory_of, importers_help
 from onec_twisted.intake import INTAKES
 from onec_twisted.logs import FORMATS
+from onec_twisted.shown import hidden
 from onec_twisted.tus.origins import parse_header, parse_origin
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class CannotStart(SystemExit, Exception):
     """
 
     def __init__(self, words: str) -> None:
-        """Keep the words to one line."""
-        super().__init__(f"onec-exchange: {' '.join(words.split())}")
+        """Keep the words to one line; an address in them tells no password."""
+        super().__init__(f"onec-exchange: {hidden(' '.join(words.split()))}")
 
     def __str__(self) -> str:
         """Return the words."""
@@ -105,6 +106,7 @@ class Options(usage.Options, AuthOptionMixin):
         ["import-timeout", None, "3600", "How long one try of the importer may take."],
         ["import-tries", None, "16", "How often delivery is tried, with growing pauses, up to an hour each."],
         ["import-secret", None, None, "File with the secret that signs what is sent to the site."],
+        ["import-auth", None, None, "File with USER:PASSWORD, by which the site knows us (HTTP Basic)."],
         ["orders", None, None, "Where the site's orders are: http://... or https://...; without it there are none."],
         ["settle", None, "300", "Files that nobody asked to import are handed off when quiet for so long."],
         ["keep", None, "86400", "How long files stay when all of a session was imported."],
@@ -240,15 +242,24 @@ class Options(usage.Options, AuthOptionMixin):
         if re.fullmatch(r"[1-9]\d{0,8}", self["import-tries"]) is None:
             _wrong("import-tries", self["import-tries"], "must be a number, 1 or more")
         self["import-tries"] = int(self["import-tries"])
-        if self["import-secret"] is not None:
-            try:
-                self["import-secret"] = Path(self["import-secret"]).read_bytes().strip()
-            except OSError as error:
-                _wrong("import-secret", self["import-secret"], f"cannot be read: {error.strerror}")
-            if not self["import-secret"]:
-                _wrong("import-secret", "", "the file is empty; write a secret with: openssl rand -hex 32")
+        self._read("import-secret", "write a secret with: openssl rand -hex 32")
+        self._read("import-auth", "write USER:PASSWORD into it")
+        if self["import-auth"] is not None and b":" not in self["import-auth"]:
+            _wrong("import-auth", "", "the file has no USER:PASSWORD in its first line")
         if self["orders"] is not None and not self["orders"].startswith(("http:", "https:")):
             _wrong("orders", self["orders"], "write an address, as in http://127.0.0.1:8000/1c-orders")
+
+    def _read(self, name: str, cure: str) -> None:
+        """Put the contents of a file in the place of its path, if there is one."""
+        if self[name] is None:
+            return
+        try:
+            content = Path(self[name]).read_bytes().strip()
+        except OSError as error:
+            _wrong(name, self[name], f"cannot be read: {error.strerror}")
+        if not content:
+            _wrong(name, "", f"the file is empty; {cure}")
+        self[name] = content
 
     def _check_places(self) -> None:
         """See where files go and requests come from."""

@@ -62,6 +62,8 @@ class _Pending:
     handoff: Handoff
     progress: str = "Import waits for its turn"
     delivering: bool = False
+    retry_after: float = 0.0
+    """Seconds that the importer wants to be left alone."""
     waiting: list[Deferred[None]] = field(factory=list)
 
     def note_progress(self, words: str) -> None:
@@ -261,7 +263,7 @@ class Relay(Service):
             await self._note(tried)
             pending.handoff, pending.delivering = tried, False
             if tried.state == WAITING and not self._stopping:
-                pause = pause_before(tried.tries, self._chance())
+                pause = max(pause_before(tried.tries, self._chance()), min(pending.retry_after, LONGEST_PAUSE))
                 pending.progress = f"{tried.words} - try {tried.tries + 1} of {self._most_tries} in {pause:.0f} s"
                 await deferLater(self._clock, pause)
 
@@ -273,7 +275,7 @@ class Relay(Service):
 
     async def _try(self, pending: _Pending) -> Handoff:
         """Try once; return the hand-off as it is then."""
-        handoff = evolve(pending.handoff, tries=pending.handoff.tries + 1)
+        handoff, pending.retry_after = evolve(pending.handoff, tries=pending.handoff.tries + 1), 0.0
         try:
             if await self._catalog.has_damaged(handoff.sessid):
                 raise ImportFailed(FileDamaged.words)
@@ -282,7 +284,7 @@ class Relay(Service):
         except ImportFailed as failed:
             state, words = FAILED, failed.words
         except ImportInterrupted as interrupted:
-            state, words = WAITING, str(interrupted)
+            state, words, pending.retry_after = WAITING, str(interrupted), interrupted.retry_after
         except Exception as error:
             if self._stopping and isinstance(error, CancelledError):
                 raise

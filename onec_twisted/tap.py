@@ -18,7 +18,7 @@ from onec_twisted import __version__, presence
 from onec_twisted.access import Access
 from onec_twisted.archives import Archives
 from onec_twisted.catalog import Catalog
-from onec_twisted.client import SiteClient, url_of
+from onec_twisted.client import SiteClient, address_of, basic
 from onec_twisted.connections import Connections, TrustedProxies
 from onec_twisted.database import Database
 from onec_twisted.examination import Examiner
@@ -128,7 +128,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         lock_timeout=options["lock-timeout"],
         sessions_per_user=options["sessions-per-user"],
     )
-    importer = _importer(options, Surroundings(reactor, workers, options["import-timeout"], _secret(options)))
+    importer = _importer(options, Surroundings(reactor, workers, options["import-timeout"], *_credentials(options)))
     relay = Relay(options["import-tries"], catalog, store, importer, now, clock, metrics=metrics)
     archives = Archives(store, workers, clock, Examiner(reactor, ARCHIVE_TIMEOUT))
     handoffs = Handoffs(
@@ -315,8 +315,9 @@ def _log_of(options: Options) -> tuple[FileLogObserver | None, LogFile | None]:
     return make_observer(options["log-format"], file), file
 
 
-def _secret(options: Options) -> bytes:
-    return options["import-secret"] or b""
+def _credentials(options: Options) -> tuple[bytes, str]:
+    """Return what signs requests to the site, and the header that says who asks; each empty for none."""
+    return options["import-secret"] or b"", basic(options["import-auth"] or b"")
 
 
 def _importer(options: Options, surroundings: Surroundings) -> IImporter:
@@ -333,7 +334,8 @@ def _orders(options: Options, reactor: Any) -> Orders | None:
         return None
     scheme, _, argument = options["orders"].partition(":")
     try:
-        return Orders(url_of(scheme, argument), SiteClient(reactor, _secret(options)))
+        address, (secret, authorization) = address_of(scheme, argument), _credentials(options)
+        return Orders(address.url, SiteClient(reactor, secret, address.authorization or authorization))
     except ValueError as error:
         raise CannotStart(f"--orders={options['orders']}: {error}") from None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
-from twisted.web.http import RESPONSES
+from twisted.web.http import RESPONSES, stringToDatetime
 from zope.interface import implementer
 
 from onec_twisted.client import SiteClient, reason_of, was_cancelled
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from onec_twisted.description import Description
 
-__all__ = ["Webhook"]
+__all__ = ["Webhook", "retry_after"]
 
 POLL = 2.0
-"""Seconds after a 202 until we ask again, unless ``Retry-After`` says another number."""
+"""Seconds after a 202 until we ask again, unless ``Retry-After`` says otherwise."""
 
-LONGEST_POLL = 60.0
-"""Seconds at most."""
+SHORTEST_POLL, LONGEST_POLL = 0.1, 60.0
+"""Seconds at least, and at most."""
 
 REDIRECTS = 5
 """Redirects that are followed."""
@@ -46,7 +46,7 @@ class _Answer:
     status: int
     text: str
     location: str | None
-    retry_after: float
+    retry_after: float | None
 
     def words(self) -> str:
         """Return the text, or the status in words."""
@@ -54,11 +54,20 @@ class _Answer:
         return self.text or f"The site answered {self.status} {phrase}".rstrip()
 
 
-def _seconds(header: str | None) -> float:
-    """Return the seconds of a ``Retry-After``; a date is not understood, and a number has its limits."""
-    if header is None or not header.strip().isdecimal():
-        return POLL
-    return min(LONGEST_POLL, max(0.1, float(header[:9])))
+def retry_after(header: str | None, date: str | None) -> float | None:
+    """Return the seconds of a ``Retry-After`` (RFC 9110 section 10.2.3), None when there is none to be understood.
+
+    A moment counts from ``date``, the answer's own header Date: our clocks may differ.
+    """
+    text = (header or "").strip()
+    if text.isdecimal():
+        return float(text[:9])
+    try:
+        return max(
+            0.0, float(stringToDatetime(text.encode("ascii")) - stringToDatetime((date or "").encode("ascii")))
+        )
+    except (ValueError, IndexError, KeyError):
+        return None
 
 
 @implementer(IImporter)
@@ -81,7 +90,8 @@ class Webhook:
                 progress(answer.text)
                 if answer.location is not None:
                     url, polls = answer.location, True
-                await deferLater(clock, min(answer.retry_after, max(0.0, deadline - clock.seconds())))
+                wait = POLL if answer.retry_after is None else max(SHORTEST_POLL, answer.retry_after)
+                await deferLater(clock, min(wait, LONGEST_POLL, max(0.0, deadline - clock.seconds())))
             elif answer.status in (307, 308) and answer.location is not None and redirects < REDIRECTS:
                 url, redirects = answer.location, redirects + 1
             elif 200 <= answer.status < 300:
@@ -89,7 +99,9 @@ class Webhook:
             elif 400 <= answer.status < 500 and answer.status not in (GONE | PASSING if polls else PASSING):
                 raise ImportFailed(answer.words())
             else:
-                raise ImportInterrupted(answer.words())
+                interrupted = ImportInterrupted(answer.words())
+                interrupted.retry_after = answer.retry_after or 0.0
+                raise interrupted
 
     async def _ask(self, url: str, body: bytes | None, key: str, left: float) -> _Answer:
         """Ask once. Raises ``ImportInterrupted`` when there is no answer that can be understood."""
@@ -112,7 +124,8 @@ class Webhook:
                 raise CancelledError from error
             words = str(error) if isinstance(error, ValueError) else reason_of(error)
             raise ImportInterrupted(f"The site cannot be asked: {words}") from error
-        return _Answer(response.code, _plain(response, text), location, _seconds(_header(response, "retry-after")))
+        wait = retry_after(_header(response, "retry-after"), _header(response, "date"))
+        return _Answer(response.code, _plain(response, text), location, wait)
 
 
 def _header(response: Any, name: str) -> str | None:

@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 import time
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import pytest_twisted
 from certificates import make_certificate
+from click.testing import CliRunner
 from one_try import outcome_of
 from test_description import handoff
 from test_program import is_gone
@@ -21,14 +23,20 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool, ResponseDone
 
-from onec_twisted.client import SiteClient
+from onec_twisted.client import SiteClient, address_of, basic, is_host
 from onec_twisted.description import Description, describe
-from onec_twisted.errors import OrdersUnavailable
+from onec_twisted.errors import ImportInterrupted, OrdersUnavailable
+from onec_twisted.importers import make_importer
+from onec_twisted.interfaces import Surroundings
 from onec_twisted.node import Node, NodeError, Route, Unreachable, Untrusted, http_client
+from onec_twisted.node.command import main as command
+from onec_twisted.options import CannotStart, Options
 from onec_twisted.orders import Document, Orders
 from onec_twisted.program import LAUNCH, LOGGED, Program, program_environment
 from onec_twisted.records import Session
-from onec_twisted.webhook import Webhook
+from onec_twisted.tap import makeService
+from onec_twisted.testing import inline
+from onec_twisted.webhook import Webhook, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +45,8 @@ if TYPE_CHECKING:
     from in_memory import InMemory
     from shop import Shop
     from twisted.internet.task import Clock
+
+    from onec_twisted.service import ExchangeService
 
 # Twisted gives OpenSSL what newer ones of it call old
 pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
@@ -389,6 +399,223 @@ class TestOrders:
 
         assert document.charset == ""
         assert site.taken < 10 * MB
+
+
+class TestPasswords:
+    """Basic credentials of a site."""
+
+    @pytest.mark.parametrize(
+        ("typed", "url", "words"),
+        [
+            ("//shop:secret@h.example/x?y=1", "http://h.example/x?y=1", "shop:secret"),
+            ("https://shop:s%40c%2Fr%3At@h.example:8443/", "https://h.example:8443/", "shop:s@c/r:t"),
+            ("//shop:пароль@[::1]:80/", "http://[::1]:80/", "shop:пароль"),
+            ("//shop@h/", "http://h/", "shop:"),
+            ("//a:b@c@h/", "http://h/", "a:b@c"),
+            ("//@h/a@b", "http://h/a@b", ""),
+        ],
+    )
+    def test_of_an_address(self, typed: str, url: str, words: str) -> None:
+        """Are taken out of it, and told by nothing that shows it."""
+        address = address_of("http", typed)
+
+        assert address.url == url
+        assert address.authorization == (f"Basic {b64encode(words.encode()).decode()}" if words else "")
+        assert address.authorization not in repr(address) or not words
+
+    @pytest_twisted.ensureDeferred
+    async def test_are_sent(self, shop: Shop, shop_url: str, description: Description) -> None:
+        """To the importer's and the orders' address, also where those lead to; those of the address count first."""
+        from twisted.internet import reactor
+
+        told = shop_url.replace("//", "//shop:s%40t@")
+        surroundings = Surroundings(reactor, inline, PATIENCE, b"", basic(b"of:file"))
+        shop.answers = [{"status": 307, "headers": {"location": "/x"}}, {}, {}, {"text": "<?xml?>"}, {}]
+        for spec in (told, shop_url):
+            assert (await outcome_of(make_importer(spec, surroundings), description))[0] == "done"
+        address = address_of("http", told)
+        orders = Orders(address.url, SiteClient(reactor, b"", address.authorization))
+        (await orders.document("query", SESSION)).stopProducing()
+        await orders.confirm(SESSION)
+
+        sent = [b64decode(seen.headers["authorization"].removeprefix("Basic ")).decode() for seen in shop.seen]
+        assert sent == ["shop:s@t", "shop:s@t", "of:file", "shop:s@t", "shop:s@t"]
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            "--importer=http://shop:secret@h:99999/",
+            "--importer=http://shop:sec/secret@h/",
+            "--importer=http://shop:secret word@h /",
+            "--importer=https://shop:secret@",
+            "--importer=htp://shop:secret@h/",
+            "--importer=exec://shop:secret@h/",
+            "--orders=http://shop:secret@h:0/",
+            "--orders=ftp://shop:secret@h/",
+            "--orders=http://shop:secret@a b/",
+            "http://shop:secret@h/",
+            "--importr=http://shop:secret@h/",
+        ],
+    )
+    def test_are_in_no_refusal(self, tmp_path: Path, wrong: str) -> None:
+        """Of an address that cannot be, or in the wrong place."""
+        with pytest.raises(CannotStart) as refused:
+            started(tmp_path, wrong)
+
+        assert "secret" not in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+    def test_of_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Reach both, unless their addresses have some of their own; the process list has the file's name alone."""
+        made: list[str] = []
+
+        def make(reactor: Any, secret: bytes, authorization: str) -> None:
+            made.append(b64decode(authorization.removeprefix("Basic ")).decode())
+
+        monkeypatch.setattr("onec_twisted.client.SiteClient", make)
+        monkeypatch.setattr("onec_twisted.tap.SiteClient", make)
+        (tmp_path / "auth").write_text("shop:secret\n")
+        started(tmp_path, "--importer=http://h/", "--orders=http://a:b@h/", f"--import-auth={tmp_path / 'auth'}")
+        started(tmp_path, "--importer=http://h/", "--orders=http://h/", f"--import-auth={tmp_path / 'auth'}")
+
+        assert made == ["shop:secret", "a:b", "shop:secret", "shop:secret"]
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (None, "cannot be read: No such file"),
+            ("", "is empty; write USER:PASSWORD"),
+            ("secret", "has no USER:PASS"),
+        ],
+    )
+    def test_of_a_file_that_has_none(self, tmp_path: Path, content: str | None, words: str) -> None:
+        """Are missed at the start, in words that tell nothing of it."""
+        if content is not None:
+            (tmp_path / "auth").write_text(content)
+        with pytest.raises(CannotStart, match=words) as refused:
+            started(tmp_path, f"--import-auth={tmp_path / 'auth'}")
+
+        assert "secret" not in str(refused.value)
+
+
+def started(folder: Path, *arguments: str) -> ExchangeService:
+    """Put a daemon together, as far as it goes without a start. Raises ``CannotStart``."""
+    from twisted.internet import reactor
+
+    options = Options()
+    options.parseOptions(["--auth=memory:shop:x", f"--media-root={folder / 'media'}", *arguments])
+    return makeService(options, reactor)
+
+
+IMPOSSIBLE = (
+    "https://a b/",
+    "http://a/b c",
+    "http://a\tb/",
+    "http://-a/",
+    "http://a..b/",
+    "http://.a/",
+    "http://a,b/",
+    "http://a%20b/",
+    "http://1.2.3.400/",
+    "http://8080/",
+    "http://[::g]/",
+    "http://[::1/",
+    "http://a:b/",
+    f"http://{'a' * 64}/",
+    f"http://{'a.' * 130}a/",
+    "http://<host>/",
+)
+
+
+class TestAddresses:
+    @pytest.mark.parametrize("address", IMPOSSIBLE)
+    @pytest.mark.parametrize("option", ["importer", "orders"])
+    def test_of_a_site_that_cannot_be(self, tmp_path: Path, option: str, address: str) -> None:
+        """Is refused at the start, in one line that says how to write one."""
+        with pytest.raises(CannotStart, match=rf"^onec-exchange: --{option}=.* is no address; write it as in http"):
+            started(tmp_path, f"--{option}={address}")
+
+    @pytest.mark.parametrize("address", [*IMPOSSIBLE, "http://shop:secret@h/"])
+    @pytest.mark.parametrize("option", ["--url", "--proxy"])
+    def test_that_a_node_is_given(self, option: str, address: str) -> None:
+        """Is a wrong command line."""
+        given = {"--url": "http://127.0.0.1:1/", option: address}
+        arguments = [f"{name}={value}" for name, value in given.items()]
+        done = CliRunner().invoke(command, ["check", "--user=shop", *arguments], env={"ONEC_PASSWORD": "x"})
+
+        assert done.exit_code == 2, done.output
+        assert "secret" not in done.output
+        assert "Traceback" not in done.output
+
+    @pytest.mark.parametrize(
+        "host", ["a", "a-b.example.", "_x.a_b", "xn--e1afmkfd.xn--p1ai", "::1", "10.0.0.1", "1a"]
+    )
+    def test_that_can_be(self, host: str) -> None:
+        """Names of private nets, punycode, a dot at the end, addresses."""
+        assert is_host(host)
+
+
+NOON = "Thu, 26 Nov 2026 12:00:00 GMT"
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize(
+        ("header", "date", "seconds"),
+        [
+            ("120", None, 120.0),
+            ("0", None, 0.0),
+            (NOON, "Thu, 26 Nov 2026 11:58:00 GMT", 120.0),
+            ("Thursday, 26-Nov-26 12:00:00 GMT", "Thu Nov 26 11:59:00 2026", 60.0),
+            (NOON, "Thu, 26 Nov 2026 12:58:00 GMT", 0.0),
+            (NOON, None, None),
+            (NOON, "yesterday", None),
+            ("9" * 5000, None, 999_999_999.0),
+            *(
+                (wrong, NOON, None)
+                for wrong in (None, "", "soon", "-5", "1.5", "\u0663x", ", 26 Nov", "Thu, 26 Foo 1 1:1")
+            ),
+        ],
+    )
+    def test_is_understood(self, header: str | None, date: str | None, seconds: float | None) -> None:
+        """In seconds, and as a moment by the site's own clock; nonsense is none."""
+        assert retry_after(header, date) == seconds
+
+    @pytest.mark.parametrize("status", [429, 503])
+    @pytest_twisted.ensureDeferred
+    async def test_is_told(self, shop: Shop, shop_url: str, description: Description, status: int) -> None:
+        """With what is to be tried again."""
+        shop.answers = [{"status": status, "headers": {"Retry-After": "120"}}]
+        with pytest.raises(ImportInterrupted) as interrupted:
+            await Webhook(shop_url, site_client(), PATIENCE).deliver(description, lambda _: None)
+
+        assert interrupted.value.retry_after == 120
+
+    @pytest.mark.parametrize(("asked", "waits"), [(120.0, 120.0), (1e9, 3600.0), (0.0, 1.0)])
+    def test_is_obeyed(
+        self, make_exchange: Callable[..., InMemory], clock: Clock, asked: float, waits: float
+    ) -> None:
+        """The importer is left alone as long as it wants, an hour at most, and never less than without it."""
+        tried: list[float] = []
+
+        class Busy:
+            async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
+                tried.append(clock.seconds())
+                if len(tried) == 1:
+                    busy = ImportInterrupted("busy")
+                    busy.retry_after = asked
+                    raise busy
+
+        exchange = make_exchange(importer=Busy())
+        cookie, sessid = exchange.checkauth()
+        exchange.request("POST", f"type=catalog&mode=file&filename=a.xml&sessid={sessid}", b"<?xml?>", Cookie=cookie)
+        asking = exchange.send("GET", f"type=catalog&mode=import&filename=a.xml&sessid={sessid}", Cookie=cookie)
+        clock.advance(waits - 0.5)
+        assert len(tried) == 1
+        clock.advance(0.5)
+
+        assert len(tried) == 2
+        assert tried[1] - tried[0] == waits
+        assert exchange.reply(asking).status == 200
 
 
 LEAVES = """#!{python}

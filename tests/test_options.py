@@ -44,6 +44,7 @@ def test_defaults() -> None:
         "cors-header": [],
         "tus-path": "/files/",
         "importer": "keep",
+        "import-auth": None,
         "import-hold": 10.0,
         "import-secret": None,
         "import-timeout": 3600.0,

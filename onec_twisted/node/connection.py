@@ -16,7 +16,7 @@ from twisted.web.client import Agent, HTTPConnectionPool, ProxyAgent
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from onec_twisted.client import plain_client
+from onec_twisted.client import plain_client, url_of
 from onec_twisted.heads import BoundedPool
 from onec_twisted.node.answers import Unreachable
 from onec_twisted.trust import Trust
@@ -173,10 +173,11 @@ class _Endpoints:
 
 def _proxy_endpoint(reactor: Any, proxy: str) -> HostnameEndpoint:
     """Return where a proxy is. Raises ``ValueError`` when that is no address."""
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    if parts.scheme != "http" or not parts.hostname or parts.username is not None:
+    url = proxy if "://" in proxy else f"http://{proxy}"
+    if not url.startswith("http://") or "@" in url:
         raise ValueError("write a proxy as in http://proxy.example:3128, without a user")
-    return HostnameEndpoint(reactor, parts.hostname.encode("idna"), parts.port or 3128, timeout=CONNECT)
+    parts = urlsplit(url_of("http", url))
+    return HostnameEndpoint(reactor, (parts.hostname or "").encode("ascii"), parts.port or 3128, timeout=CONNECT)
 
 
 def http_client(
