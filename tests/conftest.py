@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING, Any, cast
 
+import forks
+import front
 import pytest
 import pytest_twisted
-from daemon import Daemon, start
+from daemon import Daemon, run, start
 from in_memory import NOW, InMemory, make_in_memory
 from shop import Shop
 from tus_in_memory import TusInMemory
@@ -22,6 +24,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certificates import Certificate
+
+
+STARTING = {id(name) for name in (start, run, forks.spawn, forks.finish, front.launch)}
+"""What starts processes of ours: a module that knows one of these does."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts the daemon or ``onec-node``: these tests do not run in every environment, see ``tox.ini``."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        if "daemons" in item.fixturenames or any(id(value) in STARTING for value in vars(item.module).values()):
+            item.add_marker("process")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server() -> Iterator[forks.ForkServer]:
+    """Let what forks processes end with the session."""
+    yield forks.SERVING
+    forks.SERVING.stop()
+
+
+@pytest.fixture(autouse=True)
+def executed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Execute the processes of a test that says so, fork those of all others."""
+    if request.node.get_closest_marker("executed") is not None:
+        monkeypatch.setattr(forks.SERVING, "executes", True)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from attrs import define, field
+from forks import finish, spawn
 
 SCRIPTS = Path(sys.executable).parent
 PATIENCE = 60
@@ -111,7 +112,7 @@ def start(
     """Start the daemon in a folder, and return when it listens on all endpoints."""
     folder.mkdir(exist_ok=True)
     listening = [f"--listen={endpoint}" for endpoint in listen]
-    process = subprocess.Popen(
+    process = spawn(
         command(auth, "--access-log=yes", f"--intake={INTAKE}", *listening, *arguments, twistd=twistd),
         cwd=folder,
         stdout=subprocess.PIPE,
@@ -147,7 +148,5 @@ def run(folder: Path, *arguments: str, twistd: tuple[str, ...] = ("-n", "--pidfi
     """
     if not any(argument.startswith("--listen") for argument in arguments):
         arguments = (*arguments, "--listen=tcp:0:interface=127.0.0.1")
-    done = subprocess.run(
-        command(*arguments, twistd=twistd), cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    done = finish(command(*arguments, twistd=twistd), PATIENCE, cwd=folder)
     return done.returncode, done.stdout, done.stderr

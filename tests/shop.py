@@ -7,17 +7,18 @@ In a test's own reactor it is opened by the fixture ``open_shop``; beside a real
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import asdict, define, field
+from forks import spawn
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
 PATIENCE = 60
@@ -120,7 +121,7 @@ class ShopProcess:
         """Start, or start again on the same port."""
         told = self.folder / "port"
         told.unlink(missing_ok=True)
-        self.process = subprocess.Popen([sys.executable, __file__, str(self.folder), str(self.port)])
+        self.process = spawn([sys.executable, __file__, str(self.folder), str(self.port)])
         deadline = time.monotonic() + PATIENCE
         while not told.exists():
             assert time.monotonic() < deadline

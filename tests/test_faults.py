@@ -32,6 +32,7 @@ def can_trace() -> bool:
     return STRACE is not None and subprocess.run([STRACE, "-o", "/dev/null", "true"], check=False).returncode == 0
 
 
+@pytest.mark.executed("strace")
 @pytest.mark.skipif(not can_trace(), reason="strace is not installed, or may not trace")
 def test_the_order_of_a_pieces_calls(tmp_path: Path) -> None:
     """Bytes at their place, synced; the new name, synced; the record, synced; and only then the answer."""
@@ -152,6 +153,7 @@ def refusal(daemon: Daemon) -> str:
     return ""
 
 
+@pytest.mark.executed("faketime")
 @pytest.mark.skipif(FAKETIME is None and not IN_CI, reason="libfaketime is not installed")
 @pytest.mark.parametrize("jump", ["+1d", "-1d"])
 def test_a_clock_that_jumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: str) -> None:

@@ -10,7 +10,6 @@ import random
 import re
 import socket
 import sqlite3
-import subprocess
 import threading
 import time
 from contextlib import closing
@@ -20,6 +19,7 @@ from urllib.parse import quote
 import pytest
 import pytest_twisted
 from daemon import PATIENCE, Daemon, command, run, start
+from forks import finish
 from nodes import Bitrix, Unf
 from shop import ShopProcess
 from trade import PATH, ExchangeFailed, Trade, packed
@@ -625,9 +625,7 @@ class TestReplays:
 
 def test_the_importers_are_listed(tmp_path: Path) -> None:
     """As ``--help-auth`` lists checkers; nothing is started."""
-    done = subprocess.run(
-        command("--help-importers"), cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    done = finish(command("--help-importers"), PATIENCE, cwd=tmp_path)
 
     assert done.returncode == 0
     assert [line.strip() for line in done.stdout.splitlines() if re.fullmatch("  [a-z]+", line)] == [

@@ -203,6 +203,7 @@ class TestDjango:
         assert (tmp_path / "site" / "imported").read_text() == "<?xml?>\n<?xml 2?>\n"
 
 
+@pytest.mark.executed("plugins")
 def test_the_plugin_is_found_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the Python path, beside ours."""
     plugins = tmp_path / "path" / "twisted" / "plugins"

@@ -67,6 +67,7 @@ def test_a_log_for_programs(daemons: Callable[..., Daemon]) -> None:
     assert "secret" not in daemon.log
 
 
+@pytest.mark.executed("signals")
 def test_a_log_in_a_file(tmp_path: Path) -> None:
     """Lines are added to it; what was in it stays."""
     log = tmp_path / "exchange.log"
@@ -180,6 +181,7 @@ def test_the_status_page(daemons: Callable[..., Daemon], tmp_path: Path) -> None
     assert "--admin can be reached from other machines" in daemon.log
 
 
+@pytest.mark.executed("signals")
 def test_a_renewed_certificate(daemons: Callable[..., Daemon], tmp_path: Path) -> None:
     """A signal takes it up; uploads that run go on, and what cannot be loaded changes nothing."""
     make_certificate(tmp_path, "one.example", days=30)

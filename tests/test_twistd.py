@@ -13,11 +13,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
 from certificates import make_certificate
-from daemon import AUTH, PATIENCE, Daemon, connect_unix, run
+from daemon import AUTH, PATIENCE, Daemon, connect_unix, run, start
 from trade import PATH, ExchangeFailed, Trade
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def read_answer(line: socket.socket) -> bytes:
     return answer
 
 
+@pytest.mark.executed("first start")
 def test_the_users_story(daemons: Callable[..., Daemon]) -> None:
     """To the byte: where the file lies, what is answered, what is refused."""
     daemon = daemons()
@@ -198,6 +200,7 @@ def test_a_restart_knows_its_sessions(daemons: Callable[..., Daemon]) -> None:
     node.close()
 
 
+@pytest.mark.executed("kill -9")
 def test_a_crash_leaves_no_byte_that_was_not_acknowledged(daemons: Callable[..., Daemon]) -> None:
     """After kill -9 and a restart every file is what was acknowledged, before any request touches it."""
     first = daemons()
@@ -235,6 +238,7 @@ def test_one_daemon_per_media_root(daemons: Callable[..., Daemon]) -> None:
     logged_in(daemons()).close()
 
 
+@pytest.mark.executed("signals")
 @pytest.mark.parametrize("ends", [True, False])
 def test_a_stop_waits_for_pieces_in_flight(daemons: Callable[..., Daemon], ends: bool) -> None:
     """SIGTERM: nobody new is let in, a piece that goes on is stored; a second signal ends at once."""
@@ -281,20 +285,23 @@ def test_durability(daemons: Callable[..., Daemon], durability: str) -> None:
     node.close()
 
 
+@pytest.mark.executed("privileges")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_privileges_are_given_up(daemons: Callable[..., Daemon], tmp_path: Path) -> None:
+def test_privileges_are_given_up() -> None:
     """With twistd's --uid the files are that user's, and the daemon works."""
-    tmp_path.chmod(0o755)
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o755)
-    (tmp_path / "run").mkdir()
-    os.chown(tmp_path / "run", 65534, 65534)
-    daemon = daemons(twistd=("-n", "--pidfile=", "--uid=65534", "--gid=65534"))
-    node = logged_in(daemon)
-    node.send_file("a", b"x")
-    node.close()
+    # Not in tmp_path: another pytest that starts takes away everybody's rights to what is above it
+    with TemporaryDirectory() as place:
+        os.chown(place, 65534, 65534)
+        daemon = start(Path(place), twistd=("-n", "--pidfile=", "--uid=65534", "--gid=65534"))
+        try:
+            node = logged_in(daemon)
+            node.send_file("a", b"x")
+            node.close()
+            owners = {path.stat().st_uid for path in (daemon.temp, *daemon.temp.rglob("*"))}
+        finally:
+            daemon.kill()
 
-    assert {path.stat().st_uid for path in (daemon.temp, *daemon.temp.rglob("*"))} == {65534}
+    assert owners == {65534}
 
 
 def test_two_ways_to_log_in(daemons: Callable[..., Daemon]) -> None:
@@ -306,6 +313,7 @@ def test_two_ways_to_log_in(daemons: Callable[..., Daemon]) -> None:
         node.close()
 
 
+@pytest.mark.executed("umask")
 @pytest.mark.parametrize("umask", ["0077", "0000"])
 def test_modes_whatever_the_umask(daemons: Callable[..., Daemon], umask: str) -> None:
     """Files 0644, folders 0755, the database ours alone."""
@@ -381,6 +389,7 @@ def test_htpasswd_with_colons_and_russian_letters(daemons: Callable[..., Daemon]
     node.close()
 
 
+@pytest.mark.executed("daemonising")
 def test_a_taken_port_ends_the_process(daemons: Callable[..., Daemon], tmp_path: Path) -> None:
     """With status 1 and one line, in the foreground and as a daemon, and no pid file is left."""
     port = daemons().port
@@ -445,6 +454,7 @@ def test_help(tmp_path: Path) -> None:
         assert f"--{option}=" in printed
 
 
+@pytest.mark.executed("daemonising")
 def test_as_a_daemon(tmp_path: Path) -> None:
     """Forked, with a pid file, and ended by its number; its log is opened anew when logrotate has moved it away."""
     port_file = tmp_path / "twistd.log"
@@ -475,6 +485,7 @@ def test_as_a_daemon(tmp_path: Path) -> None:
     assert stat.S_IMODE(mode) == 0o644, "twistd's daemons have a umask of 0077"
 
 
+@pytest.mark.executed("memory")
 @pytest.mark.skipif(sys.platform != "linux", reason="strace and /proc are Linux's")
 def test_memory_stays_flat_while_senders_are_held_back(daemons: Callable[..., Daemon]) -> None:
     """Twenty pieces that wait for one file cost little more than what their sockets hold."""
