@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
 

@@ -11,6 +11,8 @@ from test_house import ADMIN, BESIDE, HOUSE, NODE, ORDER, TUS
 from onec_twisted.options import Options
 from onec_twisted.schema import SCHEMA_VERSION
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [
     path

@@ -10,6 +10,8 @@ import pytest
 
 import onec_twisted
 
+pytestmark = pytest.mark.once
+
 HOUSE = Path(onec_twisted.__file__).parent
 TESTS = Path(__file__).parent
 

@@ -14,6 +14,8 @@ from daemon import PATIENCE, SCRIPTS, start
 
 from onec_twisted.node.command import EXIT_CODES, main
 
+pytestmark = pytest.mark.once
+
 DOC = (Path(__file__).parent.parent / "docs" / "onec-node.md").read_text(encoding="utf-8")
 
 

@@ -18,6 +18,8 @@ from onec_twisted.names import safe_name
 from onec_twisted.options import Options
 from onec_twisted.wire import CATALOG_TYPES, MODES, SALE_TYPES, parse_query
 
+pytestmark = pytest.mark.once
+
 DOC = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
 
 BLOCKS = re.findall(r"^```http( [^\n]*)?\n(.*?)^```$", DOC, re.DOTALL | re.MULTILINE)

@@ -19,6 +19,8 @@ from onec_twisted import errors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.once
+
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 

@@ -16,6 +16,8 @@ from test_readme import TOOLS, free_port
 from onec_twisted.admin.words import RUSSIAN
 from onec_twisted.errors import ImportFailed
 
+pytestmark = pytest.mark.once
+
 README = (Path(__file__).parent.parent / "README.ru.md").read_text(encoding="utf-8")
 SECTIONS = {section.partition("\n")[0]: section for section in README.split("\n## ")}
 WALKS = [title for title, section in SECTIONS.items() if "```console" in section]

@@ -19,6 +19,8 @@ from onec_twisted.tus.checksums import DIGEST_SIZES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.once
+
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "tus.md").read_text(encoding="utf-8")
 OPERATIONS = (Path(__file__).parent.parent / "docs" / "operations.md").read_text(encoding="utf-8")
 
