@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["ArchiveDamaged", "Entry", "entries"]
+__all__ = ["ENCODINGS", "ArchiveDamaged", "Entry", "entries"]
 
 DIRECTORY = 32 * 1024 * 1024
 """Bytes of a directory that are read at most: some 200,000 pictures."""
@@ -65,6 +65,9 @@ ZIP64, UNICODE_PATH = 0x0001, 0x7075
 
 STORED, DEFLATED = 0, 8
 """Ways of packing that can be read in small portions."""
+
+ENCODINGS = ("utf-8", "cp866", "cp1251")
+"""What names are written in, the most likely first."""
 
 ENCRYPTED, UTF8 = 0x0001 | 0x0020 | 0x0040, 0x0800
 """Flags: what we cannot read (a password, patches, strong encryption), and what says that a name is UTF-8."""
@@ -198,7 +201,7 @@ def _spellings(raw: bytes, extra: bytes, flags: int) -> Iterator[str]:
     if raw.isascii():
         yield raw.decode("ascii")
         return
-    for encoding in ("utf-8", "cp866", "cp1251"):
+    for encoding in ENCODINGS:
         try:
             yield raw.decode(encoding)
         except UnicodeDecodeError:

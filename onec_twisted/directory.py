@@ -29,7 +29,7 @@ class Names:
 
     __slots__ = ("_digests", "packed")
 
-    def __init__(self, packed: bytes = b"") -> None:
+    def __init__(self, packed: bytes | memoryview = b"") -> None:
         """Take what another has packed."""
         self.packed = packed
         self._digests = memoryview(packed).cast("Q")
@@ -69,11 +69,12 @@ class Directory:
 
     def as_bytes(self) -> bytes:
         """Return what ``from_bytes`` understands, in a process of the same machine."""
-        return len(self.damaged.packed).to_bytes(8, "little") + self.damaged.packed + self.names.packed
+        return b"".join((len(self.damaged.packed).to_bytes(8, "little"), self.damaged.packed, self.names.packed))
 
     @classmethod
-    def from_bytes(cls, told: bytes) -> Directory:
-        """Return the directory that was told. Raises ``ValueError`` when it was none."""
+    def from_bytes(cls, told: bytes | memoryview) -> Directory:
+        """Return the directory that was told, without copying it. Raises ``ValueError`` when it was none."""
+        told = memoryview(told)
         size = int.from_bytes(told[:8], "little")
         if len(told) < 8 or len(told) % 8 or size % 8 or size > len(told) - 8:
             raise ValueError("this is no directory")

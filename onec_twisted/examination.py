@@ -24,7 +24,7 @@ __all__ = ["Examiner", "TooMuchAsked"]
 
 EXAMINE = str(Path(__file__).with_name("examine.py"))
 
-LONGEST_ANSWER = 32 * 1024 * 1024
+LONGEST_ANSWER = 16 * 1024 * 1024
 """Bytes of an answer at most: 250,000 names take 2 MB, and some times that when they can be read in several ways."""
 
 NEEDED = frozenset({"LD_LIBRARY_PATH"})
@@ -100,7 +100,7 @@ class Examiner:
         """Return the directory that was told, or raise ``ArchiveDamaged``."""
         if answer.startswith(b"-"):
             raise ArchiveDamaged(answer[1:].decode())
-        return Directory.from_bytes(answer[1:])
+        return Directory.from_bytes(memoryview(answer)[1:])
 
     def _tell_late(self, failure: Failure) -> Failure:
         """Raise ``TooMuchAsked`` for a process that has taken too long."""

@@ -10,6 +10,7 @@ Run by its path, not imported: it starts without Twisted, in some 10 ms.
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import resource
@@ -57,9 +58,11 @@ def main(parent: str, size: str) -> None:
     """Read, and answer."""
     _end_with(int(parent))
     sys.path.append(sys.argv[0].rsplit("/", 2)[0])
-    from onec_twisted.archive import ArchiveDamaged, entries
+    from onec_twisted.archive import ENCODINGS, ArchiveDamaged, entries
     from onec_twisted.directory import Directory
 
+    for encoding in ENCODINGS:
+        codecs.lookup(encoding)  # afterwards no module can be read
     _confine()
     try:
         answer = b"+" + Directory.of(entries(ARCHIVE, int(size))).as_bytes()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
+from odd_archives import DOCUMENT, IMPORT, ODD_PICTURES, PICTURE, Odd, archive_of
 from trade import packed
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
@@ -54,6 +55,17 @@ async def test_it_tells_what_lies_in_an_archive(tmp_path: Path) -> None:
     assert "import0_1.xml" in found.names
     assert "import_files/x.jpg" in found.names
     assert "import0_1.xml" not in found.damaged
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_needs_nothing_more_when_it_has_begun(tmp_path: Path) -> None:
+    """No module is left to be imported, whatever an archive has: it cannot open a file any more."""
+    content = archive_of(*ODD_PICTURES.values(), IMPORT, Odd("Цены.xml".encode("cp1251"), DOCUMENT))
+    with opened(tmp_path / "a.zip", content) as fd:
+        waiting = examiner()(fd, len(content))
+    found = await waiting
+
+    assert all(name in found.names for name in ("import0_1.xml", PICTURE, "Цены.xml"))
 
 
 @pytest_twisted.ensureDeferred

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from daemon import PATIENCE, Daemon
 from odd_archives import (
     AES,
     DEFLATED,
@@ -25,9 +30,11 @@ from odd_archives import (
     unicode_path,
 )
 from test_handoff import Node
+from trade import PATH, Trade
 from twisted.internet.defer import Deferred
 
 from onec_twisted import archives
+from onec_twisted.examination import EXAMINE
 from onec_twisted.testing import FakeImporter
 
 if TYPE_CHECKING:
@@ -325,3 +332,61 @@ class TestScript:
 
         assert self.run(readme, tmp_path, "import0_1.xml", "v8_1.zip") != 0
         assert self.run(readme, tmp_path, "import0_1.xml", None) != 0
+
+
+def readers(daemon: Daemon) -> list[int]:
+    """Return the processes of a daemon that read archives."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = (process / "stat").read_text().rpartition(") ")[2].split()[1]
+            if int(parent) == daemon.process.pid and EXAMINE in (process / "cmdline").read_bytes().decode():
+                found.append(int(process.name))
+    return found
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for what happens in other processes."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_over(pid: int) -> bool:
+    """Return whether a process has ended, be it that nobody has noted that yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
+    except OSError:
+        return True
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
+@pytest.mark.parametrize("ending", ["the node goes", "the daemon is told to stop", "the daemon is killed"])
+def test_no_process_is_left(daemons: Callable[..., Daemon], ending: str) -> None:
+    """Which reads an archive that nobody wants to know of any more; here it stands still, as one on a dead disk."""
+    daemon = daemons()
+    node = Trade("127.0.0.1", daemon.port)
+    node.checkauth()
+    node.init()
+    node.send_file("v8_1.zip", archive_of(IMPORT, *(Odd(b"%d.jpg" % number, b"") for number in range(30_000))))
+    query = f"type=catalog&mode=import&filename=import0_1.xml&sessid={node.sessid}"
+    node.connection.request("GET", f"{PATH}?{query}", headers={"Cookie": node.cookie})
+    wait_until(lambda: readers(daemon))
+    (pid,) = readers(daemon)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        if ending == "the node goes":
+            node.close()
+        elif ending == "the daemon is killed":
+            daemon.kill()
+            os.kill(pid, signal.SIGCONT)
+        else:
+            daemon.stop()
+        wait_until(lambda: is_over(pid))
+    finally:
+        node.close()
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    assert "Traceback" not in daemon.log
