@@ -69,7 +69,7 @@ class _Pending:
     def note_progress(self, words: str) -> None:
         """Take a line for the person who waits."""
         if words.strip():
-            self.progress = harmless(words.strip()[:WORDS])
+            self.progress = harmless(" ".join(words.strip()[:WORDS].splitlines()))
 
 
 def _tell(waiting: list[Deferred[None]]) -> None:
@@ -294,7 +294,7 @@ class Relay(Service):
             state, words = SUCCEEDED, ""
         if state == WAITING and handoff.tries >= self._most_tries:
             state, words = FAILED, f"Given up after {handoff.tries} tries: {words}"
-        handoff = evolve(handoff, state=state, words=harmless(words[:WORDS]))
+        handoff = evolve(handoff, state=state, words=harmless(" ".join(words[:WORDS].splitlines())))
         self._metrics.tried("interrupted" if handoff.state == WAITING else handoff.state)
         self._tell_log(handoff)
         return handoff
