@@ -1,8 +1,8 @@
-"""Bounds for the beginnings of a site's answers, which Twisted's client takes whatever their size.
+"""Bounds for a site's answers, which Twisted's client takes whatever they begin with.
 
-It gathers header lines without end, logs each 1xx answer, and waits for the next. Here a connection passes a head on
-when all of it is there and it is no 1xx; what is too long ends the connection. Of what follows little is read in one
-turn of the reactor, as chunks of one byte cost a call each.
+It gathers header lines without end, logs each 1xx answer and waits for the next, and has several calls for each chunk
+of a byte. Here a connection passes a head on when all of it is there and it is no 1xx, and chunks as few large ones;
+what is too long ends the connection.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from onec_twisted.chunked import Chunked, MalformedChunks
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -34,8 +36,11 @@ _END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(rb"HTTP/\d\.\d ([1-9])\d\d(?:[ \r]|$)")
 
 
+_CHUNKED = re.compile(rb"^transfer-encoding[ \t]*:[ \t]*chunked[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+
+
 class HeadRefused(Exception):
-    """An answer begins with what nobody should take; the words say what."""
+    """An answer begins, or goes on, with what nobody should take; the words say what."""
 
 
 class BoundedHeads(ProtocolWrapper):
@@ -44,6 +49,8 @@ class BoundedHeads(ProtocolWrapper):
     _head: bytearray | None = None
     """The head as far as it has come; None while a body does."""
     _seen = 0
+    _chunks: Chunked | None = None
+    """The chunks of a body that has some."""
     _refused: Failure | None = None
 
     def makeConnection(self, transport: Any) -> None:
@@ -56,19 +63,37 @@ class BoundedHeads(ProtocolWrapper):
 
     def expect(self) -> None:
         """Take what comes next for the head of an answer."""
-        self._head, self._seen = bytearray(), 0
+        self._head, self._seen, self._chunks = bytearray(), 0, None
 
     def dataReceived(self, data: bytes) -> None:
         """Pass a body on; hold a head until it is whole."""
-        if self._refused is not None:
-            return
-        if self._head is None:
-            super().dataReceived(data)
-            return
-        begun = max(0, len(self._head) - 2)
-        self._head += data
-        while (end := _END.search(self._head, begun)) is not None:
-            head = bytes(self._head[: end.end()])
+        if self._refused is None:
+            if self._head is None:
+                self._pass_on(data)
+            else:
+                self._head += data
+                self._look(self._head, max(0, len(self._head) - len(data) - 2))
+
+    def _pass_on(self, data: bytes, head: bytes = b"") -> None:
+        """Pass on what has come of a body, behind its head."""
+        if self._chunks is not None:
+            self._chunks.feed(data)
+            try:
+                decoded, _ = self._chunks.decode(LONGEST)  # more than can be in what is read at once
+            except MalformedChunks as error:
+                self._refuse(f"its answer is malformed: {error}")
+                return
+            data = b"%x\r\n%s\r\n" % (len(decoded), decoded) if decoded else b""
+            if self._chunks.ended:
+                data += b"0\r\n\r\n" + self._chunks.rest
+                self._chunks = None
+        if head or data:
+            super().dataReceived(head + data)
+
+    def _look(self, held: bytearray, begun: int) -> None:
+        """Look for the end of a head in what is held, from ``begun`` on."""
+        while (end := _END.search(held, begun)) is not None:
+            head = bytes(held[: end.end()])
             self._seen += len(head)
             status = _STATUS.match(head.split(b"\n", 1)[0])
             if status is None:
@@ -77,12 +102,13 @@ class BoundedHeads(ProtocolWrapper):
             if self._seen > LONGEST or head.count(b"\n") > MOST_LINES:
                 break
             if status[1] != b"1":  # RFC 9110 section 15.2: others may be passed over
-                whole, self._head = bytes(self._head), None
-                super().dataReceived(whole)
+                self._head = None
+                self._chunks = Chunked() if _CHUNKED.search(head) is not None else None
+                self._pass_on(bytes(held[len(head) :]), head)
                 return
-            del self._head[: len(head)]
+            del held[: len(head)]
             begun = 0
-        if end is not None or self._seen + len(self._head) > LONGEST:
+        if end is not None or self._seen + len(held) > LONGEST:
             self._refuse("the headers of its answer are too long")
 
     def _refuse(self, words: str) -> None:

@@ -114,6 +114,37 @@ def test_what_does_not_end_is_ended(line: BoundedHeads, client: Client, data: by
     assert words in str(client.reason)
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_tiny_chunks_become_few(line: BoundedHeads, client: Client) -> None:
+    """One for what is read at once; Twisted has several calls for each."""
+    line.dataReceived(CHUNKED + b"1\r\nx\r\n" * 1000)
+    line.dataReceived(b"3;a=b\r\nxyz\r")
+    line.dataReceived(b"\n2\r\na")
+    line.dataReceived(b"b\r\n0\r\nA: b\r\n")
+    line.dataReceived(b"\r\nmore")
+
+    assert client.heard == [
+        CHUNKED + b"3e8\r\n" + b"x" * 1000 + b"\r\n",
+        b"3\r\nxyz\r\n",
+        b"1\r\na\r\n",
+        b"1\r\nb\r\n",
+        b"0\r\n\r\nmore",
+    ]
+
+
+@pytest.mark.parametrize("body", [b"nonsense\r\n", b"1;" + b"a=b;" * 1000, b"0\r\n" + b"A: b\r\n" * 10_000])
+def test_malformed_chunks_end_the_connection(line: BoundedHeads, client: Client, body: bytes) -> None:
+    """Those that are none, and lines without end."""
+    line.dataReceived(CHUNKED)
+    line.dataReceived(body)
+    lost(line)
+
+    assert client.heard == [CHUNKED]
+    assert "its answer is malformed" in str(client.reason)
+
+
 def test_a_head_that_breaks_off_is_seen(line: BoundedHeads, client: Client) -> None:
     """There was an answer, so what was asked may have been done."""
     line.dataReceived(OK[:10])
