@@ -10,10 +10,11 @@ from __future__ import annotations
 import hmac
 import os
 from collections import OrderedDict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import define, field, frozen
-from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.checkers import FilePasswordDB, ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword, UsernamePassword
 from twisted.cred.error import LoginFailed, UnauthorizedLogin, UnhandledCredentials
 from twisted.cred.portal import IRealm, Portal
@@ -28,13 +29,14 @@ from onec_twisted.guesses import Allowance, Failures, Lane, delay_after
 from onec_twisted.interfaces import IKnowingChecker, INode
 from onec_twisted.singleflight import SingleFlight
 from onec_twisted.wire import decoded
+from onec_twisted.written import NotPlain, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["Access", "AnyOf", "Node", "NodeRealm", "basic_credentials"]
+__all__ = ["Access", "AnyOf", "Node", "NodeRealm", "PasswordFile", "basic_credentials"]
 
 AT_ONCE = 2
 """Passwords that are checked at the same time: each takes a processor for that time."""
@@ -82,6 +84,24 @@ def basic_credentials(header: bytes | None) -> UsernamePassword:
     except LoginFailed:
         raise MissingCredentials from None
     return UsernamePassword(decoded(found.username).encode("utf-8"), decoded(found.password).encode("utf-8"))
+
+
+class PasswordFile(FilePasswordDB):
+    """Twisted's checker of a file with a ``USER:PASSWORD`` a line, which may have been written on Windows."""
+
+    def read(self) -> dict[bytes, bytes]:
+        """Return each user's password; both end at a colon. Raises ``OSError`` and ``NotPlain``."""
+        lines = plain_text(Path(self.filename).read_bytes()).encode("utf-8").splitlines()
+        words = [line.rstrip().split(self.delim) for line in lines]
+        return {user: password for user, password, *_ in (word for word in reversed(words) if len(word) > 1)}
+
+    def getUser(self, username: bytes) -> tuple[bytes, bytes]:
+        """Return a user and its password. Raises ``KeyError``, and ``UnauthorizedLogin`` for a file without use."""
+        try:
+            return username, self.read()[username]
+        except (OSError, NotPlain) as error:
+            self._log.error("{path} cannot be read: {reason}", path=self.filename, reason=str(error))
+            raise UnauthorizedLogin from error
 
 
 @implementer(ICredentialsChecker)

@@ -27,6 +27,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from onec_twisted.interfaces import IKnowingChecker
+from onec_twisted.written import NotPlain, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,10 +51,15 @@ class _NoUsers(HtpasswdUnreadable):
 def parse_htpasswd(text: bytes, path: str) -> dict[bytes, bytes]:
     """Return the bcrypt hash of each user; empty lines and ``#`` comments are passed over.
 
-    Raises ``HtpasswdUnreadable`` for a line with another kind of hash.
+    Names are UTF-8, as those are that nodes send, or cp1251 if the file is none. Raises ``HtpasswdUnreadable`` for a
+    line with another kind of hash, and for UTF-16.
     """
     users = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    try:
+        lines = plain_text(text).encode("utf-8").splitlines()
+    except NotPlain as error:
+        raise HtpasswdUnreadable(f"{path} {error}") from error
+    for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith(b"#"):
             continue
         user, colon, hashed = line.strip().partition(b":")

@@ -17,23 +17,24 @@ from twisted.cred.strcred import (
 )
 from twisted.python import usage
 
+from onec_twisted.access import PasswordFile
 from onec_twisted.connections import TrustedProxies
 from onec_twisted.importers import factory_of, importers_help
 from onec_twisted.intake import INTAKES
 from onec_twisted.logs import FORMATS
 from onec_twisted.shown import hidden
 from onec_twisted.tus.origins import parse_header, parse_origin
+from onec_twisted.written import DURATION, LONGEST, SIZE, NotPlain, parse_duration, parse_size, plain_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DEFAULT_LISTEN", "DEFAULT_PATHS", "CannotStart", "Options", "parse_size"]
+__all__ = ["DEFAULT_LISTEN", "DEFAULT_PATHS", "CannotStart", "Options"]
 
 DEFAULT_LISTEN = "tcp:8080:interface=127.0.0.1"
 DEFAULT_PATHS = ("/1c_exchange.php", "/bitrix/admin/1c_exchange.php")
 """1C:UNF asks the second for ``mode=info`` whatever address was typed (protocol.md, B.1)."""
 
-SIZES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 CHOICES = {
     "durability": ("piece", "handoff", "none"),
     "sessid": ("required", "optional"),
@@ -43,7 +44,7 @@ CHOICES = {
     "log-format": tuple(FORMATS),
     "intake": tuple(INTAKES),
 }
-LARGEST = 2**62
+SIZES = ("file-limit", "body-limit", "session-quota", "min-free")
 TIMES = (
     "session-ttl",
     "lock-timeout",
@@ -73,14 +74,6 @@ class CannotStart(SystemExit, Exception):
         return str(self.code)
 
 
-def parse_size(text: str) -> int:
-    """Return a number of bytes: digits, and K, M, G or T for powers of 1024. Raises ``ValueError``."""
-    match = re.fullmatch(r"(\d{1,19})([KMGT]?)B?", text.strip().upper())
-    if match is None or int(match[1]) * SIZES[match[2]] > LARGEST:
-        raise ValueError(text)
-    return int(match[1]) * SIZES[match[2]]
-
-
 class Options(usage.Options, AuthOptionMixin):
     """What the administrator chose; after ``parseOptions`` sizes are bytes and times are seconds."""
 
@@ -89,7 +82,7 @@ class Options(usage.Options, AuthOptionMixin):
     longdesc = (
         "Receives what 1C:Enterprise nodes export to a site: give 1C the address http://HOST:PORT/1c_exchange.php "
         "with a user and password of --auth. Files appear in MEDIA_ROOT/1c_temp/<sessid>/. "
-        "Sizes take K, M, G (powers of 1024); times are seconds."
+        "Sizes take K, M, G (powers of 1024); times are seconds, or take s, m, h, d."
     )
     optParameters: Sequence[Sequence[Any]] = [
         ["media-root", None, "media", "Folder for files and state; made if it is not there."],
@@ -194,11 +187,11 @@ class Options(usage.Options, AuthOptionMixin):
             _wrong("auth", "", "say who may upload, for example --auth=htpasswd:/etc/onec.htpasswd")
         if self["body-limit"] is None:
             self["body-limit"] = self["file-limit"]
-        for name in ("file-limit", "body-limit", "session-quota", "min-free"):
+        for name in SIZES:
             try:
                 self[name] = parse_size(self[name])
             except ValueError:
-                _wrong(name, self[name], "is not a size; write bytes, or a number with K, M or G, as in 100M")
+                _wrong(name, self[name], f"is not a size; {SIZE}")
         for name in ("file-limit", "session-quota"):
             if not self[name]:
                 _wrong(name, "0", "must be more than 0")
@@ -227,7 +220,7 @@ class Options(usage.Options, AuthOptionMixin):
         try:
             self["min-rate"] = parse_size(self["min-rate"])
         except ValueError:
-            _wrong("min-rate", self["min-rate"], "is not a number of bytes per second")
+            _wrong("min-rate", self["min-rate"], f"is not a number of bytes per second; {SIZE}")
         for name in NUMBERS:
             if re.fullmatch(r"\d{1,9}", self[name]) is None:
                 _wrong(name, self[name], "must be a number, or 0 for any number")
@@ -254,9 +247,11 @@ class Options(usage.Options, AuthOptionMixin):
         if self[name] is None:
             return
         try:
-            content = Path(self[name]).read_bytes().strip()
+            content = plain_bytes(Path(self[name]).read_bytes()).strip()
         except OSError as error:
             _wrong(name, self[name], f"cannot be read: {error.strerror}")
+        except NotPlain as error:
+            _wrong(name, self[name], str(error))
         if not content:
             _wrong(name, "", f"the file is empty; {cure}")
         self[name] = content
@@ -303,10 +298,13 @@ def _checker(option: str, description: str) -> Any:
         # strcred leaves text from the command line, HTTP brings bytes
         checker.users = {_as_bytes(user): _as_bytes(word) for user, word in checker.users.items()}
     if isinstance(checker, FilePasswordDB):
+        checker = PasswordFile(str(Path(checker.filename).absolute()))  # --rundir changes the folder later
         try:
-            Path(checker.filename).read_bytes()
+            checker.read()
         except OSError as error:
             raise usage.UsageError(f"--{option}=file: cannot read {checker.filename}: {error.strerror}") from error
+        except NotPlain as error:
+            raise usage.UsageError(f"--{option}=file: {checker.filename} {error}") from error
     if IUsernamePassword not in checker.credentialInterfaces:
         raise usage.UsageError(f"--{option}: this kind checks no passwords; --help-auth lists those that do")
     return checker
@@ -324,9 +322,9 @@ def _wrong(name: str, value: object, words: str) -> NoReturn:
 def _seconds(name: str, text: str) -> float:
     """Return a number of seconds, more than 0 and at most a thousand years."""
     try:
-        seconds = float(text)
+        seconds = parse_duration(text)
     except ValueError:
-        _wrong(name, text, "is not a number of seconds")
-    if not 0 < seconds < 3.2e10:
+        _wrong(name, text, f"is not a number of seconds; {DURATION}")
+    if not 0 < seconds < LONGEST:
         _wrong(name, text, "must be more than 0 seconds, and finite")
     return seconds

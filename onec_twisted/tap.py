@@ -286,7 +286,10 @@ def _listen(
 def _advice(description: str) -> str:
     """Return what to do about an endpoint that cannot be used."""
     if description.startswith("ssl:") and "privateKey=" in description:
-        return "see that privateKey and certKey name PEM files that fit each other, and that we may read"
+        return (
+            "see that privateKey and certKey name PEM files that fit each other, and that we may read: "
+            "plain text, without the mark that editors on Windows put before it"
+        )
     return "write a Twisted endpoint as in tcp:8080:interface=127.0.0.1"
 
 

@@ -19,6 +19,7 @@ ORDER = [
     # values and decisions
     "errors",
     "wire",
+    "written",
     "names",
     "shown",
     "commerceml",
@@ -95,6 +96,7 @@ ORDER = [
 WITHOUT_TWISTED = [
     "errors",
     "wire",
+    "written",
     "names",
     "shown",
     "commerceml",
@@ -112,7 +114,7 @@ WITHOUT_TWISTED = [
     "pipes",
 ]
 
-NODE = ["answers", "requests", "connection", "dialogue", "export", "push", "check", "load", "command"]
+NODE = ["answers", "requests", "connection", "dialogue", "export", "push", "check", "load", "typed", "command"]
 """The node's side, a package of its own: a module imports only from its left, and of the daemon little."""
 
 ADMIN = ["words", "status", "health", "gauges", "actions", "page", "site"]
@@ -254,6 +256,7 @@ def test_the_nodes_side_has_its_order() -> None:
             "heads",
             "shown",
             "trust",
+            "written",
         }, module
         assert len(source.splitlines()) <= 350
         assert ast.get_docstring(ast.parse(source))

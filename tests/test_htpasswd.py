@@ -224,6 +224,24 @@ def test_a_file_that_goes_away_is_logged(path: Path, nothing_left_behind: list[d
     assert flush_failures(nothing_left_behind) == []
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1251"])
+def test_a_file_from_windows(path: Path, encoding: str) -> None:
+    """Its first user logs in, whatever stands before it; so does one with a Russian name."""
+    text = (line("shop", "x") + line("Иван", "y")).decode()
+    path.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    checker = HtpasswdChecker(str(path), inline)
+
+    assert accepts(checker, "shop", "x")
+    assert accepts(checker, "Иван", "y")
+
+
+def test_a_file_in_utf_16(path: Path) -> None:
+    """Is told, with what to do."""
+    path.write_bytes(line("shop", "x").decode().encode("utf-16"))
+    with pytest.raises(HtpasswdUnreadable, match=r"htpasswd is UTF-16: save it as UTF-8"):
+        HtpasswdChecker(str(path), inline)
+
+
 @pytest.mark.parametrize(
     "text",
     [

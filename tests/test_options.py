@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from twisted.cred.error import UnauthorizedLogin
 
-from onec_twisted.options import DEFAULT_LISTEN, DEFAULT_PATHS, CannotStart, Options, parse_size
+from onec_twisted.options import DEFAULT_LISTEN, DEFAULT_PATHS, SIZES, TIMES, CannotStart, Options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,28 +108,28 @@ def test_everything_can_be_said() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("0", 0),
-        ("1", 1),
-        ("204800", 204800),
-        ("1k", 1024),
-        ("100M", 100 * 2**20),
-        ("20GB", 20 * 2**30),
-        ("1T", 2**40),
-    ],
-)
-def test_sizes(text: str, size: int) -> None:
-    """Suffixes are powers of 1024."""
-    assert parse_size(text) == size
+@pytest.mark.parametrize("name", TIMES)
+def test_times_take_what_people_write(name: str) -> None:
+    """All of them."""
+    assert [parsed(AUTH, f"--{name}={text}")[name] for text in ("90", "90s", "10m", "1.5h", "1d")] == [
+        90,
+        90,
+        600,
+        5400,
+        86400,
+    ]
 
 
-@given(st.text())
-def test_any_text_is_a_size_or_an_error(text: str) -> None:
-    """Nothing else is raised, and nothing is negative."""
-    with contextlib.suppress(ValueError):
-        assert parse_size(text) >= 0
+@pytest.mark.parametrize("name", [*SIZES, "min-rate"])
+def test_sizes_take_what_people_write(name: str) -> None:
+    """All of them."""
+    sizes = ("200M", "200 MB", "0.25G", "209715200")
+    assert [parsed(AUTH, "--file-limit=1", f"--{name}={text}")[name] for text in sizes] == [
+        200 * 2**20,
+        200 * 2**20,
+        256 * 2**20,
+        200 * 2**20,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -170,6 +168,11 @@ def test_any_text_is_a_size_or_an_error(text: str) -> None:
         ([AUTH, "--max-uploads=-1"], "--max-uploads=-1: must be a number, or 0 for any number"),
         ([AUTH, "--connections-per-address=many"], "--connections-per-address=many: must be a number"),
         ([AUTH, "--sessions-per-user=1.5"], "--sessions-per-user=1.5: must be a number"),
+        (
+            [AUTH, "--header-timeout=10M"],
+            "--header-timeout=10M: is not a number of seconds; write seconds, or",
+        ),
+        ([AUTH, "--keep=1 year"], "with s, m, h or d, as in 90, 10m or 1d"),
         ([AUTH, "--header-timeout=0"], "--header-timeout=0: must be more than 0 seconds"),
         ([AUTH, "--tus-path=files"], "--tus-path=files: write a path as in /files/, or off"),
         ([AUTH, "--tus-path=/"], "--tus-path=/: write a path as in /files/, or off"),
@@ -204,6 +207,53 @@ def test_a_wrong_value_is_told_in_one_line(
     assert "--help" in line
     assert isinstance(caught.value, SystemExit)
     assert caught.value.code == line, "Python prints it and exits with status 1"
+
+
+def as_on_windows(text: str) -> bytes:
+    """Return a file as Notepad saves it."""
+    return b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()
+
+
+def test_files_from_windows(tmp_path: Path) -> None:
+    """A mark before the first line belongs to no user, and to no secret."""
+    (tmp_path / "secret").write_bytes(as_on_windows("sesame\n"))
+    (tmp_path / "words").write_bytes(as_on_windows("shop:secret\nother:x\n"))
+    (tmp_path / "site").write_bytes(as_on_windows("user:password\n"))
+    options = parsed(
+        f"--auth=file:{tmp_path}/words", f"--import-secret={tmp_path}/secret", f"--import-auth={tmp_path}/site"
+    )
+    (checker,) = options["credCheckers"]
+    assert options["import-auth"] == b"user:password"
+    assert options["import-secret"] == b"sesame"
+    assert [checker.getUser(user) for user in (b"shop", b"other")] == [(b"shop", b"secret"), (b"other", b"x")]
+    with pytest.raises(KeyError):
+        checker.getUser(b"nobody")
+
+
+@pytest.mark.parametrize(
+    "option", ["--auth=htpasswd:", "--auth=file:", f"{AUTH} --import-secret=", f"{AUTH} --import-auth="]
+)
+def test_files_in_utf_16(tmp_path: Path, option: str) -> None:
+    """One line that says what it is, and what to do."""
+    (tmp_path / "file").write_bytes("shop:secret\r\n".encode("utf-16"))
+    with pytest.raises(CannotStart, match="is UTF-16: save it as UTF-8") as caught:
+        parsed(*f"{option}{tmp_path}/file".split())
+    assert f"{tmp_path}/file" in str(caught.value)
+
+
+def test_a_file_that_changes_is_read_again(tmp_path: Path, nothing_left_behind: list[dict[str, Any]]) -> None:
+    """Whoever writes it; while it cannot be used nobody is let in, and the log says why."""
+    path = tmp_path / "words"
+    path.write_bytes(b"shop:secret\n")
+    (checker,) = parsed(f"--auth=file:{path}")["credCheckers"]
+    path.write_bytes(as_on_windows("shop:new\n"))
+    assert checker.getUser(b"shop") == (b"shop", b"new")
+    path.write_bytes("shop:new".encode("utf-16"))
+    with pytest.raises(UnauthorizedLogin):
+        checker.getUser(b"shop")
+    assert [event["reason"] for event in nothing_left_behind if "reason" in event] == [
+        "is UTF-16: save it as UTF-8, in Notepad by Save as"
+    ]
 
 
 def test_a_password_is_not_repeated(tmp_path: Path) -> None:

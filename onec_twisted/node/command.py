@@ -26,6 +26,7 @@ from onec_twisted.node.dialogue import Node
 from onec_twisted.node.load import load as run_load
 from onec_twisted.node.push import Bar, Display, Json, Lines, Quiet
 from onec_twisted.node.push import push as run_push
+from onec_twisted.node.typed import Duration, Size, password_from
 from onec_twisted.shown import harmless_writer
 
 if TYPE_CHECKING:
@@ -73,17 +74,6 @@ class Site:
         )
 
 
-def _password(path: str | None) -> str:
-    """Return the first line of a file, what the environment says, or what is typed."""
-    if path is None:
-        word: str = click.prompt("Password", hide_input=True, err=True)
-        return word
-    try:
-        return Path(path).read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"--password-file={path}: cannot be read ({type(error).__name__})") from None
-
-
 def _site(
     url: str | None,
     user: str,
@@ -110,7 +100,7 @@ def _site(
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error)) from None
     known = os.environ.get(PASSWORD)
-    password = known if known is not None and password_file is None else _password(password_file)
+    password = known if known is not None and password_file is None else password_from(password_file)
     return Site(url, user, password, route, timeout, retries)
 
 
@@ -129,9 +119,9 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--timeout",
                 default=180.0,
-                type=click.FloatRange(0.1, 1e6),
+                type=Duration(),
                 show_default=True,
-                help="Seconds to wait for an answer.",
+                help="Seconds to wait for an answer, or as in 3m.",
             ),
             click.option(
                 "--retries",
@@ -314,7 +304,9 @@ async def _query_into(node: Node, path: Path) -> None:
 
 @main.command()
 @click.option("--nodes", default=10, show_default=True, type=click.IntRange(1, 10_000), help="Nodes at once.")
-@click.option("--size", default=1_000_000, show_default=True, type=click.IntRange(1), help="Bytes of a piece.")
+@click.option(
+    "--size", default=1_000_000, show_default=True, type=Size(), help="Bytes of a piece, or as in 100K or 2M."
+)
 @click.option("--pieces", default=10, show_default=True, type=click.IntRange(1), help="Pieces of each node.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @_common
