@@ -132,12 +132,16 @@ def start(
         lines.put("")
 
     threading.Thread(target=read, daemon=True).start()
-    while len(daemon.endpoints) < len(listen):
-        line = lines.get(timeout=PATIENCE)
-        assert line, f"the daemon ended: {daemon.log}"
-        match = LISTENING.search(line)
-        if match is not None:
-            daemon.endpoints.append(match[1])
+    try:
+        while len(daemon.endpoints) < len(listen):
+            line = lines.get(timeout=PATIENCE)
+            assert line, f"the daemon ended: {daemon.log}"
+            match = LISTENING.search(line)
+            if match is not None:
+                daemon.endpoints.append(match[1])
+    except BaseException:
+        daemon.kill()  # a failure is one test's, not also that of the next
+        raise
     return daemon
 
 

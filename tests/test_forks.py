@@ -100,6 +100,12 @@ def test_kill_minus_9_hits_the_process_itself(tmp_path: Path) -> None:
     assert "Server Shut Down" in first.log
 
 
+def test_a_daemon_that_does_not_start_is_not_left_behind(tmp_path: Path) -> None:
+    """Its test fails with the log, and no other one does."""
+    with pytest.raises(AssertionError, match="the daemon ended: onec-exchange: --file-limit"):
+        start(tmp_path / "run", "--file-limit=ten")
+
+
 def test_usage_is_that_of_the_process(tell: list[str]) -> None:
     """Of this one alone, as ``wait4`` gives it."""
     process = spawn(tell, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
