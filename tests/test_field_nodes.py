@@ -10,26 +10,32 @@ from typing import TYPE_CHECKING, Any, cast
 from xml.etree import ElementTree as ET
 
 import pytest
+import pytest_twisted
 from attrs import define, field
 from in_memory import ORIGIN, TUS_PATH, InMemory, Reply
+from shop import Shop
 from tus_in_memory import CHUNK, TusInMemory, metadata
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.error import DNSLookupError
 from twisted.internet.task import Cooperator
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, FileBodyProducer, HTTPConnectionPool
+from twisted.web.server import NOT_DONE_YET
 
 from onec_twisted.client import plain_client
-from onec_twisted.node import Node, Unreachable, dialogue
+from onec_twisted.node import Node, NodeError, Unreachable, dialogue, http_client
 from onec_twisted.node import push as push_module
+from onec_twisted.node.answers import RawAnswer, parameters_of
+from onec_twisted.node.check import check
 from onec_twisted.node.export import Export
+from onec_twisted.node.load import load
 from onec_twisted.node.push import Bar, Display, Lines, Quiet, push
 from onec_twisted.testing import FakeImporter
 from onec_twisted.tus.fields import parse_checksum, parse_metadata
 from onec_twisted.tus.origins import Origins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from onec_twisted.orders import Orders
@@ -331,3 +337,199 @@ class TestStops:
         again.running.cancel()
 
         assert capsys.readouterr().err == "What was sent stays on the site, which may import it later.\n"
+
+
+LOGIN = "success\nsession\nabc\nsessid=1\ntimestamp=1"
+ORDERS = '<?xml version="1.0" encoding="UTF-8"?>\n<КоммерческаяИнформация/>'
+PHP = "PHP Warning:  Undefined variable $x in /var/www/1c.php on line 3\n"
+HTML = "<br />\n<b>Warning</b>:  Undefined variable $x in <b>/x.php</b> on line <b>3</b><br />\n"
+
+
+@define(eq=False)
+class Careless(Shop):
+    """A site that answers as it should, but for what stands before its answer to one step, or behind it."""
+
+    step: str = ""
+    before: str = ""
+    behind: str = ""
+    breaks_once: bool = False
+
+    def render(self, request: Any) -> Any:
+        """Answer what is asked."""
+        asked = {name: values[0].decode() for name, values in request.args.items()}
+        kind, mode = asked[b"type"], asked.get(b"mode", "")
+        step = f"sale {mode}" if kind == "sale" else mode
+        text = {"checkauth": LOGIN, "init": "zip=no\nfile_limit=1000", "query": ORDERS}.get(mode, "success")
+        if step == "sale init":
+            text += "\nsessid=1\nversion=2.10"
+        if request.getUser() == b"onec-node-check":
+            step, text = "stranger", "failure\nWho is it?"
+        answer: dict[str, Any] = {"status": 304} if kind == "listen" else {"text": text}
+        if step == self.step and self.breaks_once:
+            answer, self.breaks_once = {"raw": "gone"}, False
+        elif step == self.step:
+            answer["text"] = self.before + text + self.behind
+        return self._answer(request, answer)
+
+
+STEPS = ("checkauth", "init", "file", "import", "sale checkauth", "sale init", "sale query")
+
+
+class TestChecks:
+    @pytest.fixture
+    def found(self, open_shop: Callable[[Shop], str]) -> Iterator[Callable[..., Any]]:
+        """Check a site; return what was found at one step."""
+        from twisted.internet import reactor as installed
+
+        reactor: Any = installed
+        pool = HTTPConnectionPool(reactor)
+        site = Careless()
+        url = f"{open_shop(site)}/1c_exchange.php"
+
+        def make(stranger: str | None) -> Node:
+            return Node(reactor, http_client(reactor, url, pool=pool), url, stranger or "shop", "secret", retries=1)
+
+        async def found(step: str, before: str = "", behind: str = "", *, breaks_once: bool = False) -> list[str]:
+            site.step, site.before, site.behind, site.breaks_once = step, before, behind, breaks_once
+            findings = await check(make)
+            return [one.remark.words for one in findings if one.remark is not None and one.step == step]
+
+        yield found
+        pytest_twisted.blockon(pool.closeCachedConnections())
+
+    @pytest.mark.parametrize(
+        ("before", "words"),
+        [
+            (PHP, "a message of PHP: PHP Warning: Undefined variable $x in /var/www/1c.php on line 3"),
+            (PHP.rstrip(), "a message of PHP: "),
+            (HTML, "a message of PHP: Warning: Undefined variable $x in /x.php on line 3"),
+            ("\r\n" + PHP, "a message of PHP: "),
+            ("\n", ""),
+            (" ", ""),
+            ("\t", ""),
+            ("\u00a0", ""),
+            ("\r", ""),
+            ("\ufeff", "byte order mark"),
+            ("\ufeff\ufeff", ""),
+            ("\0", ""),
+            ("<!-- shop -->", ""),
+        ],
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_what_stands_before_the_answer(self, found: Callable[..., Any], before: str, words: str) -> None:
+        """Whatever it is, and at whatever step: a real 1C would stumble."""
+        assert await found("") == []
+        for step in STEPS:
+            (first, *_) = await found(step, before)
+            assert words in first, step
+        if before.strip() and before != "\ufeff":
+            assert await found("stranger", before) != []
+
+    @pytest_twisted.ensureDeferred
+    async def test_what_stands_behind_the_answer(self, found: Callable[..., Any]) -> None:
+        """Goes into a cookie, a log, or a document."""
+        for step in STEPS:
+            for behind in ("\n" + PHP, "\n" + HTML):
+                assert await found(step, behind=behind) != [], step
+        assert await found("sale query", behind="x") == [
+            "query: the document is no XML (junk after document element: line 2, column 25)"
+        ]
+
+    @pytest_twisted.ensureDeferred
+    async def test_what_is_answered_at_a_new_try(self, found: Callable[..., Any], monkeypatch: Any) -> None:
+        """Is told: no 1C tries again."""
+        monkeypatch.setattr(dialogue, "FIRST_PAUSE", 0.0)
+        for step in ("checkauth", "init", "import"):
+            (words,) = await found(step, breaks_once=True)
+            assert words.startswith("answered at a new try only: The site cannot be asked: ")
+
+    @pytest.mark.parametrize("charset", ["unicode_escape", "punycode", "utf-7", "utf-16", "idna", "x\0y"])
+    def test_an_encoding_is_one_of_text(self, charset: str) -> None:
+        """Python knows others, and slow ones: a site does not choose among them."""
+        answer = RawAnswer(200, b"success\\n+AD0-", {"content-type": f"text/plain; charset={charset}"})
+
+        assert answer.text == "success\\n+AD0-"
+
+
+class TestParameters:
+    @pytest.mark.parametrize(
+        ("line", "zipped", "remarks"),
+        [
+            ("zip=yes", True, 0),
+            ("ZIP=YES", True, 0),
+            ("zip=no", False, 0),
+            ("zip-no", False, 1),
+            ("zip=1", False, 1),
+            ("zip = yes", False, 1),
+            ("zip=true", False, 1),
+            ("zip", False, 1),
+            ("yes", False, 1),
+            ("", False, 1),
+        ],
+    )
+    def test_what_is_not_zip_yes_is_no(self, line: str, zipped: bool, remarks: int) -> None:
+        """As real nodes compare it (protocol.md, A.4); what nobody can mean is remarked."""
+        answer = RawAnswer(200, f"{line}\nfile_limit=100".encode(), {"content-type": "text/plain; charset=utf-8"})
+        parameters = parameters_of(answer, "catalog", version=False)
+
+        assert (parameters.zipped, parameters.file_limit, len(parameters.remarks)) == (zipped, 100, remarks)
+
+    @pytest.mark.parametrize(
+        "text", ["failure\nfile_limit=1", "<html>", "success", PHP + "zip=yes\nfile_limit=1", ""]
+    )
+    def test_what_is_no_answer(self, text: str) -> None:
+        """To ``init``: an exchange does not go on."""
+        with pytest.raises(NodeError):
+            parameters_of(RawAnswer(200, text.encode()), "catalog", version=False)
+
+    @pytest.mark.parametrize(
+        ("line", "limit"),
+        [("file_limit=5", 5), ("5", 5), ("file_limit= 5 ", 5), ("file_limit=0", None), ("file_limit=10M", None)],
+    )
+    def test_a_limit(self, line: str, limit: int | None) -> None:
+        """Is what is left of its line without the name; anything but a number above 0 is none."""
+        assert parameters_of(RawAnswer(200, f"zip=no\n{line}".encode()), "catalog", version=False).file_limit == limit
+
+
+@pytest.mark.parametrize("patient", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_a_load_that_is_stopped(open_shop: Callable[[Shop], str], patient: bool) -> None:
+    """Says when it leaves something behind: the site does not answer, or nobody waits for it."""
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    told: list[str] = []
+    seen: Deferred[None] = Deferred()
+
+    class Deaf(Careless):
+        """Answers no second piece, and nothing that comes then."""
+
+        def render(self, request: Any) -> Any:
+            self.gone += b"mode=file" in request.uri
+            if self.gone < 2:
+                return super().render(request)
+            if not seen.called:
+                reactor.callLater(0, seen.callback, None)
+            return NOT_DONE_YET
+
+    url = open_shop(Deaf())
+    pool = HTTPConnectionPool(reactor)
+    loading = Deferred.fromCoroutine(
+        load(
+            lambda: Node(reactor, http_client(reactor, url, pool=pool), url, "shop", "secret", timeout=0.2 + patient),
+            reactor,
+            1,
+            10,
+            2,
+            told.append,
+        )
+    )
+    await seen
+    loading.cancel()
+    if not patient:
+        loading.cancel()
+    with pytest.raises(CancelledError):
+        await loading
+    await pool.closeCachedConnections()
+
+    assert told == ["what was sent could not be removed from the site, which may import it"]

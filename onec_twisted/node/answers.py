@@ -45,6 +45,20 @@ COME_AGAIN = frozenset({429, 502, 503, 504})
 SHOWN = 255
 """Characters of a failure that are kept: what 1C:UNF shows at most."""
 
+ENCODINGS = frozenset(
+    ("utf-8", "utf8", "windows-1251", "cp1251", "koi8-r", "cp866", "ibm866", "iso-8859-5", "iso-8859-1", "us-ascii")
+)
+"""What an answer may call its encoding: Python knows others that are none of text, and slow ones."""
+
+LOOKED_AT = 10_000
+"""Characters of an answer in which messages of PHP are looked for."""
+
+_PHP = re.compile(
+    r"(?:PHP )?(?:<b>)?(?:Warning|Notice|Deprecated|Strict Standards|Fatal error|Parse error|Catchable fatal error)"
+    r"(?:</b>)?:\s.{1,400}? on line (?:<b>)?\d+",
+    re.DOTALL,
+)
+
 
 @frozen
 class Remark:
@@ -68,10 +82,10 @@ class RawAnswer:
         """Return the body as text: UTF-8 or what the header says, else the Windows code page of Russian."""
         body = self.body.removeprefix(codecs.BOM_UTF8)
         charset = self.headers.get("content-type", "").lower().partition("charset=")[2].strip(" \"'") or "utf-8"
-        for encoding in (charset, "utf-8"):
+        for encoding in (charset if charset in ENCODINGS else "utf-8", "utf-8"):
             try:
                 return body.decode(encoding)
-            except (UnicodeDecodeError, LookupError):
+            except UnicodeDecodeError:
                 continue
         return body.decode("cp1251", "replace")
 
@@ -166,10 +180,23 @@ def _words_of(answer: RawAnswer) -> str:
     text = " ".join(answer.text.split())
     if not text:
         return "an empty answer"
+    message = _message_of_php(answer)
+    if message is not None:
+        return f"a message of PHP: {message}"
+    if answer.text.lstrip().startswith("<?xml"):
+        return "a document that does not begin with <?xml: white space or a byte order mark stands before it"
+    if not answer.lines[0].strip():
+        return f"an empty line before {text[:SHOWN]}"
     if "<" in text[:200]:
         title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE)
         return f"a page of HTML{f' ({title[1].strip()})' if title else ''}"
     return text[:SHOWN]
+
+
+def _message_of_php(answer: RawAnswer) -> str | None:
+    """Return what PHP says in an answer about a script, None if it says nothing."""
+    found = _PHP.search(answer.text[:LOOKED_AT])
+    return " ".join(re.sub(r"<[^>]{0,100}>", "", found[0]).split())[:SHOWN] if found is not None else None
 
 
 def refusal_of(answer: RawAnswer, asked: str) -> NodeError:
@@ -197,6 +224,15 @@ def busy_of(answer: RawAnswer) -> Busy | None:
 def remarks_on(answer: RawAnswer) -> tuple[Remark, ...]:
     """Return what is to be said of any answer, whatever was asked."""
     remarks = []
+    message = _message_of_php(answer)
+    if message is not None:
+        cure = "write such messages to a log: display_errors=Off"
+        remarks.append(Remark(ALL, f"the answer has a message of PHP: {message}", cure))
+    line = answer.lines[0]
+    if line != line.strip():
+        cure = "send the first word alone in its line"
+        words = "blanks stand beside the first word, which 1C:Trade 10.3 and others compare as it is"
+        remarks.append(Remark((TRADE,), words, cure))
     if answer.body.startswith(codecs.BOM_UTF8):
         remarks.append(Remark((BITRIX,), "the answer begins with a byte order mark", "send the text without a BOM"))
     if b"\r\n" in answer.body:
@@ -243,9 +279,14 @@ def login_of(answer: RawAnswer, kind: str = "catalog") -> Login:
 def parameters_of(answer: RawAnswer, kind: str, *, version: bool) -> Parameters:
     """Understand the answer to ``init`` (protocol.md, A.4); ``version`` says that a version was sent along."""
     lines = answer.lines
-    if answer.status >= 300 or answer.first not in ("zip=yes", "zip=no"):
+    second = lines[1].strip().lower() if len(lines) > 1 else ""
+    is_one = answer.first.startswith("zip") or (second.startswith("file_limit") and answer.first != "failure")
+    if answer.status >= 300 or not is_one:
         raise refusal_of(answer, "init")
     remarks = list(remarks_on(answer))
+    if answer.first not in ("zip=yes", "zip=no"):
+        cure = "answer zip=yes or zip=no in line 1"
+        remarks.append(Remark(ALL, f"line 1 is not zip=yes, so nothing is packed ({lines[0].strip()[:40]})", cure))
     if kind == "sale" and version:
         number = re.fullmatch(r"version=(\d\.\d\d)", lines[3].strip()) if len(lines) > 3 else None
         if number is None or float(number[1]) < 2.08:
@@ -255,7 +296,7 @@ def parameters_of(answer: RawAnswer, kind: str, *, version: bool) -> Parameters:
         cure = "answer exactly two lines, and no LF at the end"
         extra = "a LF at the end, which may count as a third line" if not lines[-1] else f"{len(lines)} lines"
         remarks.append(Remark((TRADE,), f"init has {extra}: exactly two are understood", cure))
-    found = re.fullmatch(r"file_limit=\s*(-?\d+)\s*", lines[1]) if len(lines) > 1 else None
+    found = re.fullmatch(r"\s*(-?\d{1,18})\s*", lines[1].replace("file_limit=", "")) if len(lines) > 1 else None
     limit = int(found[1]) if found else 0
     if limit <= 0:
         cure = "answer file_limit=<bytes> in line 2"

@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
+from xml.parsers import expat
 
 from attrs import frozen
+from twisted.internet.defer import CancelledError
 
 from onec_twisted import commerceml
-from onec_twisted.node.answers import BITRIX, TRADE, UNF, NodeError, Refusal, Remark
+from onec_twisted.node.answers import BITRIX, TRADE, UNF, NodeError, Refusal, Remark, Strange
+from onec_twisted.node.dialogue import Node
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from onec_twisted.node.dialogue import Node
+    from onec_twisted.node.answers import State
+    from onec_twisted.node.dialogue import Sent
 
 __all__ = ["CONNECTION", "NAME", "Finding", "check", "table"]
 
@@ -50,26 +54,48 @@ async def check(make: Callable[[str | None], Node]) -> list[Finding]:
     findings: list[Finding] = []
     if not await _check_stranger(make(STRANGER), findings):
         return findings
-    node = make(None)
-    if not await _step(findings, "checkauth", node.checkauth, "give the right user, password and address"):
+    node = _Steps(findings, make(None))
+    if not await node.step("checkauth", Node.checkauth, "give the right user, password and address"):
         return findings
-    if await _step(findings, "init", node.init, "answer zip=… and file_limit=… to init"):
-        content = commerceml.no_orders(datetime.now(timezone.utc))
-        sent = await _step(
-            findings, "file", lambda: node.send_file(NAME, io.BytesIO(content)), "answer success to a piece"
-        )
-        if sent:
-            await _step(findings, "import", lambda: node.import_file(NAME), "answer success, progress or failure")
-    orders = make(None)
-    if await _step(findings, "sale checkauth", lambda: orders.checkauth("sale"), "serve type=sale as well"):
-        await _step(findings, "sale init", lambda: orders.init("sale", "3.1"), "answer init of type=sale")
-        await _step(findings, "sale query", lambda: _read_orders(orders), "answer a document that begins with <?xml")
+    if await node.step("init", Node.init, "answer zip=… and file_limit=… to init"):
+        try:
+            if await node.step("file", _send, "answer success to a piece"):
+                await node.step("import", _import, "answer success, progress or failure")
+        except CancelledError:
+            await node.node.abandon()
+            raise
+    orders = _Steps(findings, make(None))
+    if await orders.step("sale checkauth", lambda node: node.checkauth("sale"), "serve type=sale as well"):
+        await orders.step("sale init", lambda node: node.init("sale", "3.1"), "answer init of type=sale")
+        await orders.step("sale query", _read_orders, "answer an XML document that begins with <?xml")
     await _check_listen(make(None), findings)
     return findings
 
 
+async def _send(node: Node) -> Sent:
+    return await node.send_file(NAME, io.BytesIO(commerceml.no_orders(datetime.now(timezone.utc))))
+
+
+async def _import(node: Node) -> State:
+    return await node.import_file(NAME)
+
+
 async def _read_orders(node: Node) -> None:
-    await node.query_orders(lambda _: None)
+    """Read the site's orders to their end. Raises ``NodeError``, for what is no XML as well."""
+    parser = expat.ParserCreate()
+    wrong: list[str] = []
+
+    def read(data: bytes, *, is_last: bool = False) -> None:
+        try:
+            if not wrong:
+                parser.Parse(data, is_last)
+        except expat.ExpatError as error:
+            wrong.append(str(error))
+
+    await node.query_orders(read)
+    read(b"", is_last=True)
+    if wrong:
+        raise Strange(f"query: the document is no XML ({wrong[0]})")
 
 
 async def _check_stranger(node: Node, findings: list[Finding]) -> bool:
@@ -89,18 +115,29 @@ async def _check_stranger(node: Node, findings: list[Finding]) -> bool:
     return True
 
 
-async def _step(findings: list[Finding], step: str, ask: Callable[[], Awaitable[object]], cure: str) -> bool:
-    """Take a step; return whether it went well enough to go on."""
-    try:
-        answer = await ask()
-    except NodeError as error:
-        findings.append(Finding(step, _broken(error.words, cure)))
-        return False
-    remarks = getattr(answer, "remarks", ())
-    findings.extend(Finding(step, remark) for remark in remarks)
-    if not remarks:
-        findings.append(Finding(step))
-    return True
+@frozen
+class _Steps:
+    """Takes the steps of a node's dialogue, and notes what is found."""
+
+    findings: list[Finding]
+    node: Node
+
+    async def step(self, step: str, ask: Callable[[Node], Awaitable[object]], cure: str) -> bool:
+        """Take a step; return whether it went well enough to go on."""
+        before = len(self.node.repeated)
+        try:
+            answer = await ask(self.node)
+        except NodeError as error:
+            self.findings.append(Finding(step, _broken(error.words, cure)))
+            return False
+        remarks = list(getattr(answer, "remarks", ()))
+        if len(self.node.repeated) > before:
+            words = f"answered at a new try only: {self.node.repeated[before]}"
+            remarks.append(_broken(words, "answer the first time: no 1C tries again"))
+        self.findings.extend(Finding(step, remark) for remark in remarks)
+        if not remarks:
+            self.findings.append(Finding(step))
+        return True
 
 
 async def _check_listen(node: Node, findings: list[Finding]) -> None:

@@ -315,7 +315,9 @@ def load(nodes: int, size: int, pieces: int, as_json: bool, **common: Any) -> No
     site = _site(**common)
 
     async def run(reactor: Any) -> int:
-        report = await run_load(lambda: site.node(reactor, lambda _: None), reactor, nodes, size, pieces)
+        report = await run_load(
+            lambda: site.node(reactor, lambda _: None), reactor, nodes, size, pieces, told=_complain
+        )
         figures = report.as_dict()
         click.echo(
             json.dumps(figures) if as_json else "\n".join(f"{name:<14}{value}" for name, value in figures.items())

@@ -93,6 +93,8 @@ class Node:
         self._told = told
         self._parameters: Parameters | None = None
         self._is_sending = False
+        self.repeated: list[str] = []
+        """Why something had to be asked again, in the order of it: no 1C asks again."""
 
     @property
     def sessid(self) -> str:
@@ -194,6 +196,7 @@ class Node:
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (failures - 1))
         if isinstance(lost, Busy):
             pause = max(pause, lost.retry_after)
+        self.repeated.append(lost.words)
         self._told(f"{lost.words}; trying again in {pause:.1f} s ({failures} of {self._retries})")
         await deferLater(self._reactor, pause)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 from onec_twisted.node.answers import NodeError
 
@@ -56,10 +57,22 @@ class _Count:
     failures: list[str] = field(factory=list)
 
 
-async def load(make: Callable[[], Node], reactor: Any, nodes: int, size: int, pieces: int) -> Report:
+STAYS = "what was sent could not be removed from the site, which may import it"
+"""The failure of a load that leaves something behind."""
+
+
+async def load(
+    make: Callable[[], Node],
+    reactor: Any,
+    nodes: int,
+    size: int,
+    pieces: int,
+    told: Callable[[str], object] = lambda _: None,
+) -> Report:
     """Let ``nodes`` log in and send ``pieces`` of ``size`` bytes each, one behind the other; return what came of it.
 
-    What they send is removed at their end by ``init``, so that nothing is imported.
+    What they send is removed at their end by ``init``, so that nothing is imported; ``told`` hears when a load that
+    is stopped cannot do that.
     """
     count = _Count()
     content = io.BytesIO(os.urandom(min(size, 1024 * 1024)) * (size // (1024 * 1024) + 1))
@@ -67,6 +80,8 @@ async def load(make: Callable[[], Node], reactor: Any, nodes: int, size: int, pi
     outcomes: Any = await DeferredList(running, consumeErrors=True)
     for is_done, outcome in outcomes:
         if not is_done:
+            if STAYS in count.failures:
+                told(STAYS)
             outcome.raiseException()  # when all have left nothing behind
     seconds = max(count.ended - count.begun, 1e-6)
     return Report(seconds, count.bytes_sent, tuple(sorted(count.latencies)), tuple(count.failures))
@@ -86,7 +101,9 @@ async def _one(node: Node, reactor: Any, content: io.BytesIO, size: int, pieces:
                 count.latencies.append(count.ended - begun)
                 count.bytes_sent += size
         finally:
-            if not await node.abandon():
-                count.failures.append("what was sent could not be removed from the site")
+            count.failures.append(STAYS)
+            with suppress(CancelledError):  # Ctrl-C once more: nobody waits for the site
+                if await node.abandon():
+                    count.failures.remove(STAYS)
     except NodeError as error:
         count.failures.append(error.words)
