@@ -8,6 +8,7 @@ newest Twisted:
 * ``_respondToBadRequestAndDisconnect``: called for whatever is no HTTP;
 * ``_networkProducer``: the transport, or what stands for one that cannot be paused;
 * ``_transferDecoder``: finds the end of a body; ``_finishRequestBody`` is told what came behind it;
+* ``_savedTimeOut``: the idle time-out that it sets again when a request is done;
 * ``_dataBuffer``: what came while a request was being answered; ``_buffer``: what of a read is still to be looked at.
 """
 
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
 
     from onec_twisted.delivery import Delivery
     from onec_twisted.errors import Refused
-    from onec_twisted.site import ExchangeSite
+    from onec_twisted.site import GuardedSite
     from onec_twisted.wire import Answer
 
-__all__ = ["ExchangeChannel"]
+__all__ = ["REASONS", "ExchangeChannel"]
 
 TLS_FLUSH = 0.01
 """Seconds after which Twisted's TLS has handed an answer to TCP: it gathers small writes for a turn."""
@@ -45,6 +46,9 @@ LONGEST_CONTENT_LENGTH = 64
 
 HURRY = 5
 """Seconds that a connection has that is one too many."""
+
+REASONS = {423: b"Locked", 429: b"Too Many Requests", 460: b"Checksum Mismatch"}
+"""What Twisted has no words for (RFC 4918 section 11.3, RFC 6585 section 4, tus 1.0.0)."""
 
 REQUEST = 512
 """What a request costs that came behind another, in units of ``Allowance``."""
@@ -67,8 +71,8 @@ class ExchangeChannel(HTTPChannel):
     _head_begun = False
     _shakes_hands = False
 
-    site: ExchangeSite
-    factory: ExchangeSite
+    site: GuardedSite
+    factory: GuardedSite
     abortTimeout = 5
     """Seconds after which a connection that we closed is gone, whatever its peer does."""
 
@@ -128,12 +132,16 @@ class ExchangeChannel(HTTPChannel):
         self.setTimeout(None)
         self._head_begun = False
 
+    def body_ended(self) -> None:
+        """Note that all of a request has come: once it is answered, the connection may rest again."""
+        self.head_ended()
+        self._savedTimeOut = self.site.timeOut
+
     def timeoutConnection(self) -> None:
         """Close a connection that nobody uses; tell the sender of half a head why."""
         if self._shakes_hands:
             self._told(HeadersTimedOut())
-            transport: Any = self.transport
-            transport.abortConnection()
+            self.abort()
         elif self._head_begun:
             self.refuse(HeadersTimedOut())
         else:
@@ -185,6 +193,13 @@ class ExchangeChannel(HTTPChannel):
         if self._abortingCall is None:
             self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
         super().loseConnection()
+
+    def abort(self) -> None:
+        """End the connection at once, without a word, and take nothing more from it."""
+        self.is_open = False
+        self.dataReceived = lambda _: None  # type: ignore[method-assign]  # TLS goes on delivering
+        transport: Any = self.transport
+        transport.abortConnection()
 
     def lineReceived(self, line: bytes) -> None:
         """Take a line of the head; in a request line, blanks and letters that are not encoded are encoded.
@@ -279,7 +294,7 @@ class ExchangeChannel(HTTPChannel):
             request.give_up()
         if not (self.requests and self.requests[-1].startedWriting):
             answer = self._told(refused)
-            reason = RESPONSES[answer.status]
+            reason = RESPONSES.get(answer.status) or REASONS[answer.status]
             self.write(head_of(answer, b"HTTP/1.1", reason, self.site.date(), closes=True) + answer.body)
         self.dataReceived = lambda _: None  # type: ignore[method-assign]  # TLS goes on delivering
         self.loseConnection()

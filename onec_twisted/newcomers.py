@@ -1,4 +1,4 @@
-"""Whether a new connection may stay when descriptors run out: who rests makes room, who is at work is let alone.
+"""Whether a new connection may stay when there are too many: who rests makes room, who is at work is let alone.
 
 Strangers who hold as many connections as there are descriptors keep nobody out then: whoever comes takes the place of
 the connection that has rested longest, of the address that has most.
@@ -7,7 +7,7 @@ the connection that has rested longest, of the address that has most.
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 from twisted.logger import Logger
@@ -32,10 +32,14 @@ QUIET = 60.0
 
 @define(eq=False)
 class Newcomers:
-    """The connections that rest, for which no request is being carried out."""
+    """The connections that rest, for which no request is being carried out.
+
+    There may be as many in all as there are descriptors, or ``most``, where that is not 0.
+    """
 
     connections: Connections
     clock: IReactorTime
+    most: int = 0
     _resting: dict[ExchangeChannel, str | None] = field(factory=dict, init=False)
     """Those that rest, the longest first, and their addresses."""
     _told_at: float | None = field(default=None, init=False)
@@ -46,14 +50,15 @@ class Newcomers:
         if self._may_stay(channel, address):
             self.rests(channel, address)
         else:
-            _end(channel)
+            channel.abort()
 
     def _may_stay(self, channel: ExchangeChannel, address: str | None) -> bool:
-        """Return whether a new connection may stay; where few descriptors are left another is closed for it."""
+        """Return whether a new connection may stay; where that is one too many, another is closed for it."""
         number = number_of(channel.transport)
-        if number is None or not is_scarce(number, NEWCOMERS):
+        if number is not None and is_scarce(number, NEWCOMERS):
+            self._tell(number)
+        elif not self.most or self.connections.total <= self.most:
             return True
-        self._tell(number)
         held = self.connections.held
         longest = list(islice(self._resting.items(), LOOKED_AT))
         if not longest:
@@ -62,7 +67,7 @@ class Newcomers:
         if held(address) > held(its_address):
             return False
         self.leaves(other)
-        _end(other)
+        other.abort()
         return True
 
     def rests(self, channel: ExchangeChannel, address: str | None) -> None:
@@ -83,9 +88,3 @@ class Newcomers:
                 "closed for new ones; raise LimitNOFILE=, or lower --connections-per-address",
                 number=number,
             )
-
-
-def _end(channel: ExchangeChannel) -> None:
-    """End a connection by force, without a word."""
-    transport: Any = channel.transport
-    transport.abortConnection()

@@ -4,8 +4,7 @@ Twisted looks a resource up after the last byte of the body, which it keeps in m
 then. ``ExchangeRequest`` does so at the headers, and keeps nothing. It uses private names of
 ``twisted.web.http.HTTPChannel``; ``tests/test_request.py`` pins them for the oldest and the newest Twisted:
 
-* ``_command``, ``_path``, ``_version``: the request line, which a Request learns only after the body otherwise;
-* ``_savedTimeOut``: the idle time-out that the channel sets again when the request is done.
+* ``_command``, ``_path``, ``_version``: the request line, which a Request learns only after the body otherwise.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from twisted.web.http import toChunk
 from twisted.web.server import Request
 
 from onec_twisted.body import Body
+from onec_twisted.channel import REASONS
 from onec_twisted.errors import (
     ConnectionDropped,
     ContradictoryHeaders,
@@ -42,9 +42,6 @@ __all__ = ["ExchangeRequest"]
 
 READ = 64 * 1024
 """Bytes that are read from a connection at a time: Twisted's own number."""
-
-REASONS = {423: b"Locked", 429: b"Too Many Requests", 460: b"Checksum Mismatch"}
-"""What Twisted has no words for (RFC 4918 section 11.3, RFC 6585 section 4, tus 1.0.0)."""
 
 MAPPED = "::ffff:"
 """What an IPv4 address begins with on an IPv6 socket."""
@@ -159,7 +156,7 @@ class ExchangeRequest(Request):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Note that the body has ended; nothing of it is ever parsed."""
-        self.channel._savedTimeOut = self.site.timeOut
+        cast("ExchangeChannel", self.channel).body_ended()
         self.body.ended()
         self._body_over = True
         self._count()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.errors import Refused
 
-__all__ = ["Elsewhere", "ExchangeSite", "Limits", "access_log_line", "tree"]
+__all__ = ["Elsewhere", "ExchangeSite", "GuardedSite", "Limits", "access_log_line", "tree"]
 
 
 @frozen
@@ -102,13 +102,11 @@ def access_log_line(_timestamp: str, request: ExchangeRequest) -> str:
     return line
 
 
-class ExchangeSite(Site):
-    """Serves a resource tree to nodes.
+class GuardedSite(Site):
+    """A site whose connections are bounded in number and time, the same for nodes and for the administrator.
 
-    A body may be silent for ``body_timeout`` seconds; ``limits`` keep strangers within bounds, ``connections`` counts
-    them; ``always_ok`` answers 200 to what is no HTTP as well;
-    ``access_log`` gives each request a line in the log. The channel is ours: Twisted's would only choose between
-    HTTP/1.1 and HTTP/2.
+    ``limits`` keep strangers within bounds, ``connections`` counts them, ``allowance`` is what all of them may cost
+    at a time. The channel is ours: Twisted's would only choose between HTTP/1.1 and HTTP/2.
     """
 
     _log = Logger()
@@ -118,26 +116,20 @@ class ExchangeSite(Site):
         self,
         resource: Resource,
         reactor: IReactorTime,
-        body_timeout: float,
+        limits: Limits | None,
+        connections: Connections | None,
+        metrics: Metrics | None,
         *,
-        limits: Limits | None = None,
-        connections: Connections | None = None,
-        metrics: Metrics | None = None,
-        always_ok: bool = False,
-        access_log: bool = True,
+        most: int = 0,
+        **keywords: Any,
     ) -> None:
-        """Serve the tree with the reactor's clock."""
-        super().__init__(resource, requestFactory=ExchangeRequest, reactor=reactor, logFormatter=access_log_line)
-        self.body_timeout = body_timeout
+        """Serve the tree with the reactor's clock, over ``most`` connections in all; ``keywords`` are Twisted's."""
+        super().__init__(resource, reactor=reactor, **keywords)
         self.limits = limits or Limits()
         self.connections = connections or Connections()
-        self.newcomers = Newcomers(self.connections, reactor)
+        self.newcomers = Newcomers(self.connections, reactor, most)
         self.metrics = metrics or Metrics()
         self.allowance = Allowance(reactor)
-        self.closing = False
-        """Whether the daemon is about to end: an answer closes its connection, so that the node turns to the next."""
-        self.always_ok = always_ok
-        self._access_log = access_log
         self._date = b"", -1
 
     def date(self) -> bytes:
@@ -157,14 +149,54 @@ class ExchangeSite(Site):
             peer=address,
             refused=type(refused).__name__,
         )
-        answer = failure(refused)
+        return failure(refused)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """Offer HTTP/1.1 alone over TLS: streaming rests on its channel."""
+        return [b"http/1.1"]
+
+
+class ExchangeSite(GuardedSite):
+    """Serves a resource tree to nodes.
+
+    A body may be silent for ``body_timeout`` seconds; ``always_ok`` answers 200 to what is no HTTP as well;
+    ``access_log`` gives each request a line in the log.
+    """
+
+    def __init__(
+        self,
+        resource: Resource,
+        reactor: IReactorTime,
+        body_timeout: float,
+        *,
+        limits: Limits | None = None,
+        connections: Connections | None = None,
+        metrics: Metrics | None = None,
+        always_ok: bool = False,
+        access_log: bool = True,
+    ) -> None:
+        """Serve the tree with the reactor's clock."""
+        super().__init__(
+            resource,
+            reactor,
+            limits,
+            connections,
+            metrics,
+            requestFactory=ExchangeRequest,
+            logFormatter=access_log_line,
+        )
+        self.body_timeout = body_timeout
+        self.closing = False
+        """Whether the daemon is about to end: an answer closes its connection, so that the node turns to the next."""
+        self.always_ok = always_ok
+        self._access_log = access_log
+
+    def refusal(self, refused: Refused, address: str) -> Answer:
+        """See ``GuardedSite``."""
+        answer = super().refusal(refused, address)
         return evolve(answer, status=200) if self.always_ok else answer
 
     def log(self, request: Request) -> None:
         """Write a request's line, if that is wanted."""
         if self._access_log:
             super().log(request)
-
-    def acceptableProtocols(self) -> list[bytes]:
-        """Offer HTTP/1.1 alone over TLS: streaming rests on its channel."""
-        return [b"http/1.1"]

@@ -258,7 +258,8 @@ def _add_admin(
         Actions(parts.catalog, parts.store, parts.turns, parts.handoffs, parts.pieces.proofs, parts.workers),
         Access.by(checkers, reactor) if checkers else None,
     )
-    admin_site = AdminSite(admin, reactor)
+    connections = Connections(options["connections-per-address"], site.connections.trusted)
+    admin_site = AdminSite(admin, reactor, site.limits, connections)
     is_locked = checkers and options["admin"].startswith("ssl:")
     heard = None if is_locked else _warn_of_strangers
     _listen("admin", options["admin"], admin_site, reactor, certificates, heard).setServiceParent(daemon)

@@ -10,7 +10,7 @@ from administrator import Administrator
 from in_memory import flush_failures
 from line import Line
 
-from onec_twisted.admin.site import FRESH, LONGEST_BODY, MOST_CONNECTIONS
+from onec_twisted.admin.site import FRESH
 from onec_twisted.admin.status import PATIENCE
 from onec_twisted.testing import LateWorkers
 
@@ -175,19 +175,6 @@ def test_wrong_passwords_are_slowed(exchange: InMemory) -> None:
     line.lose()
 
 
-def test_a_body_that_is_no_form(administrator: Administrator) -> None:
-    """The connection is closed; nothing of it is kept."""
-    for length in (b"Content-Length: %d" % (LONGEST_BODY + 1), b"Transfer-Encoding: chunked"):
-        line = Line(administrator.site, "127.0.0.1")
-        line.send(b"POST /sessions/x/end HTTP/1.1\r\nHost: 127.0.0.1\r\n" + length + b"\r\n\r\n")
-        request = line.protocol._channel.requests[0]
-        line.send(b"x" * 100_000)  # TLS goes on delivering
-
-        assert line.closed
-        assert request.content.getvalue() == b""
-        line.lose()
-
-
 def test_what_nobody_thought_of(
     administrator: Administrator, nothing_left_behind: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,14 +238,3 @@ def test_many_browsers_are_one_look(exchange: InMemory) -> None:
     exchange.clock.advance(FRESH)
 
     assert administrator.ask("/live").body != first
-
-
-def test_connections_are_limited(administrator: Administrator) -> None:
-    """One too many is closed, and there is room again when one has gone."""
-    lines = [Line(administrator.site, "127.0.0.1") for _ in range(MOST_CONNECTIONS)]
-    assert administrator.site.buildProtocol(None) is None
-    lines.pop().lose()
-
-    assert administrator.ask("/health").status == 200
-    for line in lines:
-        line.lose()

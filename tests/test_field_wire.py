@@ -6,10 +6,19 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from administrator import Administrator
+from certificates import make_certificate
 from in_memory import PATH, InMemory, basic
 from line import Line, post
 from test_request import occupied
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import CertificateOptions, DefaultOpenSSLContextFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from twisted.test.iosim import FakeTransport, connect
 
+from onec_twisted.admin.door import MOST_CONNECTIONS
 from onec_twisted.allowance import MOST, PERIOD
 from onec_twisted.body import DRAIN_PAUSE, DRAIN_TIME
 from onec_twisted.channel import REQUEST
@@ -20,6 +29,7 @@ from onec_twisted.wire import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from onec_twisted.request import ExchangeRequest
 
@@ -476,3 +486,149 @@ def test_a_line_of_the_log_is_short(
 
     assert len(told) >= 12
     assert max(told) < 4000
+
+
+def address_of(number: int) -> str:
+    """Return the address of somebody."""
+    return f"10.0.{number // 250}.{number % 250 + 1}"
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET", b"GET / HTTP/1.1\r\nHost:"])
+@pytest.mark.parametrize("addresses", [1, 10])
+def test_half_heads_do_not_keep_health_away(exchange: InMemory, begun: bytes, addresses: int) -> None:
+    """However many connections say nothing, or half of something: the oldest of whoever has most makes room."""
+    administrator = Administrator(exchange)
+    friend = Line(administrator.site, "10.1.1.1")
+    lines = [Line(administrator.site, address_of(number % addresses)) for number in range(3 * MOST_CONNECTIONS)]
+    for line in lines:
+        if not line.transport.disconnecting:
+            line.send(begun)
+
+    assert administrator.ask("/health").status == 200
+    assert sum(not line.transport.disconnecting for line in lines) <= MOST_CONNECTIONS
+    assert friend.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    for line in (*lines, friend):
+        line.lose()
+    assert exchange.clock.getDelayedCalls() == []
+
+
+FORM = b"POST /sessions/x/end HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ntoken="
+
+
+@pytest.mark.parametrize("begun", [b"G", b"GET / HTTP/1.1\r\nHost: x\r\n", FORM])
+def test_the_administrators_port_has_the_time_of_a_head(
+    exchange: InMemory, nothing_left_behind: list[dict[str, Any]], begun: bytes
+) -> None:
+    """For a form as well: what drips in does not prolong it, and half a request hears why."""
+    administrator = Administrator(exchange)
+    line = Line(administrator.site)
+    for place in range(len(begun)):
+        line.send(begun[place : place + 1])
+        exchange.clock.advance(29 / len(begun))
+    assert not line.closed
+    exchange.clock.advance(1.01)
+
+    assert line.answered.startswith(b"HTTP/1.1 408 ")
+    assert line.answered.endswith(b"\r\n\r\nRequest headers timed out\n")
+    assert b"content-security-policy" in line.answered
+    assert line.closed
+    assert exchange.metric("onec_refusals_total", reason="headers_timed_out") == 1
+    assert [event["peer"] for event in nothing_left_behind if event.get("refused") == "HeadersTimedOut"]
+    line.lose()
+
+
+def test_an_administrators_connection_may_rest(exchange: InMemory) -> None:
+    """After an answer it has as long as a node's, and is closed in silence."""
+    administrator = Administrator(exchange)
+    line = Line(administrator.site)
+    for _ in range(3):
+        answered = line.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        exchange.clock.advance(59)
+        assert not line.closed
+    exchange.clock.advance(1)
+
+    assert line.closed
+    assert line.answered == answered
+    line.lose()
+
+
+def test_the_administrators_port_counts_by_address(exchange: InMemory) -> None:
+    """As the main one does, by the same option."""
+    administrator = Administrator(exchange)
+    administrator.site.connections.most = 2
+    lines = [Line(administrator.site) for _ in range(3)]
+    answers = [line.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")[:13] for line in lines]
+
+    assert answers == [b"HTTP/1.1 200 ", b"HTTP/1.1 200 ", b"HTTP/1.1 429 "]
+    assert lines[2].closed
+    for line in lines:
+        line.lose()
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"Host: x\r\nTransfer-Encoding: identity\r\n", b"Malformed request\n"),
+        (b"", b"Malformed request\n"),
+        (b"Host: x\r\nHost: y\r\n", b"Malformed request\n"),
+        (
+            b"Host: x\r\nAuthorization: Basic YTpi\r\nAuthorization: Basic YTpj\r\n",
+            b"Header Authorization came twice, with different values\n",
+        ),
+    ],
+)
+def test_the_administrators_port_goes_by_the_letter(exchange: InMemory, head: bytes, words: bytes) -> None:
+    """As the main one does."""
+    line = Line(Administrator(exchange).site)
+    line.send(b"GET /health HTTP/1.1\r\n" + head + b"\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    assert line.answered.startswith(b"HTTP/1.1 400 ")
+    assert line.answered.endswith(words)
+    assert line.answered.count(b"HTTP/1.1") == 1
+    assert line.closed
+    line.lose()
+
+
+@pytest.mark.parametrize("is_admin", [False, True])
+@pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"])
+def test_the_time_of_a_head_holds_for_the_handshake(
+    exchange: InMemory, tmp_path: Path, is_admin: bool, begun: bytes
+) -> None:
+    """Half of one, dripping or silent, is closed, counted and told the log."""
+    site = Administrator(exchange).site if is_admin else exchange.site
+    certificate = make_certificate(tmp_path, "server")
+    context = DefaultOpenSSLContextFactory(str(certificate.key), str(certificate.chain))
+    factory: Any = TLSMemoryBIOFactory(context, False, site, exchange.clock)
+    server = factory.buildProtocol(None)
+    transport = FakeTransport(server, True)
+    server.makeConnection(transport)
+    for place in range(len(begun)):
+        server.dataReceived(begun[place : place + 1])
+        exchange.clock.advance(2)
+    exchange.clock.advance(29.9 - 2 * len(begun))
+    assert not transport.disconnecting
+    exchange.clock.advance(0.11)
+
+    assert transport.disconnecting
+    assert exchange.metric("onec_refusals_total", reason="headers_timed_out") == 1
+    server.connectionLost(Failure(ConnectionDone()))
+
+
+def test_after_the_handshake_a_connection_may_rest(exchange: InMemory, tmp_path: Path) -> None:
+    """It has said nothing yet: it is closed as one without TLS is."""
+    certificate = make_certificate(tmp_path, "server")
+    context = DefaultOpenSSLContextFactory(str(certificate.key), str(certificate.chain))
+    factory: Any = TLSMemoryBIOFactory(context, False, exchange.site, exchange.clock)
+    server, node = factory.buildProtocol(None), Protocol()
+    client: Any = TLSMemoryBIOFactory(CertificateOptions(), True, Factory.forProtocol(lambda: node), exchange.clock)
+    connection = client.buildProtocol(None)
+    pump: Any = connect(server, FakeTransport(server, True), connection, FakeTransport(connection, False))
+    pump.flush()
+    exchange.clock.advance(59)
+    pump.flush()
+    assert not server.transport.disconnecting
+    exchange.clock.advance(1.1)
+    pump.flush()
+
+    assert exchange.metric("onec_refusals_total", reason="headers_timed_out") == 0
+    assert exchange.site.connections.total == 0

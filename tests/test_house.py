@@ -117,7 +117,7 @@ WITHOUT_TWISTED = [
 NODE = ["answers", "requests", "connection", "dialogue", "export", "push", "check", "load", "typed", "command"]
 """The node's side, a package of its own: a module imports only from its left, and of the daemon little."""
 
-ADMIN = ["words", "status", "health", "gauges", "actions", "page", "site"]
+ADMIN = ["words", "status", "health", "gauges", "actions", "page", "door", "site"]
 """What the administrator sees, a package of its own: a module imports only from its left, and of the daemon all but
 where it is put together."""
 

@@ -27,7 +27,7 @@ class Channel:
         """Return what it has a descriptor of."""
         return self
 
-    def abortConnection(self) -> None:
+    def abort(self) -> None:
         """Note it."""
         self.aborted = True
 

@@ -9,18 +9,20 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.server import NOT_DONE_YET, Request
 from twisted.web.template import flattenString
 
 import onec_twisted
+from onec_twisted.admin.door import AdminDoor
 from onec_twisted.admin.page import Page
 from onec_twisted.admin.words import words_for
 from onec_twisted.errors import MissingCredentials, Refused
+from onec_twisted.wire import Answer, fields_of_target
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,17 +34,13 @@ if TYPE_CHECKING:
     from onec_twisted.admin.gauges import Gauges
     from onec_twisted.admin.health import HealthCheck
     from onec_twisted.admin.status import Observed
+    from onec_twisted.connections import Connections
+    from onec_twisted.site import Limits
 
 __all__ = ["AdminParts", "AdminSite"]
 
 FRESH = 1.0
 """Seconds that the part of the page that changes is good for."""
-
-MOST_CONNECTIONS = 100
-"""Connections of administrators, and of programs that watch."""
-
-LONGEST_BODY = 16 * 1024
-"""Bytes of a form; ours have less than a hundred."""
 
 POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -133,7 +131,7 @@ class Admin(Resource):
         except defer.TimeoutError:
             answered = Answered(b"The disk or the database does not answer: see /health\n", status=503)
         except Exception:
-            self._log.failure("{path} failed", path=request.path.decode("ascii", "replace"))
+            self._log.failure("{path} failed", **fields_of_target(request.method, request.uri))
             answered = Answered(b"Internal server error\n", status=500)
         if gone.called:
             return
@@ -251,53 +249,23 @@ def _header(request: HTTPRequest, name: bytes) -> str:
     return (request.getHeader(name) or b"").decode("latin-1")
 
 
-class AdminRequest(Request):
-    """A request of the administrator's browser, or of a program that watches.
+class AdminSite(AdminDoor):
+    """Serves the administrator."""
 
-    Twisted keeps bodies whole, before anybody has logged in: one that is longer than a form ends its connection.
-    """
-
-    def gotLength(self, length: int | None) -> None:
-        """Take no more than a form has."""
-        self._is_no_form = length is None or length > LONGEST_BODY
-        super().gotLength(0 if self._is_no_form else length)
-        if self._is_no_form:
-            transport: Any = self.channel.transport
-            transport.abortConnection()
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """Take a part of a form; TLS goes on delivering when the connection is closed."""
-        if not self._is_no_form:
-            super().handleContentChunk(data)
-
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Answer, unless the connection has been ended."""
-        if not self._is_no_form:
-            super().requestReceived(command, path, version)
-
-
-class AdminSite(Site):
-    """Serves the administrator, over a limited number of connections: descriptors are those of uploads, too."""
-
-    def __init__(self, parts: AdminParts, reactor: Any) -> None:
+    def __init__(
+        self,
+        parts: AdminParts,
+        reactor: Any,
+        limits: Limits | None = None,
+        connections: Connections | None = None,
+    ) -> None:
         """Serve these parts, with the reactor's clock."""
-        super().__init__(Admin(parts), requestFactory=AdminRequest, reactor=reactor)
-        self._open = 0
+        super().__init__(Admin(parts), reactor, limits, connections, parts.observed.metrics)
 
-    def buildProtocol(self, addr: Any) -> Any:
-        """Take a connection, or close it when there are too many."""
-        if self._open >= MOST_CONNECTIONS:
-            return None
-        self._open += 1
-        protocol: Any = super().buildProtocol(addr)
-        lost = protocol.connectionLost
-
-        def connection_lost(reason: Any) -> None:
-            self._open -= 1
-            lost(reason)
-
-        protocol.connectionLost = connection_lost
-        return protocol
+    def refusal(self, refused: Refused, address: str) -> Answer:
+        """See ``AdminDoor``; the words alone, for a person."""
+        answer = super().refusal(refused, address)
+        return evolve(answer, body=f"{refused.words}\n".encode(), headers=(*answer.headers, *HEADERS.items()))
 
     def log(self, request: HTTPRequest) -> None:
         """Write nothing: a scrape every few seconds is no news, and actions are events of their own."""
