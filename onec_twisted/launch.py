@@ -39,8 +39,12 @@ def _prctl(option: int, value: int) -> None:
 
 def _parents() -> dict[int, int]:
     """Return the parents of all processes that live, by their ids; empty where nobody tells."""
-    found = {}
-    for name in filter(str.isdecimal, os.listdir("/proc") if sys.platform == "linux" else []):
+    found: dict[int, int] = {}
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return found
+    for name in filter(str.isdecimal, names):
         try:
             with open(f"/proc/{name}/stat", "rb") as file:
                 state, parent = file.read().rpartition(b")")[2].split()[:2]
@@ -80,6 +84,8 @@ def _end_all(*_: object) -> None:
 
 def _kill_all(*_: object) -> None:
     """End all by force."""
+    if not _parents():
+        os.killpg(0, signal.SIGKILL)  # this process as well
     signal.alarm(1)
     for _round in range(ROUNDS):
         if not _tell_all(signal.SIGKILL):
@@ -149,7 +155,7 @@ def main(parent: str, program: str, folder: str, name: str) -> None:
         _become(program, folder, name)
     status = _end_of(child)
     if signal.getsignal(signal.SIGTERM) is not _end_all:
-        if sys.platform != "linux":
+        if not _parents():
             os.killpg(0, signal.SIGKILL)  # what it has started, and did not listen; this process as well
         _end_of(None)
         signal.alarm(0)
