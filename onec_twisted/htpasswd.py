@@ -136,13 +136,13 @@ class HtpasswdChecker:
                 self._log.error("{reason}; going on with the users read before", reason=self._told)
         else:
             self._told = ""
+            self._looks_without = 0
         return self._file.users
 
     def look(self) -> None:
         """See ``IKnowingChecker``: take up that the file is gone, or empty, when it was so at the look before."""
         try:
-            self._file = self._read()
-            self._looks_without = 0
+            self._read()
         except _NoUsers as no_users:
             self._looks_without += 1
             if self._looks_without > 1 and self._file.users:
@@ -150,8 +150,8 @@ class HtpasswdChecker:
                 self._file = _File()
         except HtpasswdUnreadable:
             self._looks_without = 0
-        self._right = {user: known for user, known in self._right.items() if user in self._file.users}
-        self._current()
+        users = self._current()
+        self._right = {user: known for user, known in self._right.items() if user in users}
 
     def has(self, user: bytes) -> bool:
         """See ``IKnowingChecker``."""

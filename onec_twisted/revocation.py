@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import define, field
-from twisted.cred.checkers import FilePasswordDB, InMemoryUsernamePasswordDatabaseDontUse
-from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
+from onec_twisted.access import PasswordFile
 from onec_twisted.errors import Refused, SessionEnded
 from onec_twisted.interfaces import IKnowingChecker
+from onec_twisted.written import NotPlain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from onec_twisted.catalog import Catalog
     from onec_twisted.turns import Turns
     from onec_twisted.workers import Workers
 
-__all__ = ["LOOK", "Revocation", "has_user"]
+__all__ = ["LOOK", "Revocation", "users_of"]
 
 LOOK = 15.0
 """Seconds between two looks: a file that is gone has no users at the second, and sessions end at the next."""
@@ -30,18 +31,20 @@ AT_ONCE = 8
 """Sessions that are ended at the same time: their records share a sync."""
 
 
-def has_user(checker: Any, user: bytes) -> bool | None:
-    """Return whether a checker has such a user; None when it cannot say. Blocks."""
+def users_of(checker: Any) -> Callable[[bytes], bool] | None:
+    """Return what says whether a checker has a user; None when nothing can. Blocks."""
     if IKnowingChecker.providedBy(checker):
-        return bool(checker.has(user))
+        checker.look()
+        return cast("Callable[[bytes], bool]", checker.has)
     if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
-        return user in checker.users
-    if isinstance(checker, FilePasswordDB):
+        return checker.users.__contains__
+    if isinstance(checker, PasswordFile):
         try:
-            checker.getUser(user)
-        except (KeyError, UnauthorizedLogin):
-            return False
-        return True
+            return checker.read().__contains__
+        except (FileNotFoundError, NotADirectoryError):
+            return {}.__contains__
+        except (OSError, NotPlain):
+            return None
     return None
 
 
@@ -78,13 +81,11 @@ class Revocation:
 
     def _look(self, names: list[str]) -> frozenset[str]:
         """In a worker: return those whom no checker has."""
-        for checker in (*self.checkers, *self.others):
-            if IKnowingChecker.providedBy(checker):
-                checker.look()
+        for checker in self.others:
+            users_of(checker)
+        known = [users_of(checker) for checker in self.checkers]
         return frozenset(
-            name
-            for name in names
-            if all(has_user(checker, name.encode("utf-8")) is False for checker in self.checkers)
+            name for name in names if all(has is not None and not has(name.encode("utf-8")) for has in known)
         )
 
     async def _end(self, user: str) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from daemon import Daemon
     from in_memory import InMemory
+    from tus_in_memory import TusInMemory
     from twisted.internet.defer import Deferred
 
 
@@ -102,12 +103,18 @@ def test_a_node_that_is_known_beside_a_crowd_that_guesses(exchange: InMemory, pa
     assert [answer.code for answer in heard] == [401] * 120
 
 
-def test_a_new_password_ends_the_old_one_at_once(exchange: InMemory, passwords: Path) -> None:
+def test_a_new_password_ends_the_old_one_at_once(tus: TusInMemory, passwords: Path) -> None:
     """Also one that was known, and at the door of tus."""
+    exchange = tus.exchange
     with_passwords(exchange, passwords)
     assert exchange.reply(asked(exchange, "shop", "secret")).status == 200
+    assert tus.create(1).status == 201
     passwords.write_bytes(line("shop", "new"))
-    assert exchange.reply(asked(exchange, "shop", "secret")).status == 401
+    assert tus.create(1).status == 401
+    exchange.clock.advance(1)
+    waiting = asked(exchange, "shop", "secret")
+    exchange.clock.advance(1)
+    assert exchange.reply(waiting).status == 401
     exchange.clock.advance(1)
     assert exchange.reply(asked(exchange, "shop", "new")).status == 200
 

@@ -193,6 +193,19 @@ def test_a_file_without_users_at_two_looks(
     assert accepts(checker, "shop", "se:cr:et")
 
 
+def test_users_who_came_back_between_two_looks(path: Path) -> None:
+    """As soon as one of them has logged in, the file is not taken for gone."""
+    checker = HtpasswdChecker(str(path), inline)
+    whole = path.read_bytes()
+    path.unlink()
+    checker.look()
+    path.write_bytes(whole)
+    assert accepts(checker, "shop", "se:cr:et")
+    path.unlink()
+    checker.look()
+    assert checker.has(b"shop")
+
+
 def test_a_file_with_a_slip_keeps_its_users(path: Path, nothing_left_behind: list[dict[str, Any]]) -> None:
     """However often it is looked at; the log says it once, whoever guesses meanwhile."""
     checker = HtpasswdChecker(str(path), inline)

@@ -8,10 +8,11 @@ import pytest
 from in_memory import PATH, TUS_PATH, USER, InMemory, basic, flush_failures
 from line import Line
 from test_htpasswd import line
-from twisted.cred.checkers import FilePasswordDB, InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 
+from onec_twisted.access import PasswordFile
 from onec_twisted.htpasswd import HtpasswdChecker
-from onec_twisted.revocation import Revocation, has_user
+from onec_twisted.revocation import Revocation, users_of
 from onec_twisted.testing import inline
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def test_who_was_taken_away_with_the_option(exchange: InMemory, tmp_path: Path) 
     words = tmp_path / "words"
     words.write_bytes(b"other:secret\n")
     cookie, sessid = exchange.checkauth()
-    look = looking(exchange, InMemoryUsernamePasswordDatabaseDontUse(another=b"x"), FilePasswordDB(str(words)))
+    look = looking(exchange, InMemoryUsernamePasswordDatabaseDontUse(another=b"x"), PasswordFile(str(words)))
     look()
     look()
 
@@ -162,7 +163,22 @@ def test_where_a_checker_cannot_say(exchange: InMemory, path: Path) -> None:
         look()
 
     assert goes_on(exchange, cookie, sessid)
-    assert has_user(object(), b"shop") is None
+    assert users_of(object()) is None
+
+
+def test_a_file_of_passwords_that_cannot_be_read(exchange: InMemory, tmp_path: Path) -> None:
+    """Ends nobody's session, but when it is gone."""
+    words = tmp_path / "words"
+    words.write_bytes("other:secret".encode("utf-16"))
+    look = looking(exchange, PasswordFile(str(words)))
+    cookie, sessid = exchange.checkauth()
+    for _ in range(3):
+        look()
+    assert goes_on(exchange, cookie, sessid)
+    words.unlink()
+    look()
+    look()
+    assert not goes_on(exchange, cookie, sessid)
 
 
 def test_the_administrators_file_is_looked_at_as_well(exchange: InMemory, path: Path) -> None:
