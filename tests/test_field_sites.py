@@ -289,18 +289,18 @@ class TestWords:
         shop.start()
         try:
             shown = []
-            for out in (subprocess.PIPE, "terminal"):
+            for is_terminal in (False, True):
                 shop.answer({"text": "success\na\nb\nsessid=c\ntimestamp=1"}, {"text": "<?xml?>\n\x1b[2J<Ид/>\n"})
                 ours, theirs = pty.openpty()
                 done = subprocess.run(
                     [str(Path(sys.executable).with_name("onec-node")), "orders", f"--url={shop.url}", "--user=shop"],
                     env={**os.environ, "ONEC_PASSWORD": "secret"},
-                    stdout=theirs if out == "terminal" else out,
+                    stdout=theirs if is_terminal else subprocess.PIPE,
                     check=True,
                     timeout=PATIENCE,
                 )
                 os.close(theirs)
-                shown.append(os.read(ours, 1000).replace(b"\r\n", b"\n") if out == "terminal" else done.stdout)
+                shown.append(os.read(ours, 1000).replace(b"\r\n", b"\n") if is_terminal else done.stdout)
                 os.close(ours)
         finally:
             shop.stop()
