@@ -24,7 +24,7 @@ from twisted.web.guard import BasicCredentialFactory
 from zope.interface import implementer
 
 from onec_twisted.connections import counted_as
-from onec_twisted.errors import MissingCredentials, WrongCredentials
+from onec_twisted.errors import MissingCredentials, TooManyTries, WrongCredentials
 from onec_twisted.guesses import Allowance, Failures, Lane, delay_after
 from onec_twisted.interfaces import IKnowingChecker, INode
 from onec_twisted.singleflight import SingleFlight
@@ -135,7 +135,8 @@ class Access:
     """Asks the portal who a node is; ``clock`` paces those who get it wrong.
 
     ``knowing`` are the checkers that know passwords again, ``knows_all`` says that there are no others; ``at_once``
-    passwords are checked at the same time.
+    passwords are checked at the same time, and ``most`` wait for that, or for their answer, before a crowd is
+    sent away; 0 for any number.
     """
 
     portal: Portal
@@ -143,6 +144,8 @@ class Access:
     knowing: Sequence[Any] = ()
     knows_all: bool = False
     at_once: int = AT_ONCE
+    most: int = 0
+    _waiting: int = field(default=0, init=False)
     _key: bytes = field(factory=lambda: os.urandom(32), init=False)
     _good: OrderedDict[bytes, tuple[str, float]] = field(factory=OrderedDict, init=False)
     _asking: SingleFlight[str] = field(factory=SingleFlight, init=False)
@@ -156,11 +159,11 @@ class Access:
         self._lane = Lane(self.clock, self._addresses, self.at_once)
 
     @classmethod
-    def by(cls, checkers: Sequence[Any], clock: IReactorTime, at_once: int = AT_ONCE) -> Access:
+    def by(cls, checkers: Sequence[Any], clock: IReactorTime, at_once: int = AT_ONCE, most: int = 0) -> Access:
         """Return the access of those whom one of the checkers accepts."""
         portal = Portal(NodeRealm(), [AnyOf(checkers)])
         knowing = [one for one in checkers if IKnowingChecker.providedBy(one)]
-        return cls(portal, clock, knowing, len(knowing) == len(checkers), at_once)
+        return cls(portal, clock, knowing, len(knowing) == len(checkers), at_once, most)
 
     async def login_again(self, header: bytes | None, address: str) -> str:
         """Return the user's name as ``login`` does, for a client that sends its password with each request.
@@ -194,14 +197,28 @@ class Access:
         counted = counted_as(address)
         if await self._is_known(credentials, counted):
             return decoded(credentials.username)
-        async with self._lane.turn(counted, credentials.username, self._may_be(credentials.username), gone):
-            user, failures = await self._ask(credentials, counted)
+        if self.most and self._waiting >= self.most and self._is_a_crowd(counted):
+            raise TooManyTries
+        self._waiting += 1
+        try:
+            return await self._checked(credentials, counted, gone)
+        finally:
+            self._waiting -= 1
+
+    async def _checked(self, credentials: UsernamePassword, address: str, gone: Callable[[], bool]) -> str:
+        """Return the user's name when the turn has come; what is wrong is answered later."""
+        async with self._lane.turn(address, credentials.username, self._may_be(credentials.username), gone):
+            user, failures = await self._ask(credentials, address)
         if user is not None:
             return user
-        delay = delay_after(failures, self._lane.waiting(counted))
+        delay = delay_after(failures, self._lane.waiting(address))
         if delay:
             await deferLater(self.clock, delay)
         raise WrongCredentials
+
+    def _is_a_crowd(self, address: str) -> bool:
+        """Return whether an address was wrong, or wants to log in more than once at a time."""
+        return self._lane.waiting(address) > 0 or self._addresses.of(address, self.clock.seconds()) > 0
 
     def _may_be(self, user: bytes) -> bool:
         """Return whether there may be such a user."""

@@ -231,6 +231,7 @@ def _add_admin(
     """Let the daemon show what goes on in it. Raises ``CannotStart``."""
     # Here: a daemon without it starts sooner
     from onec_twisted.admin.actions import Actions
+    from onec_twisted.admin.door import MOST_CONNECTIONS
     from onec_twisted.admin.gauges import Gauges, LagMeter
     from onec_twisted.admin.health import HealthCheck
     from onec_twisted.admin.site import AdminParts, AdminSite
@@ -256,7 +257,7 @@ def _add_admin(
         health,
         Gauges(observed, health, lambda: {one.endpoint: one.expires() for one in certificates}),
         Actions(parts.catalog, parts.store, parts.turns, parts.handoffs, parts.pieces.proofs, parts.workers),
-        Access.by(checkers, reactor) if checkers else None,
+        Access.by(checkers, reactor, most=MOST_CONNECTIONS // 2) if checkers else None,
     )
     connections = Connections(options["connections-per-address"], site.connections.trusted)
     admin_site = AdminSite(admin, reactor, site.limits, connections)

@@ -215,6 +215,26 @@ def test_one_address_has_so_many_logins_waiting(clock: Clock) -> None:
     assert waiting == [["shop"]] * len(waiting)
 
 
+def test_so_many_guesses_hold_a_connection(clock: Clock) -> None:
+    """Where connections are few: those that wait for a check or for an answer; others are let in beside them."""
+    slow = Knowing()
+    access = Access.by([slow], clock, most=10)
+    guesses = [login(access, "guess") for _ in range(10)]
+    assert login(access, "guess") == [TooManyTries]
+    assert login(access, "known") == ["shop"]
+    other = login(access, "right", "192.0.2.99")
+    assert login(access, "right", "192.0.2.99") == [TooManyTries]
+    for _ in range(20):
+        for asked in slow.asked:
+            if not asked.called:
+                asked.errback(UnauthorizedLogin())
+        clock.advance(REST)
+    assert other == [WrongCredentials]
+    clock.advance(LONGEST_DELAY)
+    assert guesses == [[WrongCredentials]] * 10
+    assert access._waiting == 0
+
+
 def test_who_has_gone_is_not_checked(clock: Clock) -> None:
     """Its place goes to those who are still there."""
     slow = Slow()
