@@ -14,9 +14,10 @@ from attrs import evolve
 
 from onec_twisted import outbox, statements
 from onec_twisted.description import describe
+from onec_twisted.errors import TooManyFiles
 from onec_twisted.metrics import Metrics
 from onec_twisted.recorder import Recorder
-from onec_twisted.records import AT_ONCE, SETTLED, KnownSession, Session
+from onec_twisted.records import AT_ONCE, FILES_OF_SESSION, SETTLED, KnownSession, Session
 from onec_twisted.singleflight import SingleFlight
 
 if TYPE_CHECKING:
@@ -52,9 +53,11 @@ class Catalog:
     session in use is kept in memory.
     """
 
-    def __init__(self, database: Database, workers: Workers, metrics: Metrics | None = None) -> None:
-        """Work with a database; its methods run in workers."""
-        self.recorder = Recorder(database, workers, metrics or Metrics())
+    def __init__(
+        self, database: Database, workers: Workers, metrics: Metrics | None = None, errands: Workers | None = None
+    ) -> None:
+        """Work with a database; its methods run in workers, those that take long in ``errands``, if there are any."""
+        self.recorder = Recorder(database, workers, metrics or Metrics(), errands or workers)
         self.files_at_once = AT_ONCE
         self._known = self.recorder.known
         self._reading: SingleFlight[Session | None] = SingleFlight()
@@ -109,6 +112,12 @@ class Catalog:
             known.files.setdefault(name, record)
             self._known.note_file()
         return record
+
+    def check_files(self, sessid: str) -> None:
+        """Raise ``TooManyFiles`` when a session may have no other file."""
+        known = self._known.of_sessid(sessid)
+        if known is not None and known.count >= FILES_OF_SESSION:
+            raise TooManyFiles
 
     async def commit(
         self,

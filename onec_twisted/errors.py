@@ -8,13 +8,13 @@ from __future__ import annotations
 # fmt: off
 __all__ = [
     "ArchivesBusy", "BodyTimedOut", "CatalogBusy", "ConfirmationFailed", "ConnectionDropped",
-    "ContradictoryHeaders", "FileBusy", "FileDamaged", "FileHasGrown", "FileInTheWay", "FileNotFound",
+    "ContradictoryHeaders", "FileBusy", "FileDamaged", "FileInTheWay", "FileNotFound",
     "FileSealed", "FileTooLarge", "HandoffRunning", "HeadersTimedOut", "ImportFailed", "ImportInterrupted",
     "InsufficientStorage", "InvalidFilename", "InvalidOffset", "InvalidSession", "MalformedRequest",
     "MethodNotAllowed", "MissingCredentials", "MissingFilename", "MissingSessid", "NoExchangeHere",
     "OrdersUnavailable", "Refused", "SessionEnded", "SessionRestarted", "ShuttingDown", "StorageRemoved",
-    "StorageUnavailable", "SyncFailed", "TooManyConnections", "TooManySessions", "TooManyTries", "TooManyUploads",
-    "Unforeseen", "UnknownMode", "UploadTooSlow", "WrongCredentials", "WrongOffset",
+    "StorageUnavailable", "SyncFailed", "TooManyConnections", "TooManyFiles", "TooManyImports", "TooManySessions",
+    "TooManyTries", "TooManyUploads", "Unforeseen", "UnknownMode", "UploadTooSlow", "WrongCredentials", "WrongOffset",
 ]
 # fmt: on
 
@@ -22,8 +22,7 @@ __all__ = [
 class Refused(Exception):
     """Why a request is not carried out.
 
-    ``status`` is the HTTP status, ``words`` the second line of the answer, ``headers`` what else the answer
-    carries, as pairs of name and value.
+    ``status`` is of HTTP, ``words`` the second line of the answer, ``headers`` are pairs of name and value.
     """
 
     status = 400
@@ -88,9 +87,8 @@ class MissingCredentials(Refused):
 class WrongCredentials(Refused):
     """``checkauth`` with a user or password that no checker accepts."""
 
-    status = 401
+    status, headers = 401, MissingCredentials.headers
     words = "Wrong user name or password"
-    headers = MissingCredentials.headers
 
 
 class MissingSessid(Refused):
@@ -225,9 +223,14 @@ class TooManyConnections(RetryLater):
 class TooManySessions(Refused):
     """The user has as many sessions as ``--sessions-per-user`` allows; old ones end by themselves."""
 
-    status = 429
+    status, headers = 429, ((b"Retry-After", b"60"),)
     words = "Too many sessions of this user - retry later"
-    headers = ((b"Retry-After", b"60"),)
+
+
+class TooManyImports(TooManySessions):
+    """So many imports of the user wait, or the session had so many, that no other is put on record."""
+
+    words = "Too many imports - retry later"
 
 
 class FileDamaged(Refused):
@@ -251,10 +254,7 @@ class StorageUnavailable(RetryLater):
 
 
 class StorageRemoved(Refused):
-    """Somebody has removed the media root or the database under us, or put others in their places.
-
-    What we went on to write there would be lost without a word when the daemon ends.
-    """
+    """The media root or the database was removed, or others stand in their places: what we write would be lost."""
 
     status = 503
     words = "Storage was removed from the server - tell its administrator"
@@ -330,6 +330,12 @@ class InsufficientStorage(Refused):
     words = "Insufficient storage"
 
 
+class TooManyFiles(InsufficientStorage):
+    """The session has as many files as one may have, whatever their size."""
+
+    words = "Too many files in one session"
+
+
 class SyncFailed(OSError):
     """The disk did not take what was written; the kernel may have dropped it, and more of the file with it."""
 
@@ -338,10 +344,6 @@ class ImportInterrupted(Exception):
     """An importer could not say how it ended, in words, and is asked again after ``retry_after`` seconds at least."""
 
     retry_after = 0.0
-
-
-class FileHasGrown(Exception):
-    """A piece was appended to a file between looking at it and sealing it."""
 
 
 class ConnectionDropped(Exception):

@@ -71,7 +71,10 @@ class Settings:
 
 @frozen
 class Parts:
-    """What the exchange works with; ``orders`` is None for a site without. ``now`` returns seconds since 1970."""
+    """What the exchange works with; ``orders`` is None for a site without. ``now`` returns seconds since 1970.
+
+    ``workers`` are for what takes long; those of ``pieces`` are quick.
+    """
 
     access: Access
     catalog: Catalog

@@ -18,7 +18,6 @@ from onec_twisted.errors import (
     CatalogBusy,
     FileBusy,
     FileDamaged,
-    FileHasGrown,
     FileNotFound,
     ImportFailed,
     Refused,
@@ -26,6 +25,7 @@ from onec_twisted.errors import (
     StorageUnavailable,
     SyncFailed,
 )
+from onec_twisted.outbox import FileHasGrown
 from onec_twisted.records import FAILED
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class Handoffs:
         """
         known = await self.catalog.imported(session.sessid, str(name))
         if known is None or (known.state == FAILED and known.told):
+            self.relay.check_room(session.username)
             until = self.archives.clock.seconds() + self.settings.hold
             known = await self._seal(Asker(session, until, gone or Deferred()), kind, name, asked)
         return await self.relay.outcome(known, self.settings.hold)
@@ -148,8 +149,9 @@ class Handoffs:
     async def event_came(self, session: Session, event: str, kind: str, timestamp: str) -> None:
         """Hand off an event, and before it the files of its session that nobody asked to import.
 
-        Raises ``FileDamaged``.
+        Raises ``FileDamaged``, and ``TooManyImports``.
         """
+        self.relay.check_room(session.username)
         async with self.turns.of_session(session.sessid):
             await self._make_durable(session)
             handoffs = await self.catalog.event_came(session, event, kind, timestamp, self.now())

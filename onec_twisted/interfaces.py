@@ -270,7 +270,7 @@ class IStore(Interface):
         """Return the sessids that have a folder, and when it was changed, in seconds since 1970."""
 
     def free() -> int:
-        """Return the bytes that the disk has left for us."""
+        """Return the bytes that the disk has left for us; none when it could hence hold few other files."""
 
     def probe() -> None:
         """See that something can be written; raises ``OSError`` when not."""

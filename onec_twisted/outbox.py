@@ -10,9 +10,15 @@ import sys
 import uuid
 from typing import TYPE_CHECKING
 
-from attrs import evolve
+from attrs import asdict, evolve
 
-from onec_twisted.errors import FileHasGrown, FileSealed, HandoffRunning, InvalidSession, SessionRestarted
+from onec_twisted.errors import (
+    FileSealed,
+    HandoffRunning,
+    InvalidSession,
+    SessionRestarted,
+    TooManyImports,
+)
 from onec_twisted.records import FAILED, SETTLED, WAITING, Handoff, Session
 
 if TYPE_CHECKING:
@@ -21,14 +27,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
-    "FEW",
+    "FileHasGrown",
     "drop",
     "event_came",
     "files_of",
     "forget_file",
     "import_asked",
     "imported",
-    "latest",
     "note_outcome",
     "quiet_since",
     "retry",
@@ -36,6 +41,7 @@ __all__ = [
     "tell",
     "upload_complete",
     "waiting",
+    "where",
 ]
 
 COLUMNS = (
@@ -51,8 +57,8 @@ def _handoff(row: Sequence[Any]) -> Handoff:
     return Handoff(**known)
 
 
-def _found(cursor: Cursor, condition: str, *values: Any) -> list[Handoff]:
-    """Return hand-offs in their order; ``condition`` is a text of this module."""
+def where(cursor: Cursor, condition: str, *values: Any) -> list[Handoff]:
+    """Return hand-offs in their order; ``condition`` is a text of ours."""
     cursor.execute(f"SELECT {COLUMNS} FROM handoffs WHERE {condition} ORDER BY number", values)  # noqa: S608 - texts of this module
     return [_handoff(row) for row in cursor.fetchall()]
 
@@ -69,37 +75,16 @@ def _check_epoch(cursor: Cursor, session: Session) -> None:
 
 def _put(cursor: Cursor, handoff: Handoff) -> Handoff:
     """Put a hand-off on record, and seal the files that it names; its number is given here."""
-    cursor.execute(
-        "INSERT INTO handoffs (id, sessid, username, event, type, filename, archive, timestamp, files, created,"
-        " state, changed, tries, words, told, count, metadata)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', 0, ?, ?)",
-        (
-            handoff.id,
-            handoff.sessid,
-            handoff.username,
-            handoff.event,
-            handoff.type,
-            handoff.filename,
-            handoff.archive,
-            handoff.timestamp,
-            json.dumps(handoff.files, ensure_ascii=False),
-            handoff.created,
-            WAITING,
-            handoff.created,
-            handoff.count,
-            handoff.metadata,
-        ),
-    )
+    new = evolve(handoff, state=WAITING, tries=0, words="", told=False)
+    values = asdict(new, recurse=False) | {"files": json.dumps(new.files, ensure_ascii=False), "changed": new.created}
+    names = COLUMNS.replace("number", "changed")
+    cursor.execute(f"INSERT INTO handoffs ({names}) VALUES (:{names.replace(', ', ', :')})", values)  # noqa: S608 - a constant
     number = int(cursor.lastrowid or 0)
     cursor.executemany(
         "UPDATE files SET sealed = -1 WHERE sessid = ? AND name = ? AND sealed = 0",
         [(handoff.sessid, name) for name, _ in handoff.files],
     )
-    return evolve(handoff, number=number, state=WAITING, tries=0, words="", told=False)
-
-
-FEW = 3
-"""Files of a hand-off that are shown."""
+    return evolve(new, number=number)
 
 
 def files_of(cursor: Cursor, handoff: Handoff, most: int = sys.maxsize) -> list[tuple[str, int]]:
@@ -115,8 +100,23 @@ def files_of(cursor: Cursor, handoff: Handoff, most: int = sys.maxsize) -> list[
 
 def imported(cursor: Cursor, sessid: str, filename: str) -> Handoff | None:
     """Return the hand-off of a name that was asked to be imported, or whose upload is complete; None if neither."""
-    found = _found(cursor, "sessid = ? AND event IN ('import', 'upload') AND filename = ?", sessid, filename)
+    found = where(cursor, "sessid = ? AND event IN ('import', 'upload') AND filename = ?", sessid, filename)
     return found[0] if found else None
+
+
+class FileHasGrown(Exception):
+    """A piece was appended to a file between looking at it and sealing it."""
+
+
+HANDOFFS = 10_000
+"""Hand-offs that a session may have on record: they are looked through for each new one, and cost no quota."""
+
+
+def _check_room(cursor: Cursor, sessid: str) -> None:
+    """Raise ``TooManyImports`` when a session has so many hand-offs that it may have no other."""
+    cursor.execute("SELECT COUNT(*) FROM handoffs WHERE sessid = ?", (sessid,))
+    if cursor.fetchone()[0] >= HANDOFFS:
+        raise TooManyImports
 
 
 def import_asked(
@@ -134,6 +134,7 @@ def import_asked(
         if known.state != FAILED or not known.told:
             return known
         cursor.execute("DELETE FROM handoffs WHERE number = ?", (known.number,))
+    _check_room(cursor, session.sessid)
     name = archive or filename
     cursor.execute(
         "SELECT 1 FROM files WHERE sessid = ? AND name = ? AND committed = ?", (session.sessid, name, size)
@@ -160,6 +161,7 @@ def upload_complete(
     cursor: Cursor, session: Session, kind: str, name: str, size: int, metadata: str, now: float
 ) -> Handoff:
     """Return the hand-off of a file whose upload is complete; ``metadata`` is JSON."""
+    _check_room(cursor, session.sessid)
     files = ((name, size),)
     return _put(cursor, _new(session, "upload", kind, now, filename=name, files=files, metadata=metadata))
 
@@ -169,8 +171,8 @@ def forget_file(cursor: Cursor, sessid: str, name: str) -> None:
 
     Raises ``HandoffRunning`` when it is still to be delivered, and ``FileSealed`` when it was handed off with others.
     """
-    about = _found(cursor, "sessid = ? AND (filename = ? OR archive = ?)", sessid, name, name)
-    about += _found(
+    about = where(cursor, "sessid = ? AND (filename = ? OR archive = ?)", sessid, name, name)
+    about += where(
         cursor,
         "sessid = ? AND number = (SELECT sealed FROM files WHERE files.sessid = handoffs.sessid AND name = ?)",
         sessid,
@@ -192,9 +194,10 @@ def event_came(cursor: Cursor, session: Session, event: str, kind: str, timestam
     """
     _check_epoch(cursor, session)
     same = "sessid = ? AND event = ? AND type = ? AND timestamp = ?"
-    found = _found(cursor, same, session.sessid, event, kind, timestamp)
+    found = where(cursor, same, session.sessid, event, kind, timestamp)
     made = _settle(cursor, session, now)
     if made or not found or found[-1].state == FAILED:
+        _check_room(cursor, session.sessid)
         made.append(_put(cursor, _new(session, event, kind, now, timestamp=timestamp)))
     return made
 
@@ -300,23 +303,13 @@ def tell(cursor: Cursor, handoff: Handoff) -> None:
     cursor.execute("UPDATE handoffs SET told = 1 WHERE id = ?", (handoff.id,))
 
 
-def latest(cursor: Cursor, state: str, most: int) -> list[Handoff]:
-    """Return the hand-offs in a state that were put on record last, at most so many; the last one first.
-
-    Each with its first files.
-    """
-    cursor.execute(f"SELECT {COLUMNS} FROM handoffs WHERE state = ? ORDER BY number DESC LIMIT ?", (state, most))  # noqa: S608 - a constant
-    found = [_handoff(row) for row in cursor.fetchall()]
-    return [evolve(handoff, files=tuple(files_of(cursor, handoff, FEW))) for handoff in found]
-
-
 def retry(cursor: Cursor, failed: str, now: float) -> Handoff | None:
     """Return a hand-off that stands for one that failed, which is forgotten; None when there is none such.
 
     It has an id of its own: the site may remember what it answered to the one before. What the failure of an import
     had taken from its session is owed again, unless the node has heard of it: then that sends all of it anew.
     """
-    found = _found(cursor, "id = ? AND state = ?", failed, FAILED)
+    found = where(cursor, "id = ? AND state = ?", failed, FAILED)
     if not found:
         return None
     if found[0].event == "import" and not found[0].told:
@@ -328,9 +321,9 @@ def retry(cursor: Cursor, failed: str, now: float) -> Handoff | None:
 
 def drop(cursor: Cursor, failed: str) -> bool:
     """Forget a hand-off that failed; return whether there was one."""
-    found = _found(cursor, "id = ? AND state = ?", failed, FAILED)
-    for handoff in found:
-        _let_go(cursor, handoff, -1)
+    found = where(cursor, "id = ? AND state = ?", failed, FAILED)
+    if found:
+        _let_go(cursor, found[0], -1)
     return bool(found)
 
 
@@ -344,4 +337,4 @@ def _let_go(cursor: Cursor, handoff: Handoff, sealed: int) -> None:
 
 def waiting(cursor: Cursor) -> list[Handoff]:
     """Return all hand-offs that are still to be delivered, in their order."""
-    return _found(cursor, "state = ?", WAITING)
+    return where(cursor, "state = ?", WAITING)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from onec_twisted import outbox
 from onec_twisted.records import FAILED, SUCCEEDED, WAITING, Session
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
     from onec_twisted.records import Handoff
 
-__all__ = ["MANY", "Overview", "SessionLine", "Summary", "overview", "summary"]
+__all__ = ["FEW", "MANY", "Overview", "SessionLine", "Summary", "latest", "overview", "summary"]
 
 MANY = 1000
 """Files of a session that are counted; one with more has many."""
+
+
+FEW = 3
+"""Files of a hand-off that are shown."""
 
 
 @frozen
@@ -80,6 +84,16 @@ def summary(cursor: Cursor) -> Summary:
     return Summary(sessions, owing, damaged, handoffs, row[0] if row else None, unfinished)
 
 
+def latest(cursor: Cursor, state: str, most: int) -> list[Handoff]:
+    """Return the hand-offs in a state that were put on record last, at most so many; the last one first.
+
+    Each with its first files.
+    """
+    cursor.execute("SELECT number FROM handoffs WHERE state = ? ORDER BY number DESC LIMIT ?", (state, most))
+    handoffs = [outbox.where(cursor, "number = ?", number)[0] for (number,) in cursor.fetchall()]
+    return [evolve(handoff, files=tuple(outbox.files_of(cursor, handoff, FEW))) for handoff in handoffs]
+
+
 def overview(cursor: Cursor, most: int) -> Overview:
     """Return what there is to see, at most so many sessions, and hand-offs in each state."""
     cursor.execute(
@@ -95,7 +109,5 @@ def overview(cursor: Cursor, most: int) -> Overview:
         SessionLine(Session(*row[:5]), bool(row[5]), row[6], bool(row[7]), row[8], row[9])
         for row in cursor.fetchall()
     )
-    handoffs = tuple(
-        handoff for state in (FAILED, WAITING, SUCCEEDED) for handoff in outbox.latest(cursor, state, most)
-    )
+    handoffs = tuple(handoff for state in (FAILED, WAITING, SUCCEEDED) for handoff in latest(cursor, state, most))
     return Overview(summary(cursor), sessions, handoffs)

@@ -176,7 +176,7 @@ class Pieces:
             record = await self.catalog.file(session.sessid, str(name))
             if record is not None and not record.proven and body.length == record.committed - record.last_start:
                 return nullcontext(self.body_limit)  # if it is another piece, the catalog refuses it
-        return self.space.promise(session.sessid, session.held, body, self.body_limit)
+        return self.space.promise(session.sessid, session.held, body, self.body_limit, user=session.username)
 
     async def _store(
         self, session: Session, kind: str, name: SafeName, body: IBody, room: int, offset: int | None
@@ -190,6 +190,8 @@ class Pieces:
         record = await self._sound(session, name)
         if record is not None and record.sealed:
             raise FileSealed
+        if record is None:
+            self.catalog.check_files(session.sessid)
         before = record.committed if record is not None else None
         try:
             if offset is not None and offset != (before or 0):

@@ -43,6 +43,7 @@ class Recorder:
     database: Database
     _workers: Workers
     _metrics: Metrics = field(factory=Metrics)
+    _errands: Workers = field()
     known: KnownSessions = field(factory=KnownSessions, init=False)
     _later: list[tuple[Deferred[None], str, Step]] = field(factory=list, init=False)
     _writing: Counter[str] = field(factory=Counter, init=False)
@@ -53,6 +54,10 @@ class Recorder:
     _is_held: bool = field(default=False, init=False)
     """Whether another process had the database at the last record."""
     _log = Logger()
+
+    @_errands.default
+    def _the_same(self) -> Workers:
+        return self._workers
 
     def close(self) -> None:
         """Close the database, when nothing is left to record."""
@@ -120,11 +125,11 @@ class Recorder:
 
     async def survey(self, question: Callable[..., T], *args: Any) -> T:
         """Ask the database, in a worker, what takes its time to be answered."""
-        return await self._workers(self.database.survey, question, *args)
+        return await self._errands(self.database.survey, question, *args)
 
     async def survey_and_then(self, then: Callable[[Any], T], question: Callable[..., Any], *args: Any) -> T:
         """Ask what takes its time, and make something of the answer, in a worker."""
-        return await self._workers(lambda: then(self.database.survey(question, *args)))
+        return await self._errands(lambda: then(self.database.survey(question, *args)))
 
     async def sync(self) -> None:
         """Bring all that is recorded to the disk; see ``Database.sync``."""
@@ -136,7 +141,7 @@ class Recorder:
 
     async def tidy(self) -> None:
         """See ``Database.tidy``."""
-        await self._workers(self.database.tidy)
+        await self._errands(self.database.tidy)
 
     def record_later(self, sessid: str, step: Step) -> Deferred[None]:
         """Record a step when there is another record to go to the disk with, or at ``record_waiting``."""

@@ -32,6 +32,9 @@ SETTLED = "settled"
 SESSIONS = 2000
 """Sessions kept in memory."""
 
+FILES_OF_SESSION = 300_000
+"""Files that a session may have, whatever their size; a hand-off of that many is 60 MB in memory while it runs."""
+
 FILES = 100_000
 """Files kept in memory, of all sessions together; about 250 bytes each. The session used last may have as many."""
 

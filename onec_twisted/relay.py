@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from onec_twisted.errors import CatalogBusy, FileDamaged, HandoffRunning, ImportFailed, ImportInterrupted
+from onec_twisted.errors import (
+    CatalogBusy,
+    FileDamaged,
+    HandoffRunning,
+    ImportFailed,
+    ImportInterrupted,
+    TooManyImports,
+)
+from onec_twisted.fairness import Places, Slots
 from onec_twisted.metrics import Metrics
 from onec_twisted.records import FAILED, SUCCEEDED, WAITING, Handoff
 from onec_twisted.shown import harmless
@@ -32,13 +40,13 @@ if TYPE_CHECKING:
 __all__ = ["Relay", "pause_before"]
 
 AT_ONCE = 8
-"""Hand-offs that are delivered at the same time, of different sessions."""
+"""Hand-offs of a user that are delivered at the same time, of different sessions; of all users twice as many."""
 
-FIRST_PAUSE = 1.0
-"""Seconds before the second try, at most; doubled before each further one."""
+MOST_WAITING = 10_000
+"""Hand-offs of one user that may wait; all of them are in memory."""
 
-LONGEST_PAUSE = 3600.0
-"""Seconds between two tries at most."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 3600.0
+"""Seconds before the second try, doubled before each further one, and between two tries at most."""
 
 GRACE = 30.0
 """Seconds that imports have to end when the daemon is told to stop; one that does not is started again next time."""
@@ -106,7 +114,7 @@ class Relay(Service):
         self._clock = clock
         self._chance = chance
         self._metrics = metrics or Metrics()
-        self._slots = DeferredSemaphore(AT_ONCE)
+        self._slots = Slots(Places(2 * AT_ONCE))
         self._pending: dict[str, _Pending] = {}
         self._lines: dict[str, deque[_Pending]] = {}
         self._running: dict[str, Deferred[None]] = {}
@@ -182,6 +190,12 @@ class Relay(Service):
                 self._put_in_line(self._pending[handoff.id])
         return self._pending.get(handoff.id) or _Pending(self._ended[handoff.id])
 
+    def check_room(self, user: str) -> None:
+        """Raise ``TooManyImports`` when so many hand-offs of a user wait that no other may be made."""
+        waiting = self._pending.values() if len(self._pending) >= MOST_WAITING else ()
+        if sum(pending.handoff.username == user for pending in waiting) >= MOST_WAITING:
+            raise TooManyImports
+
     def _put_in_line(self, pending: _Pending) -> None:
         """Let a hand-off have its turn in its session."""
         sessid = pending.handoff.sessid
@@ -256,7 +270,7 @@ class Relay(Service):
     async def _deliver(self, pending: _Pending) -> None:
         """Deliver a hand-off, with as many tries as it takes and may have."""
         while pending.handoff.state == WAITING and not self._stopping:
-            async with self._slots:
+            async with self._slots.of(pending.handoff.username):
                 pending.delivering = True  # until that is on record: it must not be cancelled in between
                 pending.progress = self._beginning(pending.handoff)
                 tried = await self._try(pending)
@@ -269,9 +283,8 @@ class Relay(Service):
 
     def _beginning(self, handoff: Handoff) -> str:
         """Return the progress of a try that begins."""
-        if not handoff.tries:
-            return "Import is running"
-        return f"{handoff.words} - try {handoff.tries + 1} of {self._most_tries} is running"
+        again = f"{handoff.words} - try {handoff.tries + 1} of {self._most_tries} is running"
+        return again if handoff.tries else "Import is running"
 
     async def _try(self, pending: _Pending) -> Handoff:
         """Try once; return the hand-off as it is then."""

@@ -85,6 +85,7 @@ CREATE TABLE uploads (
     changed  DOUBLE PRECISION NOT NULL
 );
 CREATE INDEX uploads_of_session ON uploads (sessid, name);
+CREATE INDEX uploads_of_user ON uploads (username, state, changed);
 CREATE INDEX uploads_open ON uploads (changed) WHERE state = 'open';
 CREATE INDEX uploads_gone ON uploads (changed) WHERE state = 'gone';
 """

@@ -62,6 +62,8 @@ class ExchangeService(MultiService):
         self._prepare = prepare
         self._observer = observer
         self.site: ExchangeSite | None = None
+        self.errands: DiskWorkers | None = None
+        """Other threads, for what takes long."""
         self.at_stop: Callable[[], None] = _do_nothing
 
     def setServiceParent(self, parent: Any) -> None:
@@ -106,6 +108,8 @@ class ExchangeService(MultiService):
             late.cancel()
         await deferLater(self._clock, LINGER)  # who has connected just now is answered as well
         await self._pieces.proofs.settle(LINGER)
+        if self.errands is not None:
+            self.errands.stop()
         self._workers.stop()
         self._pieces.catalog.close()
 

@@ -7,13 +7,13 @@ catalog's, in the transaction that records a piece.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from onec_twisted.errors import InsufficientStorage
+from onec_twisted.errors import InsufficientStorage, TooManyUploads
 from onec_twisted.singleflight import SingleFlight
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ __all__ = ["Space"]
 
 FRESH = 1.0
 """Seconds that a reading of the disk's free space is good for."""
+
+
+SMALL = 1024 * 1024
+"""Bytes of a body for which there is room as long as there is any: all that there may be at once take little."""
 
 
 @frozen(eq=False)
@@ -54,6 +58,8 @@ class Space:
     min_free: int
     quota: int
     _promised: dict[str, set[_Promise]] = field(factory=lambda: defaultdict(set), init=False)
+    _of_user: Counter[str] = field(factory=Counter, init=False)
+    """Bytes that were promised to each user's bodies that are on their way, those that have come among them."""
     _left: int = field(default=0, init=False)
     _read_at: float | None = field(default=None, init=False)
     _reading: SingleFlight[None] = field(factory=SingleFlight, init=False)
@@ -83,12 +89,16 @@ class Space:
         return held + size > self.quota and size <= self._left
 
     @contextmanager
-    def promise(self, sessid: str, held: int, body: IBody, most: int, kept: int | None = None) -> Iterator[int]:
+    def promise(
+        self, sessid: str, held: int, body: IBody, most: int, kept: int | None = None, user: str = ""
+    ) -> Iterator[int]:
         """Keep room for a body while it is received; yields how many bytes it may have.
 
         ``held`` is what the session has on record, in bytes. A body that announces no length may have ``most``
-        bytes, less where there is less room; room is kept for ``kept`` of them, lest one takes all there is. Raises
-        ``InsufficientStorage``.
+        bytes, less where there is less room; room is kept for ``kept`` of them, lest one takes all there is. A
+        ``user`` who has others on the way is kept no more room for a large one than is left for everybody else: it
+        could send none of it, and keep them out all the same. Raises ``InsufficientStorage``, and ``TooManyUploads``
+        for that.
         """
         coming = sum(promise.outstanding() for promise in self._promised.get(sessid, ()))
         room = min(self._left, self.quota - held - coming)
@@ -96,12 +106,19 @@ class Space:
         if room < size or size < 0:
             raise InsufficientStorage
         promise = _Promise(body, size if kept is None or body.length is not None else min(size, kept))
+        mine = self._of_user[user]
+        if user and mine and promise.size > SMALL and mine + promise.size > self._left - promise.size:
+            raise TooManyUploads
+        self._of_user[user] += promise.size
         self._left -= promise.size
         self._promised[sessid].add(promise)
         try:
             yield size
         finally:
             self._left += promise.outstanding()
+            self._of_user[user] -= promise.size
+            if not self._of_user[user]:
+                del self._of_user[user]
             self._promised[sessid].discard(promise)
             if not self._promised[sessid]:
                 del self._promised[sessid]

@@ -205,7 +205,7 @@ def start_epoch(cursor: Cursor, sessid: str, now: float) -> int:
     _check_delivered(cursor, sessid)
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
-    cursor.execute("UPDATE uploads SET state = 'gone', changed = ? WHERE sessid = ?", (now, sessid))
+    cursor.execute("UPDATE uploads SET state = 'gone', metadata = '', changed = ? WHERE sessid = ?", (now, sessid))
     cursor.execute(
         "UPDATE sessions SET epoch = epoch + 1, held = 0, owed = 0, touched = ? WHERE sessid = ?", (now, sessid)
     )
@@ -253,7 +253,7 @@ def _check_delivered(cursor: Cursor, sessid: str) -> None:
 def _forget(cursor: Cursor, sessid: str) -> None:
     """Forget a session and all that belongs to it; that there were uploads is remembered from its last use on."""
     cursor.execute(
-        "UPDATE uploads SET state = 'gone', changed = (SELECT touched FROM sessions WHERE sessid = ?)"
+        "UPDATE uploads SET state = 'gone', metadata = '', changed = (SELECT touched FROM sessions WHERE sessid = ?)"
         " WHERE sessid = ? AND state <> 'gone'",
         (sessid, sessid),
     )
@@ -274,7 +274,7 @@ def expire_uploads(cursor: Cursor, ended: float, before: float, busy: frozenset[
         (ended, ended),
     )
     over = [(upload_id,) for upload_id, sessid in cursor.fetchall() if sessid not in busy]
-    cursor.executemany("UPDATE uploads SET state = 'gone' WHERE id = ?", over)
+    cursor.executemany("UPDATE uploads SET state = 'gone', metadata = '' WHERE id = ?", over)
     cursor.execute("DELETE FROM uploads WHERE state = 'gone' AND changed < ?", (before,))
 
 

@@ -20,7 +20,6 @@ import fcntl
 import os
 import re
 import secrets
-import shutil
 import stat
 import tempfile
 from contextlib import suppress
@@ -59,6 +58,13 @@ GONE = ".gone-"
 
 SESSID = re.compile(r"[0-9a-f]{32}")
 """What our folders are called; whatever else lies beside them is not ours to touch."""
+
+
+SESSIONS, FOLDERS = 500, 1000
+"""Sessions, and folders of each, that are known to be on the disk; when there are more, all are synced once again."""
+
+INODES = 100
+"""One in so many of the disk's inodes stays free, as ``--min-free`` of its bytes: empty files take no bytes."""
 
 
 class MediaRootTaken(Exception):
@@ -162,7 +168,11 @@ class Store:
             if error.errno in NOT_A_NAME:
                 raise InvalidFilename from error
             raise
+        if len(self._durable) > SESSIONS:
+            self._durable.clear()
         durable = self._durable.setdefault(sessid, set())
+        if len(durable) > FOLDERS:
+            durable.clear()
         unsynced = []
         if committed is None:
             unsynced = [path.parent, *(folder.parent for folder in chain if folder not in durable)]
@@ -269,9 +279,10 @@ class Store:
     def free(self) -> int:
         """See ``IStore``."""
         try:
-            return shutil.disk_usage(self.temp).free
+            disk = os.statvfs(self.temp)
         except FileNotFoundError as error:
             raise StorageRemoved from error
+        return 0 if disk.f_favail < disk.f_files // INODES else disk.f_bavail * disk.f_frsize
 
     def probe(self) -> None:
         """See ``IStore``: what is written has no name, and vanishes."""

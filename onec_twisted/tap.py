@@ -66,6 +66,8 @@ RELOAD = 60.0
 WORKERS = 16
 """Threads that write to the disk; most of their time they wait for it."""
 
+ERRANDS = 4
+"""Threads for what takes seconds, with thousands of files at once; pieces and logins never wait for them."""
 
 ARCHIVE_TIMEOUT = 300.0
 """Seconds that the reading of one archive may take: it waits for the disk, and stands back behind all else."""
@@ -97,11 +99,11 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
 
     # Seconds since 1970 that go on evenly when somebody sets the system's clock
     now = partial(_anchored_now, time.time() - time.monotonic())
-    workers = DiskWorkers(reactor, WORKERS)
+    workers, errands = DiskWorkers(reactor, WORKERS), DiskWorkers(reactor, ERRANDS)
     metrics = Metrics(time.monotonic)
     metrics.tell_build(version=__version__, twisted=twisted.__version__, python=platform.python_version())
     database = Database(store.database, synced=store.synced)
-    catalog = Catalog(database, workers, metrics)
+    catalog = Catalog(database, workers, metrics, errands)
     turns = Turns(clock, options["lock-timeout"])
     space = Space(partial(workers, store.free), time.monotonic, options["min-free"], options["session-quota"])
     pieces = Pieces(
@@ -128,7 +130,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         lock_timeout=options["lock-timeout"],
         sessions_per_user=options["sessions-per-user"],
     )
-    importer = _importer(options, Surroundings(reactor, workers, options["import-timeout"], *_credentials(options)))
+    importer = _importer(options, Surroundings(reactor, errands, options["import-timeout"], *_credentials(options)))
     relay = Relay(options["import-tries"], catalog, store, importer, now, clock, metrics=metrics)
     archives = Archives(store, workers, clock, Examiner(reactor, ARCHIVE_TIMEOUT))
     handoffs = Handoffs(
@@ -136,7 +138,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         catalog,
         store,
         turns,
-        workers,
+        errands,
         archives,
         relay,
         now,
@@ -147,7 +149,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         store=store,
         turns=turns,
         pieces=pieces,
-        workers=workers,
+        workers=errands,
         handoffs=handoffs,
         relay=relay,
         now=now,
@@ -165,11 +167,11 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         always_ok=settings.always_ok,
         access_log=options["access-log"] == "yes",
     )
-    sweep = Sweep(catalog, store, turns, workers, options["session-ttl"], options["keep"], now)
+    sweep = Sweep(catalog, store, turns, errands, options["session-ttl"], options["keep"], now)
 
     observer, file = _log_of(options) if twistd_runs_it else (None, None)
     daemon = ExchangeService(workers, pieces, clock, partial(prepare, store, options["media-root"]), observer)
-    daemon.site = site
+    daemon.site, daemon.errands = site, errands
     if twistd_runs_it:
         daemon.at_stop = _end_at_the_next_signal
     revocation = Revocation(options["credCheckers"], options["admin-auth"], catalog, turns, workers)
@@ -244,7 +246,7 @@ def _add_admin(
         parts.pieces.uploads,
         site,
         parts.metrics,
-        parts.workers,
+        parts.pieces.workers,
         options["min-free"],
         parts.now,
         time.monotonic,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from onec_twisted.errors import TooManyUploads
+from onec_twisted.fairness import Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,17 +41,26 @@ class Upload:
 
 @define(eq=False)
 class Uploads:
-    """All pieces on their way, ``most`` at once; 0 is no limit. ``seconds`` is a clock that never goes back."""
+    """All pieces on their way, ``most`` at once, shared by users and their sessions; 0 is no limit.
+
+    ``seconds`` is a clock that never goes back.
+    """
 
     seconds: Callable[[], float]
     most: int = 0
     _running: dict[int, Upload] = field(factory=dict, init=False)
     _last: int = field(default=0, init=False)
+    _places: Places = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with all places free."""
+        self._places = Places(self.most)
 
     def begin(self, session: Session, name: str, body: IBody) -> Upload:
         """Know of a piece from now on, until ``end``. Raises ``TooManyUploads``."""
-        if self.most and len(self._running) >= self.most:
+        if not self._places.has_room(session.username, session.sessid):
             raise TooManyUploads
+        self._places.take(session.username, session.sessid)
         self._last += 1
         upload = Upload(self._last, session, name, body, self.seconds())
         self._running[upload.key] = upload
@@ -59,6 +69,7 @@ class Uploads:
     def end(self, upload: Upload) -> None:
         """Know of a piece no more."""
         del self._running[upload.key]
+        self._places.leave(upload.session.username, upload.session.sessid)
 
     def all(self) -> list[Upload]:
         """Return the pieces on their way, the oldest first."""

@@ -121,9 +121,9 @@ class InMemory:
         headers = {name.decode().lower(): values[0].decode() for name, values in raw}
         return Reply(response.code, bodies[0], headers)
 
-    def checkauth(self, kind: str = "catalog") -> tuple[str, str]:
+    def checkauth(self, kind: str = "catalog", user: str = USER) -> tuple[str, str]:
         """Log in; return the cookie and the sessid."""
-        reply = self.request("GET", f"type={kind}&mode=checkauth", Authorization=basic(USER, PASSWORD))
+        reply = self.request("GET", f"type={kind}&mode=checkauth", Authorization=basic(user, PASSWORD))
         lines = reply.body.decode().split("\n")
         assert lines[0] == "success", reply
         assert lines[1] == COOKIE

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from line import Line, post
+from tus_in_memory import TusInMemory, metadata
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import Clock
 
 from onec_twisted import database as database_module
+from onec_twisted import outbox
+from onec_twisted import store as store_module
+from onec_twisted.catalog import Catalog
 from onec_twisted.database import Database
-from onec_twisted.errors import CatalogBusy
+from onec_twisted.errors import CatalogBusy, InsufficientStorage, InvalidFilename, TooManyUploads
+from onec_twisted.names import DEEPEST, SafeName, safe_name
+from onec_twisted.records import Handoff
+from onec_twisted.relay import AT_ONCE, Relay
 from onec_twisted.schema import CatalogUnusable, create_catalog
+from onec_twisted.space import SMALL, Space
+from onec_twisted.store import Store
+from onec_twisted.sweep import Sweep
+from onec_twisted.testing import FakeBody, FakeImporter, LateWorkers, inline
+from onec_twisted.tus import statements as tus_statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +38,8 @@ if TYPE_CHECKING:
     from sqlite3 import Cursor
 
     from in_memory import InMemory
+
+LOTS = 2**40
 
 
 @pytest.fixture
@@ -153,8 +171,6 @@ def test_the_log_of_the_database_is_short_again(
 
 def test_the_sweep_tidies(make_exchange: Callable[..., InMemory], monkeypatch: pytest.MonkeyPatch) -> None:
     """Once a minute: the log is short though nobody sends any more."""
-    from onec_twisted.sweep import Sweep
-
     exchange = make_exchange()
     parts = exchange.parts
     tidied: list[Database] = []
@@ -163,3 +179,227 @@ def test_the_sweep_tidies(make_exchange: Callable[..., InMemory], monkeypatch: p
     sweep.once()
 
     assert tidied == [exchange.catalog.recorder.database]
+
+
+def test_what_takes_long_has_threads_of_its_own(path: Path) -> None:
+    """However many of those are busy, sessions are opened and pieces recorded."""
+    errands = LateWorkers()
+    catalog = Catalog(Database(path), inline, None, errands)
+    asked = ensureDeferred(catalog.ended(5.0, 5.0))
+    opened = ensureDeferred(catalog.open_session("s", "t", "shop", 1.0))
+    assert (opened.called, asked.called) == (True, False)
+    errands.run()
+    assert asked.called
+    catalog.close()
+
+
+def test_one_user_does_not_take_all_places(make_exchange: Callable[..., InMemory]) -> None:
+    """Half of them, and one of its sessions half of that; each who comes later finds something."""
+    exchange = make_exchange(most_uploads=8)
+    first, second = exchange.checkauth(), exchange.checkauth()
+    other = exchange.checkauth(user="other")
+    lines: list[Line] = []
+
+    def begin(session: tuple[str, str]) -> bool:
+        """Begin a piece that brings nothing; return whether it may."""
+        line = Line(exchange.site)
+        answer = line.send(post(session, f"f{len(lines)}", b"x" * 10)[:-10])
+        lines.append(line)
+        assert not answer or answer.startswith(b"HTTP/1.1 503 ")
+        return not answer
+
+    assert [begin(first) for _ in range(4)] == [True, True, False, False]
+    assert [begin(second) for _ in range(4)] == [True, False, False, False]
+    assert not begin(first)
+    assert [begin(other) for _ in range(3)] == [True, True, False]
+    for line in lines:
+        line.lose()
+
+    assert len(exchange.parts.pieces.uploads) == 0
+    assert begin(first)
+    lines[-1].lose()
+
+
+def test_room_that_one_user_is_kept_is_left_to_others() -> None:
+    """Who announces much, and sends nothing of it, has no more than is left; a small piece has room all the same."""
+    clock = Clock()
+    space = Space(lambda: inline(lambda: 100 * SMALL), clock.seconds, 0, LOTS)
+    ensureDeferred(space.look())
+    with ExitStack() as promises:
+
+        def promise(user: str, size: int) -> None:
+            promises.enter_context(space.promise(user, 0, FakeBody(size), LOTS, user=user))
+
+        promise("greedy", 40 * SMALL)
+        with pytest.raises(TooManyUploads):
+            promise("greedy", 30 * SMALL)
+        promise("greedy", SMALL)
+        promise("other", 50 * SMALL)
+        with pytest.raises(InsufficientStorage):
+            promise("third", 10 * SMALL)
+        promise("third", 9 * SMALL)
+    assert not space._of_user
+    with space.promise("s", 0, FakeBody(100 * SMALL), LOTS, user="alone"):
+        pass
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[tuple[Relay, FakeImporter]]:
+    """Return a relay, and its importer, which takes its time."""
+    store = Store(tmp_path)
+    store.prepare()
+    create_catalog(store.database)
+    catalog, clock, importer = Catalog(Database(store.database), inline), Clock(), FakeImporter(patient=True)
+    relay = Relay(3, catalog, store, importer, clock.seconds, clock, lambda: 1.0)
+    relay.startService()
+    yield relay, importer
+    catalog.close()
+
+
+def handoff(user: str, number: int) -> Handoff:
+    """Return a hand-off of a session of its own."""
+    return Handoff(number, f"{user}{number}", f"{user}{number}", user, "complete", "catalog", "", "", "", (), 0.0)
+
+
+def test_one_users_imports_leave_slots_to_others(relay: tuple[Relay, FakeImporter]) -> None:
+    """Though its site hangs, and thousands wait: whoever has fewest is next."""
+    delivers, importer = relay
+    for number in range(30):
+        delivers.add(handoff("a", number))
+    assert len(importer.running) == AT_ONCE
+    for user in ("b", "c"):
+        for number in range(5):
+            delivers.add(handoff(user, 100 + number))
+    begun = [description.user for description in importer.delivered]
+    assert [begun.count(user) for user in "abc"] == [AT_ONCE, 4, 2]
+    importer.end()
+
+    assert importer.delivered[-1].user == "c"
+
+
+def test_no_more_imports_of_a_user_wait_than_there_may(
+    make_exchange: Callable[..., InMemory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """429 in words; another user goes on."""
+    monkeypatch.setattr("onec_twisted.relay.MOST_WAITING", 3)
+    exchange = make_exchange(importer=FakeImporter(patient=True))
+    cookie, sessid = exchange.checkauth()
+
+    def deactivate(number: int, cookie: str, sessid: str) -> tuple[int, bytes]:
+        """Bring about an event."""
+        query = f"type=catalog&mode=deactivate&timestamp={number}&sessid={sessid}"
+        reply = exchange.request("GET", query, Cookie=cookie)
+        return reply.status, reply.body
+
+    assert [deactivate(number, cookie, sessid)[0] for number in range(4)] == [200, 200, 200, 429]
+    assert deactivate(9, cookie, sessid)[1] == b"failure\nToo many imports - retry later"
+    assert deactivate(9, *exchange.checkauth(user="other")) == (200, b"success")
+
+
+def test_a_session_has_so_many_handoffs_at_most(exchange: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast they are delivered: each is a row, and none counts for the quota."""
+    monkeypatch.setattr(outbox, "HANDOFFS", 3)
+    cookie, sessid = exchange.checkauth()
+    answers = [
+        exchange.request("GET", f"type=catalog&mode=deactivate&timestamp={n}&sessid={sessid}", Cookie=cookie).status
+        for n in range(4)
+    ]
+    assert answers == [200, 200, 200, 429]
+
+
+def test_a_session_has_so_many_files_at_most(exchange: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty ones, too; what is there goes on, and init begins anew."""
+    monkeypatch.setattr("onec_twisted.catalog.FILES_OF_SESSION", 2)
+    session = exchange.checkauth()
+    for name in ("a", "b"):
+        assert Line(exchange.site).send(post(session, name, b"")).endswith(b"success")
+    assert b"507 " in Line(exchange.site).send(post(session, "c", b""))
+    assert Line(exchange.site).send(post(session, "c", b"x")).endswith(b"failure\nToo many files in one session")
+    assert Line(exchange.site).send(post(session, "a", b"x")).endswith(b"success")
+    exchange.request("GET", f"type=catalog&mode=init&sessid={session[1]}", Cookie=session[0])
+    assert Line(exchange.site).send(post(session, "c", b"x")).endswith(b"success")
+
+
+def test_a_name_is_no_tower_of_folders() -> None:
+    """Each takes an inode and a sync."""
+    assert len(safe_name(b"/".join([b"a"] * DEEPEST)).segments) == DEEPEST
+    with pytest.raises(InvalidFilename):
+        safe_name(b"/".join([b"a"] * (DEEPEST + 1)))
+
+
+def test_folders_that_are_remembered_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a session, and in all; those that are forgotten are synced once more."""
+    monkeypatch.setattr(store_module, "FOLDERS", 10)
+    monkeypatch.setattr(store_module, "SESSIONS", 5)
+    store = Store(tmp_path)
+    store.prepare()
+    for sessid in range(20):
+        for number in range(20):
+            file = store.open(f"{sessid:032x}", SafeName((f"d{number}", "f")), None)
+            file.write([b"x"])
+            file.finish()
+    assert len(store._durable) <= 6
+    assert all(len(folders) <= 13 for folders in store._durable.values())
+
+
+def test_a_disk_without_inodes_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in a hundred stays free for everybody else; a file system that counts none has enough."""
+    store, real = Store(tmp_path), os.statvfs
+    store.prepare()
+    assert store.free() > 0
+    told = SimpleNamespace(f_files=1000, f_favail=9, f_bavail=5, f_frsize=4096)
+    monkeypatch.setattr("os.statvfs", lambda _: told)
+    assert store.free() == 0
+    told.f_favail = 10
+    assert store.free() == 5 * 4096
+    told.f_files = told.f_favail = 0
+    assert store.free() == 5 * 4096
+    monkeypatch.setattr("os.statvfs", real)
+
+
+def test_unfinished_uploads_are_bounded(
+    make_tus: Callable[..., TusInMemory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a session, and of a user; one that is ended makes room, and what it told is forgotten."""
+    monkeypatch.setattr(tus_statements, "UNFINISHED_OF_SESSION", 2)
+    monkeypatch.setattr(tus_statements, "UNFINISHED_OF_USER", 4)
+    monkeypatch.setattr(tus_statements, "REMEMBERED", 4)
+    tus = make_tus()
+    tus.cookie = tus.exchange.checkauth()[0]
+    paths = [tus.made(9, Upload_Metadata=metadata(filename=f"f{n}", note="x" * 50)) for n in range(2)]
+    heard = tus.create(9, Upload_Metadata=metadata(filename="f2"))
+    assert (heard.status, heard.headers["retry-after"]) == (429, "60")
+    assert heard.body == b"Too many unfinished uploads - finish or end some\n"
+    assert tus.request("DELETE", paths[0]).status == 204
+    tus.made(9, Upload_Metadata=metadata(filename="f2"))
+    tus.cookie = None
+    assert [tus.create(9).status for _ in range(3)] == [201, 201, 429]
+    database = tus.exchange.catalog.recorder.database
+    gone = database.read(
+        lambda cursor: cursor.execute("SELECT metadata FROM uploads WHERE state = 'gone'").fetchall()
+    )
+    assert gone == [("",)]
+
+
+def test_uploads_that_are_gone_are_forgotten_when_they_are_many(
+    make_tus: Callable[..., TusInMemory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who makes and ends them for ever leaves no more than so many rows."""
+    monkeypatch.setattr(tus_statements, "REMEMBERED", 10)
+    tus = make_tus()
+    paths = []
+    for _ in range(30):
+        paths.append(tus.made(9))
+        assert tus.request("DELETE", paths[-1]).status == 204
+    database = tus.exchange.catalog.recorder.database
+    assert database.read(lambda cursor: cursor.execute("SELECT COUNT(*) FROM uploads").fetchone()[0]) <= 11
+    assert tus.request("HEAD", paths[-1]).status == 410
+    assert tus.request("HEAD", paths[0]).status == 404
+
+
+def test_what_an_unfinished_upload_tells_counts_as_bytes(make_tus: Callable[..., TusInMemory]) -> None:
+    """A session of 20 kB holds no more of metadata."""
+    tus = make_tus()
+    tus.cookie = tus.exchange.checkauth()[0]
+    answers = [tus.create(9, Upload_Metadata=metadata(filename=f"f{n}", note="x" * 3000)).status for n in range(6)]
+    assert answers == [201] * 4 + [507] * 2

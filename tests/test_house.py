@@ -44,6 +44,7 @@ ORDER = [
     "folders",
     "store",
     "presence",
+    "fairness",
     "turns",
     "space",
     "milestones",

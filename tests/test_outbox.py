@@ -9,7 +9,8 @@ import pytest
 from attrs import evolve
 
 from onec_twisted import outbox, statements
-from onec_twisted.errors import FileHasGrown, FileSealed, HandoffRunning, InvalidSession, SessionRestarted
+from onec_twisted.errors import FileSealed, HandoffRunning, InvalidSession, SessionRestarted
+from onec_twisted.overview import latest
 from onec_twisted.records import FAILED, SUCCEEDED, WAITING, Handoff, Session
 from onec_twisted.schema import create_catalog, opened
 
@@ -122,7 +123,7 @@ def test_a_failure_that_the_node_knows_is_followed_by_a_new_one(cursor: Cursor) 
 def test_a_file_that_has_grown_meanwhile(cursor: Cursor) -> None:
     """What was looked at is not what would be sealed: it is looked at again."""
     store(cursor, "a")
-    with pytest.raises(FileHasGrown):
+    with pytest.raises(outbox.FileHasGrown):
         outbox.import_asked(cursor, S, "catalog", "a", "", 4, 2.0)
 
     assert outbox.waiting(cursor) == []
@@ -156,7 +157,7 @@ def test_a_settled_file_has_one_handoff_that_tells_of_it(cursor: Cursor) -> None
     (first,) = outbox.settle(cursor, outbox.quiet_since(cursor, 9.0)[0], 9.0)
     outbox.import_asked(cursor, S, "catalog", "b", "", 5, 9.0)
     note(cursor, first, FAILED)
-    assert outbox.latest(cursor, FAILED, 9)[0].files == (("a", 5), ("b", 5), ("c", 5))
+    assert latest(cursor, FAILED, 9)[0].files == (("a", 5), ("b", 5), ("c", 5))
     again = outbox.retry(cursor, first.id, 10.0)
     assert again is not None
     assert again.count == 4

@@ -13,8 +13,7 @@ from attrs import frozen
 from twisted.web.template import Tag, tags
 
 from onec_twisted.admin.words import duration, size
-from onec_twisted.outbox import FEW
-from onec_twisted.overview import MANY
+from onec_twisted.overview import FEW, MANY
 from onec_twisted.records import FAILED, WAITING
 
 if TYPE_CHECKING:

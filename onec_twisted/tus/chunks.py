@@ -185,7 +185,7 @@ class Chunks:
         """With the turn: return the upload as it stands, when bytes from ``offset`` on may come.
 
         ``length`` counts from now on, and is put on record with the first of them. Raises ``UploadGone``,
-        ``WrongOffset``, ``InvalidLength``, ``FileTooLarge`` and ``FileSealed``.
+        ``WrongOffset``, ``InvalidLength``, ``FileTooLarge``, ``FileSealed`` and ``TooManyFiles``.
         """
         found = await self.registry.find(upload.id)
         self.live(found)
@@ -199,6 +199,8 @@ class Chunks:
             found = evolve(found, upload=evolve(found.upload, length=length))
         if found.upload.state == OPEN and found.file is not None and found.file.sealed:
             raise FileSealed
+        if found.file is None:
+            self.parts.catalog.check_files(found.upload.sessid)
         return found
 
     async def _take(self, found: Found, claim: Claim, checksum: Checksum | None) -> Found:
@@ -233,9 +235,10 @@ class Chunks:
 
         try:
             await parts.pieces.space.look()
-            with parts.pieces.space.promise(session.sessid, session.held, body, most, MILESTONE) as room:
+            promised = session.sessid, session.held, body, most, MILESTONE
+            with parts.pieces.space.promise(*promised, user=session.username) as room:
                 too_large = FileTooLarge() if room == most else InsufficientStorage()
-                intake = parts.pieces.intake(body, parts.workers, open_file)
+                intake = parts.pieces.intake(body, parts.pieces.workers, open_file)
                 if checksum is not None:
                     await receive(body, intake, room, too_large, keep, partial(self._verify, checksum, claim))
                 else:
@@ -269,7 +272,8 @@ class Chunks:
             file.feed(update)
             return made.digest()
 
-        if await self.parts.workers(digest) != checksum.digest:
+        workers = self.parts.workers if claim.body.received > MILESTONE else self.parts.pieces.workers
+        if await workers(digest) != checksum.digest:
             raise ChecksumMismatch
         return False
 

@@ -14,6 +14,7 @@ __all__ = [
     "InvalidChecksum",
     "InvalidLength",
     "InvalidMetadata",
+    "TooManyUnfinished",
     "UnsupportedVersion",
     "UploadGone",
     "UploadLocked",
@@ -93,6 +94,14 @@ class WrongContentType(Refused):
 
     status = 415
     words = "Content-Type must be application/offset+octet-stream"
+
+
+class TooManyUnfinished(Refused):
+    """The session, or the user, has as many uploads that are not complete as there may be."""
+
+    status = 429
+    words = "Too many unfinished uploads - finish or end some"
+    headers = ((b"Retry-After", b"60"),)
 
 
 class UploadStalled(Refused):

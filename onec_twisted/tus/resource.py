@@ -205,12 +205,14 @@ class Tus(RefusingResource):
         length = upload.length
         if max(length or 0, coming or 0) > self._registry.quota:
             raise FileTooLarge
+        self._parts.relay.check_room(upload.username)
         if length is not None and coming is not None and coming > length:
             raise FileTooLarge
         there = None if upload.own else await self._parts.catalog.file(upload.sessid, upload.name)
         space = self._parts.pieces.space
         await space.look()
-        if length is not None and not space.fits(length - (there.committed if there is not None else 0)):
+        rest = (length or 0) - (there.committed if there is not None else 0)
+        if not space.fits(max(rest, len(upload.metadata))):
             raise InsufficientStorage
 
     async def _head(self, client: _Client, upload_id: str, number: int, request: ExchangeRequest) -> Answer:

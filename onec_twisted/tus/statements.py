@@ -10,9 +10,9 @@ import json
 from typing import TYPE_CHECKING
 
 from onec_twisted import outbox, statements
-from onec_twisted.errors import FileTooLarge, InvalidSession, SessionRestarted
+from onec_twisted.errors import FileTooLarge, InsufficientStorage, InvalidSession, SessionRestarted
 from onec_twisted.records import Session
-from onec_twisted.tus.errors import InvalidLength, UploadGone, UploadOpen
+from onec_twisted.tus.errors import InvalidLength, TooManyUnfinished, UploadGone, UploadOpen
 from onec_twisted.tus.records import COMPLETE, GONE, OPEN, Found, UploadRecord
 
 if TYPE_CHECKING:
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from onec_twisted.records import Handoff
 
 __all__ = ["create", "create_with_session", "find", "grow", "remove"]
+
+UNFINISHED_OF_SESSION = 1000
+"""Uploads of a session that are not complete; a page has some twenty on their way, and makes others later."""
+
+UNFINISHED_OF_USER = 10_000
+"""The same of a user, in all of its sessions."""
+
+REMEMBERED = 10_000
+"""Uploads of a user that are gone, and remembered as gone; when they are more, the older half is forgotten."""
 
 COLUMNS = "id, username, sessid, name, length, metadata, own, brought, state"
 
@@ -46,6 +55,7 @@ def create_with_session(
     """
     if (upload.length or 0) > quota:
         raise FileTooLarge
+    _check_room(cursor, upload, quota)
     statements.open_session(cursor, upload.sessid, token_hash, upload.username, now, most)
     _insert(cursor, upload, now)
     return Found(upload, Session(upload.sessid, upload.username, 1, 0, now), None)
@@ -67,7 +77,8 @@ def create(cursor: Cursor, upload: UploadRecord, epoch: int, quota: int, now: fl
     found = Found(upload, session, statements.file(cursor, upload.sessid, upload.name))
     found.check_file()
     cursor.execute(
-        "UPDATE uploads SET state = ?, changed = ? WHERE sessid = ? AND name = ? AND state = ? AND length < ?",
+        "UPDATE uploads SET state = ?, changed = ?, metadata = ''"
+        " WHERE sessid = ? AND name = ? AND state = ? AND length < ?",
         (GONE, now, upload.sessid, upload.name, OPEN, found.committed),
     )
     cursor.execute(
@@ -84,9 +95,36 @@ def create(cursor: Cursor, upload: UploadRecord, epoch: int, quota: int, now: fl
             raise InvalidLength
         if upload.length - found.committed > quota - session.held:
             raise FileTooLarge
+    _check_room(cursor, upload, quota - session.held)
     _insert(cursor, upload, now)
     statements.touch(cursor, upload.sessid, now)
     return found
+
+
+def _check_room(cursor: Cursor, upload: UploadRecord, left: int) -> None:
+    """See that a session, and a user, may have another upload; forget the oldest that are gone, if they are many.
+
+    Metadata counts as bytes do until its upload is complete: ``left`` is how many the session may still have. Raises
+    ``TooManyUnfinished`` and ``InsufficientStorage``.
+    """
+    cursor.execute(
+        "SELECT COUNT(*), COALESCE(SUM(LENGTH(metadata)), 0) FROM uploads WHERE sessid = ? AND state = ?",
+        (upload.sessid, OPEN),
+    )
+    unfinished, told = cursor.fetchone()
+    cursor.execute("SELECT COUNT(*) FROM uploads WHERE username = ? AND state = ?", (upload.username, OPEN))
+    if unfinished >= UNFINISHED_OF_SESSION or cursor.fetchone()[0] >= UNFINISHED_OF_USER:
+        raise TooManyUnfinished
+    if told + len(upload.metadata) > left:
+        raise InsufficientStorage
+    cursor.execute("SELECT COUNT(*) FROM uploads WHERE username = ? AND state = ?", (upload.username, GONE))
+    (gone,) = cursor.fetchone()
+    if gone >= REMEMBERED:
+        cursor.execute(
+            "DELETE FROM uploads WHERE id IN ("
+            "SELECT id FROM uploads WHERE username = ? AND state = ? ORDER BY changed LIMIT ?)",
+            (upload.username, GONE, gone - REMEMBERED // 2),
+        )
 
 
 def _insert(cursor: Cursor, upload: UploadRecord, now: float) -> None:
@@ -154,7 +192,7 @@ def remove(cursor: Cursor, upload: UploadRecord, now: float) -> bool:
     is_no_nodes = cursor.fetchone() is not None
     if is_no_nodes:
         outbox.forget_file(cursor, upload.sessid, upload.name)
-    cursor.execute("UPDATE uploads SET state = ?, changed = ? WHERE id = ?", (GONE, now, upload.id))
+    cursor.execute("UPDATE uploads SET state = ?, changed = ?, metadata = '' WHERE id = ?", (GONE, now, upload.id))
     if not is_no_nodes:
         return False
     cursor.execute("DELETE FROM files WHERE sessid = ? AND name = ?", (upload.sessid, upload.name))

@@ -1,0 +1,104 @@
+"""Who may have how much of what all share, without a number for each: nobody has more than is left for the others.
+
+Somebody alone may have half, then, and whoever comes next always finds something (the dynamic threshold of
+Choudhury and Hahne, IEEE/ACM Transactions on Networking 6/2, 1998).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["Places", "Slots"]
+
+
+@define(eq=False)
+class Places:
+    """``most`` places, shared by users, and a user's by its sessions; 0 is any number."""
+
+    most: int
+    taken: int = field(default=0, init=False)
+    _users: Counter[str] = field(factory=Counter, init=False)
+    _sessions: Counter[tuple[str, str]] = field(factory=Counter, init=False)
+
+    def of(self, user: str) -> int:
+        """Return how many a user has."""
+        return self._users.get(user, 0)
+
+    def has_room(self, user: str, session: str = "") -> bool:
+        """Return whether a user may have one more, and its session, if that is told."""
+        if not self.most:
+            return True
+        left = self.most - self.taken - self.of(user)
+        return left > 0 and (not session or self._sessions.get((user, session), 0) < (left + 1) // 2)
+
+    def take(self, user: str, session: str = "") -> None:
+        """Note that a user has one more, in one of its sessions."""
+        self.taken += 1
+        self._users[user] += 1
+        if session:
+            self._sessions[user, session] += 1
+
+    def leave(self, user: str, session: str = "") -> None:
+        """Note that it has one less."""
+        self.taken -= 1
+        self._users[user] -= 1
+        if not self._users[user]:
+            del self._users[user]
+        if session:
+            self._sessions[user, session] -= 1
+            if not self._sessions[user, session]:
+                del self._sessions[user, session]
+
+
+@define(eq=False)
+class Slots:
+    """Slots that users share; who waits has the next one whose user has fewest."""
+
+    places: Places
+    _waiting: dict[str, deque[Deferred[None]]] = field(factory=dict, init=False)
+
+    @asynccontextmanager
+    async def of(self, user: str) -> AsyncIterator[None]:
+        """Have a slot."""
+        if user in self._waiting or not self.places.has_room(user):
+            turn: Deferred[None] = Deferred()
+            self._waiting.setdefault(user, deque()).append(turn)
+            try:
+                await turn
+            except CancelledError:
+                self._leave_line(user, turn)
+                raise
+        else:
+            self.places.take(user)
+        try:
+            yield
+        finally:
+            self.places.leave(user)
+            self._give()
+
+    def _leave_line(self, user: str, turn: Deferred[None]) -> None:
+        """Wait no more."""
+        line = self._waiting[user]
+        line.remove(turn)
+        if not line:
+            del self._waiting[user]
+
+    def _give(self) -> None:
+        """Let those go on who may."""
+        while True:
+            users = [user for user in self._waiting if self.places.has_room(user)]
+            if not users:
+                return
+            user = min(users, key=self.places.of)
+            turn = self._waiting[user][0]
+            self._leave_line(user, turn)
+            self.places.take(user)
+            turn.callback(None)
