@@ -63,11 +63,8 @@ __all__ = ["ExchangeService", "Options", "makeService"]
 RELOAD = 60.0
 """Seconds between two looks for renewed certificates."""
 
-WORKERS = 16
-"""Threads that write to the disk; most of their time they wait for it."""
-
-ERRANDS = 4
-"""Threads for what takes seconds, with thousands of files at once; pieces and logins never wait for them."""
+WORKERS, ERRANDS = 16, 4
+"""Threads that wait for the disk, and those for what takes seconds, with thousands of files: no piece needs them."""
 
 ARCHIVE_TIMEOUT = 300.0
 """Seconds that the reading of one archive may take: it waits for the disk, and stands back behind all else."""
