@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Access", "AnyOf", "Node", "NodeRealm", "PasswordFile", "basic_credentials"]
 
-AT_ONCE = 2
-"""Passwords that are checked at the same time: each takes a processor for that time."""
+AT_ONCE, AT_ONCE_ELSEWHERE = 2, 16
+"""Passwords that are checked at the same time: here each takes a processor, elsewhere, as in a directory, a line."""
 
 GOOD_FOR = 10.0
 """Seconds for which an address that sends its password with each request is believed again."""
@@ -159,10 +159,11 @@ class Access:
         self._lane = Lane(self.clock, self._addresses, self.at_once)
 
     @classmethod
-    def by(cls, checkers: Sequence[Any], clock: IReactorTime, at_once: int = AT_ONCE, most: int = 0) -> Access:
+    def by(cls, checkers: Sequence[Any], clock: IReactorTime, at_once: int = 0, most: int = 0) -> Access:
         """Return the access of those whom one of the checkers accepts."""
         portal = Portal(NodeRealm(), [AnyOf(checkers)])
         knowing = [one for one in checkers if IKnowingChecker.providedBy(one)]
+        at_once = at_once or (AT_ONCE if knowing else AT_ONCE_ELSEWHERE)
         return cls(portal, clock, knowing, len(knowing) == len(checkers), at_once, most)
 
     async def login_again(self, header: bytes | None, address: str) -> str:

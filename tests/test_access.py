@@ -180,6 +180,17 @@ def test_so_many_passwords_are_checked_at_once(clock: Clock) -> None:
     assert len(access._lane) == 0
 
 
+def test_checkers_of_others_have_more_at_once(clock: Clock) -> None:
+    """They wait for an answer from elsewhere, most likely, and not for a processor."""
+    for checker, at_once in ((Slow(), 16), (Knowing(), 2)):
+        access = Access.by([checker], clock)
+        waiting = [login(access, "x") for _ in range(20)]
+        assert len(checker.asked) == at_once
+        while checker.asked:
+            checker.asked.pop().callback(b"shop")
+        assert waiting == [["shop"]] * 20
+
+
 def test_who_comes_last_does_not_wait_for_a_crowd(clock: Clock) -> None:
     """Not from an address of its own, nor from that of the crowd; and who came first has its turn."""
     slow = Slow()
