@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import pytest_twisted
 from attrs import define, field
+from click.testing import CliRunner
 from in_memory import ORIGIN, TUS_PATH, InMemory, Reply
 from shop import Shop
 from tus_in_memory import CHUNK, TusInMemory, metadata
@@ -25,8 +26,9 @@ from twisted.web.server import NOT_DONE_YET
 from onec_twisted.client import plain_client
 from onec_twisted.node import Node, NodeError, Unreachable, dialogue, http_client
 from onec_twisted.node import push as push_module
-from onec_twisted.node.answers import RawAnswer, parameters_of
+from onec_twisted.node.answers import RawAnswer, parameters_of, refusal_of
 from onec_twisted.node.check import check
+from onec_twisted.node.command import main
 from onec_twisted.node.export import Export
 from onec_twisted.node.load import load
 from onec_twisted.node.push import Bar, Display, Lines, Quiet, push
@@ -533,3 +535,27 @@ async def test_a_load_that_is_stopped(open_shop: Callable[[Shop], str], patient:
     await pool.closeCachedConnections()
 
     assert told == ["what was sent could not be removed from the site, which may import it"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (["push", ".", "--url=http://127.0.0.1:1/x?mode=init"], "leave away what begins with type="),
+        (["push", ".", "--url=http://127.0.0.1:1/x"], "the password is empty"),
+        (["orders", "--url=http://127.0.0.1:1/x", "--output=."], "--output=.: is a folder"),
+    ],
+)
+def test_what_a_stranger_types(line: list[str], words: str) -> None:
+    """Is told before anything is asked, as a command line that is wrong."""
+    done = CliRunner().invoke(main, [*line, "--user=shop"], env={"ONEC_PASSWORD": ""})
+
+    assert done.exit_code == 2
+    assert words in done.output
+
+
+def test_a_token_is_shown_to_nobody() -> None:
+    """Not even when a site answers to another question."""
+    answer = RawAnswer(200, b"\n" + LOGIN.encode())
+
+    assert str(refusal_of(answer, "init")) == "init: the site answered 200 with an empty line before success"
+    assert "abc" not in str(refusal_of(RawAnswer(200, LOGIN.encode()), "init"))

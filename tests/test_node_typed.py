@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import click
 import pytest
 
-from onec_twisted.node.typed import Duration, Size, password_from
+from onec_twisted.node.typed import Duration, Size, password_from, url_from
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,3 +61,58 @@ def test_a_password_in_utf_16(tmp_path: Path) -> None:
     assert "secret" not in caught.value.message
     with pytest.raises(click.UsageError, match="cannot be read: No such file"):
         password_from(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "means"),
+    [
+        ("http://shop.example/1c_exchange.php", "http://shop.example/1c_exchange.php"),
+        (" HTTPS://shop.example:8443/a ", "https://shop.example:8443/a"),
+        ("http:\\\\shop.example\\1c_exchange.php", "http://shop.example/1c_exchange.php"),
+        ("http://shop.example", "http://shop.example/bitrix/admin/1c_exchange.php"),
+        ("http://shop.example/", "http://shop.example/bitrix/admin/1c_exchange.php"),
+        ("http://shop.example/?wc1c=exchange", "http://shop.example/?wc1c=exchange"),
+        ("http://магазин.рф:8080/обмен", "http://xn--80aairftm.xn--p1ai:8080/%D0%BE%D0%B1%D0%BC%D0%B5%D0%BD"),
+        ("http://[::1]:8080/x", "http://[::1]:8080/x"),
+        ("http://shop.example/a@b", "http://shop.example/a@b"),
+    ],
+)
+def test_an_address(typed: str, means: str) -> None:
+    """Is what a 1C user would type."""
+    assert url_from(typed) == means
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("shop.example/1c_exchange.php", "write the address as in http://shop.example/1c_exchange.php"),
+        ("ftp://shop.example/", "write the address as in"),
+        ("http://user:word@shop.example/", "it holds a user"),
+        ("http://shop.example/x?type=catalog&mode=checkauth", "leave away what begins with type="),
+        ("http://a b/", "no address"),
+        ("http://магазин..рф/", "the host is no name"),
+        ("http:///x", "no address"),
+    ],
+)
+def test_what_is_no_address(typed: str, words: str) -> None:
+    """Is told in one line, without a password."""
+    with pytest.raises(click.UsageError) as caught:
+        url_from(typed)
+    assert words in caught.value.message
+    assert "\n" not in caught.value.message
+    assert "word" not in caught.value.message.replace("words", "")
+
+
+def test_nobody_to_ask_for_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a terminal, and with nothing in a pipe: what to do is told; Ctrl-C at a terminal is Ctrl-C."""
+
+    def end(*_: object, **__: object) -> None:
+        raise click.Abort
+
+    monkeypatch.setattr(click, "prompt", end)
+    with pytest.raises(click.UsageError, match="set ONEC_PASSWORD, or name a file by --password-file"):
+        password_from(None)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    with pytest.raises(SystemExit) as caught:
+        password_from(None)
+    assert caught.value.code == 130

@@ -180,6 +180,7 @@ def _words_of(answer: RawAnswer) -> str:
     text = " ".join(answer.text.split())
     if not text:
         return "an empty answer"
+    text = re.sub(r"(success)\b.*", r"\1", text, flags=re.IGNORECASE)  # a session's token may follow
     message = _message_of_php(answer)
     if message is not None:
         return f"a message of PHP: {message}"

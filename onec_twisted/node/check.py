@@ -107,7 +107,7 @@ async def _check_stranger(node: Node, findings: list[Finding]) -> bool:
         findings.append(Finding("stranger"))
     except NodeError as error:
         reached = error.status != 0
-        cure = cure if reached else "see that the site listens there, and that nothing is in between"
+        cure = cure if reached else "see that the site listens there, and whether it is http or https"
         findings.append(Finding("stranger" if reached else CONNECTION, _broken(error.words, cure)))
         return reached
     else:

@@ -17,7 +17,6 @@ from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 
 from onec_twisted import __version__
-from onec_twisted.client import url_of
 from onec_twisted.node.answers import NodeError, Refusal, Unreachable, Untrusted
 from onec_twisted.node.check import CONNECTION, table
 from onec_twisted.node.check import check as run_check
@@ -26,7 +25,7 @@ from onec_twisted.node.dialogue import Node
 from onec_twisted.node.load import load as run_load
 from onec_twisted.node.push import Bar, Display, Json, Lines, Quiet
 from onec_twisted.node.push import push as run_push
-from onec_twisted.node.typed import Duration, Size, password_from
+from onec_twisted.node.typed import Duration, Size, password_from, url_from
 from onec_twisted.shown import harmless_writer
 
 if TYPE_CHECKING:
@@ -87,13 +86,7 @@ def _site(
     """Return the site of the common options. Raises ``click.UsageError``."""
     if url is None:
         raise click.UsageError("Missing option '--url'.")
-    try:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("write the address as in http://shop.example/1c_exchange.php")
-        url_of(url.partition(":")[0], url)
-    except ValueError as error:
-        shown = "it holds a user" if "@" in url else str(error)
-        raise click.UsageError(f"--url: {shown}") from None
+    url = url_from(url)
     try:
         route = Route(Path(ca).read_bytes() if ca else None, proxy, unix_socket)
         http_client(None, url, route)
@@ -101,6 +94,8 @@ def _site(
         raise click.UsageError(str(error)) from None
     known = os.environ.get(PASSWORD)
     password = known if known is not None and password_file is None else password_from(password_file)
+    if not password:
+        raise click.UsageError("the password is empty")
     return Site(url, user, password, route, timeout, retries)
 
 
@@ -189,7 +184,10 @@ async def _told(doing: Awaitable[int], hint: str) -> int:
         _complain(error.words)
         return STRANGE
     except (OSError, ValueError) as error:
-        _complain(str(error))
+        if isinstance(error, OSError) and error.filename:
+            _complain(f"{error.filename}: {error.strerror}")
+        else:
+            _complain(str(error))
         return UNREADABLE
 
 
@@ -265,6 +263,8 @@ def check(address: str | None, **common: Any) -> None:
 @_common
 def orders(output: str, confirm: bool, **common: Any) -> None:
     """Fetch the site's orders."""
+    if output != "-" and Path(output).is_dir():
+        raise click.UsageError(f"--output={output}: is a folder; name a file")
     site = _site(**common)
 
     async def run(reactor: Any) -> int:

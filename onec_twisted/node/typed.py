@@ -1,15 +1,23 @@
-"""What is typed on the command line of ``onec-node``: times, sizes, and a password."""
+"""What is typed on the command line of ``onec-node``: times, sizes, an address, and a password."""
 
 from __future__ import annotations
 
+import re
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, quote
 
 import click
 
+from onec_twisted.client import url_of
 from onec_twisted.written import DURATION, SIZE, NotPlain, parse_duration, parse_size, plain_text
 
-__all__ = ["Duration", "Size", "password_from"]
+__all__ = ["Duration", "Size", "password_from", "url_from"]
+
+USUAL_PATH = "/bitrix/admin/1c_exchange.php"
+"""What a 1C asks whose user has typed no path."""
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # older versions of click have none
@@ -41,11 +49,55 @@ class Size(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is no size; {SIZE}", param, ctx)
 
 
+def url_from(typed: str) -> str:
+    """Return the address of an exchange that a 1C user would type (protocol.md, B.1), fit for a request.
+
+    Blanks around it go, backslashes are slashes, letters of the scheme may be capitals, the host may be Cyrillic, and
+    without a path it is the one that 1C takes then. Raises ``click.UsageError``.
+    """
+    scheme, slashes, rest = typed.strip().replace("\\", "/").partition("://")
+    try:
+        if not slashes or scheme.lower() not in ("http", "https"):
+            raise ValueError("write the address as in http://shop.example/1c_exchange.php")
+        authority, path, query = re.fullmatch(r"([^/?#]*)([^?]*)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
+        if "@" in authority:
+            raise ValueError("it holds a user")
+        if {key.lower() for key, _ in parse_qsl(query[1:], keep_blank_values=True)} & {"type", "mode", "sessid"}:
+            raise ValueError("leave away what begins with type=, mode= or sessid=: that is added for each request")
+        if path in ("", "/") and not query:
+            path = USUAL_PATH
+        host, colon, port = authority.partition(":")
+        if not host.isascii():
+            authority = host.encode("idna").decode("ascii") + colon + port
+        return url_of(scheme.lower(), f"{scheme.lower()}://{authority}{_quoted(path)}{_quoted(query)}")
+    except ValueError as error:
+        words = "the host is no name" if isinstance(error, UnicodeError) else error
+        raise click.UsageError(f"--url: {words}") from None
+
+
+def _quoted(text: str) -> str:
+    """Return a path or a query whose letters beyond ASCII are percent-encoded."""
+    return "".join(mark if mark.isascii() else quote(mark) for mark in text)
+
+
+def _asked() -> str:
+    """Return a password that is typed. Raises ``click.UsageError`` when there is nobody to ask."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it is seen when there is no terminal: so it is in a pipe
+            word: str = click.prompt("Password", hide_input=True, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise SystemExit(130) from None  # Ctrl-C
+        words = "there is no password, and nobody to ask: set ONEC_PASSWORD, or name a file by --password-file"
+        raise click.UsageError(words) from None
+    return word
+
+
 def password_from(path: str | None) -> str:
-    """Return the first line of a file, what the environment says, or what is typed."""
+    """Return the first line of a file, or what is typed. Raises ``click.UsageError``."""
     if path is None:
-        word: str = click.prompt("Password", hide_input=True, err=True)
-        return word
+        return _asked()
     try:
         return plain_text(Path(path).read_bytes()).split("\n", 1)[0].rstrip("\r")
     except OSError as error:
