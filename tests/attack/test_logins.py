@@ -106,7 +106,7 @@ def test_good_logins_beside_guesses(tmp_path: Path) -> None:
                 for name in (next(new), next(new)):
                     first_beside = seconds_of(daemon.port, name)
                     print(f"{GUESSING} guess {kind}: first login of {name} {first_beside * 1000:.0f} ms")
-                    assert first_beside < 8 * first
+                    assert first_beside < 12 * first
                 known_beside = [seconds_of(daemon.port, "shop") for _ in range(20)]
                 with others(daemon.port) as beside:
                     time.sleep(2)
@@ -114,6 +114,6 @@ def test_good_logins_beside_guesses(tmp_path: Path) -> None:
             print(figures(f"{GUESSING} guess {kind}", quiet, beside))
             assert max(known_beside) < first
             assert beside.failed == 0
-            assert ratio(quiet, beside) < 20
+            assert ratio(quiet, beside, 90) < 10
     finally:
         daemon.kill()
