@@ -104,7 +104,7 @@ class Catalog:
     async def file(self, sessid: str, name: str) -> FileRecord | None:
         """Return what is known of a file, None if it is not on record."""
         known = self._known.of_sessid(sessid)
-        if known is not None and known.knows(name):
+        if known is not None and (known.complete or name in known.files):
             return known.files.get(name)
         with self.recorder.recorded_meanwhile() as meanwhile:
             record = await self.recorder.read(statements.file, sessid, name)

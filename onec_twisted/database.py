@@ -26,6 +26,9 @@ __all__ = ["Database", "Step"]
 
 T = TypeVar("T")
 
+LOOK = 100
+"""Transactions after which it is looked how long the write-ahead log is."""
+
 LONG_LOG = 64 * 1024 * 1024
 """Bytes of the write-ahead log that is made short again; it has 16 MB when no other process reads for long."""
 
@@ -49,15 +52,15 @@ class _Names:
     """
 
     def __init__(self, path: Path) -> None:
-        self._paths = (path, path.with_name(f"{path.name}-wal"))
-        self._known: dict[Path, tuple[int, int]] = {}
+        self._paths = (str(path), f"{path}-wal")
+        self._known: dict[str, tuple[int, int]] = {}
 
     def check(self) -> None:
         """See that they are still those of the same files. Raises ``StorageRemoved``."""
         for path in self._paths:
             known = self._known.get(path)
             try:
-                found = path.stat()
+                found = os.stat(path)
             except FileNotFoundError as error:
                 if known is None:
                     continue  # nothing has been written to it
@@ -129,6 +132,8 @@ class Database:
         self._is_held = False
         """Whether another process had the database when it was tried last: nobody else waits until it has let go."""
         self._log_is_long = False
+        self._unseen = 0
+        """Transactions since the log was looked at."""
 
     def read(self, question: Callable[..., T], *args: Any) -> T:
         """Return the answer to a question, a function of a cursor, that finds what it wants by its key."""
@@ -209,10 +214,9 @@ class Database:
         Who comes first waits for another process for a while; as long as that does not let go, nobody else does.
         A long log is taken into the database by ``tidy``, for that would take as long as it is.
         """
-        is_long = self._is_log_long()
-        if is_long != self._log_is_long:
-            cursor.execute(f"PRAGMA wal_autocheckpoint={0 if is_long else CHECKPOINT}")
-            self._log_is_long = is_long
+        self._unseen += 1
+        if self._unseen > LOOK:
+            self._look_at_log(cursor)
         patience = 0.0 if self._is_held else self.patience
         try:
             if patience != self._waits:
@@ -224,6 +228,13 @@ class Database:
             self._is_held = True
             raise CatalogBusy("another program holds it") from error
         self._is_held = False
+
+    def _look_at_log(self, cursor: sqlite3.Cursor) -> None:
+        """With the turn: let records take the log into the database, or ``tidy`` alone."""
+        self._unseen, is_long = 0, self._is_log_long()
+        if is_long != self._log_is_long:
+            cursor.execute(f"PRAGMA wal_autocheckpoint={0 if is_long else CHECKPOINT}")
+            self._log_is_long = is_long
 
     def _wait(self, cursor: sqlite3.Cursor, seconds: float) -> None:
         """With the turn: let another process have the database for so long, from now on."""

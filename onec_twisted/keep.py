@@ -29,8 +29,7 @@ __all__ = ["Keep"]
 def _grown(before: bytes, description: Description, times: dict[str, str]) -> bytes:
     """Return the manifest with one more hand-off; the same one twice changes nothing."""
     try:
-        known = json.loads(before)
-        handoffs, files = known["handoffs"], {file["name"]: file for file in known["files"]}
+        handoffs, files = _parsed(before)
     except (ValueError, KeyError, TypeError):
         handoffs, files = [], {}
     handoffs = [one for one in handoffs if one["id"] != description.id]
@@ -49,6 +48,19 @@ def _grown(before: bytes, description: Description, times: dict[str, str]) -> by
         inner = ",\n".join(f"  {_json(entry)}" for entry in entries)
         lines.append(f" {_json(key)}: [\n{inner}\n ]" if entries else f" {_json(key)}: []")
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode("utf-8")
+
+
+def _parsed(manifest: bytes) -> tuple[list[Any], dict[str, Any]]:
+    """Return hand-offs, and files by name. Raises ``ValueError``, ``KeyError`` or ``TypeError``.
+
+    What ends as we write it is read line by line: the interpreter does nothing else while it reads all at once.
+    """
+    if not manifest.endswith(b"\n}\n"):
+        known = json.loads(manifest)
+        return known["handoffs"], {file["name"]: file for file in known["files"]}
+    entries = [json.loads(line.rstrip(b",")) for line in manifest.split(b"\n") if line.startswith(b"  ")]
+    handoffs = [entry for entry in entries if "id" in entry]
+    return handoffs, {entry["name"]: entry for entry in entries if "id" not in entry}
 
 
 def _json(value: object) -> str:

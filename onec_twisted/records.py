@@ -136,11 +136,12 @@ class KnownSession:
         """Note that a file has grown from ``before`` bytes to ``after`` bytes; see ``FileRecord`` for ``proven``."""
         session = self.session
         if epoch == session.epoch:
-            if before is None or self.knows(name):
-                old = self.files.get(name)
+            old = self.files.get(name)
+            if before is None or self.complete or old is not None:
                 damaged, sealed = (old.damaged, old.sealed) if old is not None else (False, False)
                 self.files[name] = FileRecord(after, before or 0, proven, damaged, sealed)
-            self.count += before is None
+            if before is None:
+                self.count += 1
             held = session.held + after - (before or 0)
             self.session = Session(session.sessid, session.username, epoch, held, max(now, session.touched))
 

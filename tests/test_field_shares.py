@@ -147,6 +147,7 @@ def test_the_log_of_the_database_is_short_again(
 ) -> None:
     """When a reader has gone that kept it from being taken in; while it is long, no record takes it in."""
     monkeypatch.setattr(database_module, "LONG_LOG", 1_000_000)
+    monkeypatch.setattr(database_module, "LOOK", 0)
     log = path.with_name(f"{path.name}-wal")
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")

@@ -105,6 +105,17 @@ def test_a_manifest_that_cannot_be_written(folder: Path) -> None:
     assert str(ended[0].value) == "The manifest cannot be written: No such file or directory (gone)"
 
 
+def test_a_manifest_that_a_site_has_written_anew_is_read(folder: Path) -> None:
+    """In whatever layout; ours has a line for each hand-off and each file."""
+    told = deliver(folder)
+    for layout in (None, 1, "\t"):
+        (folder / "manifest.json").write_text(json.dumps(told, indent=layout))
+        grown = deliver(folder, id="1" * 32, filename="", archive="", event="settled", files=(("Товары.xml", 7),))
+        assert [one["id"] for one in grown["handoffs"]] == ["0" * 32, "1" * 32]
+        assert [file["name"] for file in grown["files"]] == ["v8_1.zip", "Товары.xml"]
+    assert len((folder / "manifest.json").read_text().splitlines()) == 14
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"handoffs": 1}', '{"handoffs": [], "files": [{}]}'])
 def test_a_manifest_that_is_broken_is_made_anew(folder: Path, content: str) -> None:
     """Somebody has written into it."""
