@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from onec_twisted.chunked import ChunkedBody
 from onec_twisted.errors import HeadersTimedOut, MalformedRequest
-from onec_twisted.sockets import SocketLine, is_plain, line_of, write_now
+from onec_twisted.sockets import RecordReads, SocketLine, is_plain, line_of, write_now
 from onec_twisted.wire import head_of
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class ExchangeChannel(HTTPChannel):
 
     _deliveries: tuple[Delivery, ...] = ()
     _line: SocketLine | None = None
+    _reads: RecordReads
     _address: str | None = None
     _is_counted = False
     _one_too_many = False
@@ -90,7 +91,15 @@ class ExchangeChannel(HTTPChannel):
             self.setTimeout(HURRY)
         elif self._shakes_hands:
             self.setTimeout(self.site.limits.header_timeout)
+        if self._shakes_hands:
+            self._reads = RecordReads(self.transport)
+            self.dataReceived = self._record_received  # type: ignore[method-assign]
         self.site.newcomers.comes(self, self._address)
+
+    def _record_received(self, data: bytes) -> None:
+        """Take what a record of TLS has brought."""
+        self._reads.came(len(data))
+        super().dataReceived(data)
 
     def handshakeCompleted(self) -> None:
         """See ``IHandshakeListener``: from here on it is a connection like any other."""

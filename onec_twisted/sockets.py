@@ -25,10 +25,29 @@ from onec_twisted.interfaces import IBodySocket, ILine
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BodySocket", "SocketLine", "is_plain", "line_of", "number_of", "read_at_once", "socket_of", "write_now"]
+__all__ = [
+    "BodySocket",
+    "RecordReads",
+    "SocketLine",
+    "is_plain",
+    "line_of",
+    "number_of",
+    "read_at_once",
+    "socket_of",
+    "write_now",
+]
 
 TCP_CLOSE = 7
 """Linux's number for the state of a connection that is over."""
+
+LEAST_READ, FIRST_READ, MOST_READ = 512, 8 * 1024, 64 * 1024
+"""Bytes that are read at a time with TLS; a record has 16 KB at most (RFC 8446 section 5.1)."""
+
+LARGE_RECORD, TINY_RECORD = 4 * 1024, 512
+"""Bytes of a record that is worth a larger read, and of one of which few should come in a read."""
+
+MANY_RECORDS = 16
+"""Tiny records, one after another, of a sender who sends nothing else."""
 
 OUR_FIN = (4, 9, 11)
 """Linux's numbers for FIN_WAIT1, LAST_ACK and CLOSING: our FIN is unacknowledged, and counted as a byte."""
@@ -55,10 +74,33 @@ def _duplicate(descriptor: int) -> int:
 
 
 def read_at_once(transport: Any, size: int) -> None:
-    """Let the reactor read so many bytes of a connection at a time, with TLS or without."""
-    bottom = getattr(transport, "transport", transport)
-    if isinstance(bottom, Connection):
-        bottom.bufferSize = size
+    """Let the reactor read so many bytes of a connection at a time, unless it is TLS: see ``RecordReads``."""
+    if is_plain(transport):
+        transport.bufferSize = size
+
+
+class RecordReads:
+    """How much is read at a time of a connection with TLS: little, until its records are large.
+
+    What costs is the record, and it may carry a single byte: of those a read of 64 KB has 3,000.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        """Begin with little."""
+        self._transport = getattr(transport, "transport", transport)
+        self._tiny = 0
+        self._size = self._transport.bufferSize = FIRST_READ
+
+    def came(self, size: int) -> None:
+        """Go by the size of a record, in bytes."""
+        if size >= LARGE_RECORD:
+            self._tiny = 0
+            if self._size < MOST_READ:
+                self._size = self._transport.bufferSize = self._size * 2
+        elif size < TINY_RECORD:
+            self._tiny += 1
+            if self._tiny >= MANY_RECORDS and self._size > LEAST_READ:
+                self._size = self._transport.bufferSize = LEAST_READ
 
 
 def write_now(transport: Any, data: bytes) -> int:

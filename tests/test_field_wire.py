@@ -14,6 +14,7 @@ from test_request import occupied
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import CertificateOptions, DefaultOpenSSLContextFactory
+from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, connect
@@ -25,6 +26,7 @@ from onec_twisted.channel import REQUEST
 from onec_twisted.connections import Connections, TrustedProxies
 from onec_twisted.logs import json_line, text_line
 from onec_twisted.site import Limits
+from onec_twisted.sockets import LEAST_READ, MANY_RECORDS, RecordReads
 from onec_twisted.wire import without_secrets
 
 if TYPE_CHECKING:
@@ -632,3 +634,43 @@ def test_after_the_handshake_a_connection_may_rest(exchange: InMemory, tmp_path:
 
     assert exchange.metric("onec_refusals_total", reason="headers_timed_out") == 0
     assert exchange.site.connections.total == 0
+
+
+def test_tiny_records_of_tls_are_read_a_few_at_a_time() -> None:
+    """A record costs what a chunk does, and more: who sends bytes in records of their own is read little of."""
+    transport: Any = StringTransport()
+    reads = RecordReads(transport)
+    sizes: list[int] = [transport.bufferSize]
+    for record in (*[16384] * 5, *[1] * MANY_RECORDS, 1, 16384, *[100, 16384] * 12):
+        reads.came(record)
+        if transport.bufferSize != sizes[-1]:
+            sizes.append(transport.bufferSize)
+
+    assert sizes == [8192, 16384, 32768, 65536, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536]
+
+
+def test_what_is_read_at_a_time_with_tls(exchange: InMemory, tmp_path: Path) -> None:
+    """It goes by what comes, in heads and bodies, however long a body says that it is."""
+    session = exchange.checkauth()
+    certificate = make_certificate(tmp_path, "server")
+    context = DefaultOpenSSLContextFactory(str(certificate.key), str(certificate.chain))
+    factory: Any = TLSMemoryBIOFactory(context, False, exchange.site, exchange.clock)
+    server, node = factory.buildProtocol(None), Protocol()
+    client: Any = TLSMemoryBIOFactory(CertificateOptions(), True, Factory.forProtocol(lambda: node), exchange.clock)
+    connection = client.buildProtocol(None)
+    lower: Any = FakeTransport(server, True)
+    pump: Any = connect(server, lower, connection, FakeTransport(connection, False))
+    pump.flush()
+    wire = post(session, "a", b"").replace(b"Content-Length: 0", b"Content-Length: 4000")
+    for place in range(len(wire)):
+        connection.write(wire[place : place + 1])
+        exchange.clock.advance(0)
+        pump.flush()
+    assert lower.bufferSize == LEAST_READ
+    connection.write(b"x" * 4000)
+    exchange.clock.advance(0)
+    pump.flush()
+
+    assert exchange.files() == {f"{session[1]}/a": b"x" * 4000}
+    connection.loseConnection()
+    pump.flush()

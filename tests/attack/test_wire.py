@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 import pytest
-from beside import figures, others, ratio
+from beside import Felt, figures, others, ratio
+from certificates import make_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from daemon import Daemon
 
@@ -55,26 +59,65 @@ def send_chunks(port: int, session: tuple[str, str], name: str, until: float) ->
             line.sendall(TINY)
 
 
-def test_tiny_chunks(daemons: Callable[..., Daemon]) -> None:
-    """Four senders of 1-byte chunks do not keep others waiting."""
-    daemon = daemons()
+def begin_records(port: int, session: tuple[str, str], name: str) -> tuple[socket.socket, bytes]:
+    """Connect with TLS; return the connection, and a piece's first bytes, each in a record of its own."""
+    cookie, sessid = session
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+    secure = context.wrap_bio(coming, going)
+    line = socket.create_connection(("127.0.0.1", port))
+    while True:
+        try:
+            secure.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            line.sendall(going.read())
+            coming.write(line.recv(65536))
+    secure.write(
+        f"POST /1c_exchange.php?type=catalog&mode=file&filename={name}&{sessid} HTTP/1.1\r\nHost: x\r\n"
+        f"Cookie: {cookie}\r\nContent-Length: 100000000\r\n\r\n".encode()
+    )
+    for _ in range(100_000):
+        secure.write(b"x")
+    return line, going.read()
+
+
+def attacked(port: int, attacks: list[Callable[[], object]]) -> Felt:
+    """Return what others feel while attacks run, each in a thread."""
+    until = time.monotonic() + SECONDS
+    with others(port) as beside:
+        threads = [threading.Thread(target=attack) for attack in attacks]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        time.sleep(max(0.0, until - time.monotonic()))  # what the kernel holds is still to be read
+    return beside
+
+
+def test_tiny_pieces(daemons: Callable[..., Daemon], tmp_path: Path) -> None:
+    """Four senders of 1-byte chunks, or of TLS records of a byte, do not keep others waiting."""
+    certificate = make_certificate(tmp_path)
+    secure = f"ssl:0:interface=127.0.0.1:privateKey={certificate.key}:certKey={certificate.chain}"
+    daemon = daemons(listen=("tcp:0:interface=127.0.0.1", secure))
+    session = login(daemon.port)
     with others(daemon.port) as quiet:
         time.sleep(SECONDS)
-    session = login(daemon.port)
-    with others(daemon.port) as beside:
-        until = time.monotonic() + SECONDS
-        senders = [
-            threading.Thread(target=send_chunks, args=(daemon.port, session, f"{number}.xml", until))
-            for number in range(4)
-        ]
-        for sender in senders:
-            sender.start()
-        for sender in senders:
-            sender.join()
+    until = time.monotonic() + SECONDS
+    chunks = attacked(
+        daemon.port, [partial(send_chunks, daemon.port, session, f"{number}.xml", until) for number in range(4)]
+    )
+    print(figures("tiny chunks of four senders", quiet, chunks))
+    begun = [begin_records(int(daemon.endpoints[1]), session, f"tls{number}.xml") for number in range(4)]
+    records = attacked(daemon.port, [partial(line.sendall, data) for line, data in begun])
+    print(figures("tiny TLS records of four senders", quiet, records))
+    for line, _ in begun:
+        line.close()
 
-    print(figures("tiny chunks of four senders", quiet, beside))
-    assert not beside.failed
-    assert ratio(quiet, beside, 50) < 10
+    assert not chunks.failed + records.failed
+    assert ratio(quiet, chunks, 50) < 10
+    assert ratio(quiet, records, 50) < 10
 
 
 def flood(port: int, data: bytes, until: float) -> None:
@@ -102,13 +145,8 @@ def test_floods(daemons: Callable[..., Daemon]) -> None:
     with others(daemon.port) as quiet:
         time.sleep(SECONDS)
     for name, data in FLOODS.items():
-        with others(daemon.port) as beside:
-            logged, until = len(daemon.log), time.monotonic() + SECONDS
-            senders = [threading.Thread(target=flood, args=(daemon.port, data, until)) for _ in range(4)]
-            for sender in senders:
-                sender.start()
-            for sender in senders:
-                sender.join()
+        logged, until = len(daemon.log), time.monotonic() + SECONDS
+        beside = attacked(daemon.port, [partial(flood, daemon.port, data, until)] * 4)
         rate = (len(daemon.log) - logged) / SECONDS / 1e6
         print(figures(name, quiet, beside) + f"; {rate:.2f} MB/s of log")
         assert not beside.failed, name
