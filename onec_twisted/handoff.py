@@ -25,6 +25,7 @@ from onec_twisted.errors import (
     StorageUnavailable,
     SyncFailed,
 )
+from onec_twisted.fairness import Places, Slots
 from onec_twisted.outbox import FileHasGrown
 from onec_twisted.records import FAILED
 
@@ -44,6 +45,10 @@ __all__ = ["HandoffSettings", "Handoffs"]
 
 MOST_ARCHIVES = 1000
 """Archives of a session in which a name is looked for."""
+
+
+SYNCS = 4
+"""Sessions that are brought to the disk at once: thousands of files may take minutes, and others wait for theirs."""
 
 
 @frozen
@@ -69,6 +74,7 @@ class Handoffs:
     now: Callable[[], float]
     _begun: float = field(init=False)
     """When the daemon began: before, no node could say anything."""
+    _syncs: Slots = field(factory=lambda: Slots(Places(SYNCS)), init=False)
     _log = Logger()
 
     def __attrs_post_init__(self) -> None:
@@ -189,7 +195,8 @@ class Handoffs:
         if not self.settings.sync:
             return
         try:
-            await self.workers(self.store.sync, session.sessid)
+            async with self._syncs.of(session.username):
+                await self.workers(self.store.sync, session.sessid)
         except SyncFailed as error:
             await self.damaged(session, error)
             raise FileDamaged from error

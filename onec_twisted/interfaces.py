@@ -251,8 +251,8 @@ class IStore(Interface):
     def open_archive(sessid: str, name: SafeName) -> int:
         """Return a descriptor to read an archive from; whoever asks closes it. Raises ``OSError``."""
 
-    def sync(sessid: str) -> None:
-        """Bring all files of a session, and their names, to the disk.
+    def sync(sessid: str, name: SafeName | None = None) -> None:
+        """Bring a file of a session, or all, and their names, to the disk.
 
         Raises ``SyncFailed`` when the disk did not take them, any other ``OSError`` when it could not be asked.
         """

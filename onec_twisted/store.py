@@ -240,14 +240,20 @@ class Store:
         with suppress(FileDamaged):
             self.open(sessid, name, committed).roll_back()
 
-    def sync(self, sessid: str) -> None:
+    def sync(self, sessid: str, name: SafeName | None = None) -> None:
         """See ``IStore``."""
+        if name is not None:
+            path = self._path(sessid, name)
+            sync_file(path)
+            for place in path.parents[: len(name.segments) + 1]:
+                sync_folder(place)
+            return
         folders = list(walk(self.temp / sessid, raise_unless_foreign))
         for folder, names in folders:
-            for name in names:
+            for one in names:
                 with suppress(FileNotFoundError, PermissionError):  # just rolled back, or none that we have written
-                    if stat.S_ISREG(os.lstat(folder / name).st_mode):  # what else lies there is none of ours
-                        sync_file(folder / name)
+                    if stat.S_ISREG(os.lstat(folder / one).st_mode):  # what else lies there is none of ours
+                        sync_file(folder / one)
         for place in (*(folder for folder, _ in folders), self.temp):
             with suppress(FileNotFoundError):
                 sync_folder(place)

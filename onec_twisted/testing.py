@@ -228,9 +228,9 @@ class FaultyStore:
         """Return what is not made to fail."""
         return getattr(self.store, name)
 
-    def sync(self, sessid: str) -> None:
+    def sync(self, sessid: str, name: SafeName | None = None) -> None:
         """See ``IStore``."""
-        self.store.sync(sessid)
+        self.store.sync(sessid, name)
 
     def discard(self, sessid: str) -> None:
         """See ``IStore``."""

@@ -194,6 +194,21 @@ def test_what_takes_long_has_threads_of_its_own(path: Path) -> None:
     catalog.close()
 
 
+def test_a_file_is_brought_to_the_disk_without_its_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many others there are: its folders up to that of all sessions are, too."""
+    store, sessid = Store(tmp_path, synced=False), "0" * 32
+    store.prepare()
+    for name in ("a", "b"):
+        file = store.open(sessid, SafeName(("d", name)), None)
+        file.write([b"x"])
+        file.finish()
+    synced: list[str] = []
+    monkeypatch.setattr(store_module, "sync_file", lambda path: synced.append(path.name))
+    monkeypatch.setattr(store_module, "sync_folder", lambda path: synced.append(path.name))
+    store.sync(sessid, SafeName(("d", "a")))
+    assert synced == ["a", "d", sessid, "1c_temp"]
+
+
 def test_one_user_does_not_take_all_places(make_exchange: Callable[..., InMemory]) -> None:
     """Half of them, and one of its sessions half of that; each who comes later finds something."""
     exchange = make_exchange(most_uploads=8)

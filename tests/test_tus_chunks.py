@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from in_memory import InMemory
     from twisted.internet.task import Clock
 
+    from onec_twisted.names import SafeName
+
 
 def committed(tus: TusInMemory) -> list[int]:
     """Return the lengths of all files on record: asked of the database, which disturbs nobody."""
@@ -163,15 +165,16 @@ def test_a_node_that_does_not_let_go(make_tus: Callable[..., TusInMemory], clock
 def test_bytes_that_are_synced_when_they_are_handed_off(
     make_tus: Callable[..., TusInMemory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With --durability=handoff all of the session is brought to the disk before the hand-off is on record."""
+    """With --durability=handoff the file, and no other, is brought to the disk before the hand-off is on record."""
     tus = make_tus(handoff=HandoffSettings(sync=True))
     path = tus.made(6, Upload_Metadata=metadata(filename="a"))
     synced: list[list[tuple[str, str, str]]] = []
     real = FaultyStore.sync
 
-    def sync(store: FaultyStore, sessid: str) -> None:
+    def sync(store: FaultyStore, sessid: str, name: SafeName) -> None:
         synced.append(tus.handoffs())
-        real(store, sessid)
+        assert str(name) == "a"
+        real(store, sessid, name)
 
     monkeypatch.setattr(FaultyStore, "sync", sync)
     tus.patch(path, 0, b"abc")

@@ -292,7 +292,7 @@ class Chunks:
             committed = progress.start + bring()
             if parts.handoffs.settings.sync and completes(committed) is not None:
                 try:
-                    parts.store.sync(session.sessid)
+                    parts.store.sync(session.sessid, upload.safe_name)
                 except SyncFailed as error:
                     raise _SessionSyncFailed(*error.args) from error
             return committed
