@@ -1,7 +1,8 @@
-"""Whether descriptors run out, as the number of a new one tells: the system gives the lowest that is free.
+"""Whether descriptors run out.
 
-Strangers may take as many as they like, so the last ones are kept for those who are in: first no newcomer is let in
-any more, then no piece begins, and what is left is for syncs, the database, importers, the log and the status page.
+Strangers may take as many as they like, so the last ones are kept for those who are in: no more than a part of all
+are connections. Nor does a piece begin when there are but few: they are for syncs, the database, importers, the log
+and the status page. How many there are the number of a new one tells: the system gives the lowest that is free.
 """
 
 from __future__ import annotations
@@ -21,6 +22,6 @@ MOST = 16384
 
 
 def is_scarce(number: int, kept: int) -> bool:
-    """Return whether a descriptor of this number is one of those that are kept: one in ``kept`` of all."""
+    """Return whether a descriptor of this number, or the last of so many, is kept: one in ``kept`` of all is."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return limit != resource.RLIM_INFINITY and number >= limit - min(limit, MOST) // kept

@@ -13,7 +13,7 @@ from attrs import define, field
 from twisted.logger import Logger
 
 from onec_twisted.descriptors import NEWCOMERS, is_scarce
-from onec_twisted.sockets import number_of
+from onec_twisted.sockets import close_now, is_plain
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -47,16 +47,17 @@ class Newcomers:
 
     def comes(self, channel: ExchangeChannel, address: str | None) -> None:
         """Let a new connection stay, or end it."""
-        if self._may_stay(channel, address):
+        if self._may_stay(address):
             self.rests(channel, address)
-        else:
+        elif is_plain(channel.transport):
+            close_now(channel.transport)
+        else:  # a TLS handshake is about to begin
             channel.abort()
 
-    def _may_stay(self, channel: ExchangeChannel, address: str | None) -> bool:
+    def _may_stay(self, address: str | None) -> bool:
         """Return whether a new connection may stay; where that is one too many, another is closed for it."""
-        number = number_of(channel.transport)
-        if number is not None and is_scarce(number, NEWCOMERS):
-            self._tell(number)
+        if is_scarce(self.connections.total, NEWCOMERS):
+            self._tell()
         elif not self.most or self.connections.total <= self.most:
             return True
         held = self.connections.held
@@ -67,7 +68,7 @@ class Newcomers:
         if held(address) > held(its_address):
             return False
         self.leaves(other)
-        other.abort()
+        close_now(other.transport)
         return True
 
     def rests(self, channel: ExchangeChannel, address: str | None) -> None:
@@ -78,13 +79,13 @@ class Newcomers:
         """Note that a connection is at work, or has ended."""
         self._resting.pop(channel, None)
 
-    def _tell(self, number: int) -> None:
+    def _tell(self) -> None:
         """Say so in the log, now and then."""
         now = self.clock.seconds()
         if self._told_at is None or now - self._told_at >= QUIET:
             self._told_at = now
             self._log.warn(
-                "{number} descriptors are in use, the last are kept for those who are in: connections that rest are "
-                "closed for new ones; raise LimitNOFILE=, or lower --connections-per-address",
-                number=number,
+                "{connections} connections are open, other descriptors are kept for those who are in: connections "
+                "that rest are closed for new ones; raise LimitNOFILE=, or lower --connections-per-address",
+                connections=self.connections.total,
             )

@@ -16,7 +16,9 @@ import sys
 import termios
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from onec_twisted.descriptors import PIECES, is_scarce
@@ -29,9 +31,9 @@ __all__ = [
     "BodySocket",
     "RecordReads",
     "SocketLine",
+    "close_now",
     "is_plain",
     "line_of",
-    "number_of",
     "read_at_once",
     "socket_of",
     "write_now",
@@ -58,10 +60,18 @@ def is_plain(transport: Any) -> bool:
     return isinstance(transport, Connection) and not transport.TLS
 
 
-def number_of(transport: Any) -> int | None:
-    """Return the number of a connection's descriptor, under TLS that of TCP; None for what has none."""
+def close_now(transport: Any) -> None:
+    """End a connection by force, and give its descriptor back before anything else happens.
+
+    ``abortConnection`` does so in the next turn of the reactor, and in this one many others may be accepted.
+    """
     bottom = getattr(transport, "transport", transport)
-    return bottom.fileno() if isinstance(bottom, Connection) else None
+    if isinstance(bottom, Connection):
+        bottom.stopReading()
+        bottom.stopWriting()
+        bottom.connectionLost(Failure(ConnectionAborted()))
+    else:
+        transport.abortConnection()
 
 
 def _duplicate(descriptor: int) -> int:

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Channel:
-    """A connection, by its descriptor's number."""
+    """A connection."""
 
-    number: int
     aborted: bool = field(default=False, init=False)
 
     @property
@@ -27,27 +26,27 @@ class Channel:
         """Return what it has a descriptor of."""
         return self
 
-    def abort(self) -> None:
+    def abortConnection(self) -> None:
         """Note it."""
         self.aborted = True
 
 
 def test_one_is_closed_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of those that rest longest, whatever the number of all."""
-    monkeypatch.setattr(newcomers, "number_of", lambda channel: channel.number)
     monkeypatch.setattr(newcomers, "is_scarce", lambda number, _: number > 10)
     connections = Connections()
     several: Any = Newcomers(connections, Clock())
-    resting = [Channel(1) for _ in range(LOOKED_AT * 2)]
+    resting = [Channel() for _ in range(LOOKED_AT * 2)]
     for number, channel in enumerate(resting):
         address = f"10.0.{number}.1"
         connections.enter(address)
         several.rests(channel, address)
     for _ in range(3):
         connections.enter("10.0.150.1")
-    came = [Channel(10), Channel(11), Channel(11)]
-    for channel in came:
+    came = [Channel(), Channel(), Channel()]
+    for total, channel in zip((10, 11, 11), came, strict=True):
+        connections.total = total
         several.comes(channel, "10.1.1.1")
-    assert not any(channel.aborted for channel in came)
 
+    assert not any(channel.aborted for channel in came)
     assert [place for place, channel in enumerate(resting) if channel.aborted] == [0, 1]
