@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -68,21 +68,26 @@ class Slots:
     @asynccontextmanager
     async def of(self, user: str) -> AsyncIterator[None]:
         """Have a slot."""
-        if user in self._waiting or not self.places.has_room(user):
-            turn: Deferred[None] = Deferred()
-            self._waiting.setdefault(user, deque()).append(turn)
-            try:
-                await turn
-            except CancelledError:
-                self._leave_line(user, turn)
-                raise
-        else:
-            self.places.take(user)
+        await self.ask(user)
         try:
             yield
         finally:
-            self.places.leave(user)
-            self._give()
+            self.leave(user)
+
+    def ask(self, user: str) -> Deferred[None]:
+        """Fire when a user has a slot, until ``leave``; who cancels it wants none any more."""
+        turn: Deferred[None] = Deferred(lambda turn: self._leave_line(user, turn))
+        if user in self._waiting or not self.places.has_room(user):
+            self._waiting.setdefault(user, deque()).append(turn)
+        else:
+            self.places.take(user)
+            turn.callback(None)
+        return turn
+
+    def leave(self, user: str) -> None:
+        """Give a slot of a user to whoever is next."""
+        self.places.leave(user)
+        self._give()
 
     def _leave_line(self, user: str, turn: Deferred[None]) -> None:
         """Wait no more."""

@@ -12,7 +12,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from attrs import frozen
+from attrs import field, frozen
+from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
@@ -25,6 +26,7 @@ from zope.interface import implementer
 from onec_twisted.client import SiteClient, reason_of
 from onec_twisted.description import VERSION
 from onec_twisted.errors import ConfirmationFailed, OrdersUnavailable
+from onec_twisted.fairness import Places, Slots
 from onec_twisted.interfaces import IAnswerStream
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ __all__ = ["Document", "Orders"]
 
 PATIENCE = 60.0
 """Seconds for the site to begin its answer, and to go on with it; nodes wait 180 s at least (protocol.md, B.8)."""
+
+AT_ONCE = 32
+"""Documents of a user that are on their way at the same time; of all users twice as many."""
 
 NODE_PATIENCE = 600.0
 """Seconds that a node may take nothing of its answer."""
@@ -72,6 +77,8 @@ class Document(Protocol):
         self.length = length
         self.charset = ""
         """The encoding in which it comes, as it declares it or the site says; empty when neither does."""
+        self.over: Deferred[None] = Deferred()
+        """Fires when nothing of it comes from the site any more."""
         self.begun: Deferred[bytes] = Deferred(lambda _: self.stopProducing())
         self._declared: Deferred[None] | None = None
         self._clock = clock
@@ -134,6 +141,7 @@ class Document(Protocol):
         """Note the end."""
         self._rest()
         self._end = reason
+        self.over.callback(None)
         self._tell_begun()
         if self._write is not None:
             self._tell_delivered()
@@ -187,6 +195,7 @@ class Orders:
 
     url: str
     client: SiteClient
+    _slots: Slots = field(factory=lambda: Slots(Places(2 * AT_ONCE)), init=False)
     _log = Logger()
 
     def _asked(self, mode: str, session: Session) -> str:
@@ -196,12 +205,20 @@ class Orders:
         return f"{self.url}{mark}{urlencode(asked)}"
 
     async def document(self, mode: str, session: Session) -> Document:
-        """Return the document that the site gives for ``query`` or ``info``. Raises ``OrdersUnavailable``."""
-        document = None
+        """Return the document that the site gives for ``query`` or ``info``. Raises ``OrdersUnavailable``.
+
+        Those that are on their way are shared by users: whoever asks for more than its share waits.
+        """
+        user, document = session.username, None
+        try:
+            await self._slots.ask(user).addTimeout(PATIENCE, self.client.clock)
+        except defer.TimeoutError:
+            raise self._refused(OrdersUnavailable(), session, ValueError("others of this user take long")) from None
         try:
             response = await self.client.ask("GET", self._asked(mode, session), PATIENCE)
             length = None if response.length is UNKNOWN_LENGTH else int(response.length)
             document = Document(self.client.clock, length)
+            document.over.addCallback(lambda _: self._slots.leave(user))
             response.deliverBody(document)
             begun = await document.begun
             if response.code != 200:
@@ -210,12 +227,19 @@ class Orders:
                 raise ValueError("it gave no XML document")
             document.charset = await document.encoding() or _charset_of(response)
         except CancelledError:
+            self._end(user, document)
             raise
         except Exception as error:  # whatever a network, a name server, TLS or a broken site can raise
-            if document is not None:
-                document.stopProducing()
+            self._end(user, document)
             raise self._refused(OrdersUnavailable(), session, error) from error
         return document
+
+    def _end(self, user: str, document: Document | None) -> None:
+        """Want a document no more; one that had not begun leaves its slot to the next."""
+        if document is None:
+            self._slots.leave(user)
+        else:
+            document.stopProducing()
 
     async def confirm(self, session: Session) -> None:
         """Tell the site that the node has taken what it was given. Raises ``ConfirmationFailed``."""

@@ -8,22 +8,25 @@ import threading
 import time
 from contextlib import ExitStack, closing
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+import pytest_twisted
 from line import Line, post
 from tus_in_memory import TusInMemory, metadata
-from twisted.internet.defer import ensureDeferred
-from twisted.internet.task import Clock
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import Clock, deferLater
 
 from onec_twisted import database as database_module
 from onec_twisted import outbox
 from onec_twisted import store as store_module
 from onec_twisted.catalog import Catalog
+from onec_twisted.client import SiteClient
 from onec_twisted.database import Database
-from onec_twisted.errors import CatalogBusy, InsufficientStorage, InvalidFilename, TooManyUploads
+from onec_twisted.errors import CatalogBusy, InsufficientStorage, InvalidFilename, OrdersUnavailable, TooManyUploads
 from onec_twisted.names import DEEPEST, SafeName, safe_name
-from onec_twisted.records import Handoff
+from onec_twisted.orders import PATIENCE, Orders
+from onec_twisted.records import Handoff, Session
 from onec_twisted.relay import AT_ONCE, Relay
 from onec_twisted.schema import CatalogUnusable, create_catalog
 from onec_twisted.space import SMALL, Space
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from sqlite3 import Cursor
 
     from in_memory import InMemory
+    from shop import Shop
 
 LOTS = 2**40
 
@@ -291,6 +295,63 @@ def test_one_users_imports_leave_slots_to_others(relay: tuple[Relay, FakeImporte
     importer.end()
 
     assert importer.delivered[-1].user == "c"
+
+
+def test_one_users_orders_leave_the_site_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for more than its share waits for what it has asked for before, and not for ever."""
+    monkeypatch.setattr("onec_twisted.orders.AT_ONCE", 2)
+    clock = Clock()
+    asked: list[tuple[str, Deferred[Any]]] = []
+
+    class Site:
+        """Takes its time."""
+
+        def __init__(self) -> None:
+            self.clock = clock
+
+        def ask(self, *args: Any) -> Deferred[Any]:
+            answer: Deferred[Any] = Deferred()
+            asked.append((args[1], answer))
+            return answer
+
+    orders = Orders("http://shop.example/orders", cast("SiteClient", Site()))
+    outcomes: list[Any] = []
+    for user in ("a", "a", "a", "b"):
+        session = Session("s", user, 1, 0, 0.0)
+        ensureDeferred(orders.document("query", session)).addBoth(lambda failure: outcomes.append(failure.value))
+    assert [url.count("user=a") for url, _ in asked] == [1, 1, 0]
+    asked[0][1].errback(OSError("no"))
+    assert [url.count("user=a") for url, _ in asked] == [1, 1, 0, 1]
+    waiting = ensureDeferred(orders.document("query", Session("s", "a", 1, 0, 0.0)))
+    waiting.addBoth(lambda failure: outcomes.append(failure.value))
+    clock.advance(PATIENCE)
+    assert [type(one) for one in outcomes] == [OrdersUnavailable] * 2
+    for _, answer in asked[1:]:
+        answer.errback(OSError("no"))
+    assert orders._slots.places.taken == 0
+
+
+@pytest.mark.parametrize("ends", ["read", "dropped", "refused"])
+@pytest_twisted.ensureDeferred
+async def test_orders_that_have_ended_leave_their_place(shop: Shop, shop_url: str, ends: str) -> None:
+    """However they ended."""
+    from twisted.internet import reactor
+
+    text = "<?xml version='1.0'?>" if ends != "refused" else "<html>"
+    shop.answers = [{"text": text + " " * 3_000_000}]
+    orders, session = Orders(shop_url, SiteClient(reactor)), Session("s", "a", 1, 0, 0.0)
+    if ends == "refused":
+        with pytest.raises(OrdersUnavailable):
+            await orders.document("query", session)
+    else:
+        document = await orders.document("query", session)
+        assert orders._slots.places.taken == 1
+        if ends == "read":
+            await document.deliver(lambda _: None)
+        else:
+            document.stopProducing()
+    while orders._slots.places.taken:
+        await deferLater(cast("Any", reactor), 0.001)
 
 
 def test_no_more_imports_of_a_user_wait_than_there_may(
