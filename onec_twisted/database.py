@@ -99,6 +99,9 @@ class _Line:
             cursor.execute("BEGIN")
             try:
                 return question(cursor, *args)
+            except sqlite3.OperationalError as error:
+                _raise_if_held(error)
+                raise
             finally:
                 cursor.execute("ROLLBACK")
 
@@ -223,10 +226,9 @@ class Database:
                 self._wait(cursor, patience)
             cursor.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error):  # error codes: from Python 3.11 on
-                raise
-            self._is_held = True
-            raise CatalogBusy("another program holds it") from error
+            self._is_held = _is_held(error)
+            _raise_if_held(error)
+            raise
         self._is_held = False
 
     def _look_at_log(self, cursor: sqlite3.Cursor) -> None:
@@ -282,6 +284,17 @@ class Database:
                 cursor.execute("ROLLBACK")
             raise
         return outcomes
+
+
+def _is_held(error: sqlite3.OperationalError) -> bool:
+    """Return whether another process has the database to itself."""
+    return "locked" in str(error)  # error codes: from Python 3.11 on
+
+
+def _raise_if_held(error: sqlite3.OperationalError) -> None:
+    """Raise ``CatalogBusy`` when another process has the database to itself."""
+    if _is_held(error):
+        raise CatalogBusy("another program holds it") from error
 
 
 def _take(cursor: sqlite3.Cursor, step: Callable[..., Any], args: tuple[Any, ...]) -> Any:

@@ -111,6 +111,22 @@ def test_whoever_waits_for_a_held_database_waits_once(database: Database, path: 
     assert database._waits == 0.3
 
 
+def test_a_question_that_cannot_be_asked_is_busy_too(database: Database) -> None:
+    """Where another process keeps even readers out; what else is wrong is told as it is."""
+
+    def locked(_: Cursor) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    def broken(_: Cursor) -> None:
+        raise sqlite3.OperationalError("no such table")
+
+    with pytest.raises(CatalogBusy):
+        database.read(locked)
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        database.survey(broken)
+    assert database.read(count) == 0
+
+
 def test_a_node_hears_that_the_database_is_held(exchange: InMemory) -> None:
     """503 in words, for a piece and for a login; nothing of the piece stays, and all is well when it is let go."""
     session = exchange.checkauth()
