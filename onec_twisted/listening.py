@@ -29,6 +29,12 @@ _FILE = re.compile(r"(privateKey|certKey|extraCertChain|dhParameters)=")
 _PART = re.compile(r"(?:[^:\\]|\\.)+", re.DOTALL)
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
+BACKLOG = 1024
+"""Connections that may wait to be taken; of one too many the kernel makes its peer try again, a second later.
+
+Twisted's number is 50: a burst of strangers has that at once.
+"""
+
 __all__ = ["Certificate", "ListeningReactor", "is_local"]
 
 
@@ -130,17 +136,26 @@ class ListeningReactor:
 
     def listenTCP(self, *arguments: Any, **options: Any) -> Any:
         """Listen, and tell where."""
-        return self._told(self.reactor.listenTCP(*arguments, **options))
+        return self._told(self.reactor.listenTCP(*arguments, **self._with_backlog(options)))
+
+    def listenUNIX(self, *arguments: Any, **options: Any) -> Any:
+        """Listen at a unix socket."""
+        return self.reactor.listenUNIX(*arguments, **self._with_backlog(options))
 
     def listenSSL(self, port: int, factory: Any, contextFactory: Any, *arguments: Any, **options: Any) -> Any:
         """Listen with a certificate that may change."""
         certificate = Certificate(self.description, _with_chain(contextFactory, self.description))
         self.certificates.append(certificate)
+        options = self._with_backlog(options)
         return self._told(self.reactor.listenSSL(port, factory, certificate, *arguments, **options))
 
     def adoptStreamPort(self, *arguments: Any, **options: Any) -> Any:
         """Listen on a socket of the service manager's."""
         return self._told(self.reactor.adoptStreamPort(*arguments, **options))
+
+    def _with_backlog(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return what to listen with: where the administrator says nothing of a backlog, ours."""
+        return options if "backlog=" in self.description else {**options, "backlog": BACKLOG}
 
     def _told(self, port: Any) -> Any:
         if self.heard is not None:

@@ -11,10 +11,11 @@ from certificates import make_certificate
 from in_memory import PATH, InMemory, basic
 from line import Line, post
 from test_request import occupied
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import CertificateOptions, DefaultOpenSSLContextFactory
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, connect
@@ -24,6 +25,7 @@ from onec_twisted.allowance import MOST, PERIOD
 from onec_twisted.body import DRAIN_PAUSE, DRAIN_TIME
 from onec_twisted.channel import REQUEST
 from onec_twisted.connections import Connections, TrustedProxies
+from onec_twisted.listening import BACKLOG, ListeningReactor
 from onec_twisted.logs import json_line, text_line
 from onec_twisted.site import Limits
 from onec_twisted.sockets import LEAST_READ, MANY_RECORDS, RecordReads
@@ -674,3 +676,22 @@ def test_what_is_read_at_a_time_with_tls(exchange: InMemory, tmp_path: Path) -> 
     assert exchange.files() == {f"{session[1]}/a": b"x" * 4000}
     connection.loseConnection()
     pump.flush()
+
+
+@pytest.mark.parametrize("said", ["", ":backlog=7"])
+@pytest.mark.parametrize("kind", ["tcp", "unix", "ssl"])
+def test_a_burst_of_connections_may_wait_to_be_taken(tmp_path: Path, kind: str, said: str) -> None:
+    """More than Twisted's 50, at each kind of endpoint, unless the administrator says how many."""
+    certificate = make_certificate(tmp_path)
+    description = {
+        "tcp": "tcp:0",
+        "unix": f"unix:{tmp_path}/socket",
+        "ssl": f"ssl:0:privateKey={certificate.key}:certKey={certificate.chain}",
+    }[kind] + said
+    reactor: Any = MemoryReactorClock()
+    listening: Any = ListeningReactor(reactor, description)
+    serverFromString(listening, description).listen(Factory())
+    asked: list[Any] = [*reactor.tcpServers, *reactor.unixServers, *reactor.sslServers]
+
+    assert len(asked) == 1
+    assert (7 if said else BACKLOG) in asked[0]
