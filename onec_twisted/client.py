@@ -87,7 +87,7 @@ def address_of(scheme: str, argument: str) -> Address:
 
     Raises ``ValueError``, whose words have neither of them.
     """
-    url = argument if argument.startswith(("http://", "https://")) else f"{scheme}:{argument}"
+    url = argument if argument.startswith(("http:", "https:")) else f"{scheme}:{argument}"
     start, slashes, rest = url.partition("//")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     told, at, _ = authority.rpartition("@")
@@ -108,7 +108,7 @@ def is_host(name: str) -> bool:
 
 def url_of(scheme: str, argument: str) -> str:
     """Return the URL of ``http://host/path``, written as a whole or behind its ``http:``. Raises ``ValueError``."""
-    url = argument if argument.startswith(("http://", "https://")) else f"{scheme}:{argument}"
+    url = argument if argument.startswith(("http:", "https:")) else f"{scheme}:{argument}"
     try:
         parts = urlsplit(url)
         is_address = is_host(parts.hostname or "") and parts.port != 0 and parts.username is None

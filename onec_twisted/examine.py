@@ -26,9 +26,6 @@ SECONDS = 30
 ARCHIVE = 3
 """The descriptor that the archive comes as."""
 
-NICE = 10
-"""How far it stands back behind the daemon and the site."""
-
 
 def _end_with(parent: int) -> None:
     """End when the daemon does: a signal comes when the pipe closes, and nobody catches it."""
@@ -39,9 +36,7 @@ def _end_with(parent: int) -> None:
 
 
 def _confine() -> None:
-    """Take only so much from now on, as far as the system lets us: a filter of system calls may forbid it."""
-    with suppress(OSError):
-        os.nice(NICE)
+    """Take only so much from now on, as far as the system lets us."""
     limits = {
         resource.RLIMIT_CPU: SECONDS,
         resource.RLIMIT_AS: MEMORY,

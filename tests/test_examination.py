@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -208,7 +209,7 @@ def test_it_does_not_outlive_the_daemon(tmp_path: Path) -> None:
         path, os.getpid(), "-c", changed("archive.entries = lambda *told: (one for one in iter(int, 1) if one)")
     )
     deadline = time.monotonic() + 30
-    while not is_nice(process.pid):  # else it has not come so far
+    while not is_confined(process.pid):  # else it has not come so far
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert process.stdin is not None
@@ -219,9 +220,9 @@ def test_it_does_not_outlive_the_daemon(tmp_path: Path) -> None:
     assert answer == b""
 
 
-def is_nice(pid: int) -> bool:
-    """Return whether a process stands back, which it does when it begins to read."""
-    return os.getpriority(os.PRIO_PROCESS, pid) >= examine.NICE
+def is_confined(pid: int) -> bool:
+    """Return whether a process has its limits, the last of them, with which it begins to read."""
+    return resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] == examine.ARCHIVE + 1
 
 
 def test_it_imports_little() -> None:

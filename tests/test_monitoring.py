@@ -25,6 +25,7 @@ from onec_twisted.admin.health import HealthCheck
 from onec_twisted.metrics import reason_of
 from onec_twisted.options import Options
 from onec_twisted.tus import errors as tus_errors
+from onec_twisted.wire import fields_of_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +51,8 @@ WORDS = re.compile(r'"[^"]*"|\b(?:by|on|without|ignoring)\s*\([^)]*\)|\[[^\]]*\]
 REASONS = {
     reason_of(refused)
     for refused in [*vars(errors).values(), *vars(tus_errors).values()]
-    if isinstance(refused, type) and issubclass(refused, errors.Refused) and refused is not errors.Refused
-}
+    if isinstance(refused, type) and issubclass(refused, errors.Refused)
+} - {reason_of(errors.Refused), reason_of(errors.RetryLater)}
 
 LEVELS = {
     "debug": "debug",
@@ -384,6 +385,14 @@ def test_every_value_of_a_label_is_told(exposed: dict[str, Metric]) -> None:
     assert sorted(listed) == sorted(REASONS)
 
 
+def fields_of(call: ast.Call) -> frozenset[str]:
+    """Return the fields that an event is given, those of a request's target included."""
+    named = {keyword.arg for keyword in call.keywords if keyword.arg is not None}
+    rest = [ast.unparse(keyword.value) for keyword in call.keywords if keyword.arg is None]
+    assert all(value.startswith("fields_of_target(") for value in rest)
+    return frozenset(named | (set(fields_of_target(b"GET", b"/")) if rest else set()))
+
+
 def events() -> Iterator[tuple[str, str, frozenset[str]]]:
     """Yield every event that the daemon's modules write: its words, its level, and its fields."""
     for path in sorted((ROOT / "onec_twisted").rglob("*.py")):
@@ -392,7 +401,7 @@ def events() -> Iterator[tuple[str, str, frozenset[str]]]:
                 source = ast.unparse(node.func.value)
                 if source == "self._log" or source.startswith("Logger("):
                     words = ast.literal_eval(node.args[0])
-                    yield words, LEVELS[node.func.attr], frozenset(keyword.arg or "" for keyword in node.keywords)
+                    yield words, LEVELS[node.func.attr], fields_of(node)
             if isinstance(node, ast.FunctionDef) and node.name == "_tell_log":
                 yield from events_of_tries(node)
 
