@@ -14,39 +14,40 @@ from twisted.application.strports import service as listening_service
 from twisted.logger import Logger
 
 import twisted
-from onec_twisted import __version__, presence
-from onec_twisted.access import Access
-from onec_twisted.archives import Archives
-from onec_twisted.catalog import Catalog
-from onec_twisted.client import SiteClient, address_of, basic
-from onec_twisted.connections import Connections, TrustedProxies
-from onec_twisted.database import Database
-from onec_twisted.examination import Examiner
-from onec_twisted.exchange import Exchange, Parts, Settings
-from onec_twisted.handoff import Handoffs, HandoffSettings
-from onec_twisted.importers import make_importer
-from onec_twisted.intake import INTAKES
-from onec_twisted.interfaces import Surroundings
-from onec_twisted.listening import Certificate, ListeningReactor, is_local
-from onec_twisted.logs import LogFile, is_ours, log_file, make_observer
-from onec_twisted.metrics import Metrics
-from onec_twisted.options import CannotStart, Options
-from onec_twisted.orders import Orders
-from onec_twisted.pieces import Pieces
-from onec_twisted.relay import Relay
-from onec_twisted.revocation import LOOK, Revocation
-from onec_twisted.service import ExchangeService, prepare
-from onec_twisted.site import ExchangeSite, Limits, tree
-from onec_twisted.space import Space
-from onec_twisted.store import Store
-from onec_twisted.sweep import Sweep, interval_for
-from onec_twisted.turns import Turns
-from onec_twisted.tus.chunks import Chunks
+from onec_twisted import __version__
+from onec_twisted.auth.access import Access
+from onec_twisted.catalog.catalog import Catalog
+from onec_twisted.catalog.registry import Registry
+from onec_twisted.catalog.sqlite import Database
+from onec_twisted.daemon.listening import Certificate, ListeningReactor, is_local
+from onec_twisted.daemon.logs import LogFile, is_ours, log_file, make_observer
+from onec_twisted.daemon.options import CannotStart, Options
+from onec_twisted.daemon.revocation import LOOK, Revocation
+from onec_twisted.daemon.service import ExchangeService, prepare
+from onec_twisted.daemon.sweep import Sweep, interval_for
+from onec_twisted.delivery.archives import Archives
+from onec_twisted.delivery.client import SiteClient, address_of, basic
+from onec_twisted.delivery.examination import Examiner
+from onec_twisted.delivery.handoffs import Handoffs, HandoffSettings
+from onec_twisted.delivery.importers import make_importer
+from onec_twisted.delivery.interfaces import Surroundings
+from onec_twisted.delivery.relay import Relay
+from onec_twisted.exchange.orders import Orders
+from onec_twisted.exchange.resource import Exchange, Parts, Settings
+from onec_twisted.http.connections import Connections, TrustedProxies
+from onec_twisted.http.site import ExchangeSite, Limits, tree
+from onec_twisted.ingest.locks import Turns
+from onec_twisted.ingest.pieces import Pieces
+from onec_twisted.ingest.space import Space
+from onec_twisted.ingest.transfers import Uploads
+from onec_twisted.ingest.writers import INTAKES
+from onec_twisted.resumable.chunks import Chunks
+from onec_twisted.runtime import presence
+from onec_twisted.runtime.metrics import Metrics
+from onec_twisted.runtime.workers import DiskWorkers
+from onec_twisted.storage.local import Store
 from onec_twisted.tus.origins import Origins
-from onec_twisted.tus.registry import Registry
 from onec_twisted.tus.resource import Tus
-from onec_twisted.uploads import Uploads
-from onec_twisted.workers import DiskWorkers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from twisted.logger import FileLogObserver
     from twisted.web.resource import Resource
 
-    from onec_twisted.interfaces import IImporter
+    from onec_twisted.delivery.interfaces import IImporter
 
 __all__ = ["ExchangeService", "Options", "makeService"]
 

@@ -17,9 +17,11 @@ from twisted.test.iosim import FakeTransport, connect, makeFakeClient
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
-from onec_twisted.archive import entries
-from onec_twisted.directory import Directory
-from onec_twisted.interfaces import IBody, IBodyConsumer, IImporter, IPieceFile, IStore
+from onec_twisted.delivery.interfaces import IImporter
+from onec_twisted.http.interfaces import IBody, IBodyConsumer
+from onec_twisted.storage.archive import entries
+from onec_twisted.storage.directory import Directory
+from onec_twisted.storage.interfaces import IPieceFile, IStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     from twisted.test.iosim import IOPump
     from twisted.web.server import Site
 
-    from onec_twisted.description import Description
-    from onec_twisted.names import SafeName
+    from onec_twisted.model.description import Description
+    from onec_twisted.model.names import SafeName
 
 __all__ = [
     "Bytes",

@@ -12,15 +12,19 @@ from line import Line
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import Portal
 
-from onec_twisted.access import Access, NodeRealm
 from onec_twisted.admin.actions import Actions
 from onec_twisted.admin.gauges import Gauges
 from onec_twisted.admin.health import HealthCheck
 from onec_twisted.admin.site import AdminParts, AdminSite
 from onec_twisted.admin.status import Observed
+from onec_twisted.auth.access import Access, NodeRealm
+from onec_twisted.testing import LateWorkers
 
 if TYPE_CHECKING:
-    from onec_twisted.workers import Workers
+    from in_memory import InMemory
+
+if TYPE_CHECKING:
+    from onec_twisted.runtime.workers import Workers
 
 MIN_FREE = 1000
 
@@ -96,3 +100,14 @@ class Administrator:
             token = found[1]
         headers["Content_Type"] = "application/x-www-form-urlencoded"
         return self.ask(action, "POST", urlencode({"token": token}), **headers)
+
+
+def waiting(exchange: InMemory, *paths: str) -> tuple[Administrator, LateWorkers, list[Line]]:
+    """Ask for pages while the disk does not answer."""
+    administrator = Administrator(exchange)
+    workers = LateWorkers()
+    administrator.looked_at.workers = workers
+    lines = [Line(administrator.site, "127.0.0.1") for _ in paths]
+    for line, path in zip(lines, paths, strict=True):
+        assert line.send(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()) == b""
+    return administrator, workers, lines

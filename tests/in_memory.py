@@ -10,45 +10,49 @@ from attrs import define, evolve, field
 from treq.client import HTTPClient
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
-from onec_twisted.access import Access, NodeRealm
-from onec_twisted.archives import Archives
-from onec_twisted.catalog import Catalog
-from onec_twisted.database import Database
-from onec_twisted.exchange import COOKIE, Exchange, Parts, Settings
-from onec_twisted.handoff import Handoffs, HandoffSettings
-from onec_twisted.intake import INTAKES
-from onec_twisted.keep import Keep
-from onec_twisted.metrics import Metrics
-from onec_twisted.pieces import Pieces
-from onec_twisted.relay import Relay
-from onec_twisted.schema import create_catalog
-from onec_twisted.site import ExchangeSite, tree
-from onec_twisted.space import Space
-from onec_twisted.store import Store
-from onec_twisted.testing import Bytes, FaultyStore, Pipe, examine_inline, inline
-from onec_twisted.turns import Turns
-from onec_twisted.tus.chunks import Chunks
+from onec_twisted.auth.access import Access, NodeRealm
+from onec_twisted.catalog.catalog import Catalog
+from onec_twisted.catalog.registry import Registry
+from onec_twisted.catalog.sqlite import Database, create_catalog
+from onec_twisted.delivery.archives import Archives
+from onec_twisted.delivery.handoffs import Handoffs, HandoffSettings
+from onec_twisted.delivery.keep import Keep
+from onec_twisted.delivery.relay import Relay
+from onec_twisted.exchange.resource import COOKIE, Exchange, Parts, Settings
+from onec_twisted.http.site import ExchangeSite, tree
+from onec_twisted.ingest.locks import Turns
+from onec_twisted.ingest.pieces import Pieces
+from onec_twisted.ingest.space import Space
+from onec_twisted.ingest.transfers import Uploads
+from onec_twisted.ingest.writers import INTAKES
+from onec_twisted.resumable.chunks import Chunks
+from onec_twisted.runtime.metrics import Metrics
+from onec_twisted.storage.local import Store
+from onec_twisted.testing import Bytes, FakeBody, FaultyStore, Pipe, examine_inline, inline
 from onec_twisted.tus.origins import Origins
-from onec_twisted.tus.registry import Registry
 from onec_twisted.tus.resource import Tus
-from onec_twisted.uploads import Uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from twisted.internet.defer import Deferred
     from twisted.internet.task import Clock
 
-    from onec_twisted.connections import Connections
-    from onec_twisted.directory import Directory
-    from onec_twisted.interfaces import IImporter
-    from onec_twisted.orders import Orders
-    from onec_twisted.site import Limits
-    from onec_twisted.workers import Workers
+    from onec_twisted.delivery.interfaces import IImporter
+    from onec_twisted.exchange.orders import Orders
+    from onec_twisted.http.connections import Connections
+    from onec_twisted.http.site import Limits
+    from onec_twisted.runtime.workers import Workers
+    from onec_twisted.storage.directory import Directory
 
 NOW = 1_800_000_000.0
 USER, PASSWORD = "shop", "secret"
@@ -231,3 +235,15 @@ def make_in_memory(
         data_to_body_producer=lambda body: body,
     )
     return InMemory(folder, clock, settings, store, catalog, parts, site, pipe, client)
+
+
+def occupied(exchange: InMemory, session: tuple[str, str]) -> Deferred[None]:
+    """Write the file ``a`` until the Deferred is fired."""
+    over: Deferred[None] = Deferred()
+
+    async def occupy() -> None:
+        async with exchange.parts.turns.of_file(session[1], "a", FakeBody()):
+            await over
+
+    Deferred.fromCoroutine(occupy())
+    return over

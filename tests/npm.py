@@ -46,3 +46,7 @@ def install(source: Path) -> Path:
         assert done.returncode == 0, done.stderr
     assert _installed(cache, list(versions)) == versions
     return cache
+
+
+SOURCE = Path(__file__).parent / "javascript" / "clients"
+"""Our scripts, and the exact versions of the packages that they need."""

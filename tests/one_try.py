@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onec_twisted.errors import ImportFailed, ImportInterrupted
+from onec_twisted.model.errors import ImportFailed, ImportInterrupted
 
 if TYPE_CHECKING:
-    from onec_twisted.description import Description
-    from onec_twisted.interfaces import IImporter
+    from onec_twisted.delivery.interfaces import IImporter
+    from onec_twisted.model.description import Description
 
 
 async def outcome_of(importer: IImporter, description: Description) -> tuple[str, str, list[str]]:

@@ -31,7 +31,7 @@ TIMEOUT = 6
 MOMENT = 0.5
 """Seconds in which a server asks for a body, if it is one that does so."""
 
-NODE = Path(__file__).parent / "node" / "server"
+NODE = Path(__file__).parent / "javascript" / "server"
 """The program that runs @tus/server, and the exact versions of the packages that it needs."""
 
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from attrs import define
 from twisted.logger import Logger
 
-from onec_twisted.errors import FileBusy, HandoffRunning, InvalidSession, SessionEnded, ShuttingDown
+from onec_twisted.model.errors import FileBusy, HandoffRunning, InvalidSession, SessionEnded, ShuttingDown
 
 if TYPE_CHECKING:
-    from onec_twisted.catalog import Catalog
-    from onec_twisted.handoff import Handoffs
-    from onec_twisted.interfaces import IStore
-    from onec_twisted.proofs import Proofs
-    from onec_twisted.turns import Turns
-    from onec_twisted.workers import Workers
+    from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.delivery.handoffs import Handoffs
+    from onec_twisted.ingest.locks import Turns
+    from onec_twisted.ingest.proofs import Proofs
+    from onec_twisted.runtime.workers import Workers
+    from onec_twisted.storage.interfaces import IStore
 
 __all__ = ["Actions"]
 

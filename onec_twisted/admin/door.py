@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from twisted.web.server import Request
 
-from onec_twisted.errors import ContradictoryHeaders, TooManyConnections
-from onec_twisted.site import GuardedSite
-from onec_twisted.wire import contradicted
+from onec_twisted.http.head import contradicted
+from onec_twisted.http.site import GuardedSite
+from onec_twisted.model.errors import ContradictoryHeaders, TooManyConnections
 
 if TYPE_CHECKING:
     from twisted.web.resource import Resource
 
-    from onec_twisted.channel import ExchangeChannel
-    from onec_twisted.connections import Connections
-    from onec_twisted.metrics import Metrics
-    from onec_twisted.site import Limits
+    from onec_twisted.http.channel import ExchangeChannel
+    from onec_twisted.http.connections import Connections
+    from onec_twisted.http.site import Limits
+    from onec_twisted.runtime.metrics import Metrics
 
 __all__ = ["AdminDoor"]
 

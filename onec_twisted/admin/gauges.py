@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.admin.health import HealthCheck
     from onec_twisted.admin.status import Observed
-    from onec_twisted.metrics import Metrics
+    from onec_twisted.runtime.metrics import Metrics
 
 __all__ = ["Gauges", "LagMeter"]
 

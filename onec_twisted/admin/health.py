@@ -12,15 +12,15 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from onec_twisted.admin.status import PATIENCE
-from onec_twisted.errors import CatalogBusy, StorageRemoved
-from onec_twisted.presence import REMOVED
-from onec_twisted.singleflight import SingleFlight
+from onec_twisted.model.errors import CatalogBusy, StorageRemoved
+from onec_twisted.runtime.presence import REMOVED
+from onec_twisted.runtime.singleflight import SingleFlight
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from onec_twisted.admin.status import Observed
-    from onec_twisted.turns import Turns
+    from onec_twisted.ingest.locks import Turns
 
 __all__ = ["Health", "HealthCheck"]
 

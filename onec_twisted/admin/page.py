@@ -13,8 +13,8 @@ from attrs import frozen
 from twisted.web.template import Tag, tags
 
 from onec_twisted.admin.words import duration, size
-from onec_twisted.overview import FEW, MANY
-from onec_twisted.records import FAILED, WAITING
+from onec_twisted.catalog.sql.overview import FEW, MANY
+from onec_twisted.model.records import FAILED, WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from onec_twisted.admin.status import Status, UploadLine
     from onec_twisted.admin.words import Words
-    from onec_twisted.overview import SessionLine
-    from onec_twisted.records import Handoff
+    from onec_twisted.catalog.sql.overview import SessionLine
+    from onec_twisted.model.records import Handoff
 
 __all__ = ["Page"]
 

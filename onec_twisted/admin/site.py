@@ -21,21 +21,22 @@ import onec_twisted
 from onec_twisted.admin.door import AdminDoor
 from onec_twisted.admin.page import Page
 from onec_twisted.admin.words import words_for
-from onec_twisted.errors import MissingCredentials, Refused
-from onec_twisted.wire import Answer, fields_of_target
+from onec_twisted.http.head import fields_of_target
+from onec_twisted.model.errors import MissingCredentials, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from twisted.web.http import Request as HTTPRequest
 
-    from onec_twisted.access import Access
     from onec_twisted.admin.actions import Actions
     from onec_twisted.admin.gauges import Gauges
     from onec_twisted.admin.health import HealthCheck
     from onec_twisted.admin.status import Observed
-    from onec_twisted.connections import Connections
-    from onec_twisted.site import Limits
+    from onec_twisted.auth.access import Access
+    from onec_twisted.http.answer import Answer
+    from onec_twisted.http.connections import Connections
+    from onec_twisted.http.site import Limits
 
 __all__ = ["AdminParts", "AdminSite"]
 

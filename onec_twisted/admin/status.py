@@ -8,21 +8,21 @@ from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
-from onec_twisted.overview import overview, summary
+from onec_twisted.catalog.sql.overview import overview, summary
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from twisted.internet.interfaces import IReactorTime
 
-    from onec_twisted.catalog import Catalog
-    from onec_twisted.interfaces import IStore
-    from onec_twisted.metrics import Metrics
-    from onec_twisted.overview import Overview, Summary
-    from onec_twisted.relay import Relay
-    from onec_twisted.site import ExchangeSite
-    from onec_twisted.uploads import Upload, Uploads
-    from onec_twisted.workers import Workers
+    from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.catalog.sql.overview import Overview, Summary
+    from onec_twisted.delivery.relay import Relay
+    from onec_twisted.http.site import ExchangeSite
+    from onec_twisted.ingest.transfers import Upload, Uploads
+    from onec_twisted.runtime.metrics import Metrics
+    from onec_twisted.runtime.workers import Workers
+    from onec_twisted.storage.interfaces import IStore
 
 __all__ = ["PATIENCE", "Observed", "Status", "UploadLine"]
 

@@ -11,7 +11,7 @@ import re
 
 from attrs import field, frozen
 
-from onec_twisted.shown import harmless
+from onec_twisted.model.shown import harmless
 
 __all__ = [
     "BITRIX",

@@ -10,7 +10,7 @@ from xml.parsers import expat
 from attrs import frozen
 from twisted.internet.defer import CancelledError
 
-from onec_twisted import commerceml
+from onec_twisted.exchange import commerceml
 from onec_twisted.node.answers import BITRIX, TRADE, UNF, NodeError, Refusal, Remark, Strange
 from onec_twisted.node.dialogue import Node
 

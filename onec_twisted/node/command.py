@@ -17,6 +17,7 @@ from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 
 from onec_twisted import __version__
+from onec_twisted.model.shown import harmless_writer
 from onec_twisted.node.answers import NodeError, Refusal, Unreachable, Untrusted
 from onec_twisted.node.check import CONNECTION, table
 from onec_twisted.node.check import check as run_check
@@ -26,7 +27,6 @@ from onec_twisted.node.load import load as run_load
 from onec_twisted.node.push import Bar, Display, Json, Lines, Quiet
 from onec_twisted.node.push import push as run_push
 from onec_twisted.node.typed import Duration, Size, password_from, url_from
-from onec_twisted.shown import harmless_writer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -16,10 +16,10 @@ from twisted.web.client import Agent, HTTPConnectionPool, ProxyAgent
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from onec_twisted.client import plain_client, url_of
-from onec_twisted.heads import BoundedPool
+from onec_twisted.http.bounds import BoundedPool
+from onec_twisted.http.client import plain_client, url_of
+from onec_twisted.http.trust import Trust
 from onec_twisted.node.answers import Unreachable
-from onec_twisted.trust import Trust
 
 if TYPE_CHECKING:
     from treq.client import HTTPClient

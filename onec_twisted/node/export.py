@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from onec_twisted.archive import ArchiveDamaged, entries
+from onec_twisted.storage.archive import ArchiveDamaged, entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["Export", "exported"]
-
 
 BLOCK = 1024 * 1024
 """Bytes that are packed at a time."""

@@ -12,9 +12,9 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.web.http_headers import Headers
 
-from onec_twisted.client import BodyReader, reason_of, was_cancelled
+from onec_twisted.http.client import BodyReader, reason_of, was_cancelled
+from onec_twisted.http.trust import certificate_refused
 from onec_twisted.node.answers import NodeError, RawAnswer, Unreachable, Untrusted, busy_of
-from onec_twisted.trust import certificate_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, quote
 
 import click
 
-from onec_twisted.client import url_of
-from onec_twisted.written import DURATION, SIZE, NotPlain, parse_duration, parse_size, plain_text
+from onec_twisted.http.client import url_of
+from onec_twisted.model.written import DURATION, SIZE, NotPlain, parse_duration, parse_size, plain_text
 
 __all__ = ["Duration", "Size", "password_from", "url_from"]
 

@@ -6,22 +6,12 @@ import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 
-from attrs import frozen
+from onec_twisted.model.errors import InvalidOffset
+from onec_twisted.model.upload_errors import InvalidLength
+from onec_twisted.resumable.checksums import DIGEST_SIZES, Checksum
+from onec_twisted.tus.errors import InvalidChecksum, InvalidMetadata
 
-from onec_twisted.errors import InvalidOffset
-from onec_twisted.tus.checksums import DIGEST_SIZES
-from onec_twisted.tus.errors import InvalidChecksum, InvalidLength, InvalidMetadata
-
-__all__ = [
-    "LONGEST_METADATA",
-    "Checksum",
-    "filename_of",
-    "is_whole",
-    "parse_checksum",
-    "parse_length",
-    "parse_metadata",
-    "parse_offset",
-]
+__all__ = ["LONGEST_METADATA", "filename_of", "parse_checksum", "parse_length", "parse_metadata", "parse_offset"]
 
 LONGEST_METADATA = 8192
 """Bytes of ``Upload-Metadata``; all headers together may have 16 KiB."""
@@ -30,14 +20,6 @@ _NUMBER = re.compile(rb"\d{1,100}")
 """Numbers of bytes: what is larger than there can be is refused for that, and not for being none."""
 
 _KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,255}")
-
-
-@frozen
-class Checksum:
-    """What the bytes of a request must have: a lower-case name of ``DIGEST_SIZES``, and the digest."""
-
-    algorithm: str
-    digest: bytes
 
 
 def parse_length(length: bytes | None, deferred: bytes | None) -> int | None:
@@ -114,8 +96,3 @@ def parse_checksum(raw: bytes | None) -> Checksum | None:
     if size is None or len(digest) != size:
         raise InvalidChecksum
     return Checksum(algorithm, digest)
-
-
-def is_whole(length: int | None, committed: int) -> bool:
-    """Return whether a file of so many bytes is all of an upload."""
-    return length is not None and length == committed

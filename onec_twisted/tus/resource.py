@@ -10,8 +10,12 @@ from attrs import evolve, frozen
 from twisted.logger import Logger
 from twisted.web.http import datetimeToString
 
-from onec_twisted import wire
-from onec_twisted.errors import (
+from onec_twisted.exchange import protocol
+from onec_twisted.exchange.resource import COOKIE
+from onec_twisted.http.answer import Answer
+from onec_twisted.http.resource import RefusingResource, address_of
+from onec_twisted.model import text
+from onec_twisted.model.errors import (
     FileBusy,
     FileTooLarge,
     HandoffRunning,
@@ -21,35 +25,24 @@ from onec_twisted.errors import (
     Refused,
     SessionRestarted,
 )
-from onec_twisted.exchange import COOKIE
-from onec_twisted.names import safe_name
-from onec_twisted.refusing import RefusingResource, address_of
+from onec_twisted.model.names import safe_name
+from onec_twisted.model.upload_errors import InvalidLength, UploadGone, UploadLocked, UploadTakenOver
+from onec_twisted.model.uploads import OPEN, UploadRecord
+from onec_twisted.resumable.checksums import ALGORITHMS
+from onec_twisted.resumable.claims import Claims
 from onec_twisted.tus import fields
-from onec_twisted.tus.checksums import ALGORITHMS
-from onec_twisted.tus.claims import Claims
-from onec_twisted.tus.errors import (
-    VERSION,
-    ConcatenationUnsupported,
-    InvalidLength,
-    UnsupportedVersion,
-    UploadGone,
-    UploadLocked,
-    UploadTakenOver,
-    WrongContentType,
-)
+from onec_twisted.tus.errors import VERSION, ConcatenationUnsupported, UnsupportedVersion, WrongContentType
 from onec_twisted.tus.origins import Origins, location
-from onec_twisted.tus.records import OPEN, UploadRecord
-from onec_twisted.wire import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from onec_twisted.exchange import Parts, Settings
-    from onec_twisted.records import Session
-    from onec_twisted.request import ExchangeRequest
-    from onec_twisted.tus.chunks import Chunks
-    from onec_twisted.tus.records import Found
-    from onec_twisted.tus.registry import Registry
+    from onec_twisted.catalog.registry import Registry
+    from onec_twisted.exchange.resource import Parts, Settings
+    from onec_twisted.http.request import ExchangeRequest
+    from onec_twisted.model.records import Session
+    from onec_twisted.model.uploads import Found
+    from onec_twisted.resumable.chunks import Chunks
 
 __all__ = ["Tus"]
 
@@ -111,7 +104,7 @@ class Tus(RefusingResource):
         """See ``RefusingResource``."""
         number = self._claims.arrive()
         method = _method_of(request)
-        upload_id = wire.decoded(b"/".join(request.postpath or []))
+        upload_id = text.decoded(b"/".join(request.postpath or []))
         if method == b"OPTIONS":
             return self._options()
         if request.getHeader(b"tus-resumable") != VERSION:
@@ -140,7 +133,7 @@ class Tus(RefusingResource):
     async def _client(self, request: ExchangeRequest) -> _Client:
         """Return who asks, by the cookie of a session or by Basic. Raises ``Refused``."""
         token = request.getCookie(COOKIE.encode("ascii"))
-        session = await self._parts.catalog.session(wire.decoded(token)) if token else None
+        session = await self._parts.catalog.session(text.decoded(token)) if token else None
         ended = self._parts.now() - self._settings.session_ttl
         if session is not None and not session.is_over(ended, busy=self._parts.turns.busy(session.sessid)):
             return _Client(session.username, session)
@@ -198,7 +191,7 @@ class Tus(RefusingResource):
             await self._chunks.undo(upload)
             raise
         headers = ((b"Location", self._location(request, upload)), *self._expires(found))
-        return Answer(201, headers=(*headers, wire.offset_header(found.committed)) if tells_offset else headers)
+        return Answer(201, headers=(*headers, protocol.offset_header(found.committed)) if tells_offset else headers)
 
     async def _check_room(self, upload: UploadRecord, coming: int | None) -> None:
         """See that an upload can become as long as it is to be. Raises ``FileTooLarge``, ``InsufficientStorage``."""
@@ -230,7 +223,7 @@ class Tus(RefusingResource):
         metadata = ((b"Upload-Metadata", upload.metadata.encode("ascii")),) if upload.metadata else ()
         return Answer(
             headers=(
-                wire.offset_header(found.committed),
+                protocol.offset_header(found.committed),
                 known,
                 *metadata,
                 *self._expires(found),
@@ -257,9 +250,9 @@ class Tus(RefusingResource):
         except Refused as refused:
             with suppress(Refused):
                 found = await self._find(client, upload_id)
-                refused.headers = (*refused.headers, wire.offset_header(found.committed), *self._expires(found))
+                refused.headers = (*refused.headers, protocol.offset_header(found.committed), *self._expires(found))
             raise
-        return Answer(204, headers=(wire.offset_header(found.committed), *self._expires(found)))
+        return Answer(204, headers=(protocol.offset_header(found.committed), *self._expires(found)))
 
     async def _delete(self, client: _Client, upload_id: str, number: int, request: ExchangeRequest) -> Answer:
         """End an upload, and remove what has come of it; a file that was handed off as well, once it is delivered."""

@@ -1,5 +1,5 @@
 """Tells strcred about ``--auth htpasswd:PATH``."""
 
-from onec_twisted.htpasswd import HtpasswdCheckerFactory
+from onec_twisted.auth.htpasswd import HtpasswdCheckerFactory
 
 onec_htpasswd = HtpasswdCheckerFactory()

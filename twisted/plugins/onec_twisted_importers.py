@@ -1,5 +1,5 @@
 """Tells the daemon about our importers."""
 
-from onec_twisted.importers import OURS
+from onec_twisted.delivery.importers import OURS
 
 onec_keep, onec_exec, onec_http, onec_https = OURS

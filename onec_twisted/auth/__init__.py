@@ -1,0 +1,9 @@
+"""Who asks: users, passwords, and how fast they may be guessed.
+
+Modules, each of which imports only from those above it:
+
+* ``interfaces``: what is asked of checkers, and of whoever has logged in
+* ``guesses``: how fast passwords may be guessed, and that others do not wait for it
+* ``htpasswd``: users and bcrypt hashes
+* ``access``: who a node is
+"""

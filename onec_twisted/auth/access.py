@@ -1,0 +1,251 @@
+"""Credentials through ``twisted.cred``, judged at the headers.
+
+``HTTPAuthSessionWrapper`` cannot stand in front of bodies that stream: it knows who sends only
+after the last byte. The portal is asked directly. A wrong password slows the next tries of that address a little;
+nobody else waits for it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from attrs import define, field, frozen
+from twisted.cred.checkers import FilePasswordDB, ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword, UsernamePassword
+from twisted.cred.error import LoginFailed, UnauthorizedLogin, UnhandledCredentials
+from twisted.cred.portal import IRealm, Portal
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import deferLater
+from twisted.web.guard import BasicCredentialFactory
+from zope.interface import implementer
+
+from onec_twisted.auth.guesses import Allowance, Failures, Lane, delay_after
+from onec_twisted.auth.interfaces import IKnowingChecker, INode
+from onec_twisted.http.connections import counted_as
+from onec_twisted.model.errors import MissingCredentials, TooManyTries, WrongCredentials
+from onec_twisted.model.text import decoded
+from onec_twisted.model.written import NotPlain, plain_text
+from onec_twisted.runtime.singleflight import SingleFlight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from twisted.internet.interfaces import IReactorTime
+
+__all__ = ["Access", "AnyOf", "Node", "NodeRealm", "PasswordFile", "basic_credentials"]
+
+AT_ONCE, AT_ONCE_ELSEWHERE = 2, 16
+"""Passwords that are checked at the same time: here each takes a processor, elsewhere, as in a directory, a line."""
+
+GOOD_FOR = 10.0
+"""Seconds for which an address that sends its password with each request is believed again."""
+
+REMEMBERED = 1000
+"""Passwords that are believed again at most."""
+
+
+@implementer(INode)
+@frozen
+class Node:
+    """A node that has logged in."""
+
+    user: str
+
+
+@implementer(IRealm)
+class NodeRealm:
+    """Gives every user a node."""
+
+    def requestAvatar(self, avatar_id: Any, mind: Any, *interfaces: Any) -> Any:
+        """Return the interface, the node and what to do when it leaves: nothing."""
+        if INode not in interfaces:
+            raise NotImplementedError("only INode is on offer")
+        name = avatar_id if isinstance(avatar_id, str) else decoded(avatar_id)
+        return INode, Node(name), lambda: None
+
+
+def basic_credentials(header: bytes | None) -> UsernamePassword:
+    """Return the user name and password of an ``Authorization`` header, both UTF-8.
+
+    A password may hold colons. What is not UTF-8 is taken for cp1251 (protocol.md, A.9): the checkers compare
+    bytes, and an administrator types UTF-8.
+
+    Raises ``MissingCredentials`` when there is no Basic header to read.
+    """
+    scheme, _, response = (header or b"").strip().partition(b" ")
+    if scheme.lower() != b"basic" or not response.strip():
+        raise MissingCredentials
+    try:
+        found = BasicCredentialFactory("").decode(response.strip(), None)
+    except LoginFailed:
+        raise MissingCredentials from None
+    return UsernamePassword(decoded(found.username).encode("utf-8"), decoded(found.password).encode("utf-8"))
+
+
+class PasswordFile(FilePasswordDB):
+    """Twisted's checker of a file with a ``USER:PASSWORD`` a line, which may have been written on Windows."""
+
+    def read(self) -> dict[bytes, bytes]:
+        """Return each user's password; both end at a colon. Raises ``OSError`` and ``NotPlain``."""
+        lines = plain_text(Path(self.filename).read_bytes()).encode("utf-8").splitlines()
+        words = [line.rstrip().split(self.delim) for line in lines]
+        return {user: password for user, password, *_ in (word for word in reversed(words) if len(word) > 1)}
+
+    def getUser(self, username: bytes) -> tuple[bytes, bytes]:
+        """Return a user and its password. Raises ``KeyError``, and ``UnauthorizedLogin`` for a file without use."""
+        try:
+            return username, self.read()[username]
+        except (OSError, NotPlain) as error:
+            self._log.error("{path} cannot be read: {reason}", path=self.filename, reason=str(error))
+            raise UnauthorizedLogin from error
+
+
+@implementer(ICredentialsChecker)
+@frozen(eq=False)
+class AnyOf:
+    """Asks several checkers, one after another: a portal keeps only one for each kind of credentials."""
+
+    checkers: Sequence[Any]
+    credentialInterfaces: tuple[Any, ...] = (IUsernamePassword,)
+
+    async def _avatar_id(self, credentials: Any) -> Any:
+        for checker in self.checkers:
+            try:
+                return await maybeDeferred(checker.requestAvatarId, credentials)
+            except LoginFailed:
+                continue
+        raise UnauthorizedLogin
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        """Fire with what the first checker says that accepts the credentials."""
+        return Deferred.fromCoroutine(self._avatar_id(credentials))
+
+
+def _never() -> bool:
+    """Say that whoever asks is still there."""
+    return False
+
+
+@define(eq=False)
+class Access:
+    """Asks the portal who a node is; ``clock`` paces those who get it wrong.
+
+    ``knowing`` are the checkers that know passwords again, ``knows_all`` says that there are no others; ``at_once``
+    passwords are checked at the same time, and ``most`` wait for that, or for their answer, before a crowd is
+    sent away; 0 for any number.
+    """
+
+    portal: Portal
+    clock: IReactorTime
+    knowing: Sequence[Any] = ()
+    knows_all: bool = False
+    at_once: int = AT_ONCE
+    most: int = 0
+    _waiting: int = field(default=0, init=False)
+    _key: bytes = field(factory=lambda: os.urandom(32), init=False)
+    _good: OrderedDict[bytes, tuple[str, float]] = field(factory=OrderedDict, init=False)
+    _asking: SingleFlight[str] = field(factory=SingleFlight, init=False)
+    _addresses: Failures = field(factory=Failures, init=False)
+    _users: Failures = field(factory=Failures, init=False)
+    _allowance: Allowance = field(factory=Allowance, init=False)
+    _lane: Lane = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with nobody waiting."""
+        self._lane = Lane(self.clock, self._addresses, self.at_once)
+
+    @classmethod
+    def by(cls, checkers: Sequence[Any], clock: IReactorTime, at_once: int = 0, most: int = 0) -> Access:
+        """Return the access of those whom one of the checkers accepts."""
+        portal = Portal(NodeRealm(), [AnyOf(checkers)])
+        knowing = [one for one in checkers if IKnowingChecker.providedBy(one)]
+        at_once = at_once or (AT_ONCE if knowing else AT_ONCE_ELSEWHERE)
+        return cls(portal, clock, knowing, len(knowing) == len(checkers), at_once, most)
+
+    async def login_again(self, header: bytes | None, address: str) -> str:
+        """Return the user's name as ``login`` does, for a client that sends its password with each request.
+
+        Those who send the same at the same time have one answer. Where no checker knows passwords again, one that was
+        right is right for a while, and is known by a keyed digest. So a client with many requests at once neither
+        waits for itself nor for others.
+        """
+        asked = hmac.digest(self._key, b"%s\0%s" % (address.encode(), header or b""), "sha256")
+        user, until = self._good.get(asked, ("", 0.0))
+        if self.clock.seconds() < until:
+            return user
+        return await self._asking.call(asked, lambda: self._login_and_remember(asked, header, address))
+
+    async def _login_and_remember(self, asked: bytes, header: bytes | None, address: str) -> str:
+        user = await self.login(header, address)
+        if not self.knowing:
+            self._good[asked] = user, self.clock.seconds() + GOOD_FOR
+            self._good.move_to_end(asked)
+            if len(self._good) > REMEMBERED:
+                self._good.popitem(last=False)
+        return user
+
+    async def login(self, header: bytes | None, address: str, gone: Callable[[], bool] = _never) -> str:
+        """Return the user's name for an ``Authorization`` header that came from an address.
+
+        ``gone`` tells whether nobody is left to hear the answer. Raises ``MissingCredentials``, ``WrongCredentials``
+        or ``TooManyTries``, and ``ConnectionDropped`` where nobody is left.
+        """
+        credentials = basic_credentials(header)
+        counted = counted_as(address)
+        if await self._is_known(credentials, counted):
+            return decoded(credentials.username)
+        if self.most and self._waiting >= self.most and self._is_a_crowd(counted):
+            raise TooManyTries
+        self._waiting += 1
+        try:
+            return await self._checked(credentials, counted, gone)
+        finally:
+            self._waiting -= 1
+
+    async def _checked(self, credentials: UsernamePassword, address: str, gone: Callable[[], bool]) -> str:
+        """Return the user's name when the turn has come; what is wrong is answered later."""
+        async with self._lane.turn(address, credentials.username, self._may_be(credentials.username), gone):
+            user, failures = await self._ask(credentials, address)
+        if user is not None:
+            return user
+        delay = delay_after(failures, self._lane.waiting(address))
+        if delay:
+            await deferLater(self.clock, delay)
+        raise WrongCredentials
+
+    def _is_a_crowd(self, address: str) -> bool:
+        """Return whether an address was wrong, or wants to log in more than once at a time."""
+        return self._lane.waiting(address) > 0 or self._addresses.of(address, self.clock.seconds()) > 0
+
+    def _may_be(self, user: bytes) -> bool:
+        """Return whether there may be such a user."""
+        return not self.knows_all or any(checker.has(user) for checker in self.knowing)
+
+    async def _is_known(self, credentials: UsernamePassword, address: str) -> bool:
+        """Return whether a checker knows a password to be right without checking it."""
+        if not self.knowing or not self._allowance.is_left(address, self.clock.seconds()):
+            return False
+        for checker in self.knowing:
+            if await checker.knows(credentials):
+                return True
+        self._allowance.take(address, self.clock.seconds())
+        return False
+
+    async def _ask(self, credentials: UsernamePassword, address: str) -> tuple[str | None, int]:
+        """Return the user's name, None for wrong credentials, and how often address or user were wrong before.
+
+        What is right says nothing of the others that an address has tried, and changes no count.
+        """
+        try:
+            _, avatar, _ = await self.portal.login(IUsernamePassword(credentials), None, INode)
+        except (LoginFailed, UnhandledCredentials):
+            now, user = self.clock.seconds(), hmac.digest(self._key, credentials.username, "sha256")
+            failures = max(self._addresses.of(address, now), self._users.of(user, now))
+            self._addresses.add(address, now)
+            self._users.add(user, now)
+            return None, failures
+        return cast("Node", avatar).user, 0

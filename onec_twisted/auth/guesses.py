@@ -1,0 +1,256 @@
+"""How fast passwords may be guessed, and that others do not wait for those who guess.
+
+To check a password is meant to be slow, so checks have a lane of their own: a few at once, by turns of the addresses
+they come from. A wrong password makes its address rest before the next check, and the answer to it is held back, the
+longer the more were wrong: who guesses waits for itself. What is counted is found, added and forgotten at a cost that
+does not grow with how many there are.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+
+from onec_twisted.model.errors import ConnectionDropped, TooManyTries
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Hashable
+
+    from twisted.internet.interfaces import IReactorTime
+
+__all__ = ["Allowance", "Failures", "Lane"]
+
+FIRST_DELAY = 0.1
+"""Seconds that the answer to a second wrong password is held back; doubled with each further one."""
+
+LONGEST_DELAY = 30.0
+"""Seconds that an answer is held back at most; proxies give up after 60."""
+
+REST = 0.1
+"""Seconds after a wrong password before an address has the next one checked."""
+
+FORGET = 60.0
+"""Seconds without a wrong password after which an address, or a user, starts afresh."""
+
+REMEMBERED = 10_000
+"""Addresses, and users, that are remembered at most; those that were wrong longest ago are forgotten first."""
+
+MOST_WAITING = 500
+"""Tries of one address that wait; behind a proxy nobody told us of, all nodes have one address."""
+
+BURST, EACH_SECOND = 1000, 10
+"""Wrong passwords of an address that may pass the lane to see whether they are known ones: so many at first, and so
+many a second after that, more than the lane lets through. Who goes away without waiting for an answer has no more."""
+
+
+@define(eq=False)
+class Failures:
+    """How often each of many was wrong, since it last was not for a while. ``now`` is in seconds of one clock."""
+
+    _counts: OrderedDict[Hashable, tuple[int, float]] = field(factory=OrderedDict, init=False)
+
+    def of(self, key: Hashable, now: float) -> int:
+        """Return how often one was wrong."""
+        count, last = self._counts.get(key, (0, 0.0))
+        return count if now - last <= FORGET else 0
+
+    def add(self, key: Hashable, now: float) -> None:
+        """Count one more."""
+        self._counts[key] = self.of(key, now) + 1, now
+        self._counts.move_to_end(key)
+        while len(self._counts) > REMEMBERED or now - next(iter(self._counts.values()))[1] > FORGET:
+            self._counts.popitem(last=False)
+
+    def rests_until(self, key: Hashable) -> float:
+        """Return the moment from which the next one may be checked."""
+        count, last = self._counts.get(key, (0, 0.0))
+        return last + REST if count else 0.0
+
+    def __len__(self) -> int:
+        """Return how many are remembered."""
+        return len(self._counts)
+
+
+def delay_after(failures: int, waiting: int = 0) -> float:
+    """Return the seconds that the answer to a wrong password is held back, after so many others.
+
+    At least as long as it takes to check those that are ``waiting`` at its address: one of a crowd is not back
+    before one that has just come had its turn.
+    """
+    doubled = FIRST_DELAY * 2 ** min(failures - 1, 16) if failures else 0.0
+    return min(max(doubled, REST * waiting), LONGEST_DELAY)
+
+
+@define(eq=False)
+class Allowance:
+    """``BURST`` at once, and ``EACH_SECOND`` a second after that, for each of many."""
+
+    _empty_at: OrderedDict[Hashable, float] = field(factory=OrderedDict, init=False)
+    """The moments at which nothing that was taken counts any more."""
+
+    def is_left(self, key: Hashable, now: float) -> bool:
+        """Return whether one may take one more."""
+        return self._empty_at.get(key, 0.0) - now < BURST / EACH_SECOND
+
+    def take(self, key: Hashable, now: float) -> None:
+        """Take one."""
+        self._empty_at[key] = max(self._empty_at.get(key, 0.0), now) + 1 / EACH_SECOND
+        self._empty_at.move_to_end(key)
+        while len(self._empty_at) > REMEMBERED or next(iter(self._empty_at.values())) <= now:
+            self._empty_at.popitem(last=False)
+
+    def __len__(self) -> int:
+        """Return how many are remembered."""
+        return len(self._empty_at)
+
+
+_Tries = deque[tuple["Deferred[None]", "Callable[[], bool]"]]
+
+
+@define(eq=False)
+class _Line:
+    """The tries of one address: those for users that there may be, and those for names that nobody has.
+
+    ``listed`` says that it has its place among those whose turn comes.
+    """
+
+    address: str
+    waiting: int = 0
+    running: int = 0
+    listed: bool = False
+    _users: tuple[OrderedDict[bytes, _Tries], OrderedDict[bytes, _Tries]] = field(
+        factory=lambda: (OrderedDict(), OrderedDict())
+    )
+    _newest: bool = True
+
+    def add(self, user: bytes, is_one: bool, mine: Deferred[None], gone: Callable[[], bool]) -> None:
+        """Let one more wait."""
+        self._users[not is_one].setdefault(user, deque()).append((mine, gone))
+        self.waiting += 1
+
+    def take(self) -> Deferred[None] | None:
+        """Return the next one that is still there, None when there is none.
+
+        Users take turns, and names that nobody has come after them: whoever tries all kinds of names keeps no user
+        waiting. Of one user the newest and the oldest take turns: who has just come does not wait for a crowd that
+        was there before it, and nobody of it for ever.
+        """
+        while self.waiting:
+            users = self._users[0] or self._users[1]
+            user, tries = users.popitem(last=False)
+            next_one, gone = tries.pop() if self._newest else tries.popleft()
+            self.waiting -= 1
+            if tries:
+                users[user] = tries
+            if not gone():
+                self._newest = not self._newest
+                return next_one
+            next_one.errback(ConnectionDropped())
+        return None
+
+
+@define(eq=False)
+class Lane:
+    """Lets ``most`` tries be checked at once; an address that was wrong has one, and rests after each wrong one."""
+
+    clock: IReactorTime
+    failures: Failures
+    most: int
+    _lines: dict[str, _Line] = field(factory=dict, init=False)
+    _turns: tuple[deque[_Line], deque[_Line]] = field(factory=lambda: (deque(), deque()), init=False)
+    """Addresses that were wrong, and those that were not: a place goes to the one and to the other by turns."""
+    _next: int = field(default=1, init=False)
+    _running: int = field(default=0, init=False)
+    _serving: bool = field(default=False, init=False)
+
+    @asynccontextmanager
+    async def turn(self, address: str, user: bytes, is_one: bool, gone: Callable[[], bool]) -> AsyncIterator[None]:
+        """Wait for the turn of a user at an address, and have a place until the end of the block.
+
+        ``is_one`` says that there may be such a user. Raises ``TooManyTries`` where too many wait already, and
+        ``ConnectionDropped`` when nobody is left to hear an answer, as ``gone`` tells.
+        """
+        line = self._lines.get(address) or self._lines.setdefault(address, _Line(address))
+        if line.waiting >= MOST_WAITING:
+            raise TooManyTries
+        mine: Deferred[None] = Deferred()
+        line.add(user, is_one, mine, gone)
+        self._list(line)
+        self._serve()
+        await mine
+        try:
+            yield
+        finally:
+            line.running -= 1
+            self._running -= 1
+            self._list(line)
+            self._serve()
+            self._forget(line)
+
+    def _list(self, line: _Line) -> None:
+        """Give an address its place, unless it has one, or has to rest first."""
+        if line.listed or not line.waiting or self._has_its_place(line):
+            return
+        line.listed = True
+        rest = self._rest_of(line)
+        if rest > 0:
+            self.clock.callLater(rest, self._rested, line)
+        else:
+            self._turns[not self._was_wrong(line)].append(line)
+
+    def _was_wrong(self, line: _Line) -> bool:
+        return self.failures.of(line.address, self.clock.seconds()) > 0
+
+    def _has_its_place(self, line: _Line) -> bool:
+        """Return whether an address has all the places that it may have."""
+        return line.running > 0 and self._was_wrong(line)
+
+    def _rest_of(self, line: _Line) -> float:
+        """Return the seconds that an address rests."""
+        return self.failures.rests_until(line.address) - self.clock.seconds()
+
+    def _rested(self, line: _Line) -> None:
+        """Give an address its place when it has rested."""
+        line.listed = False
+        self._list(line)
+        self._serve()
+
+    def _serve(self) -> None:
+        """Let those go on whose turn it is, while there are places; one that ends at once makes room at once."""
+        if self._serving:
+            return
+        self._serving = True
+        while self._running < self.most and any(self._turns):
+            line = (self._turns[self._next] or self._turns[not self._next]).popleft()
+            self._next = 1 - self._next
+            line.listed = False
+            if self._has_its_place(line) or self._rest_of(line) > 0:  # since it was listed
+                self._list(line)
+                continue
+            next_one = line.take()
+            if next_one is None:
+                self._forget(line)
+                continue
+            line.running += 1
+            self._running += 1
+            self._list(line)
+            next_one.callback(None)
+        self._serving = False
+
+    def _forget(self, line: _Line) -> None:
+        """Forget an address that wants nothing any more."""
+        if not (line.waiting or line.running or line.listed):
+            self._lines.pop(line.address, None)
+
+    def waiting(self, address: str) -> int:
+        """Return how many tries of an address wait."""
+        line = self._lines.get(address)
+        return line.waiting if line is not None else 0
+
+    def __len__(self) -> int:
+        """Return how many addresses have tries that are checked or wait."""
+        return len(self._lines)

@@ -1,0 +1,15 @@
+"""What is on record: sessions, files, hand-offs and uploads.
+
+Modules, each of which imports only from those above it:
+
+* ``sql.schema``: the tables, and their migrations
+* ``sql.sessions``: SQL about sessions and files
+* ``sql.handoffs``: SQL about hand-offs
+* ``sql.uploads``: SQL about uploads
+* ``sql.overview``: SQL for the administrator: how much there is, and what stands still
+* ``sqlite``: the connections to SQLite, and group commit
+* ``cache``: sessions in use, in memory
+* ``recorder``: writes and asks the database in workers; what may wait goes to the disk with what may not
+* ``catalog``: what is on record, asked and told without blocking; who is in use is answered from memory
+* ``registry``: uploads on record, asked and told without blocking
+"""

@@ -1,0 +1,178 @@
+"""How the catalog writes and asks its database: in workers, so that the reactor waits for no disk.
+
+What several have to record at the same time goes to the disk together (``database``); what may wait for company
+waits for the next record.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from onec_twisted.catalog.cache import KnownSessions
+from onec_twisted.catalog.sql import sessions as statements
+from onec_twisted.model.errors import CatalogBusy, InsufficientStorage
+from onec_twisted.runtime.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from onec_twisted.catalog.sqlite import Database, Step
+    from onec_twisted.runtime.workers import Workers
+
+__all__ = ["Recorder"]
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class Recorder:
+    """Records steps, and asks questions.
+
+    Nobody else writes to the database, so what is ``known`` of a session in use is kept in memory; a session whose
+    record failed is forgotten there.
+    """
+
+    database: Database
+    _workers: Workers
+    _metrics: Metrics = field(factory=Metrics)
+    _errands: Workers = field()
+    known: KnownSessions = field(factory=KnownSessions, init=False)
+    _later: list[tuple[Deferred[None], str, Step]] = field(factory=list, init=False)
+    _writing: Counter[str] = field(factory=Counter, init=False)
+    """How many records are on their way, by sessid."""
+    _loading: list[set[str]] = field(factory=list, init=False)
+    """For each session that is being read, the sessids of records that were on their way meanwhile."""
+    _flushed: list[Deferred[None]] = field(factory=list, init=False)
+    _is_held: bool = field(default=False, init=False)
+    """Whether another process had the database at the last record."""
+    _log = Logger()
+
+    @_errands.default
+    def _the_same(self) -> Workers:
+        return self._workers
+
+    def close(self) -> None:
+        """Close the database, when nothing is left to record."""
+        self.database.close()
+
+    async def record(self, sessid: str, make: Callable[[], Step], *, at_once: bool = True) -> Any:
+        """Record the step that ``make`` returns in a worker.
+
+        When that is ``at_once``, what waits for company goes along; where ``make`` waits for the disk it does not.
+        Raises what ``make`` or the step raises, ``InsufficientStorage`` for a full disk, and ``CatalogBusy`` when
+        another process has the database to itself.
+        """
+        later: list[tuple[Deferred[None], str, Step]] = []
+        if at_once:
+            later, self._later = self._later, []
+        sessids = [sessid, *(other for _, other, _ in later)]
+        self._writing.update(sessids)
+        for loading in self._loading:
+            loading.update(sessids)
+        try:
+            mine, *others = await self._workers(self._make_and_record, make, [step for _, _, step in later])
+        except BaseException:
+            for recorded, _, _ in later:
+                recorded.errback(Failure())
+            raise
+        else:
+            for (recorded, _, _), outcome in zip(later, others, strict=True):
+                recorded.callback(outcome)  # a Failure makes it an errback
+        finally:
+            for one in sessids:
+                self._writing[one] -= 1
+                if not self._writing[one]:
+                    del self._writing[one]
+            self._tell_flushed()
+        if isinstance(mine, Failure):
+            self._note_held(is_held=mine.check(CatalogBusy) is not None)
+            if not self._is_held:
+                self.known.forget(sessid)  # nobody knows what is on record now
+            if mine.check(sqlite3.OperationalError) and "full" in str(mine.value):  # error codes: from Python 3.11 on
+                raise InsufficientStorage from mine.value
+            mine.raiseException()
+        self._note_held(is_held=False)
+        return mine
+
+    def _note_held(self, *, is_held: bool) -> None:
+        """Tell the log when another process has the database to itself, and when it has let go."""
+        if is_held and not self._is_held:
+            self._log.error("another program holds the database: nothing can be recorded until it lets go")
+        elif self._is_held and not is_held:
+            self._log.info("the database can be written again")
+        self._is_held = is_held
+
+    def _make_and_record(self, make: Callable[[], Step], later: list[Step]) -> list[Any]:
+        """In a worker: make a step, and record it and others."""
+        steps = [make(), *later]
+        began = self._metrics.seconds()
+        try:
+            return self.database.record(steps)
+        finally:
+            self._metrics.synced("catalog", began)
+
+    async def read(self, question: Callable[..., T], *args: Any) -> T:
+        """Ask the database, in a worker."""
+        return await self._workers(self.database.read, question, *args)
+
+    async def survey(self, question: Callable[..., T], *args: Any) -> T:
+        """Ask the database, in a worker, what takes its time to be answered."""
+        return await self._errands(self.database.survey, question, *args)
+
+    async def survey_and_then(self, then: Callable[[Any], T], question: Callable[..., Any], *args: Any) -> T:
+        """Ask what takes its time, and make something of the answer, in a worker."""
+        return await self._errands(lambda: then(self.database.survey(question, *args)))
+
+    async def sync(self) -> None:
+        """Bring all that is recorded to the disk; see ``Database.sync``."""
+        await self._workers(self.database.sync)
+
+    async def probe(self) -> None:
+        """See that something could be recorded; see ``Database.probe``."""
+        await self._workers(self.database.probe)
+
+    async def tidy(self) -> None:
+        """See ``Database.tidy``."""
+        await self._errands(self.database.tidy)
+
+    def record_later(self, sessid: str, step: Step) -> Deferred[None]:
+        """Record a step when there is another record to go to the disk with, or at ``record_waiting``."""
+        recorded: Deferred[None] = Deferred()
+        self._later.append((recorded, sessid, step))
+        return recorded
+
+    def record_waiting(self) -> None:
+        """Record what waits for company, now; who waits for it is told what became of it."""
+        if self._later:
+            ensureDeferred(self.record("", lambda: (statements.nothing, ()))).addErrback(lambda _: None)
+
+    def flush(self) -> Deferred[None]:
+        """Record what waits for company; fires when nothing is left to record."""
+        flushed: Deferred[None] = Deferred()
+        self._flushed.append(flushed)
+        self.record_waiting()
+        self._tell_flushed()
+        return flushed
+
+    def _tell_flushed(self) -> None:
+        """Tell when nothing is left to record."""
+        while self._flushed and not self._writing and not self._later:
+            self._flushed.pop().callback(None)
+
+    @contextmanager
+    def recorded_meanwhile(self) -> Iterator[set[str]]:
+        """Yield a set of the sessids of records that are on their way, which grows until the end."""
+        meanwhile = set(self._writing)
+        self._loading.append(meanwhile)
+        try:
+            yield meanwhile
+        finally:
+            self._loading = [one for one in self._loading if one is not meanwhile]

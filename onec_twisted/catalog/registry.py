@@ -1,0 +1,100 @@
+"""Uploads on record, asked and told without blocking; the same recorder as the catalog's, so they share a sync."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, cast
+
+from attrs import frozen
+
+from onec_twisted.catalog.sql import uploads as statements
+from onec_twisted.model.upload_errors import UploadNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.catalog.recorder import Recorder
+    from onec_twisted.catalog.sqlite import Step
+    from onec_twisted.model.records import Handoff, Session
+    from onec_twisted.model.uploads import Found, UploadRecord
+
+__all__ = ["Registry"]
+
+
+@frozen(eq=False)
+class Registry:
+    """Puts uploads on record. ``quota`` is in bytes of one session, times are in seconds since 1970."""
+
+    recorder: Recorder
+    quota: int
+
+    async def find(self, upload_id: str) -> Found:
+        """Return an upload as it stands. Raises ``UploadNotFound``."""
+        found = await self.recorder.read(statements.find, upload_id)
+        if found is None:
+            raise UploadNotFound
+        return found
+
+    async def create(self, upload: UploadRecord, session: Session | None, most: int, now: float) -> Found:
+        """Put an upload on record, in a session or with one of its own, to which nobody has the token.
+
+        ``most`` is how many sessions a user may have. Raises what ``statements.create`` and
+        ``statements.create_with_session`` do.
+        """
+        if session is None:
+            no_token = secrets.token_hex(32)
+            step: Step = statements.create_with_session, (upload, no_token, self.quota, now, most)
+        else:
+            step = statements.create, (upload, session.epoch, self.quota, now)
+        found = cast("Found", await self.recorder.record(upload.sessid, lambda: step))
+        known = self.recorder.known.of_sessid(upload.sessid)
+        if known is not None:
+            known.touch(now)
+        return found
+
+    async def grow(
+        self,
+        session: Session,
+        upload: UploadRecord,
+        before: int | None,
+        bring: Callable[[], int],
+        now: float,
+        completes: Callable[[int], dict[str, str] | None],
+    ) -> tuple[int, Handoff | None]:
+        """Record how far an upload's file has grown from ``before`` bytes (None: it was not there).
+
+        ``bring`` is called in a worker, brings the file to the disk and returns its length in bytes; ``completes``
+        returns the metadata to hand it off with when that is all of it. Returns the length and the hand-off. Raises
+        what ``statements.grow`` does; nothing is recorded then.
+        """
+        after = 0
+
+        def make() -> Step:
+            nonlocal after
+            after = bring()
+            told = completes(after)
+            return statements.grow, (session, upload, before, after, self.quota, now, told)
+
+        handoff = cast("Handoff | None", await self.recorder.record(upload.sessid, make, at_once=False))
+        known = self.recorder.known.of_sessid(upload.sessid)
+        if known is not None:
+            if after == before and handoff is None:
+                known.touch(now)
+            else:
+                known.commit(session.epoch, upload.name, before, after, now, proven=True)
+                if before is None:
+                    self.recorder.known.note_file()
+            if handoff is not None:
+                known.seal(session.epoch, [upload.name])
+        return after, handoff
+
+    async def remove(self, upload: UploadRecord, now: float) -> bool:
+        """Note that an upload is gone whose session stays; return whether its file is; see ``statements.remove``."""
+        removed = cast("bool", await self.recorder.record(upload.sessid, lambda: (statements.remove, (upload, now))))
+        known = self.recorder.known.of_sessid(upload.sessid)
+        if removed and known is not None:
+            if known.knows(upload.name):
+                known.remove(known.session.epoch, upload.name)
+            else:
+                self.recorder.known.forget(upload.sessid)  # how much it held is on record alone
+        return removed

@@ -1,0 +1,333 @@
+"""The outbox's statements: hand-offs on record. Functions of a cursor, as in ``statements``.
+
+A hand-off is recorded in the transaction that seals its files, before anybody is told of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from typing import TYPE_CHECKING
+
+from attrs import asdict, evolve
+
+from onec_twisted.model.errors import FileSealed, HandoffRunning, InvalidSession, SessionRestarted, TooManyImports
+from onec_twisted.model.records import FAILED, SETTLED, WAITING, Handoff, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from sqlite3 import Cursor
+    from typing import Any
+
+__all__ = [
+    "FileHasGrown",
+    "drop",
+    "event_came",
+    "files_of",
+    "forget_file",
+    "import_asked",
+    "imported",
+    "note_outcome",
+    "quiet_since",
+    "retry",
+    "settle",
+    "tell",
+    "upload_complete",
+    "waiting",
+    "where",
+]
+
+COLUMNS = (
+    "number, id, sessid, username, event, type, filename, archive, timestamp, files, created,"
+    " state, tries, words, told, count, metadata"
+)
+
+
+def _handoff(row: Sequence[Any]) -> Handoff:
+    known: dict[str, Any] = dict(zip(COLUMNS.split(", "), row, strict=True))
+    known["files"] = tuple((name, size) for name, size in json.loads(known["files"]))
+    known["told"] = bool(known["told"])
+    return Handoff(**known)
+
+
+def where(cursor: Cursor, condition: str, *values: Any) -> list[Handoff]:
+    """Return hand-offs in their order; ``condition`` is a text of ours."""
+    cursor.execute(f"SELECT {COLUMNS} FROM handoffs WHERE {condition} ORDER BY number", values)  # noqa: S608 - texts of this module
+    return [_handoff(row) for row in cursor.fetchall()]
+
+
+def _check_epoch(cursor: Cursor, session: Session) -> None:
+    """Raise ``SessionRestarted`` when a session is in another epoch by now, ``InvalidSession`` when it is gone."""
+    cursor.execute("SELECT epoch FROM sessions WHERE sessid = ?", (session.sessid,))
+    row = cursor.fetchone()
+    if row is None:
+        raise InvalidSession
+    if row[0] != session.epoch:
+        raise SessionRestarted
+
+
+def _put(cursor: Cursor, handoff: Handoff) -> Handoff:
+    """Put a hand-off on record, and seal the files that it names; its number is given here."""
+    new = evolve(handoff, state=WAITING, tries=0, words="", told=False)
+    values = asdict(new, recurse=False) | {"files": json.dumps(new.files, ensure_ascii=False), "changed": new.created}
+    names = COLUMNS.replace("number", "changed")
+    cursor.execute(f"INSERT INTO handoffs ({names}) VALUES (:{names.replace(', ', ', :')})", values)  # noqa: S608 - a constant
+    number = int(cursor.lastrowid or 0)
+    cursor.executemany(
+        "UPDATE files SET sealed = -1 WHERE sessid = ? AND name = ? AND sealed = 0",
+        [(handoff.sessid, name) for name, _ in handoff.files],
+    )
+    return evolve(new, number=number)
+
+
+def files_of(cursor: Cursor, handoff: Handoff, most: int = sys.maxsize) -> list[tuple[str, int]]:
+    """Return the names and lengths of a hand-off's files, at most so many."""
+    if handoff.event != SETTLED or handoff.files:
+        return list(handoff.files[:most])
+    cursor.execute(
+        "SELECT name, committed FROM files WHERE sessid = ? AND sealed = ? ORDER BY name LIMIT ?",
+        (handoff.sessid, handoff.number, most),
+    )
+    return cursor.fetchall()
+
+
+def imported(cursor: Cursor, sessid: str, filename: str) -> Handoff | None:
+    """Return the hand-off of a name that was asked to be imported, or whose upload is complete; None if neither."""
+    found = where(cursor, "sessid = ? AND event IN ('import', 'upload') AND filename = ?", sessid, filename)
+    return found[0] if found else None
+
+
+class FileHasGrown(Exception):
+    """A piece was appended to a file between looking at it and sealing it."""
+
+
+HANDOFFS = 10_000
+"""Hand-offs that a session may have on record: they are looked through for each new one, and cost no quota."""
+
+
+def _check_room(cursor: Cursor, sessid: str) -> None:
+    """Raise ``TooManyImports`` when a session has so many hand-offs that it may have no other."""
+    cursor.execute("SELECT COUNT(*) FROM handoffs WHERE sessid = ?", (sessid,))
+    if cursor.fetchone()[0] >= HANDOFFS:
+        raise TooManyImports
+
+
+def import_asked(
+    cursor: Cursor, session: Session, kind: str, filename: str, archive: str, size: int, now: float
+) -> Handoff:
+    """Return the hand-off of a name: a new one, unless there is one whose outcome the node has not heard as failure.
+
+    ``archive`` is the uploaded file that it lies in, empty when it was uploaded itself; that file is sealed at
+    ``size`` bytes. A node that asks for one document asks for the others too; only those are owed until then.
+    Raises ``SessionRestarted``, ``InvalidSession``, and ``FileHasGrown`` when the file has another length by now.
+    """
+    _check_epoch(cursor, session)
+    known = imported(cursor, session.sessid, filename)
+    if known is not None:
+        if known.state != FAILED or not known.told:
+            return known
+        cursor.execute("DELETE FROM handoffs WHERE number = ?", (known.number,))
+    _check_room(cursor, session.sessid)
+    name = archive or filename
+    cursor.execute(
+        "SELECT 1 FROM files WHERE sessid = ? AND name = ? AND committed = ?", (session.sessid, name, size)
+    )
+    if cursor.fetchone() is None:
+        raise FileHasGrown
+    files = ((name, size),)
+    handoff = _put(cursor, _new(session, "import", kind, now, filename=filename, archive=archive, files=files))
+    _owe_documents(cursor, session.sessid)
+    return handoff
+
+
+def _owe_documents(cursor: Cursor, sessid: str) -> None:
+    """Owe a session's documents that nobody has asked to import yet, and nothing else of it."""
+    cursor.execute(
+        "UPDATE sessions SET owed = CASE WHEN EXISTS (SELECT 1 FROM files WHERE files.sessid = sessions.sessid"
+        " AND sealed = 0 AND by_node <> 0 AND (LOWER(name) LIKE '%.xml' OR LOWER(name) LIKE '%.zip'))"
+        " THEN 1 ELSE 0 END WHERE sessid = ?",
+        (sessid,),
+    )
+
+
+def upload_complete(
+    cursor: Cursor, session: Session, kind: str, name: str, size: int, metadata: str, now: float
+) -> Handoff:
+    """Return the hand-off of a file whose upload is complete; ``metadata`` is JSON."""
+    _check_room(cursor, session.sessid)
+    files = ((name, size),)
+    return _put(cursor, _new(session, "upload", kind, now, filename=name, files=files, metadata=metadata))
+
+
+def forget_file(cursor: Cursor, sessid: str, name: str) -> None:
+    """Forget what became of a file that is to go: another of its name may come.
+
+    Raises ``HandoffRunning`` when it is still to be delivered, and ``FileSealed`` when it was handed off with others.
+    """
+    about = where(cursor, "sessid = ? AND (filename = ? OR archive = ?)", sessid, name, name)
+    about += where(
+        cursor,
+        "sessid = ? AND number = (SELECT sealed FROM files WHERE files.sessid = handoffs.sessid AND name = ?)",
+        sessid,
+        name,
+    )
+    for handoff in about:
+        if handoff.state == WAITING:
+            raise HandoffRunning
+        if handoff.filename != name:
+            raise FileSealed
+        cursor.execute("DELETE FROM handoffs WHERE number = ?", (handoff.number,))
+
+
+def event_came(cursor: Cursor, session: Session, event: str, kind: str, timestamp: str, now: float) -> list[Handoff]:
+    """Return the hand-offs that an event brings about: files that nobody asked to import, and the event itself.
+
+    An event that is on record already, did not fail, and is not about new files brings about nothing. Raises
+    ``SessionRestarted``, ``InvalidSession``.
+    """
+    _check_epoch(cursor, session)
+    same = "sessid = ? AND event = ? AND type = ? AND timestamp = ?"
+    found = where(cursor, same, session.sessid, event, kind, timestamp)
+    made = _settle(cursor, session, now)
+    if made or not found or found[-1].state == FAILED:
+        _check_room(cursor, session.sessid)
+        made.append(_put(cursor, _new(session, event, kind, now, timestamp=timestamp)))
+    return made
+
+
+def quiet_since(cursor: Cursor, then: float) -> list[Session]:
+    """Return the sessions that owe the site something, and that nobody has touched since a moment."""
+    cursor.execute(
+        "SELECT sessid, username, epoch, held, touched FROM sessions WHERE owed <> 0 AND touched < ?", (then,)
+    )
+    return [Session(*row) for row in cursor.fetchall()]
+
+
+def settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
+    """Return the hand-offs of a session whose node says no more: its files, by type.
+
+    There are none when somebody has touched it meanwhile.
+    """
+    cursor.execute("SELECT 1 FROM sessions WHERE sessid = ? AND touched <= ?", (session.sessid, session.touched))
+    return [] if cursor.fetchone() is None else _settle(cursor, session, now)
+
+
+GOING_ON = "state = 'open' AND (length IS NULL OR length > committed)"
+"""What holds of an upload of tus whose file nobody may take yet, joined with its file."""
+
+OWED = f"""
+sessid = ? AND sealed = 0 AND by_node <> 0 AND NOT EXISTS (
+    SELECT 1 FROM uploads WHERE uploads.sessid = files.sessid AND uploads.name = files.name AND {GOING_ON})
+"""  # noqa: S608 - a constant
+"""What holds of a session's files that are handed off when its node says no more."""
+
+
+def _settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
+    """Hand off what the node of a session has sent, if that is owed; no upload that is still going on."""
+    cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ? AND owed <> 0", (session.sessid,))
+    if not cursor.rowcount:
+        return []
+    cursor.execute(f"SELECT type, COUNT(*) FROM files WHERE {OWED} GROUP BY type ORDER BY type", (session.sessid,))  # noqa: S608 - a constant
+    made = [_put(cursor, _new(session, SETTLED, kind, now, count=count)) for kind, count in cursor.fetchall()]
+    for handoff in made:  # one statement, however many they are
+        cursor.execute(
+            f"UPDATE files SET sealed = ? WHERE {OWED} AND type = ?",  # noqa: S608 - a constant
+            (handoff.number, session.sessid, handoff.type),
+        )
+    # What a node has brought of a file that tus goes on with is owed until that ends, one way or the other
+    cursor.execute(
+        "UPDATE sessions SET owed = 1 WHERE sessid = ? AND EXISTS ("  # noqa: S608 - a constant
+        "SELECT 1 FROM files JOIN uploads ON uploads.sessid = files.sessid AND uploads.name = files.name"
+        f" WHERE files.sessid = sessions.sessid AND sealed = 0 AND by_node <> 0 AND {GOING_ON})",
+        (session.sessid,),
+    )
+    return made
+
+
+def _new(
+    session: Session,
+    event: str,
+    kind: str,
+    now: float,
+    *,
+    filename: str = "",
+    archive: str = "",
+    timestamp: str = "",
+    files: tuple[tuple[str, int], ...] = (),
+    count: int = 0,
+    metadata: str = "",
+) -> Handoff:
+    """Return a hand-off with an id of its own."""
+    new = uuid.uuid4().hex
+    return Handoff(
+        0,
+        new,
+        session.sessid,
+        session.username,
+        event,
+        kind,
+        filename,
+        archive,
+        timestamp,
+        files,
+        now,
+        count=count or len(files),
+        metadata=metadata,
+    )
+
+
+def note_outcome(cursor: Cursor, handoff: Handoff, now: float) -> None:
+    """Record what became of a try to deliver a hand-off.
+
+    A node that hears of a failed import sends all of its session again, in another one: what it had not asked to
+    import yet is not owed any more.
+    """
+    cursor.execute(
+        "UPDATE handoffs SET state = ?, tries = ?, words = ?, changed = ? WHERE id = ? AND state = 'waiting'",
+        (handoff.state, handoff.tries, handoff.words, now, handoff.id),
+    )
+    if handoff.state == FAILED and handoff.event == "import":
+        cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ?", (handoff.sessid,))
+
+
+def tell(cursor: Cursor, handoff: Handoff) -> None:
+    """Record that the node has heard of a failure."""
+    cursor.execute("UPDATE handoffs SET told = 1 WHERE id = ?", (handoff.id,))
+
+
+def retry(cursor: Cursor, failed: str, now: float) -> Handoff | None:
+    """Return a hand-off that stands for one that failed, which is forgotten; None when there is none such.
+
+    It has an id of its own: the site may remember what it answered to the one before. What the failure of an import
+    had taken from its session is owed again, unless the node has heard of it: then that sends all of it anew.
+    """
+    found = where(cursor, "id = ? AND state = ?", failed, FAILED)
+    if not found:
+        return None
+    if found[0].event == "import" and not found[0].told:
+        _owe_documents(cursor, found[0].sessid)
+    again = _put(cursor, evolve(found[0], id=uuid.uuid4().hex, created=now))
+    _let_go(cursor, found[0], again.number)
+    return again
+
+
+def drop(cursor: Cursor, failed: str) -> bool:
+    """Forget a hand-off that failed; return whether there was one."""
+    found = where(cursor, "id = ? AND state = ?", failed, FAILED)
+    if found:
+        _let_go(cursor, found[0], -1)
+    return bool(found)
+
+
+def _let_go(cursor: Cursor, handoff: Handoff, sealed: int) -> None:
+    """Forget a hand-off; its files are sealed all the same, by another, or by none: its number may come again."""
+    cursor.execute(
+        "UPDATE files SET sealed = ? WHERE sessid = ? AND sealed = ?", (sealed, handoff.sessid, handoff.number)
+    )
+    cursor.execute("DELETE FROM handoffs WHERE number = ?", (handoff.number,))
+
+
+def waiting(cursor: Cursor) -> list[Handoff]:
+    """Return all hand-offs that are still to be delivered, in their order."""
+    return where(cursor, "state = ?", WAITING)

@@ -1,0 +1,112 @@
+"""Questions to the database that the administrator asks: how much there is, and what stands still.
+
+Functions of a cursor, as in ``statements``. They have a connection of their own: all sessions are looked at once,
+and for those that are shown a bounded number of files and hand-offs, by their keys.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from onec_twisted.catalog.sql import handoffs as outbox
+from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Session
+
+if TYPE_CHECKING:
+    from sqlite3 import Cursor
+
+    from onec_twisted.model.records import Handoff
+
+__all__ = ["FEW", "MANY", "Overview", "SessionLine", "Summary", "latest", "overview", "summary"]
+
+MANY = 1000
+"""Files of a session that are counted; one with more has many."""
+
+FEW = 3
+"""Files of a hand-off that are shown."""
+
+
+@frozen
+class Summary:
+    """How much is on record: sessions, those that owe the site something, damaged files, and hand-offs by state.
+
+    ``oldest`` is when the hand-off was recorded that has been waiting longest, in seconds since 1970; None without.
+    ``unfinished`` are uploads of tus that are not complete.
+    """
+
+    sessions: int
+    owing: int
+    damaged: int
+    handoffs: dict[str, int]
+    oldest: float | None = None
+    unfinished: int = 0
+
+
+@frozen
+class SessionLine:
+    """A session, and what there is of it.
+
+    ``files`` are counted up to ``MANY`` and one; ``waiting`` and ``failed`` are hand-offs.
+    """
+
+    session: Session
+    owed: bool
+    files: int
+    damaged: bool
+    waiting: int
+    failed: int
+
+
+@frozen
+class Overview:
+    """What the status page shows of it: the sessions touched last, and hand-offs, failed ones first."""
+
+    summary: Summary
+    sessions: tuple[SessionLine, ...]
+    handoffs: tuple[Handoff, ...]
+
+
+def summary(cursor: Cursor) -> Summary:
+    """Return how much is on record."""
+    cursor.execute("SELECT COUNT(*), COALESCE(SUM(owed), 0) FROM sessions")
+    sessions, owing = cursor.fetchone()
+    cursor.execute("SELECT COUNT(*) FROM files WHERE damaged <> 0")
+    (damaged,) = cursor.fetchone()
+    cursor.execute("SELECT state, COUNT(*) FROM handoffs GROUP BY state")
+    counted = dict(cursor.fetchall())
+    handoffs = {state: counted.get(state, 0) for state in (WAITING, SUCCEEDED, FAILED)}
+    cursor.execute("SELECT created FROM handoffs WHERE state = 'waiting' ORDER BY number LIMIT 1")
+    row = cursor.fetchone()
+    cursor.execute("SELECT COUNT(*) FROM uploads WHERE state = 'open'")
+    (unfinished,) = cursor.fetchone()
+    return Summary(sessions, owing, damaged, handoffs, row[0] if row else None, unfinished)
+
+
+def latest(cursor: Cursor, state: str, most: int) -> list[Handoff]:
+    """Return the hand-offs in a state that were put on record last, at most so many; the last one first.
+
+    Each with its first files.
+    """
+    cursor.execute("SELECT number FROM handoffs WHERE state = ? ORDER BY number DESC LIMIT ?", (state, most))
+    handoffs = [outbox.where(cursor, "number = ?", number)[0] for (number,) in cursor.fetchall()]
+    return [evolve(handoff, files=tuple(outbox.files_of(cursor, handoff, FEW))) for handoff in handoffs]
+
+
+def overview(cursor: Cursor, most: int) -> Overview:
+    """Return what there is to see, at most so many sessions, and hand-offs in each state."""
+    cursor.execute(
+        "SELECT sessid, username, epoch, held, touched, owed,"
+        " (SELECT COUNT(*) FROM (SELECT 1 FROM files WHERE files.sessid = sessions.sessid LIMIT ?) AS some),"
+        " EXISTS (SELECT 1 FROM files WHERE files.sessid = sessions.sessid AND damaged <> 0),"
+        " (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'waiting'),"
+        " (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'failed')"
+        " FROM (SELECT * FROM sessions ORDER BY touched DESC LIMIT ?) AS sessions ORDER BY touched DESC",
+        (MANY + 1, most),
+    )
+    sessions = tuple(
+        SessionLine(Session(*row[:5]), bool(row[5]), row[6], bool(row[7]), row[8], row[9])
+        for row in cursor.fetchall()
+    )
+    handoffs = tuple(handoff for state in (FAILED, WAITING, SUCCEEDED) for handoff in latest(cursor, state, most))
+    return Overview(summary(cursor), sessions, handoffs)

@@ -1,0 +1,124 @@
+"""The catalog's database: its tables, and what is done with it before the daemon starts.
+
+``schema``, ``statements``, ``outbox``, ``overview`` and ``tus.statements`` hold the only SQL. It keeps to what
+PostgreSQL knows as well, pragmas and ``WITHOUT ROWID`` aside.
+"""
+
+from __future__ import annotations
+
+__all__ = ["MIGRATIONS", "PATIENCE", "SCHEMA_VERSION"]
+
+SCHEMA_VERSION = 3
+
+SCHEMA = """
+CREATE TABLE sessions (
+    sessid     TEXT PRIMARY KEY,
+    token_hash TEXT NOT NULL UNIQUE,
+    username   TEXT NOT NULL,
+    epoch      INTEGER NOT NULL,
+    held       INTEGER NOT NULL,
+    touched    DOUBLE PRECISION NOT NULL,
+    owed       INTEGER NOT NULL
+);
+CREATE TABLE files (
+    sessid    TEXT NOT NULL,
+    name      TEXT NOT NULL,
+    committed INTEGER NOT NULL,
+    last_start INTEGER NOT NULL,
+    proven    INTEGER NOT NULL,
+    damaged   INTEGER NOT NULL,
+    type      TEXT NOT NULL,
+    sealed    INTEGER NOT NULL,
+    by_node   INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (sessid, name)
+) WITHOUT ROWID;
+CREATE TABLE handoffs (
+    number    INTEGER PRIMARY KEY,
+    id        TEXT NOT NULL UNIQUE,
+    sessid    TEXT NOT NULL,
+    username  TEXT NOT NULL,
+    event     TEXT NOT NULL,
+    type      TEXT NOT NULL,
+    filename  TEXT NOT NULL,
+    archive   TEXT NOT NULL,
+    timestamp TEXT NOT NULL,
+    files     TEXT NOT NULL,
+    created   DOUBLE PRECISION NOT NULL,
+    state     TEXT NOT NULL,
+    changed   DOUBLE PRECISION NOT NULL,
+    tries     INTEGER NOT NULL,
+    words     TEXT NOT NULL,
+    told      INTEGER NOT NULL,
+    count     INTEGER NOT NULL DEFAULT 0,
+    metadata  TEXT NOT NULL DEFAULT ''
+);
+"""
+
+UPLOADS = """
+CREATE TABLE uploads (
+    id       TEXT PRIMARY KEY,
+    username TEXT NOT NULL,
+    sessid   TEXT NOT NULL,
+    name     TEXT NOT NULL,
+    length   INTEGER,
+    metadata TEXT NOT NULL,
+    own      INTEGER NOT NULL,
+    brought  INTEGER NOT NULL,
+    state    TEXT NOT NULL,
+    changed  DOUBLE PRECISION NOT NULL
+);
+CREATE INDEX uploads_of_session ON uploads (sessid, name);
+CREATE INDEX uploads_of_user ON uploads (username, state, changed);
+CREATE INDEX uploads_open ON uploads (changed) WHERE state = 'open';
+CREATE INDEX uploads_gone ON uploads (changed) WHERE state = 'gone';
+"""
+
+INDEXES = """
+CREATE INDEX handoffs_of_session ON handoffs (sessid, state);
+CREATE INDEX handoffs_in_state ON handoffs (state);
+CREATE INDEX sessions_of_user ON sessions (username);
+CREATE INDEX damaged_files ON files (sessid, name) WHERE damaged <> 0;
+"""
+"""``held`` is the sum of the session's committed bytes; ``touched``, as all times, is in seconds since 1970; ``owed``
+says that something has come since the last hand-off.
+
+``last_start`` is where a file's last piece begins; ``proven`` says that the answer to it is known to have been
+delivered; ``damaged`` that acknowledged bytes are missing or doubtful; ``sealed`` is 0 for a file that was not handed
+off, else the ``number`` of the hand-off that settled it, or -1: a hand-off of its own, or none any more, tells of it;
+``by_node`` that a node has sent some of it, if only an empty piece: what tus alone has brought is handed off when it
+is complete.
+
+``handoffs`` is the outbox: what is to be delivered to the site, and what became of it. ``number`` is their order,
+``files`` a JSON list of names and lengths, empty where files have its ``number``, however many; ``count`` is how many
+it is about; ``told`` says that the node has heard of a failure; ``metadata`` is what a
+tus client told of its file, as JSON.
+
+``uploads`` are those of tus: ``length`` is NULL until it is known, ``metadata`` is as it came; ``own`` says that the
+session was made for the upload alone, ``brought`` is how many bytes of its file have come by it; ``state`` is
+``open``, ``complete``, or ``gone``, which is remembered for a while.
+"""
+
+MIGRATIONS = {
+    1: """
+DROP INDEX handoffs_of_session;
+CREATE INDEX handoffs_of_session ON handoffs (sessid, state);
+CREATE INDEX sessions_of_user ON sessions (username);
+CREATE INDEX damaged_files ON files (sessid, name) WHERE damaged <> 0;
+""",
+    2: """
+ALTER TABLE handoffs ADD COLUMN count INTEGER NOT NULL DEFAULT 0;
+UPDATE handoffs SET count = json_array_length(files);
+UPDATE files SET sealed = -1 WHERE sealed = 1;
+ALTER TABLE handoffs ADD COLUMN metadata TEXT NOT NULL DEFAULT '';
+ALTER TABLE files ADD COLUMN by_node INTEGER NOT NULL DEFAULT 1;
+"""
+    + UPLOADS,
+}
+"""What makes a database of a version one of the next."""
+
+PATIENCE = 3.0
+"""Seconds that another process may have the database to itself, before whoever wants to record hears that it is busy.
+
+A backup of the database, or a statement that somebody types, takes less; a node waits 60 s at least (protocol.md,
+B.8).
+"""

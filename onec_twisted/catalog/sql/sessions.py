@@ -1,0 +1,331 @@
+"""The catalog's statements: functions of a cursor, each a step of a transaction or a question.
+
+``schema``, this module, ``outbox``, ``overview`` and ``tus.statements`` hold the only SQL.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onec_twisted.catalog.cache import AT_ONCE, KnownSession
+from onec_twisted.model.errors import (
+    FileSealed,
+    HandoffRunning,
+    InsufficientStorage,
+    InvalidSession,
+    SessionRestarted,
+    TooManySessions,
+)
+from onec_twisted.model.records import FileRecord, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from sqlite3 import Cursor
+
+__all__ = [
+    "archives",
+    "commit",
+    "damage",
+    "damage_all",
+    "end_session",
+    "ended",
+    "expire_uploads",
+    "file",
+    "has_damaged",
+    "known_session",
+    "nothing",
+    "open_session",
+    "prove",
+    "remove_session",
+    "revoke",
+    "session",
+    "session_of",
+    "sessions_of",
+    "start_epoch",
+    "touch",
+    "unknown",
+    "users",
+]
+
+
+def nothing(_: Cursor) -> None:
+    """Record nothing: what waits for company goes along."""
+
+
+def open_session(cursor: Cursor, sessid: str, token_hash: str, username: str, now: float, most: int = 0) -> None:
+    """Put a new session on record. Raises ``TooManySessions`` when its user has ``most``; 0 is no limit."""
+    if most:
+        cursor.execute("SELECT COUNT(*) FROM sessions WHERE username = ?", (username,))
+        if cursor.fetchone()[0] >= most:
+            raise TooManySessions
+    cursor.execute(
+        "INSERT INTO sessions (sessid, token_hash, username, epoch, held, touched, owed)"
+        " VALUES (?, ?, ?, 1, 0, ?, 0)",
+        (sessid, token_hash, username, now),
+    )
+
+
+def touch(cursor: Cursor, sessid: str, now: float) -> None:
+    """Record that a session is in use."""
+    cursor.execute("UPDATE sessions SET touched = ? WHERE sessid = ?", (now, sessid))
+
+
+def session(cursor: Cursor, token_hash: str, most: int = AT_ONCE) -> tuple[Session, dict[str, FileRecord]] | None:
+    """Return a session, and at most so many of its files."""
+    cursor.execute("SELECT sessid, username, epoch, held, touched FROM sessions WHERE token_hash = ?", (token_hash,))
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    cursor.execute(
+        "SELECT name, committed, last_start, proven, damaged, sealed FROM files WHERE sessid = ? LIMIT ?",
+        (row[0], most),
+    )
+    return Session(*row), {name: _file_record(values) for name, *values in cursor}
+
+
+def known_session(cursor: Cursor, token_hash: str, most: int) -> KnownSession | None:
+    """Return what is to be known of a session: all its files, or none of very many."""
+    found = session(cursor, token_hash, most + 1)
+    if found is None:
+        return None
+    known, files = found
+    if len(files) <= most:
+        return KnownSession(known, files)
+    cursor.execute("SELECT COUNT(*) FROM files WHERE sessid = ?", (known.sessid,))
+    return KnownSession(known, {}, complete=False, count=cursor.fetchone()[0])
+
+
+def session_of(cursor: Cursor, sessid: str) -> Session | None:
+    """Return a session by its sessid."""
+    cursor.execute("SELECT sessid, username, epoch, held, touched FROM sessions WHERE sessid = ?", (sessid,))
+    row = cursor.fetchone()
+    return Session(*row) if row else None
+
+
+def file(cursor: Cursor, sessid: str, name: str) -> FileRecord | None:
+    """Return what is known of a file, None if it is not on record."""
+    cursor.execute(
+        "SELECT committed, last_start, proven, damaged, sealed FROM files WHERE sessid = ? AND name = ?",
+        (sessid, name),
+    )
+    row = cursor.fetchone()
+    return _file_record(row) if row else None
+
+
+def _file_record(row: Sequence[int]) -> FileRecord:
+    return FileRecord(row[0], row[1], bool(row[2]), bool(row[3]), bool(row[4]))
+
+
+def commit(
+    cursor: Cursor,
+    session: Session,
+    name: str,
+    before: int | None,
+    after: int,
+    quota: int,
+    now: float,
+    kind: str = "catalog",
+    *,
+    by_node: bool = True,
+) -> None:
+    """Record that a file has grown from ``before`` bytes (None: it was not there) to ``after`` bytes.
+
+    ``kind`` is the type that the query of its first piece tells. What comes ``by_node`` is owed to the site from now
+    on; what does not needs no proof that its answer arrived. Raises ``FileSealed`` when it was handed off meanwhile,
+    ``SessionRestarted`` when the session is in another epoch by now, ``InvalidSession`` when it is gone,
+    ``InsufficientStorage`` when it would hold more than ``quota`` bytes.
+    """
+    grown = after - (before or 0)
+    cursor.execute(
+        "UPDATE sessions SET held = held + ?, touched = ?, owed = CASE WHEN ? THEN 1 ELSE owed END"
+        " WHERE sessid = ? AND epoch = ? AND held + ? <= ?",
+        (grown, now, by_node, session.sessid, session.epoch, grown, quota),
+    )
+    if not cursor.rowcount:
+        cursor.execute("SELECT epoch FROM sessions WHERE sessid = ?", (session.sessid,))
+        row = cursor.fetchone()
+        if row is None:
+            raise InvalidSession
+        raise InsufficientStorage if row[0] == session.epoch else SessionRestarted
+    if before is None:
+        cursor.execute(
+            "INSERT INTO files (sessid, name, committed, last_start, proven, damaged, type, sealed, by_node)"
+            " VALUES (?, ?, ?, 0, ?, 0, ?, 0, ?)",
+            (session.sessid, name, after, not by_node, kind, by_node),
+        )
+        return
+    cursor.execute(
+        "UPDATE files SET committed = ?, last_start = ?, proven = ?, by_node = CASE WHEN ? THEN 1 ELSE by_node END"
+        " WHERE sessid = ? AND name = ? AND committed = ? AND sealed = 0",
+        (after, before, not by_node, by_node, session.sessid, name, before),
+    )
+    if cursor.rowcount != 1:
+        known = file(cursor, session.sessid, name)
+        if known is not None and known.sealed:
+            raise FileSealed
+        raise RuntimeError(f"two writers of {name} in {session.sessid}")
+
+
+def prove(cursor: Cursor, session: Session, name: str, committed: int) -> None:
+    """Record that the answer to the piece that ends at ``committed`` bytes was delivered."""
+    cursor.execute(
+        "UPDATE files SET proven = 1 WHERE sessid = (SELECT sessid FROM sessions WHERE sessid = ? AND epoch = ?)"
+        " AND name = ? AND committed = ?",
+        (session.sessid, session.epoch, name, committed),
+    )
+
+
+def damage(cursor: Cursor, session: Session, name: str) -> None:
+    """Record that acknowledged bytes of a file are doubtful."""
+    cursor.execute(
+        "UPDATE files SET damaged = 1 WHERE sessid = (SELECT sessid FROM sessions WHERE sessid = ? AND epoch = ?)"
+        " AND name = ?",
+        (session.sessid, session.epoch, name),
+    )
+
+
+def damage_all(cursor: Cursor, session: Session) -> None:
+    """Record that acknowledged bytes of every file of a session are doubtful."""
+    cursor.execute(
+        "UPDATE files SET damaged = 1 WHERE sessid = (SELECT sessid FROM sessions WHERE sessid = ? AND epoch = ?)",
+        (session.sessid, session.epoch),
+    )
+
+
+def has_damaged(cursor: Cursor, sessid: str) -> bool:
+    """Return whether any file of a session is damaged."""
+    cursor.execute("SELECT 1 FROM files WHERE sessid = ? AND damaged <> 0 LIMIT 1", (sessid,))
+    return cursor.fetchone() is not None
+
+
+def start_epoch(cursor: Cursor, sessid: str, now: float) -> int:
+    """Return the epoch that has begun; 0 when the session is gone.
+
+    Raises ``HandoffRunning`` when something of it is to be delivered: its files must stay.
+    """
+    _check_delivered(cursor, sessid)
+    cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
+    cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
+    cursor.execute("UPDATE uploads SET state = 'gone', metadata = '', changed = ? WHERE sessid = ?", (now, sessid))
+    cursor.execute(
+        "UPDATE sessions SET epoch = epoch + 1, held = 0, owed = 0, touched = ? WHERE sessid = ?", (now, sessid)
+    )
+    cursor.execute("SELECT epoch FROM sessions WHERE sessid = ?", (sessid,))
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def end_session(cursor: Cursor, sessid: str) -> None:
+    """Forget a session and all that belongs to it.
+
+    Raises ``InvalidSession`` when there is none such, ``HandoffRunning`` when something of it is to be delivered.
+    """
+    cursor.execute("SELECT 1 FROM sessions WHERE sessid = ?", (sessid,))
+    if cursor.fetchone() is None:
+        raise InvalidSession
+    _check_delivered(cursor, sessid)
+    _forget(cursor, sessid)
+
+
+def users(cursor: Cursor) -> list[str]:
+    """Return the users whose sessions let somebody in."""
+    cursor.execute("SELECT DISTINCT username FROM sessions WHERE token_hash NOT LIKE 'revoked%'")
+    return [username for (username,) in cursor.fetchall()]
+
+
+def sessions_of(cursor: Cursor, username: str) -> list[str]:
+    """Return the sessids of all sessions of a user that let somebody in."""
+    cursor.execute("SELECT sessid FROM sessions WHERE username = ? AND token_hash NOT LIKE 'revoked%'", (username,))
+    return [sessid for (sessid,) in cursor.fetchall()]
+
+
+def revoke(cursor: Cursor, sessid: str) -> None:
+    """Let nobody in by a session any more, whose files and hand-offs stay: no token has such a hash."""
+    cursor.execute("UPDATE sessions SET token_hash = 'revoked ' || sessid WHERE sessid = ?", (sessid,))
+
+
+def _check_delivered(cursor: Cursor, sessid: str) -> None:
+    """Raise ``HandoffRunning`` when something of a session is still to be delivered."""
+    cursor.execute("SELECT 1 FROM handoffs WHERE sessid = ? AND state = 'waiting' LIMIT 1", (sessid,))
+    if cursor.fetchone() is not None:
+        raise HandoffRunning
+
+
+def _forget(cursor: Cursor, sessid: str) -> None:
+    """Forget a session and all that belongs to it; that there were uploads is remembered from its last use on."""
+    cursor.execute(
+        "UPDATE uploads SET state = 'gone', metadata = '', changed = (SELECT touched FROM sessions WHERE sessid = ?)"
+        " WHERE sessid = ? AND state <> 'gone'",
+        (sessid, sessid),
+    )
+    cursor.execute("DELETE FROM sessions WHERE sessid = ?", (sessid,))
+    cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
+    cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
+
+
+def expire_uploads(cursor: Cursor, ended: float, before: float, busy: frozenset[str]) -> None:
+    """Note that uploads are gone whose sessions nobody has touched since ``ended``, but for those of ``busy`` ones.
+
+    A session stays that owes the site something, and what a node has brought of its file is handed off then. Uploads
+    that are gone since ``before`` are forgotten.
+    """
+    cursor.execute(
+        "SELECT id, sessid FROM uploads WHERE state = 'open' AND changed < ? AND EXISTS ("
+        "SELECT 1 FROM sessions WHERE sessions.sessid = uploads.sessid AND touched < ?)",
+        (ended, ended),
+    )
+    over = [(upload_id,) for upload_id, sessid in cursor.fetchall() if sessid not in busy]
+    cursor.executemany("UPDATE uploads SET state = 'gone', metadata = '' WHERE id = ?", over)
+    cursor.execute("DELETE FROM uploads WHERE state = 'gone' AND changed < ?", (before,))
+
+
+def archives(cursor: Cursor, sessid: str, most: int) -> dict[str, int]:
+    """Return the names of a session's archives, ``most`` of them, and their committed lengths in bytes."""
+    cursor.execute(
+        "SELECT name, committed FROM files WHERE sessid = ? AND LOWER(name) LIKE '%.zip' ORDER BY name LIMIT ?",
+        (sessid, most),
+    )
+    return dict(cursor.fetchall())
+
+
+def unknown(cursor: Cursor, sessids: list[str]) -> list[str]:
+    """Return those sessids that are not on record."""
+    unknown = []
+    for sessid in sessids:
+        cursor.execute("SELECT 1 FROM sessions WHERE sessid = ?", (sessid,))
+        if cursor.fetchone() is None:
+            unknown.append(sessid)
+    return unknown
+
+
+ENDED = """
+SELECT sessid FROM (
+    SELECT sessid, touched, CASE
+        WHEN EXISTS (SELECT 1 FROM handoffs WHERE handoffs.sessid = sessions.sessid)
+        AND NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.sessid = sessions.sessid AND state = 'open')
+        AND NOT EXISTS (SELECT 1 FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'failed')
+        THEN :kept ELSE :ended END AS last
+    FROM sessions WHERE owed = 0 {which}) AS quiet
+WHERE touched < last AND NOT EXISTS (
+    SELECT 1 FROM handoffs WHERE handoffs.sessid = quiet.sessid AND (state = 'waiting' OR changed >= last))
+"""
+
+
+def ended(cursor: Cursor, ended: float, kept: float) -> list[str]:
+    """Return the sessids of all sessions that may go.
+
+    Those are the ones that nobody has touched since ``ended``; since ``kept``, where all was handed off with success,
+    and no upload of tus is unfinished.
+    What is not handed off stays, and so does what was handed off since then.
+    """
+    cursor.execute(ENDED.format(which=""), {"ended": ended, "kept": kept})
+    return [sessid for (sessid,) in cursor.fetchall()]
+
+
+def remove_session(cursor: Cursor, sessid: str, ended: float, kept: float) -> bool:
+    """Forget a session and all that belongs to it, if it may still go; see ``ended``. Return whether."""
+    cursor.execute(ENDED.format(which="AND sessid = :sessid"), {"sessid": sessid, "ended": ended, "kept": kept})
+    if cursor.fetchone() is None:
+        return False
+    _forget(cursor, sessid)
+    return True

@@ -1,0 +1,142 @@
+"""Events as lines, one each: for people, or for programs.
+
+``twisted.logger`` has the observers; here is what a line looks like. Lines go to standard output, or to the end of
+twistd's ``--logfile``; turning that over is left to the system: the journal, or logrotate with SIGUSR1.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+import sys
+from contextlib import suppress
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from attrs import define, field
+from twisted.logger import FileLogObserver, Logger, eventAsText, formatEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["FORMATS", "LogFile", "is_ours", "json_line", "log_file", "make_observer", "text_line"]
+
+_OBEYED = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
+"""What ends a line, or a terminal obeys, and JSON leaves as it is."""
+
+LEGACY = frozenset({"message", "time", "system", "isError", "format", "why", "failure"})
+"""Keys of the older ``twisted.python.log``, which are told in other words."""
+
+_UNSEEN = re.compile(r"[\\\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+"""What would end a line, or change how a terminal shows it; and what marks that it stood there."""
+
+
+def text_line(event: dict[str, Any]) -> str | None:
+    """Return an event as a line for people; None for one that says nothing. Tracebacks are part of the line."""
+    text = eventAsText(event)
+    return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text) + "\n" if text else None
+
+
+def json_line(event: dict[str, Any]) -> str | None:
+    """Return an event as a line of JSON; None for one that says nothing.
+
+    ``time`` is in RFC 3339's form and UTC, ``level`` and ``logger`` are Twisted's, ``message`` is what the other
+    format would say; the event's own fields follow, and ``traceback`` where there is one.
+    """
+    message = formatEvent(event)
+    failure = event.get("log_failure")
+    if not message and failure is None:
+        return None
+    moment = datetime.fromtimestamp(event.get("log_time", 0), timezone.utc)
+    line = {
+        "time": moment.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "level": getattr(event.get("log_level"), "name", "info"),
+        "logger": event.get("log_namespace", "-"),
+        "message": message,
+    }
+    for name, value in event.items():
+        if not name.startswith("log_") and name not in LEGACY and name not in line:
+            line[name] = _plain(value)
+    if failure is not None:
+        line["traceback"] = failure.getTraceback()
+    return json.dumps(line, ensure_ascii=False).translate(_OBEYED) + "\n"
+
+
+def _plain(value: object) -> object:
+    """Return what JSON can say of a value."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+FORMATS: dict[str, Callable[[dict[str, Any]], str | None]] = {"text": text_line, "json": json_line}
+"""What ``--log-format`` may be."""
+
+
+@define(eq=False)
+class LogFile:
+    """A file that lines are added to; logrotate may move it away, and has it opened anew by SIGUSR1."""
+
+    path: str
+    _file: TextIO = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Open it. Raises ``OSError``."""
+        self._file = self._opened()
+
+    def _opened(self) -> TextIO:
+        return open(self.path, "a", encoding="utf-8", errors="backslashreplace", buffering=1)
+
+    def write(self, text: str) -> None:
+        """Add a line."""
+        self._file.write(text)
+
+    def flush(self) -> None:
+        """Do nothing: each line is flushed."""
+
+    def reopen(self) -> None:
+        """Open the file that has its name now; one that cannot be opened leaves the old one in use."""
+        try:
+            fresh = self._opened()
+        except OSError as error:
+            Logger(namespace=__name__).error(
+                "{path} cannot be opened anew ({reason})", path=self.path, reason=error.strerror
+            )
+            return
+        self._file, old = fresh, self._file
+        with suppress(OSError):  # its disk may be full
+            old.close()
+
+
+def log_file(twistd: Mapping[str, Any]) -> LogFile | None:
+    """Return the file that ``twistd``'s options name, None for standard output. Raises ``OSError``."""
+    name = twistd.get("logfile")
+    if name == "-" or (not name and twistd.get("nodaemon")):
+        return None
+    return LogFile(str(Path(name or "twistd.log").absolute()))  # twistd changes to its --rundir later
+
+
+def is_ours(twistd: Mapping[str, Any]) -> bool:
+    """Return whether we write the log: not to syslog, nor where twistd will complain."""
+    return not twistd.get("syslog") and (twistd.get("logfile") != "-" or bool(twistd.get("nodaemon")))
+
+
+def make_observer(form: str, file: LogFile | None) -> FileLogObserver:
+    """Return the observer that writes lines of ``form`` to a file, or to standard output."""
+    if file is None and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a line must not be lost for a letter
+    return FileLogObserver(file or sys.stdout, partial(_never_fails, FORMATS[form]))  # type: ignore[arg-type]  # an IO is more than it uses
+
+
+def _never_fails(line_of: Callable[[dict[str, Any]], str | None], event: dict[str, Any]) -> str | None:
+    """Return a line for an event whatever its fields do when they are asked for their text."""
+    try:
+        return line_of(event)
+    except Exception as error:
+        return f"an event of {event.get('log_namespace')} could not be written: {type(error).__name__}\n"

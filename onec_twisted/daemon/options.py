@@ -1,0 +1,330 @@
+"""The command line of ``twistd onec-exchange``, checked: a wrong value ends the start with one line."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from twisted.cred.checkers import FilePasswordDB, InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.strcred import (
+    AuthOptionMixin,
+    InvalidAuthType,
+    StrcredException,
+    makeChecker,
+)
+from twisted.python import usage
+
+from onec_twisted.auth.access import PasswordFile
+from onec_twisted.daemon.logs import FORMATS
+from onec_twisted.delivery.importers import factory_of, importers_help
+from onec_twisted.http.connections import TrustedProxies
+from onec_twisted.ingest.writers import INTAKES
+from onec_twisted.model.shown import hidden
+from onec_twisted.model.written import DURATION, LONGEST, SIZE, NotPlain, parse_duration, parse_size, plain_bytes
+from onec_twisted.tus.origins import parse_header, parse_origin
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["DEFAULT_LISTEN", "DEFAULT_PATHS", "CannotStart", "Options"]
+
+DEFAULT_LISTEN = "tcp:8080:interface=127.0.0.1"
+DEFAULT_PATHS = ("/1c_exchange.php", "/bitrix/admin/1c_exchange.php")
+"""1C:UNF asks the second for ``mode=info`` whatever address was typed (protocol.md, B.1)."""
+
+CHOICES = {
+    "durability": ("piece", "handoff", "none"),
+    "sessid": ("required", "optional"),
+    "status-codes": ("http", "ok"),
+    "zip": ("yes", "no"),
+    "access-log": ("yes", "no"),
+    "log-format": tuple(FORMATS),
+    "intake": tuple(INTAKES),
+}
+SIZES = ("file-limit", "body-limit", "session-quota", "min-free")
+TIMES = (
+    "session-ttl",
+    "lock-timeout",
+    "idle-timeout",
+    "header-timeout",
+    "import-hold",
+    "import-timeout",
+    "settle",
+    "keep",
+)
+NUMBERS = ("connections-per-address", "sessions-per-user", "max-uploads")
+
+
+class CannotStart(SystemExit, Exception):
+    """The daemon cannot start; the words say why and what to do.
+
+    An Exception, so that a forked twistd tells its parent and removes its pid file; a SystemExit, so that Python
+    prints the words alone and ends with status 1.
+    """
+
+    def __init__(self, words: str) -> None:
+        """Keep the words to one line; an address in them tells no password."""
+        super().__init__(f"onec-exchange: {hidden(' '.join(words.split()))}")
+
+    def __str__(self) -> str:
+        """Return the words."""
+        return str(self.code)
+
+
+class Options(usage.Options, AuthOptionMixin):
+    """What the administrator chose; after ``parseOptions`` sizes are bytes and times are seconds."""
+
+    supportedInterfaces = (IUsernamePassword,)
+    synopsis = "--auth=SPEC [options]"
+    longdesc = (
+        "Receives what 1C:Enterprise nodes export to a site: give 1C the address http://HOST:PORT/1c_exchange.php "
+        "with a user and password of --auth. Files appear in MEDIA_ROOT/1c_temp/<sessid>/. "
+        "Sizes take K, M, G (powers of 1024); times are seconds, or take s, m, h, d."
+    )
+    optParameters: Sequence[Sequence[Any]] = [
+        ["media-root", None, "media", "Folder for files and state; made if it is not there."],
+        ["file-limit", None, "100M", "Size of the pieces that nodes cut files into."],
+        ["body-limit", None, None, "Largest body taken, default as --file-limit; over it 413."],
+        ["session-quota", None, "20G", "Bytes that one session may hold; over it 507."],
+        ["min-free", None, "1G", "Bytes of the disk to leave free; below it 507."],
+        ["session-ttl", None, "86400", "A session untouched for so long is removed with its files."],
+        ["lock-timeout", None, "30", "How long a piece waits for its file before 503."],
+        ["idle-timeout", None, "60", "A body that brings no byte for so long is dropped."],
+        ["durability", None, "piece", "When bytes are synced to the disk: piece, handoff or none."],
+        ["importer", None, "keep", "Who takes finished files: keep, exec:PROGRAM, http://..., https://..."],
+        ["import-hold", None, "10", "How long import waits for its end before progress is answered."],
+        ["import-timeout", None, "3600", "How long one try of the importer may take."],
+        ["import-tries", None, "16", "How often delivery is tried, with growing pauses, up to an hour each."],
+        ["import-secret", None, None, "File with the secret that signs what is sent to the site."],
+        ["import-auth", None, None, "File with USER:PASSWORD, by which the site knows us (HTTP Basic)."],
+        ["orders", None, None, "Where the site's orders are: http://... or https://...; without it there are none."],
+        ["settle", None, "300", "Files that nobody asked to import are handed off when quiet for so long."],
+        ["keep", None, "86400", "How long files stay when all of a session was imported."],
+        ["sessid", None, "required", "'optional' serves old nodes that send the cookie alone."],
+        ["status-codes", None, "http", "'ok' answers 200 to everything but type=listen."],
+        ["zip", None, "yes", "Whether nodes are to pack their files: yes or no."],
+        ["access-log", None, "no", "Whether each request and each piece gets a line in the log: yes or no."],
+        ["log-format", None, "text", "What a line of the log is: text or json."],
+        ["intake", None, "auto", "How bodies come in: auto, buffered, or zero-copy by splice(2)."],
+        ["connections-per-address", None, "500", "Connections of one address, 0 for any number; over it 429."],
+        ["sessions-per-user", None, "10000", "Sessions of one user on record, 0 for any number; over it 429."],
+        ["max-uploads", None, "1000", "Pieces on their way at once, 0 for any number; over it 503."],
+        ["header-timeout", None, "30", "How long the headers of a request may take."],
+        ["min-rate", None, "128", "Bytes per second that a body must bring over a minute, 0 for none; below it 408."],
+        ["tus-path", None, "/files/", "URL path of the resumable uploads of tus, or off."],
+        ["admin", None, None, "Twisted endpoint for the status page, /metrics and /health; none without it."],
+    ]
+
+    def __init__(self) -> None:
+        """Begin with the defaults."""
+        super().__init__()
+        self["listen"] = []
+        self["path"] = []
+        self["credCheckers"] = []
+        self["admin-auth"] = []
+        self["trusted-proxy"] = []
+        self["cors-origin"] = []
+        self["cors-header"] = []
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Twisted endpoint to serve on: tcp:, unix:, ssl:, systemd:; may be repeated. [default: tcp:8080:interface=127.0.0.1]."""  # noqa: E501 - usage shows it as it stands
+        self["listen"].append(endpoint)
+
+    def opt_path(self, path: str) -> None:
+        """URL path to answer at; may be repeated. [default: /1c_exchange.php and /bitrix/admin/1c_exchange.php]."""
+        if not path.startswith("/") or not path.isascii() or set(path) & set("?# "):
+            raise usage.UsageError(f"--path={path}: write a path as in /1c_exchange.php")
+        self["path"].append(path)
+
+    def opt_auth(self, description: str) -> None:
+        """Who may upload; required, may be repeated: htpasswd:PATH, file:PATH, memory:USER:PASSWORD; see --help-auth."""  # noqa: E501 - usage shows it as it stands
+        super().addChecker(_checker("auth", description))
+
+    def opt_admin_auth(self, description: str) -> None:
+        """Who may see --admin, as with --auth; may be repeated; without it everybody who can connect."""
+        self["admin-auth"].append(_checker("admin-auth", description))
+
+    def opt_trusted_proxy(self, address: str) -> None:
+        """Proxy whose X-Forwarded-For is believed: an address, a network, or 'unix'; may be repeated."""
+        try:
+            TrustedProxies.of([address])
+        except ValueError:
+            _wrong("trusted-proxy", address, "write an address, a network as in 10.0.0.0/8, or unix")
+        self["trusted-proxy"].append(address)
+
+    def opt_cors_origin(self, origin: str) -> None:
+        """Origin whose pages may upload by tus, as in https://shop.example; may be repeated; without it none."""
+        try:
+            self["cors-origin"].append(parse_origin(origin))
+        except ValueError:
+            _wrong("cors-origin", origin, "write scheme, host and port as browsers do, as in https://shop.example")
+
+    def opt_cors_header(self, name: str) -> None:
+        """Header that pages of --cors-origin may send beside those of tus and of tracing; may be repeated."""
+        try:
+            self["cors-header"].append(parse_header(name))
+        except ValueError:
+            _wrong("cors-header", name, "write the name of one header, as in X-CSRF-Token")
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse the command line; raises ``CannotStart`` with one line when it is wrong."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            raise CannotStart(f"{str(error).rstrip('.')}; twistd onec-exchange --help tells more") from None
+
+    def parseArgs(self, *extra: str) -> None:
+        """Take no arguments: a word without ``--`` is a slip."""
+        if extra:
+            raise usage.UsageError(f"{extra[0]}: options are written as --name=value")
+
+    def postOptions(self) -> None:
+        """Turn texts into values, and see that they go together."""
+        if not self["credCheckers"]:
+            _wrong("auth", "", "say who may upload, for example --auth=htpasswd:/etc/onec.htpasswd")
+        if self["body-limit"] is None:
+            self["body-limit"] = self["file-limit"]
+        for name in SIZES:
+            try:
+                self[name] = parse_size(self[name])
+            except ValueError:
+                _wrong(name, self[name], f"is not a size; {SIZE}")
+        for name in ("file-limit", "session-quota"):
+            if not self[name]:
+                _wrong(name, "0", "must be more than 0")
+        if self["body-limit"] < self["file-limit"]:
+            _wrong("body-limit", self["body-limit"], "is less than --file-limit: no piece of that size could come in")
+        self._check_limits()
+        if self["admin-auth"] and self["admin"] is None:
+            _wrong("admin-auth", "", "there is no --admin to protect")
+        for name in TIMES:
+            self[name] = _seconds(name, self[name])
+        for name, choices in CHOICES.items():
+            if self[name] not in choices:
+                _wrong(name, self[name], f"must be {' or '.join(choices)}")
+        if self["cors-header"] and not self["cors-origin"]:
+            _wrong("cors-header", "", "no page may send it without --cors-origin")
+        self._check_places()
+        self._check_site()
+
+    def opt_help_importers(self) -> NoReturn:
+        """Show all importers available."""
+        sys.stdout.write(f"{importers_help()}\n")
+        raise SystemExit(0)
+
+    def _check_limits(self) -> None:
+        """See what strangers may take."""
+        try:
+            self["min-rate"] = parse_size(self["min-rate"])
+        except ValueError:
+            _wrong("min-rate", self["min-rate"], f"is not a number of bytes per second; {SIZE}")
+        for name in NUMBERS:
+            if re.fullmatch(r"\d{1,9}", self[name]) is None:
+                _wrong(name, self[name], "must be a number, or 0 for any number")
+            self[name] = int(self[name])
+
+    def _check_site(self) -> None:
+        """See who takes finished files, and who has orders."""
+        try:
+            factory_of(self["importer"])
+        except LookupError:
+            _wrong("importer", self["importer"], "no such importer; --help-importers lists them")
+        if re.fullmatch(r"[1-9]\d{0,8}", self["import-tries"]) is None:
+            _wrong("import-tries", self["import-tries"], "must be a number, 1 or more")
+        self["import-tries"] = int(self["import-tries"])
+        self._read("import-secret", "write a secret with: openssl rand -hex 32")
+        self._read("import-auth", "write USER:PASSWORD into it")
+        if self["import-auth"] is not None and b":" not in self["import-auth"]:
+            _wrong("import-auth", "", "the file has no USER:PASSWORD in its first line")
+        if self["orders"] is not None and not self["orders"].startswith(("http:", "https:")):
+            _wrong("orders", self["orders"], "write an address, as in http://127.0.0.1:8000/1c-orders")
+
+    def _read(self, name: str, cure: str) -> None:
+        """Put the contents of a file in the place of its path, if there is one."""
+        if self[name] is None:
+            return
+        try:
+            content = plain_bytes(Path(self[name]).read_bytes()).strip()
+        except OSError as error:
+            _wrong(name, self[name], f"cannot be read: {error.strerror}")
+        except NotPlain as error:
+            _wrong(name, self[name], str(error))
+        if not content:
+            _wrong(name, "", f"the file is empty; {cure}")
+        self[name] = content
+
+    def _check_places(self) -> None:
+        """See where files go and requests come from."""
+        if not self["media-root"]:
+            _wrong("media-root", "", "name a folder")
+        self["listen"] = self["listen"] or [DEFAULT_LISTEN]
+        self["path"] = self["path"] or list(DEFAULT_PATHS)
+        for path in self["path"]:
+            if any(other.startswith(f"{path}/") for other in self["path"]):
+                _wrong("path", path, "cannot stand above another --path")
+        self._check_tus_path()
+
+    def _check_tus_path(self) -> None:
+        """See that the path of tus is a path, and nobody else's; afterwards it is None for none."""
+        path = self["tus-path"]
+        if path == "off":
+            if self["cors-origin"]:
+                _wrong("cors-origin", "", "there are no pages to upload from while --tus-path is off")
+            self["tus-path"] = None
+            return
+        bare = path.rstrip("/")
+        if re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", bare) is None:
+            _wrong("tus-path", path, "write a path as in /files/, or off")
+        for other in self["path"]:
+            if f"{other}/".startswith(f"{bare}/") or bare.startswith(f"{other}/"):
+                _wrong("tus-path", path, f"cannot stand at, above or below --path={other}")
+
+
+def _checker(option: str, description: str) -> Any:
+    """Return the checker of a strcred description; what is known to be unusable is refused now."""
+    kind = description.partition(":")[0]
+    try:
+        checker = makeChecker(description)
+    except InvalidAuthType:
+        raise usage.UsageError(f"--{option}={kind}: no such kind; --help-auth lists them") from None
+    except (StrcredException, ValueError) as error:
+        raise usage.UsageError(f"--{option}={kind}: {error or 'it cannot be understood; see --help-auth'}") from None
+    if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
+        if not checker.users:
+            raise usage.UsageError(f"--{option}=memory: write memory:USER:PASSWORD")
+        # strcred leaves text from the command line, HTTP brings bytes
+        checker.users = {_as_bytes(user): _as_bytes(word) for user, word in checker.users.items()}
+    if isinstance(checker, FilePasswordDB):
+        checker = PasswordFile(str(Path(checker.filename).absolute()))  # --rundir changes the folder later
+        try:
+            checker.read()
+        except OSError as error:
+            raise usage.UsageError(f"--{option}=file: cannot read {checker.filename}: {error.strerror}") from error
+        except NotPlain as error:
+            raise usage.UsageError(f"--{option}=file: {checker.filename} {error}") from error
+    if IUsernamePassword not in checker.credentialInterfaces:
+        raise usage.UsageError(f"--{option}: this kind checks no passwords; --help-auth lists those that do")
+    return checker
+
+
+def _as_bytes(text: str | bytes) -> bytes:
+    """Return what was typed on the command line as the bytes that were typed."""
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+
+
+def _wrong(name: str, value: object, words: str) -> NoReturn:
+    raise usage.UsageError(f"--{name}{f'={value}' if value != '' else ''}: {words}")
+
+
+def _seconds(name: str, text: str) -> float:
+    """Return a number of seconds, more than 0 and at most a thousand years."""
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        _wrong(name, text, f"is not a number of seconds; {DURATION}")
+    if not 0 < seconds < LONGEST:
+        _wrong(name, text, "must be more than 0 seconds, and finite")
+    return seconds

@@ -1,0 +1,164 @@
+"""The daemon as a service: how it starts, and how it ends without losing anything."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import deferLater
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
+
+from onec_twisted.catalog.sqlite import CatalogUnusable, create_catalog, record_damage, recorded_lengths
+from onec_twisted.daemon.options import CannotStart
+from onec_twisted.model.errors import ShuttingDown
+from onec_twisted.storage.local import MediaRootTaken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.logger import FileLogObserver
+
+    from onec_twisted.http.site import ExchangeSite
+    from onec_twisted.ingest.pieces import Pieces
+    from onec_twisted.runtime.workers import DiskWorkers
+    from onec_twisted.storage.local import Store
+
+__all__ = ["ExchangeService", "prepare"]
+
+LINGER = 0.2
+"""Seconds that the last answers have to leave."""
+
+GRACE = 30.0
+"""Seconds that pieces in flight have to end when the daemon is told to stop."""
+
+
+class ExchangeService(MultiService):
+    """The whole daemon: its children listen and sweep, ``workers`` write to the disk.
+
+    ``prepare`` blocks, and makes the media root ready; it runs when twistd has given up its privileges. What cannot
+    be had ends the start with one line. ``observer`` writes the log; None leaves that to twistd.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        workers: DiskWorkers,
+        pieces: Pieces,
+        clock: IReactorTime,
+        prepare: Callable[[], None],
+        observer: FileLogObserver | None = None,
+    ) -> None:
+        """Begin with nothing running."""
+        super().__init__()
+        self._workers = workers
+        self._pieces = pieces
+        self._turns = pieces.turns
+        self._clock = clock
+        self._prepare = prepare
+        self._observer = observer
+        self.site: ExchangeSite | None = None
+        self.errands: DiskWorkers | None = None
+        """Other threads, for what takes long."""
+        self.at_stop: Callable[[], None] = _do_nothing
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Become a part of the application, which takes our observer for its log."""
+        super().setServiceParent(parent)
+        if self._observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._observer)
+
+    def privilegedStartService(self) -> None:
+        """Listen. Raises ``CannotStart``."""
+        try:
+            super().privilegedStartService()
+        except Exception as error:
+            raise _told(
+                f"{str(error).rstrip('.')}; choose another --listen or --admin, or stop the program that uses it"
+            ) from None
+
+    def startService(self) -> None:
+        """Make the media root ready, and start. Raises ``CannotStart``."""
+        try:
+            self._prepare()
+        except CannotStart as cannot:
+            raise _told(str(cannot.code)) from None
+        super().startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop listening, let pieces in flight end, drop those that do not, and stop."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self.at_stop()
+        self._turns.close()
+        if self.site is not None:
+            self.site.closing = True
+        late = self._clock.callLater(GRACE, self._turns.drop_all, ShuttingDown)
+        idle = self._turns.idle()
+        if not idle.called:
+            self._log.info("waiting up to {seconds} s for pieces in flight", seconds=GRACE)
+        await maybeDeferred(super().stopService)
+        await idle
+        if late.active():
+            late.cancel()
+        await deferLater(self._clock, LINGER)  # who has connected just now is answered as well
+        await self._pieces.proofs.settle(LINGER)
+        if self.errands is not None:
+            self.errands.stop()
+        self._workers.stop()
+        self._pieces.catalog.close()
+
+
+def _do_nothing() -> None:
+    """Leave the second signal to twistd."""
+
+
+def _told(words: str) -> CannotStart:
+    """Return the end of the start, told on standard error: twistd has made ``sys.stderr`` a part of the log."""
+    cannot = CannotStart(words.removeprefix("onec-exchange: "))
+    if sys.stderr is not sys.__stderr__:
+        print(cannot, file=sys.__stderr__)
+    return cannot
+
+
+def _tell_strange(error: OSError) -> None:
+    """Say what lies in a session's folder that is none of ours."""
+    Logger(namespace=__name__).error(
+        "something else is in a session's folder, and is left alone: {what} ({reason})",
+        what=str(error.filename or ""),
+        reason=error.strerror or str(error),
+    )
+
+
+def prepare(store: Store, named: str) -> None:
+    """Make the media root ready: take it, make the catalog, and cut off what was never acknowledged.
+
+    ``named`` is what the administrator calls it. Blocks. Raises ``CannotStart`` with one line that says what to do.
+    """
+    try:
+        store.prepare()
+        store.lock()
+        create_catalog(store.database)
+        damaged = store.recover(recorded_lengths(store.database), _tell_strange)
+        record_damage(store.database, damaged)
+    except MediaRootTaken:
+        raise CannotStart(
+            f"--media-root={named}: another onec-exchange works there; stop it, or give another folder"
+        ) from None
+    except CatalogUnusable as error:
+        raise CannotStart(str(error)) from None
+    except OSError as error:
+        raise CannotStart(
+            f"--media-root={named}: cannot be written ({error.strerror}); give a folder that the daemon's user owns"
+        ) from None
+    for sessid, name in damaged:
+        Logger(namespace=__name__).critical(
+            "{sessid}: {name} has lost acknowledged bytes on the disk; it is refused until init",
+            sessid=sessid,
+            name=name,
+        )

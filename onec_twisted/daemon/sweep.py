@@ -1,0 +1,95 @@
+"""Removes what nobody touched. Time is an argument."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+
+from onec_twisted.model.errors import CatalogBusy, StorageRemoved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.ingest.locks import Turns
+    from onec_twisted.runtime.workers import Workers
+    from onec_twisted.storage.interfaces import IStore
+
+__all__ = ["Sweep", "interval_for"]
+
+AT_ONCE = 8
+"""Sessions that are removed at the same time: their records share a sync."""
+
+PAUSE = 10.0
+"""Seconds that a session is kept at least when its files were imported: nodes pause between requests (1C:UNF 5 s)."""
+
+
+def interval_for(*lifetimes: float) -> float:
+    """Return the seconds between two sweeps: often enough for the shortest life, at least once a minute."""
+    return min(60.0, max(1.0, min(lifetimes) / 4))
+
+
+@frozen(eq=False)
+class Sweep:
+    """Ends sessions that nobody has touched for ``session_ttl`` seconds, and removes folders without a record.
+
+    An upload that has gone is remembered for as long again: its client learns that, and not that it never was. A
+    session whose files were all imported is kept ``keep`` seconds; one that was not handed off is never taken, and
+    one with an upload running is in use. ``now`` returns seconds since 1970.
+    """
+
+    catalog: Catalog
+    store: IStore
+    turns: Turns
+    workers: Workers
+    session_ttl: float
+    keep: float
+    now: Callable[[], float]
+    _log = Logger()
+
+    def once(self) -> Deferred[None]:
+        """Sweep; an error is logged, and the next sweep tries again."""
+        return Deferred.fromCoroutine(self._once())
+
+    async def _once(self) -> None:
+        try:
+            ended, kept = self.now() - self.session_ttl, self.now() - max(self.keep, PAUSE)
+            sessids = await self.catalog.ended(ended, kept)
+            while sessids and not self.turns.closed:
+                some, sessids = sessids[:AT_ONCE], sessids[AT_ONCE:]
+                removals = [self._remove(sessid, ended, kept) for sessid in some if not self.turns.busy(sessid)]
+                await gatherResults([Deferred.fromCoroutine(removal) for removal in removals])
+            await self.catalog.expire_uploads(ended, ended - self.session_ttl, self.turns.busy_sessions())
+            # Folders are listed before the records are asked for, and a session is on record before it has a
+            # folder: one that is opened meanwhile is never taken for an orphan. A young one stays: somebody may
+            # be about to put the catalog back that it belongs to.
+            folders = await self.workers(self.store.folders)
+            old = [sessid for sessid, changed in folders.items() if changed < self.now() - self.session_ttl]
+            for sessid in await self.catalog.unknown(old):
+                if not self.turns.busy(sessid) and not self.turns.closed and await self._discard(sessid):
+                    self._log.info("{sessid}: folder without a record removed", sessid=sessid)
+            await self.catalog.tidy()
+        except (CatalogBusy, StorageRemoved):
+            return  # the log has been told; the next sweep tries again
+        except Exception:
+            self._log.failure("the sweep failed and will be tried again")
+
+    async def _remove(self, sessid: str, ended: float, kept: float) -> None:
+        """Forget a session, then its folder: a stop in between leaves a folder that a later sweep finds.
+
+        One that was touched while those before it were removed stays.
+        """
+        if await self.catalog.remove_session(sessid, ended, kept) and await self._discard(sessid):
+            self._log.info("{sessid}: session ended, its time is over", sessid=sessid)
+
+    async def _discard(self, sessid: str) -> bool:
+        """Remove a folder; return whether that could be done. One that cannot be removed must not keep the others."""
+        try:
+            await self.workers(self.store.discard, sessid)
+        except Exception:
+            self._log.failure("{sessid}: its folder could not be removed", sessid=sessid)
+            return False
+        return True

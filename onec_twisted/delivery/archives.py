@@ -1,0 +1,301 @@
+"""What lies in the archives that nodes send: read once for all who ask, away from what pieces and logins need.
+
+A few are read at the same time, one of each user; the others wait in a line for each user and session, which take
+turns. Who waits for long is told so, and asks again; when nobody waits any more because the nodes have gone, the
+reading ends.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from onec_twisted.delivery.examination import TooMuchAsked
+from onec_twisted.model.errors import ArchivesBusy, FileDamaged, ImportFailed, ShuttingDown
+from onec_twisted.model.names import SafeName
+from onec_twisted.storage.archive import ArchiveDamaged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from onec_twisted.model.records import Session
+    from onec_twisted.runtime.workers import Workers
+    from onec_twisted.storage.directory import Directory
+    from onec_twisted.storage.interfaces import IStore
+
+__all__ = ["Archives", "Asker", "StillReading"]
+
+AT_ONCE = 4
+"""Archives that are read at the same time, of different users."""
+
+OF_SESSION, OF_USER, OF_ALL = 8, 32, 256
+"""Archives that wait to be read, or are read: of one session, of one user, of all."""
+
+KNOWN = 16 * 1024 * 1024
+"""Bytes of directories that are kept in memory, of all archives together."""
+
+OVERHEAD = 500
+"""Bytes that a directory without names takes."""
+
+
+class StillReading(Exception):
+    """The archive that a name may lie in is still being read: whoever asks hears the words, and asks again."""
+
+
+NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""How a file that is on record is found to be missing, or another's in its place."""
+
+
+@frozen
+class Asker:
+    """Who asks: in which session, and until when it waits for an answer, in seconds of the reactor's clock.
+
+    ``gone`` fires, or fails, when nobody is left to hear the answer.
+    """
+
+    session: Session
+    until: float
+    gone: Deferred[Any] = field(factory=Deferred)
+
+
+@define(eq=False)
+class _Reading:
+    """An archive that is to be read, or is being read, and those who wait for it."""
+
+    key: tuple[Hashable, ...]
+    session: Session
+    archive: str
+    size: int
+    waiting: list[Deferred[Directory | str]] = field(factory=list)
+    examined: Deferred[Directory] | None = None
+    over: bool = False
+
+
+def _cost(known: Directory | str) -> int:
+    """Return the bytes that what is known of an archive takes."""
+    return OVERHEAD + (0 if isinstance(known, str) else len(known.names.packed) + len(known.damaged.packed))
+
+
+@define
+class _Lines:
+    """Who waits, by user and session, which take turns."""
+
+    _users: OrderedDict[str, OrderedDict[str, deque[_Reading]]] = field(factory=OrderedDict)
+
+    def add(self, reading: _Reading) -> None:
+        """Let one wait behind those of its session."""
+        sessions = self._users.setdefault(reading.session.username, OrderedDict())
+        sessions.setdefault(reading.session.sessid, deque()).append(reading)
+
+    def remove(self, reading: _Reading) -> None:
+        """Let one wait no more."""
+        user, sessid = reading.session.username, reading.session.sessid
+        self._users[user][sessid].remove(reading)
+        self._tidy(user, sessid)
+
+    def take(self, busy: set[str]) -> _Reading | None:
+        """Return whose turn it is, of users that are not busy; then it is another user's and session's turn."""
+        user = next((user for user in self._users if user not in busy), None)
+        if user is None:
+            return None
+        sessions = self._users[user]
+        sessid = next(iter(sessions))
+        reading = sessions[sessid].popleft()
+        sessions.move_to_end(sessid)
+        self._users.move_to_end(user)
+        self._tidy(user, sessid)
+        return reading
+
+    def _tidy(self, user: str, sessid: str) -> None:
+        """Forget what has become empty."""
+        if not self._users[user][sessid]:
+            del self._users[user][sessid]
+        if not self._users[user]:
+            del self._users[user]
+
+
+class Archives(Service):
+    """Knows what lies in archives. ``examine`` reads one, and may be cancelled: see ``Examiner``."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        store: IStore,
+        workers: Workers,
+        clock: IReactorTime,
+        examine: Callable[[int, int], Deferred[Directory]],
+    ) -> None:
+        """Begin with nothing known."""
+        self._store = store
+        self._workers = workers
+        self.clock = clock
+        self._examine = examine
+        self._known: OrderedDict[tuple[Hashable, ...], Directory | str] = OrderedDict()
+        self._known_bytes = 0
+        self._forgotten = 0
+        """How often archives were forgotten: one that is being read meanwhile may be another by now."""
+        self._readings: dict[tuple[Hashable, ...], _Reading] = {}
+        self._lines = _Lines()
+        self._running: list[_Reading] = []
+        self._stopping = False
+
+    async def directory(self, asker: Asker, archive: str, size: int) -> Directory:
+        """Return what lies in the first ``size`` bytes of an archive.
+
+        Raises ``ImportFailed`` when it is damaged, or asks for too much, ``FileDamaged`` when it is not there,
+        ``StillReading`` when that takes too long to wait for, ``ArchivesBusy`` when too many are waited for, and
+        ``CancelledError`` when whoever asks has gone.
+        """
+        key = asker.session.sessid, asker.session.epoch, archive, size, self._forgotten
+        known = self._known.get(key[:-1])
+        if known is None:
+            known = await self._wait(self._reading_of(key, asker.session, archive, size), asker)
+        else:
+            self._known.move_to_end(key[:-1])
+        if isinstance(known, str):
+            raise ImportFailed(known)
+        return known
+
+    def forget(self, sessid: str) -> None:
+        """Read the archives of a session anew: one of them was removed, and its name may come back."""
+        self._forgotten += 1
+        for key in [key for key in self._known if key[0] == sessid]:
+            self._known_bytes -= _cost(self._known.pop(key))
+
+    def stopService(self) -> Any:
+        """Read no more; who waits is told that the daemon ends."""
+        self._stopping = True
+        for reading in list(self._readings.values()):
+            self._end(reading, ShuttingDown())
+        return super().stopService()
+
+    def _reading_of(self, key: tuple[Hashable, ...], session: Session, archive: str, size: int) -> _Reading:
+        """Return the reading of an archive, begun or not. Raises ``ArchivesBusy`` when there are too many."""
+        reading = self._readings.get(key)
+        if reading is None:
+            if self._stopping:
+                raise ShuttingDown
+            others = [one.session for one in self._readings.values()]
+            of_user = [one for one in others if one.username == session.username]
+            of_session = [one for one in of_user if one.sessid == session.sessid]
+            if len(others) >= OF_ALL or len(of_user) >= OF_USER or len(of_session) >= OF_SESSION:
+                raise ArchivesBusy
+            reading = self._readings[key] = _Reading(key, session, archive, size)
+            self._lines.add(reading)
+        return reading
+
+    async def _wait(self, reading: _Reading, asker: Asker) -> Directory | str:
+        """Wait with others for what is read."""
+
+        def leave(_: object) -> None:
+            if told in reading.waiting:
+                reading.waiting.remove(told)
+
+        def give_up() -> None:
+            leave(None)
+            told.errback(StillReading(f"Archive {reading.archive} is being read"))
+
+        def go(outcome: object) -> object:
+            if not told.called:
+                told.cancel()
+                if not reading.waiting:
+                    self._end(reading, CancelledError())
+            return outcome
+
+        told: Deferred[Directory | str] = Deferred(leave)
+        reading.waiting.append(told)
+        self._go_on()
+        if told.called:
+            return await told
+        late = self.clock.callLater(max(0.0, asker.until - self.clock.seconds()), give_up)
+        asker.gone.addBoth(go)
+        try:
+            return await told
+        finally:
+            if late.active():
+                late.cancel()
+
+    def _go_on(self) -> None:
+        """Read what may be read now."""
+        while len(self._running) < AT_ONCE and not self._stopping:
+            reading = self._lines.take({one.session.username for one in self._running})
+            if reading is None:
+                return
+            self._running.append(reading)
+            Deferred.fromCoroutine(self._read(reading)).addBoth(self._note, reading)
+
+    async def _read(self, reading: _Reading) -> Directory | str:
+        """Return what lies in an archive, or why that cannot be read."""
+        name = SafeName(tuple(reading.archive.split("/")))
+        try:
+            fd = await self._workers(self._store.open_archive, reading.session.sessid, name)
+        except OSError as error:
+            if error.errno not in NOT_THERE:
+                raise
+            raise FileDamaged from error
+        try:
+            if reading.over:
+                raise CancelledError
+            reading.examined = self._examine(fd, reading.size)
+        except OSError as error:
+            self._log.error("no process can be started that reads archives ({error})", error=str(error))
+            raise ArchivesBusy from error
+        finally:
+            os.close(fd)
+        try:
+            return await reading.examined
+        except ArchiveDamaged as damaged:
+            return f"Archive {reading.archive} is damaged: {damaged}"
+        except TooMuchAsked as error:
+            self._log.warn(
+                "{sessid}: archive {archive} takes too much to be read ({error})",
+                sessid=reading.session.sessid,
+                user=reading.session.username,
+                archive=reading.archive,
+                error=str(error),
+            )
+            return f"Archive {reading.archive} takes too much time or memory to be read"
+
+    def _note(self, outcome: Directory | str | Failure, reading: _Reading) -> None:
+        """Remember what was found, tell all who wait, and read the next."""
+        self._running.remove(reading)
+        if not reading.over:
+            if not isinstance(outcome, Failure) and reading.key[-1] == self._forgotten:
+                self._remember(reading.key[:-1], outcome)
+            self._tell(reading, outcome)
+        self._go_on()
+
+    def _tell(self, reading: _Reading, outcome: Directory | str | Failure) -> None:
+        """Tell all who wait how a reading has ended."""
+        reading.over = True
+        del self._readings[reading.key]
+        waiting, reading.waiting = reading.waiting, []
+        for told in waiting:
+            told.callback(outcome)  # a Failure makes it an errback
+
+    def _end(self, reading: _Reading, reason: BaseException) -> None:
+        """End a reading for a reason that all hear who wait."""
+        if reading not in self._running:
+            self._lines.remove(reading)
+        self._tell(reading, Failure(reason))
+        if reading.examined is not None:
+            reading.examined.cancel()
+
+    def _remember(self, key: tuple[Hashable, ...], known: Directory | str) -> None:
+        """Keep what was found; what was asked for longest ago makes room."""
+        self._known[key] = known
+        self._known_bytes += _cost(known)
+        while self._known_bytes > KNOWN and len(self._known) > 1:
+            _, oldest = self._known.popitem(last=False)
+            self._known_bytes -= _cost(oldest)

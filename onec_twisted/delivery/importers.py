@@ -1,0 +1,118 @@
+"""``--importer=NAME:ARGUMENTS``: which importers there are, and how one is made.
+
+They are Twisted plugins: whoever provides ``IImporterFactory`` in a dropin under ``twisted/plugins/`` adds one. Our
+own are made here; what they need is imported when one is chosen, for every ``twistd`` command loads this module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+from twisted.plugin import IPlugin, getPlugins
+from zope.interface import implementer
+
+from onec_twisted.delivery.interfaces import IImporterFactory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.delivery.interfaces import IImporter, Surroundings
+
+__all__ = ["OURS", "ImporterFactory", "factory_of", "importers_help", "make_importer"]
+
+
+def _keep(argument: str, surroundings: Surroundings) -> IImporter:
+    from onec_twisted.delivery.keep import Keep
+
+    if argument:
+        raise ValueError("keep takes no arguments")
+    return Keep(surroundings.workers)
+
+
+def _exec(argument: str, surroundings: Surroundings) -> IImporter:
+    from onec_twisted.delivery.program import Program, checked_program
+
+    return Program(checked_program(argument), surroundings.reactor, surroundings.timeout)
+
+
+def _web(scheme: str) -> Callable[[str, Surroundings], IImporter]:
+    def make(argument: str, surroundings: Surroundings) -> IImporter:
+        from onec_twisted.delivery.client import SiteClient, address_of
+        from onec_twisted.delivery.webhook import Webhook
+
+        address = address_of(scheme, argument)
+        authorization = address.authorization or surroundings.authorization
+        client = SiteClient(surroundings.reactor, surroundings.secret, authorization)
+        return Webhook(address.url, client, surroundings.timeout)
+
+    return make
+
+
+@implementer(IImporterFactory, IPlugin)
+@frozen(eq=False)
+class ImporterFactory:
+    """One of our own."""
+
+    importerType: str
+    importerHelp: str
+    argStringFormat: str
+    make: Callable[[str, Surroundings], IImporter]
+
+    def generateImporter(self, argstring: str, surroundings: Surroundings) -> IImporter:
+        """See ``IImporterFactory``."""
+        return self.make(argstring, surroundings)
+
+
+WEB_HELP = """
+The address is asked by POST, with the description as JSON: 2xx is success, 202 means that it is asked again, 4xx
+is failure, with the text of the answer; all else is tried again. --import-secret signs what is sent.
+"""
+
+OURS = (
+    ImporterFactory(
+        "keep",
+        """
+Files stay in MEDIA_ROOT/1c_temp/<sessid>; manifest.json beside them tells what was handed off.
+""",
+        "none",
+        _keep,
+    ),
+    ImporterFactory(
+        "exec",
+        """
+A program is started with the folder and the name as arguments, and the description as JSON on standard input.
+What it prints is progress; status 0 is success, 75 wants another try, else the last line on standard error is
+the failure.
+""",
+        "The path of the program",
+        _exec,
+    ),
+    ImporterFactory("http", WEB_HELP, "The rest of the address, as in http://127.0.0.1:8000/1c-import", _web("http")),
+    ImporterFactory(
+        "https", WEB_HELP, "The rest of the address, as in https://shop.example/1c-import", _web("https")
+    ),
+)
+
+
+def _all() -> dict[str, IImporterFactory]:
+    return {factory.importerType: factory for factory in getPlugins(IImporterFactory)}
+
+
+def factory_of(spec: str) -> IImporterFactory:
+    """Return the factory that ``NAME:ARGUMENTS`` names. Raises ``LookupError``."""
+    return _all()[spec.partition(":")[0]]
+
+
+def make_importer(spec: str, surroundings: Surroundings) -> IImporter:
+    """Return the importer for ``NAME:ARGUMENTS``. Raises ``LookupError``, and ``ValueError`` with words."""
+    return factory_of(spec).generateImporter(spec.partition(":")[2], surroundings)
+
+
+def importers_help() -> str:
+    """Return what ``--help-importers`` prints."""
+    lines = ["Usage: --importer=NAME[:ARGUMENTS]", "", "Available importers:"]
+    for name, factory in sorted(_all().items()):
+        lines += ["", f"  {name}", f"    Arguments: {factory.argStringFormat}"]
+        lines += [f"    {line}" for line in factory.importerHelp.strip().splitlines()]
+    return "\n".join(lines)

@@ -1,0 +1,95 @@
+"""The importer ``keep``: files stay where they are, and a manifest beside them tells what was handed off.
+
+The site lists ``1c_temp/<sessid>``. ``manifest.json`` appears whole, by renaming, and grows with each hand-off of its
+session.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from zope.interface import implementer
+
+from onec_twisted.delivery.interfaces import IImporter
+from onec_twisted.model.description import VERSION, iso_time
+from onec_twisted.model.errors import ImportInterrupted
+from onec_twisted.storage.folders import modified, read_manifest, write_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.model.description import Description
+    from onec_twisted.runtime.workers import Workers
+
+__all__ = ["Keep"]
+
+
+def _grown(before: bytes, description: Description, times: dict[str, str]) -> bytes:
+    """Return the manifest with one more hand-off; the same one twice changes nothing."""
+    try:
+        handoffs, files = _parsed(before)
+    except (ValueError, KeyError, TypeError):
+        handoffs, files = [], {}
+    handoffs = [one for one in handoffs if one["id"] != description.id]
+    told = ("id", "event", "type", "time", "filename", "archive", "timestamp", "metadata")
+    handoffs.append({key: getattr(description, key) for key in told})
+    for file in description.files:
+        files[file.name] = {"name": file.name, "size": file.size, "time": times[file.name], "type": description.type}
+    about: dict[str, Any] = {
+        "version": VERSION,
+        "sessid": description.sessid,
+        "user": description.user,
+        "type": description.type,
+    }
+    lines = [f" {_json(key)}: {_json(value)}" for key, value in about.items()]
+    for key, entries in (("handoffs", handoffs), ("files", [files[name] for name in sorted(files)])):
+        inner = ",\n".join(f"  {_json(entry)}" for entry in entries)
+        lines.append(f" {_json(key)}: [\n{inner}\n ]" if entries else f" {_json(key)}: []")
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode("utf-8")
+
+
+def _parsed(manifest: bytes) -> tuple[list[Any], dict[str, Any]]:
+    """Return hand-offs, and files by name. Raises ``ValueError``, ``KeyError`` or ``TypeError``.
+
+    What ends as we write it is read line by line: the interpreter does nothing else while it reads all at once.
+    """
+    if not manifest.endswith(b"\n}\n"):
+        known = json.loads(manifest)
+        return known["handoffs"], {file["name"]: file for file in known["files"]}
+    entries = [json.loads(line.rstrip(b",")) for line in manifest.split(b"\n") if line.startswith(b"  ")]
+    handoffs = [entry for entry in entries if "id" in entry]
+    return handoffs, {entry["name"]: entry for entry in entries if "id" not in entry}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _write(description: Description) -> None:
+    """In a worker: bring a session's manifest up to date."""
+    folder = description.folder
+    times = {file.name: iso_time(modified(folder, file.name)) for file in description.files}
+    write_manifest(folder, _grown(read_manifest(folder), description, times))
+
+
+def _named(error: OSError) -> str:
+    """Return the name of what is in the way, without its place on this machine."""
+    path = error.filename2 or error.filename
+    return f" ({str(path).rpartition('/')[2]})" if path else ""
+
+
+@implementer(IImporter)
+@frozen(eq=False)
+class Keep:
+    """Writes manifests, in ``workers``."""
+
+    workers: Workers
+
+    async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
+        """See ``IImporter``; a disk that is full now may have room later."""
+        try:
+            await self.workers(_write, description)
+        except OSError as error:
+            raise ImportInterrupted(f"The manifest cannot be written: {error.strerror}{_named(error)}") from error

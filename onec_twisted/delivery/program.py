@@ -1,0 +1,231 @@
+"""The importer ``exec:``: a program of the site is started for each hand-off, without a shell."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.internet import defer
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionDone, ProcessDone
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from onec_twisted.delivery.interfaces import IImporter
+from onec_twisted.model.errors import ImportFailed, ImportInterrupted
+from onec_twisted.model.text import decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from onec_twisted.model.description import Description
+
+__all__ = ["Program", "checked_program", "program_environment"]
+
+LAUNCH = str(Path(__file__).with_name("launch.py"))
+
+MERCY = 8.0
+"""Seconds for ``launch`` to end a program with all that it has started: 5 of them are the program's own."""
+
+LINGER = 1.0
+"""Seconds that output may still come when the program has ended: what it started may hold its pipes open."""
+
+LINE = 4096
+"""Bytes of a line that are kept."""
+
+AT_ONCE = 50
+"""Lines that are heard of what comes at once, some KB: the last ones."""
+
+LOGGED = 1000
+"""Lines of its standard error that are in the log, of one try."""
+
+PASSED_ON = re.compile(r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|SSL_CERT_(FILE|DIR)|IMPORT_\w+")
+"""Variables that a program is given of the daemon's; an administrator's own have names that begin with IMPORT_."""
+
+
+def checked_program(argument: str) -> str:
+    """Return the absolute path of a program. Raises ``ValueError`` when there is none that can be started."""
+    path = Path(argument).absolute()
+    if not argument or not path.is_file():
+        raise ValueError(f"there is no program {argument}; write its path, as in exec:/usr/local/bin/import")
+    if not os.access(path, os.X_OK):
+        raise ValueError(f"{argument} cannot be started; allow it with: chmod +x {argument}")
+    return str(path)
+
+
+def program_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return what a program is given of the daemon's environment: ``PASSED_ON``, and no secret of the daemon's."""
+    return {name: value for name, value in variables.items() if PASSED_ON.fullmatch(name)}
+
+
+def _argument(filename: str | None) -> str:
+    """Return a name as the argument of a program: one that begins with ``-`` is no option (POSIX, 12.2, 13)."""
+    return f"./{filename}" if filename is not None and filename.startswith("-") else filename or ""
+
+
+class _Lines:
+    """The last line of an output that had anything in it; ``told`` hears lines as they come.
+
+    Of what comes at once it hears the last ones alone, and ``most`` of them in all, if that is a limit: a program may
+    print without end.
+    """
+
+    def __init__(self, told: Callable[[str], None], most: float = math.inf) -> None:
+        self._told = told
+        self._left = most
+        self._begun = b""
+        self.last = ""
+
+    def take(self, data: bytes) -> None:
+        *whole, begun = (self._begun + data).rsplit(b"\n", AT_ONCE)
+        for line in whole:
+            self._end(line.rpartition(b"\n")[2])  # the first one may be many
+        self._begun = begun[:LINE]
+
+    def _end(self, line: bytes) -> None:
+        text = decoded(line[:LINE]).strip()
+        if not text:
+            return
+        self.last = text
+        if self._left > 0:
+            self._left -= 1
+            self._told(text if self._left else f"{text} (what it says from now on is not in the log)")
+
+    def end(self) -> None:
+        """Take what has no line end."""
+        self._end(self._begun)
+        self._begun = b""
+
+
+class _Run(ProcessProtocol):
+    """One program that runs."""
+
+    def __init__(self, clock: IReactorTime, written: bytes, progress: _Lines, complaints: _Lines) -> None:
+        self._clock = clock
+        self._written = written
+        self._progress = progress
+        self._complaints = complaints
+        self._reason: BaseException | None = None
+        self._linger: IDelayedCall | None = None
+        self._waiting: list[Deferred[BaseException]] = []
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        self.pid: int = transport.pid
+        transport.write(self._written)
+        transport.closeStdin()
+
+    def outReceived(self, data: bytes) -> None:
+        self._progress.take(data)
+
+    def errReceived(self, data: bytes) -> None:
+        self._complaints.take(data)
+
+    def processExited(self, reason: Failure) -> None:
+        """Give its output a moment: what it has started may hold the pipes open for ever."""
+        self._linger = self._clock.callLater(LINGER, self._let_go)
+
+    def _let_go(self) -> None:
+        """Close the pipes, whoever else has them; what nobody has read of the input is thrown away."""
+        transport: Any = self.transport
+        transport.loseConnection()
+        stdin = transport.pipes.get(0)
+        if stdin is not None:
+            stdin.connectionLost(Failure(ConnectionDone()))
+
+    def processEnded(self, reason: Failure) -> None:
+        """Tell those who wait: it has exited, and all of its output has come."""
+        if self._linger is not None and self._linger.active():
+            self._linger.cancel()
+        self._reason = reason.value or RuntimeError()
+        self._progress.end()
+        self._complaints.end()
+        for waiting in self._waiting:
+            if not waiting.called:
+                waiting.callback(self._reason)
+
+    def ended(self) -> Deferred[BaseException]:
+        """Fire with why the program has ended, when it has."""
+        waiting: Deferred[BaseException] = Deferred()
+        if self._reason is None:
+            self._waiting.append(waiting)
+        else:
+            waiting.callback(self._reason)
+        return waiting
+
+    def end(self) -> None:
+        """Have ``launch`` end the program with all that it has started."""
+        if self._linger is None and self._reason is None:
+            os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the group of the program by force."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            if self._linger is None and self._reason is None:  # it leads none yet
+                os.kill(self.pid, signal.SIGKILL)
+
+
+@implementer(IImporter)
+@frozen(eq=False)
+class Program:
+    """Starts the program at ``path``; it has ``timeout`` seconds."""
+
+    path: str
+    reactor: Any
+    timeout: float
+    _log = Logger()
+
+    async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
+        """See ``IImporter``: status 0 is success, 75 (EX_TEMPFAIL) wants another try, any other is failure."""
+
+        def complain(line: str) -> None:
+            self._log.info("{sessid}: importer: {line}", sessid=description.sessid, handoff=description.id, line=line)
+
+        complaints = _Lines(complain, LOGGED)
+        run = _Run(self.reactor, description.as_json() + b"\n", _Lines(progress), complaints)
+        launch = [os.fsencode(one) for one in (sys.executable, "-I", "-S", LAUNCH, str(os.getpid()), self.path)]
+        try:
+            self.reactor.spawnProcess(
+                run,
+                sys.executable,
+                [*launch, os.fsencode(description.folder), _argument(description.filename).encode("utf-8")],
+                env=program_environment(os.environ),
+            )
+        except OSError as error:
+            raise ImportInterrupted(f"The importer cannot be started: {error.strerror}") from error
+        reason = await self._end_of(run)
+        if isinstance(reason, ProcessDone):
+            return
+        number = getattr(reason, "signal", None)
+        if number is not None:
+            raise ImportInterrupted(f"The importer was ended by signal {number}")
+        status = getattr(reason, "exitCode", None)
+        words = complaints.last or f"The importer ended with status {status}"
+        raise ImportInterrupted(words) if status == os.EX_TEMPFAIL else ImportFailed(words)
+
+    async def _end_of(self, run: _Run) -> BaseException:
+        """Return why a program has ended; one that takes too long, or that nobody waits for any more, is ended."""
+        try:
+            return await run.ended().addTimeout(self.timeout, self.reactor)
+        except (defer.TimeoutError, CancelledError) as error:
+            run.end()
+            late = self.reactor.callLater(MERCY, run.kill)
+            await run.ended()
+            if late.active():
+                late.cancel()
+            run.kill()  # where launch cannot see what the program has started
+            if isinstance(error, defer.TimeoutError):
+                raise ImportInterrupted(f"The importer had not ended after {self.timeout:.0f} s") from None
+            raise

@@ -1,0 +1,350 @@
+"""Delivers the hand-offs on record to the importer, each at least once.
+
+Hand-offs of one session are delivered one after another, in their order; those of several at the same time. What
+cannot be delivered is tried again, after pauses that double, until it has been tried often enough.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING
+
+from attrs import define, evolve, field
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from onec_twisted.model.errors import (
+    CatalogBusy,
+    FileDamaged,
+    HandoffRunning,
+    ImportFailed,
+    ImportInterrupted,
+    TooManyImports,
+)
+from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Handoff
+from onec_twisted.model.shown import harmless
+from onec_twisted.runtime.fairness import Places, Slots
+from onec_twisted.runtime.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.delivery.interfaces import IImporter
+    from onec_twisted.storage.interfaces import IStore
+
+__all__ = ["Relay", "pause_before"]
+
+AT_ONCE = 8
+"""Hand-offs of a user that are delivered at the same time, of different sessions; of all users twice as many."""
+
+MOST_WAITING = 10_000
+"""Hand-offs of one user that may wait; all of them are in memory."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 3600.0
+"""Seconds before the second try, doubled before each further one, and between two tries at most."""
+
+GRACE = 30.0
+"""Seconds that imports have to end when the daemon is told to stop; one that does not is started again next time."""
+
+ENDED = 1000
+"""Hand-offs that have ended and are remembered, so that nobody brings one in again."""
+
+WORDS = 1000
+"""Characters of an importer's words that are kept."""
+
+
+def pause_before(tries: int, chance: float) -> float:
+    """Return the seconds to wait after so many tries; ``chance`` from 0 to 1 spreads those who wait together."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 30)) * (0.5 + chance / 2)
+
+
+@define(eq=False)
+class _Pending:
+    """A hand-off that is still to be delivered, and those who wait for its end."""
+
+    handoff: Handoff
+    progress: str = "Import waits for its turn"
+    delivering: bool = False
+    retry_after: float = 0.0
+    """Seconds that the importer wants to be left alone."""
+    waiting: list[Deferred[None]] = field(factory=list)
+
+    def note_progress(self, words: str) -> None:
+        """Take a line for the person who waits."""
+        if words.strip():
+            self.progress = harmless(" ".join(words.strip()[:WORDS].splitlines()))
+
+
+def _tell(waiting: list[Deferred[None]]) -> None:
+    """Let those who wait go on."""
+    while waiting:
+        waiting.pop(0).callback(None)
+
+
+class Relay(Service):
+    """Delivers hand-offs, with ``most_tries`` for each.
+
+    ``now`` returns seconds since 1970; ``chance`` a number from 0 to 1.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        most_tries: int,
+        catalog: Catalog,
+        store: IStore,
+        importer: IImporter,
+        now: Callable[[], float],
+        clock: IReactorTime,
+        chance: Callable[[], float] = random.random,
+        metrics: Metrics | None = None,
+    ) -> None:
+        """Begin with nothing to deliver: what is on record is read when the service starts."""
+        self._most_tries = most_tries
+        self._catalog = catalog
+        self._store = store
+        self._importer = importer
+        self._now = now
+        self._clock = clock
+        self._chance = chance
+        self._metrics = metrics or Metrics()
+        self._slots = Slots(Places(2 * AT_ONCE))
+        self._pending: dict[str, _Pending] = {}
+        self._lines: dict[str, deque[_Pending]] = {}
+        self._running: dict[str, Deferred[None]] = {}
+        self._ended: OrderedDict[str, Handoff] = OrderedDict()
+        """What has ended of late: who read a record before may still hand it in as one that waits."""
+        self._loading: Deferred[None] | None = None
+        self._unloaded: list[Deferred[None]] | None = []
+        """Those who wait for the hand-offs on record to be read; None when they are."""
+        self._stopping = False
+
+    def startService(self) -> None:
+        """Go on with what was on record when the daemon ended."""
+        super().startService()
+        self._loading = Deferred.fromCoroutine(self._load())
+
+    def stopService(self) -> Deferred[None]:
+        """Answer those who wait, let imports end for a while, then cancel them: they are started anew next time."""
+        super().stopService()
+        self._stopping = True
+        if self._loading is not None:
+            self._loading.cancel()
+        for waiting in [self._unloaded or [], *(pending.waiting for pending in self._pending.values())]:
+            _tell(waiting)
+        for sessid, running in list(self._running.items()):
+            if not self._lines[sessid][0].delivering:
+                running.cancel()
+        return Deferred.fromCoroutine(self._end())
+
+    async def _end(self) -> None:
+        """Wait for the imports that run."""
+        running = list(self._running.values())
+        if not running:
+            return
+        self._log.info("waiting up to {seconds} s for {count} imports", seconds=GRACE, count=len(running))
+        late = [self._clock.callLater(GRACE, one.cancel) for one in running]
+        await DeferredList(running)
+        for call in late:
+            if call.active():
+                call.cancel()
+
+    async def _load(self) -> None:
+        """Read what is still to be delivered; what came meanwhile takes its place in the order."""
+        try:
+            while True:
+                try:
+                    handoffs = await self._catalog.waiting_handoffs()
+                    break
+                except CancelledError:
+                    raise
+                except Exception:
+                    self._log.failure("hand-offs on record could not be read and will be read again")
+                    await deferLater(self._clock, FIRST_PAUSE)
+        except CancelledError:
+            return
+        early = [pending.handoff for pending in self._pending.values()]
+        unloaded, self._unloaded = self._unloaded or [], None
+        for handoff in sorted({one.id: one for one in (*handoffs, *early)}.values(), key=lambda one: one.number):
+            self._put_in_line(self._pending.setdefault(handoff.id, _Pending(handoff)))
+        _tell(unloaded)
+
+    def add(self, handoff: Handoff) -> None:
+        """Deliver a hand-off that waits, after those of its session that came before it."""
+        self._added(handoff)
+
+    def _added(self, handoff: Handoff) -> _Pending:
+        """Return what stands for a hand-off from now on."""
+        handoff = self._ended.get(handoff.id, handoff)
+        if handoff.state != WAITING or self._stopping:
+            return self._pending.get(handoff.id) or _Pending(handoff)
+        if handoff.id not in self._pending:
+            self._pending[handoff.id] = _Pending(handoff)
+            if self._unloaded is None:
+                self._put_in_line(self._pending[handoff.id])
+        return self._pending.get(handoff.id) or _Pending(self._ended[handoff.id])
+
+    def check_room(self, user: str) -> None:
+        """Raise ``TooManyImports`` when so many hand-offs of a user wait that no other may be made."""
+        waiting = self._pending.values() if len(self._pending) >= MOST_WAITING else ()
+        if sum(pending.handoff.username == user for pending in waiting) >= MOST_WAITING:
+            raise TooManyImports
+
+    def _put_in_line(self, pending: _Pending) -> None:
+        """Let a hand-off have its turn in its session."""
+        sessid = pending.handoff.sessid
+        line = self._lines.setdefault(sessid, deque())
+        line.append(pending)
+        if len(line) == 1:
+            running = Deferred.fromCoroutine(self._deliver_all(sessid, line))
+            if not running.called:
+                self._running[sessid] = running
+
+    def progress(self) -> dict[str, str]:
+        """Return how far each hand-off is that is still to be delivered, by its id, in words."""
+        return {name: pending.progress for name, pending in self._pending.items()}
+
+    async def outcome(self, handoff: Handoff, patience: float) -> Handoff:
+        """Deliver a hand-off that waits, and return what became of it.
+
+        One that takes more than ``patience`` seconds is returned as it stands: ``words`` tell its progress.
+        """
+        pending = self._added(handoff)
+        if handoff.id in self._pending and not self._stopping:
+            await self._wait(pending.waiting, patience)
+        if pending.handoff.state == WAITING:
+            return evolve(pending.handoff, words=pending.progress)
+        return pending.handoff
+
+    async def idle(self, sessid: str, patience: float) -> None:
+        """Wait until nothing of a session is left to deliver. Raises ``HandoffRunning`` after so many seconds."""
+        deadline = self._clock.seconds() + patience
+        while self._unloaded is not None or sessid in self._lines:
+            left = deadline - self._clock.seconds()
+            if left <= 0 or self._stopping:
+                raise HandoffRunning
+            await self._wait(self._lines[sessid][-1].waiting if self._unloaded is None else self._unloaded, left)
+
+    async def _wait(self, waiting: list[Deferred[None]], patience: float) -> None:
+        """Wait among others to be told, a limited time."""
+        over: Deferred[None] = Deferred()
+        waiting.append(over)
+
+        def give_up() -> None:
+            waiting.remove(over)
+            over.callback(None)
+
+        late = self._clock.callLater(patience, give_up)
+        await over
+        if late.active():
+            late.cancel()
+
+    async def _deliver_all(self, sessid: str, line: deque[_Pending]) -> None:
+        """Deliver the hand-offs of a session, until there are none or the daemon ends."""
+        try:
+            while line and not self._stopping:
+                pending = line[0]
+                await self._deliver(pending)
+                if pending.handoff.state == WAITING:
+                    break  # the daemon ends
+                line.popleft()
+                del self._pending[pending.handoff.id]
+                self._ended[pending.handoff.id] = pending.handoff
+                if len(self._ended) > ENDED:
+                    self._ended.popitem(last=False)
+                if not line:
+                    del self._lines[sessid]
+                _tell(pending.waiting)
+        except CancelledError:
+            return
+        finally:
+            if self._lines.get(sessid, line) is line:  # else who was told has brought a new one, and another runs
+                self._running.pop(sessid, None)
+
+    async def _deliver(self, pending: _Pending) -> None:
+        """Deliver a hand-off, with as many tries as it takes and may have."""
+        while pending.handoff.state == WAITING and not self._stopping:
+            async with self._slots.of(pending.handoff.username):
+                pending.delivering = True  # until that is on record: it must not be cancelled in between
+                pending.progress = self._beginning(pending.handoff)
+                tried = await self._try(pending)
+            await self._note(tried)
+            pending.handoff, pending.delivering = tried, False
+            if tried.state == WAITING and not self._stopping:
+                pause = max(pause_before(tried.tries, self._chance()), min(pending.retry_after, LONGEST_PAUSE))
+                pending.progress = f"{tried.words} - try {tried.tries + 1} of {self._most_tries} in {pause:.0f} s"
+                await deferLater(self._clock, pause)
+
+    def _beginning(self, handoff: Handoff) -> str:
+        """Return the progress of a try that begins."""
+        again = f"{handoff.words} - try {handoff.tries + 1} of {self._most_tries} is running"
+        return again if handoff.tries else "Import is running"
+
+    async def _try(self, pending: _Pending) -> Handoff:
+        """Try once; return the hand-off as it is then."""
+        handoff, pending.retry_after = evolve(pending.handoff, tries=pending.handoff.tries + 1), 0.0
+        try:
+            if await self._catalog.has_damaged(handoff.sessid):
+                raise ImportFailed(FileDamaged.words)
+            description = await self._catalog.described(handoff, self._store.folder(handoff.sessid))
+            await self._importer.deliver(description, pending.note_progress)
+        except ImportFailed as failed:
+            state, words = FAILED, failed.words
+        except ImportInterrupted as interrupted:
+            state, words, pending.retry_after = WAITING, str(interrupted), interrupted.retry_after
+        except Exception as error:
+            if self._stopping and isinstance(error, CancelledError):
+                raise
+            self._log.failure("{sessid}: the importer failed", sessid=handoff.sessid, handoff=handoff.id)
+            state, words = WAITING, f"The importer failed ({type(error).__name__})"
+        else:
+            state, words = SUCCEEDED, ""
+        if state == WAITING and handoff.tries >= self._most_tries:
+            state, words = FAILED, f"Given up after {handoff.tries} tries: {words}"
+        handoff = evolve(handoff, state=state, words=harmless(" ".join(words[:WORDS].splitlines())))
+        self._metrics.tried("interrupted" if handoff.state == WAITING else handoff.state)
+        self._tell_log(handoff)
+        return handoff
+
+    def _tell_log(self, handoff: Handoff) -> None:
+        """Write an event: what became of a try."""
+        words = {
+            SUCCEEDED: "{sessid}: {what} delivered to the importer",
+            WAITING: "{sessid}: {what} not delivered in try {tries} of {most}: {words}",
+            FAILED: "{sessid}: {what} failed for good in try {tries}: {words}",
+        }
+        write = {SUCCEEDED: self._log.info, WAITING: self._log.warn, FAILED: self._log.error}[handoff.state]
+        write(
+            words[handoff.state],
+            sessid=handoff.sessid,
+            user=handoff.username,
+            handoff=handoff.id,
+            what=f"{handoff.event} {handoff.filename}".rstrip(),
+            event=handoff.event,
+            filename=handoff.filename,
+            state=handoff.state,
+            tries=handoff.tries,
+            most=self._most_tries,
+            words=handoff.words,
+        )
+
+    async def _note(self, handoff: Handoff) -> None:
+        """Put what became of a try on record, however long that takes: it must not be delivered again for that."""
+        while True:
+            try:
+                await self._catalog.note_outcome(handoff, self._now())
+                return
+            except CancelledError:
+                raise
+            except CatalogBusy:
+                pass  # the log has been told
+            except Exception:
+                self._log.failure("{sessid}: the end of a hand-off was not recorded", sessid=handoff.sessid)
+            await deferLater(self._clock, FIRST_PAUSE)

@@ -1,0 +1,152 @@
+"""The importer ``http:`` and ``https:``: the site is asked to import, by a signed POST."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import deferLater
+from twisted.web.http import RESPONSES, stringToDatetime
+from zope.interface import implementer
+
+from onec_twisted.delivery.interfaces import IImporter
+from onec_twisted.http.client import reason_of, was_cancelled
+from onec_twisted.model.errors import ImportFailed, ImportInterrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.delivery.client import SiteClient
+    from onec_twisted.model.description import Description
+
+__all__ = ["Webhook", "retry_after"]
+
+POLL = 2.0
+"""Seconds after a 202 until we ask again, unless ``Retry-After`` says otherwise."""
+
+SHORTEST_POLL, LONGEST_POLL = 0.1, 60.0
+"""Seconds at least, and at most."""
+
+REDIRECTS = 5
+"""Redirects that are followed."""
+
+PASSING = frozenset({408, 425, 429})
+"""Statuses of 4xx that mean "not now" (RFC 9110 section 15.5.9, RFC 8470, RFC 6585)."""
+
+GONE = frozenset({404, 410})
+LEADING = frozenset({202, 307, 308})
+"""Statuses whose ``Location`` is followed."""
+
+
+@frozen
+class _Answer:
+    """What the site said: ``text`` is plain, empty when it was none; ``location`` is where it leads to."""
+
+    status: int
+    text: str
+    location: str | None
+    retry_after: float | None
+
+    def words(self) -> str:
+        """Return the text, or the status in words."""
+        phrase = RESPONSES.get(self.status, b"").decode("ascii")
+        return self.text or f"The site answered {self.status} {phrase}".rstrip()
+
+
+def retry_after(header: str | None, date: str | None) -> float | None:
+    """Return the seconds of a ``Retry-After`` (RFC 9110 section 10.2.3), None when there is none to be understood.
+
+    A moment counts from ``date``, the answer's own header Date: our clocks may differ.
+    """
+    text = (header or "").strip()
+    if text.isdecimal():
+        return float(text[:9])
+    try:
+        return max(
+            0.0, float(stringToDatetime(text.encode("ascii")) - stringToDatetime((date or "").encode("ascii")))
+        )
+    except (ValueError, IndexError, KeyError):
+        return None
+
+
+@implementer(IImporter)
+@frozen(eq=False)
+class Webhook:
+    """Asks a URL to import; ``timeout`` is in seconds, for one try."""
+
+    url: str
+    client: SiteClient
+    timeout: float
+
+    async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
+        """See ``IImporter``: 2xx is success, 202 goes on, 4xx is failure, and all else is tried again."""
+        clock = self.client.clock
+        deadline = clock.seconds() + self.timeout
+        body, url, polls, redirects = description.as_json(), self.url, False, 0
+        while True:
+            answer = await self._ask(url, None if polls else body, description.id, deadline - clock.seconds())
+            if answer.status == 202:
+                progress(answer.text)
+                if answer.location is not None:
+                    url, polls = answer.location, True
+                wait = POLL if answer.retry_after is None else max(SHORTEST_POLL, answer.retry_after)
+                await deferLater(clock, min(wait, LONGEST_POLL, max(0.0, deadline - clock.seconds())))
+            elif answer.status in (307, 308) and answer.location is not None and redirects < REDIRECTS:
+                url, redirects = answer.location, redirects + 1
+            elif 200 <= answer.status < 300:
+                return
+            elif 400 <= answer.status < 500 and answer.status not in (GONE | PASSING if polls else PASSING):
+                raise ImportFailed(answer.words())
+            else:
+                interrupted = ImportInterrupted(answer.words())
+                interrupted.retry_after = answer.retry_after or 0.0
+                raise interrupted
+
+    async def _ask(self, url: str, body: bytes | None, key: str, left: float) -> _Answer:
+        """Ask once. Raises ``ImportInterrupted`` when there is no answer that can be understood."""
+        clock = self.client.clock
+        deadline = clock.seconds() + left
+        headers = {"Idempotency-Key": key, "Accept": "text/plain"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            if left <= 0:
+                raise ImportInterrupted(f"The site has not imported it in {self.timeout:.0f} s")
+            response = await self.client.ask("GET" if body is None else "POST", url, left, body, headers)
+            text = await self.client.text_of(response, max(0.1, deadline - clock.seconds()))
+            leads = response.code in LEADING
+            location = self.client.location_of(response, url) if leads else None
+        except (CancelledError, ImportInterrupted):
+            raise
+        except Exception as error:  # whatever a network, a name server, TLS or a broken site can raise
+            if was_cancelled(error):
+                raise CancelledError from error
+            words = str(error) if isinstance(error, ValueError) else reason_of(error)
+            raise ImportInterrupted(f"The site cannot be asked: {words}") from error
+        wait = retry_after(_header(response, "retry-after"), _header(response, "date"))
+        return _Answer(response.code, _plain(response, text), location, wait)
+
+
+def _header(response: Any, name: str) -> str | None:
+    found: str | None = response.headers.getRawHeaders(name, [None])[0]
+    return found
+
+
+def _plain(response: Any, text: str) -> str:
+    """Return a text for a person: not the HTML of an error page, nor JSON."""
+    text = text.strip()
+    kind = (_header(response, "content-type") or "").lower()
+    return "" if "html" in kind or "json" in kind or text.startswith("<") or _is_json(text) else text
+
+
+def _is_json(text: str) -> bool:
+    """Return whether a text is an object or an array: what begins with a bracket may be for a person as well."""
+    if not text.startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

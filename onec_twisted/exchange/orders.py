@@ -1,0 +1,273 @@
+"""Orders: what the site has for 1C, passed on as it comes.
+
+``type=sale&mode=query`` is answered with the document that the site gives, ``mode=info`` likewise, and
+``mode=success`` tells the site that 1C has taken it (protocol.md, A.2 rows 13, 14 and 17). Nothing is held: a slow
+node slows the site.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from attrs import field, frozen
+from twisted.internet import defer
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.iweb import UNKNOWN_LENGTH
+from zope.interface import implementer
+
+from onec_twisted.http.client import reason_of
+from onec_twisted.http.interfaces import IAnswerStream
+from onec_twisted.model.description import VERSION
+from onec_twisted.model.errors import ConfirmationFailed, OrdersUnavailable
+from onec_twisted.runtime.fairness import Places, Slots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.python.failure import Failure
+
+    from onec_twisted.delivery.client import SiteClient
+    from onec_twisted.model.records import Session
+
+__all__ = ["Document", "Orders"]
+
+PATIENCE = 60.0
+"""Seconds for the site to begin its answer, and to go on with it; nodes wait 180 s at least (protocol.md, B.8)."""
+
+AT_ONCE = 32
+"""Documents of a user that are on their way at the same time; of all users twice as many."""
+
+NODE_PATIENCE = 600.0
+"""Seconds that a node may take nothing of its answer."""
+
+BEGINNING = b"<?xml"
+"""What nodes look for; anything before it, a BOM too, makes them refuse the document (A.2 row 13)."""
+
+LONGEST_DECLARATION = 1024
+"""Bytes that are held to look for its encoding."""
+
+_ENCODING = re.compile(rb"""<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]{0,39})["']""")
+
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([A-Za-z][A-Za-z0-9._-]{0,39})""", re.IGNORECASE)
+
+
+def _charset_of(response: Any) -> str:
+    """Return the charset of a response's Content-Type, empty if it names none."""
+    found = _CHARSET.search(response.headers.getRawHeaders("content-type", [""])[0])
+    return found[1] if found is not None else ""
+
+
+class DocumentBroken(Exception):
+    """The site broke its document off, or stopped in its middle."""
+
+
+@implementer(IPushProducer, IAnswerStream)
+class Document(Protocol):
+    """A document on its way from the site to a node. ``begun`` fires with its first bytes, enough to judge it by."""
+
+    def __init__(self, clock: IReactorTime, length: int | None) -> None:
+        """Wait for the first bytes of a body of ``length`` bytes, None when that is unknown."""
+        self.length = length
+        self.charset = ""
+        """The encoding in which it comes, as it declares it or the site says; empty when neither does."""
+        self.over: Deferred[None] = Deferred()
+        """Fires when nothing of it comes from the site any more."""
+        self.begun: Deferred[bytes] = Deferred(lambda _: self.stopProducing())
+        self._declared: Deferred[None] | None = None
+        self._clock = clock
+        self._held = b""
+        self._write: Callable[[bytes], object] | None = None
+        self._delivered: Deferred[None] = Deferred()
+        self._end: Failure | None = None
+        self._late: IDelayedCall | None = None
+        self._gave_up = False
+
+    def connectionMade(self) -> None:
+        """Wait for bytes."""
+        self._watch()
+
+    def _watch(self, patience: float = PATIENCE) -> None:
+        """Give the site, or the node, its time from now on."""
+        self._rest()
+        self._late = self._clock.callLater(patience, self._give_up)
+
+    def _give_up(self) -> None:
+        """Want no more of a document that came to a stop."""
+        self._gave_up = True
+        self.stopProducing()
+
+    def _rest(self) -> None:
+        if self._late is not None and self._late.active():
+            self._late.cancel()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Pass bytes on, or hold the first ones."""
+        self._watch()
+        if self._write is not None:
+            self._write(data)
+            return
+        self._held += data
+        if len(self._held) >= len(BEGINNING) and (not self.begun.called or self._is_declared()):
+            self._site().pauseProducing()  # and its time goes on: somebody has to want it
+            self._tell_begun()
+
+    def _tell_begun(self) -> None:
+        if not self.begun.called:
+            self.begun.callback(self._held[: len(BEGINNING)])
+        if self._declared is not None and not self._declared.called and self._is_declared():
+            self._declared.callback(None)
+
+    def _is_declared(self) -> bool:
+        """Return whether the XML declaration is there, or nothing more is held to look for its end."""
+        return b"?>" in self._held or len(self._held) >= LONGEST_DECLARATION or self._end is not None
+
+    async def encoding(self) -> str:
+        """Return the encoding that the document declares (XML 1.0, 4.3.3), empty if it declares none."""
+        if not self._is_declared():
+            self._declared = Deferred(lambda _: self.stopProducing())
+            self.resumeProducing()
+            await self._declared
+        found = _ENCODING.match(self._held)
+        return found[1].decode("ascii") if found is not None else ""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Note the end."""
+        self._rest()
+        self._end = reason
+        self.over.callback(None)
+        self._tell_begun()
+        if self._write is not None:
+            self._tell_delivered()
+
+    def _tell_delivered(self) -> None:
+        """Tell how it ended. The end of a connection is that of a document without a length, unless it was ours."""
+        if self._delivered.called or self._end is None:
+            return
+        if self._gave_up:
+            self._delivered.errback(DocumentBroken("it came to a stop"))
+        elif self._end.check(ResponseDone, PotentialDataLoss):
+            self._delivered.callback(None)
+        else:
+            self._delivered.errback(DocumentBroken(reason_of(self._end.value or DocumentBroken())))
+
+    def deliver(self, write: Callable[[bytes], object]) -> Deferred[None]:
+        """See ``IAnswerStream``."""
+        self._write = write
+        held, self._held = self._held, b""
+        write(held)
+        self.resumeProducing()
+        self._tell_delivered()
+        return self._delivered
+
+    def _site(self) -> Any:
+        """Return the connection to the site, as a producer."""
+        return self.transport
+
+    def pauseProducing(self) -> None:
+        """Hold the site back while the node does not read; that has its time, too."""
+        if self._end is None:
+            self._watch(NODE_PATIENCE)
+            self._site().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Let the site go on."""
+        if self._end is None and self.transport is not None:
+            self._watch()
+            self._site().resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Want no more of it."""
+        self._rest()
+        if self._end is None and self.transport is not None:
+            self._site().stopProducing()
+
+
+@frozen(eq=False)
+class Orders:
+    """Asks the site at ``url``."""
+
+    url: str
+    client: SiteClient
+    _slots: Slots = field(factory=lambda: Slots(Places(2 * AT_ONCE)), init=False)
+    _log = Logger()
+
+    def _asked(self, mode: str, session: Session) -> str:
+        """Return the URL that asks for a mode on behalf of a session."""
+        mark = "&" if "?" in self.url else "?"
+        asked = {"type": "sale", "mode": mode, "user": session.username, "sessid": session.sessid}
+        return f"{self.url}{mark}{urlencode(asked)}"
+
+    async def document(self, mode: str, session: Session) -> Document:
+        """Return the document that the site gives for ``query`` or ``info``. Raises ``OrdersUnavailable``.
+
+        Those that are on their way are shared by users: whoever asks for more than its share waits.
+        """
+        user, document = session.username, None
+        try:
+            await self._slots.ask(user).addTimeout(PATIENCE, self.client.clock)
+        except defer.TimeoutError:
+            raise self._refused(OrdersUnavailable(), session, ValueError("others of this user take long")) from None
+        try:
+            response = await self.client.ask("GET", self._asked(mode, session), PATIENCE)
+            length = None if response.length is UNKNOWN_LENGTH else int(response.length)
+            document = Document(self.client.clock, length)
+            document.over.addCallback(lambda _: self._slots.leave(user))
+            response.deliverBody(document)
+            begun = await document.begun
+            if response.code != 200:
+                raise ValueError(f"it answered {response.code}")
+            if begun != BEGINNING:
+                raise ValueError("it gave no XML document")
+            document.charset = await document.encoding() or _charset_of(response)
+        except CancelledError:
+            self._end(user, document)
+            raise
+        except Exception as error:  # whatever a network, a name server, TLS or a broken site can raise
+            self._end(user, document)
+            raise self._refused(OrdersUnavailable(), session, error) from error
+        return document
+
+    def _end(self, user: str, document: Document | None) -> None:
+        """Want a document no more; one that had not begun leaves its slot to the next."""
+        if document is None:
+            self._slots.leave(user)
+        else:
+            document.stopProducing()
+
+    async def confirm(self, session: Session) -> None:
+        """Tell the site that the node has taken what it was given. Raises ``ConfirmationFailed``."""
+        told: dict[str, Any] = {"version": VERSION, "event": "success", "type": "sale"}
+        told |= {"user": session.username, "sessid": session.sessid}
+        headers = {"Content-Type": "application/json"}
+        try:
+            response = await self.client.ask("POST", self.url, PATIENCE, json.dumps(told).encode("utf-8"), headers)
+            await self.client.text_of(response, PATIENCE)
+            if not 200 <= response.code < 300:
+                raise ValueError(f"it answered {response.code}")
+        except CancelledError:
+            raise
+        except Exception as error:
+            raise self._refused(ConfirmationFailed(), session, error) from error
+
+    def _refused(
+        self, refused: OrdersUnavailable | ConfirmationFailed, session: Session, error: Exception
+    ) -> OrdersUnavailable | ConfirmationFailed:
+        """Write to the log why the site is of no use now; the node hears less."""
+        reason = str(error) if isinstance(error, ValueError) else reason_of(error)
+        self._log.warn(
+            "{sessid}: {words}: {reason}",
+            sessid=session.sessid,
+            user=session.username,
+            words=refused.words,
+            reason=reason,
+        )
+        return refused

@@ -1,0 +1,175 @@
+"""Query bytes to frozen values, values to answer texts. No Twisted, no disk.
+
+1C chooses everything by the query string of one URL, which its clients put together as plain text:
+``?type=catalog&mode=file&filename=import0_1.xml&sessid=…`` (protocol.md, A.1 and B.1).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from attrs import frozen
+
+from onec_twisted.http.answer import Answer
+from onec_twisted.model.errors import InvalidOffset, UnknownMode
+from onec_twisted.model.text import _one_line
+
+if TYPE_CHECKING:
+    from onec_twisted.model.errors import Refused
+
+__all__ = [
+    "CATALOG_TYPES",
+    "MODES",
+    "SALE_TYPES",
+    "Query",
+    "checkauth_answer",
+    "failure",
+    "init_answer",
+    "offset_header",
+    "parse_offset",
+    "parse_query",
+    "progress",
+]
+
+CATALOG_TYPES = frozenset({"catalog", "reference", "get_catalog"})
+"""Types that are answered as ``catalog`` is (protocol.md, A.2 row 21)."""
+
+SALE_TYPES = frozenset({"sale", "crm"})
+"""Types that are answered as ``sale`` is: 1C-Bitrix has one component for both."""
+
+MODES = {
+    "catalog": frozenset({"checkauth", "init", "file", "import", "complete", "deactivate"}),
+    "sale": frozenset({"checkauth", "init", "file", "import", "complete", "deactivate", "query", "success", "info"}),
+}
+"""The modes of each type; ``get_catalog``, which asks for the site's goods, has those of ``sale``."""
+
+
+@frozen
+class Query:
+    """What a request asks for.
+
+    ``type`` and ``mode`` are lower case, and ``type`` is ``catalog``, ``sale`` or ``listen``; ``filename`` and
+    ``sessid`` are the bytes that came, percent-decoded, None when the key is missing.
+    """
+
+    type: str
+    mode: str
+    filename: bytes | None = None
+    sessid: bytes | None = None
+    version: bytes | None = None
+    timestamp: bytes | None = None
+
+
+def _fields(query: bytes) -> list[tuple[bytes, bytes]]:
+    """Cut a query into keys and values; 1C may send a second ``?``, ``&&`` and a trailing ``&`` (B.1)."""
+    pairs = (part.partition(b"=") for part in query.replace(b"?", b"&").split(b"&"))
+    return [(key, value) for key, _, value in pairs if key]
+
+
+def _unquoted(raw: bytes) -> bytes:
+    return unquote_to_bytes(raw) if b"%" in raw else raw
+
+
+def parse_query(query: bytes) -> Query:
+    """Understand a query string.
+
+    Keys, ``type`` and ``mode`` come in any case, fields in any order, unknown ones are passed over, and of
+    two equal keys the first counts. ``;`` separates nothing and ``+`` is a plus: clients concatenate file names
+    unescaped (protocol.md, A.5).
+
+    Raises ``UnknownMode`` when type or mode are missing or not the protocol's.
+    """
+    fields: dict[bytes, bytes] = {}
+    for key, value in _fields(query):
+        fields.setdefault(_unquoted(key).lower(), _unquoted(value))
+    kind = fields.get(b"type", b"").decode("ascii", "replace").strip().lower()
+    mode = fields.get(b"mode", b"").decode("ascii", "replace").strip().lower()
+    modes = MODES["sale"] if kind == "get_catalog" else ()
+    if kind in CATALOG_TYPES:
+        kind = "catalog"
+    elif kind in SALE_TYPES:
+        kind = "sale"
+    if kind != "listen" and mode not in (modes or MODES.get(kind, ())):
+        raise UnknownMode
+    return Query(
+        kind,
+        mode,
+        filename=fields.get(b"filename"),
+        sessid=fields.get(b"sessid"),
+        version=fields.get(b"version"),
+        timestamp=fields.get(b"timestamp"),
+    )
+
+
+_OFFSET = re.compile(rb"\d{1,18}")
+
+_RANGE = re.compile(rb"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+
+
+def parse_offset(upload_offset: bytes | None, content_range: bytes | None, length: int | None) -> int | None:
+    """Return the place in its file that a piece claims, in bytes; None when it claims none.
+
+    ``upload_offset`` is the header of tus and of the IETF's draft, ``content_range`` that of RFC 9110 section 14.4;
+    ``length`` is the body's, None when unknown. Raises ``InvalidOffset`` for nonsense, and when the two, or the range
+    and the length, disagree.
+    """
+    claims = set()
+    if upload_offset is not None:
+        if _OFFSET.fullmatch(upload_offset) is None:
+            raise InvalidOffset
+        claims.add(int(upload_offset))
+    if content_range is not None:
+        match = _RANGE.fullmatch(content_range)
+        if match is None:
+            raise InvalidOffset
+        first, last = int(match[1]), int(match[2])
+        too_short = match[3] != b"*" and int(match[3]) <= last
+        if last < first or too_short or length not in (None, last - first + 1):
+            raise InvalidOffset
+        claims.add(first)
+    if len(claims) > 1:
+        raise InvalidOffset
+    return claims.pop() if claims else None
+
+
+def offset_header(committed: int) -> tuple[bytes, bytes]:
+    """Return the header that tells a file's committed length in bytes."""
+    return b"Upload-Offset", b"%d" % committed
+
+
+def failure(refused: Refused) -> Answer:
+    """Return the answer to a refused request: ``failure`` alone in its line, then the reason."""
+    return Answer(refused.status, b"failure\n" + _one_line(refused.words).encode("utf-8"), headers=refused.headers)
+
+
+def progress(words: str) -> Answer:
+    """Return the answer to a request that is not done yet: the node asks again (protocol.md, A.2 row 11)."""
+    return Answer(body=b"progress\n" + _one_line(words).encode("utf-8"))
+
+
+def checkauth_answer(cookie: str, token: str, sessid: str, timestamp: int, *, secure: bool) -> Answer:
+    """Return the answer to a good ``checkauth`` (protocol.md, A.3).
+
+    The node sends ``cookie=token`` back by itself, from lines 2 and 3; Set-Cookie serves browsers and scripts.
+    ``timestamp`` is in seconds since 1970; ``secure`` says that the connection is TLS.
+    """
+    lines = ("success", cookie, token, f"sessid={sessid}", f"timestamp={timestamp}")
+    set_cookie = f"{cookie}={token}; HttpOnly; SameSite=Strict" + ("; Secure" if secure else "")
+    return Answer(
+        body="\n".join(lines).encode("ascii"),
+        headers=((b"Set-Cookie", set_cookie.encode("ascii")), (b"Cache-Control", b"no-store")),
+    )
+
+
+def init_answer(query: Query, sessid: str, *, zipped: bool, file_limit: int) -> Answer:
+    """Return the answer to ``init``: exactly two lines, which real nodes count (protocol.md, A.4).
+
+    A node that sends ``version=`` with ``type=sale`` wants four, and the last four characters of the fourth to
+    be a number of at least 2.08 (A.2 row 6). ``file_limit`` is in bytes.
+    """
+    lines = [f"zip={'yes' if zipped else 'no'}", f"file_limit={file_limit}"]
+    if query.type == "sale" and query.version is not None:
+        lines += [f"sessid={sessid}", "version=2.10"]
+    return Answer(body="\n".join(lines).encode("ascii"))

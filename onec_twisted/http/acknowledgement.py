@@ -1,0 +1,122 @@
+"""Whether an answer has reached its reader's machine: the kernel knows.
+
+Delivered means that the peer's TCP has acknowledged the answer (DESIGN section 4). That is asked after the answer,
+again and again, at the next request of the connection, and once more when the connection has ended. A connection
+that cannot be asked counts as one that delivers what is written to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from onec_twisted.http.interfaces import ILine
+
+__all__ = ["Delivery"]
+
+FIRST_LOOK = 0.02
+"""Seconds after an answer at which the kernel is asked first, unless a request comes before; doubled each time."""
+
+LONGEST_PAUSE = 1.0
+"""Seconds between two looks at most."""
+
+LAST_CHANCE = 2.0
+"""Seconds that acknowledgements may still take when the connection has ended."""
+
+
+@define(eq=False)
+class Delivery:
+    """The answer to one piece, on its way. ``decided`` is called once, with whether it was delivered."""
+
+    clock: IReactorTime
+    decided: Callable[[bool], None]
+    delivered: bool | None = field(default=None, init=False)
+    _line: ILine | None = field(default=None, init=False)
+    _call: IDelayedCall | None = field(default=None, init=False)
+    _pause: float = field(default=FIRST_LOOK, init=False)
+    _give_up: float | None = field(default=None, init=False)
+    _waiting: list[Deferred[None]] = field(factory=list, init=False)
+
+    def sent(self, line: ILine | None) -> None:
+        """Note that the answer was written to a line; None for one that cannot be asked."""
+        if line is None:
+            self._decide(delivered=True)
+        elif self.delivered is None:
+            self._line = line
+            self._look_later()
+        else:
+            line.close()
+
+    def look(self) -> None:
+        """Ask the kernel now."""
+        if self._line is not None and self._line.unacknowledged() == 0:
+            self._decide(delivered=True)
+
+    def lost(self) -> None:
+        """Note that the connection has ended, before the answer was written or after."""
+        self.look()
+        if self.delivered is None:
+            if self._line is None or self._line.over():
+                self._decide(delivered=False)
+            elif self._give_up is None:
+                self._give_up = self.clock.seconds() + LAST_CHANCE
+
+    def forget(self) -> None:
+        """Ask no more: nobody wants to know. ``decided`` is not called."""
+        if self.delivered is None:
+            self.decided = _nobody
+            self._decide(delivered=False)
+
+    async def known(self, patience: float) -> bool:
+        """Return whether the answer was delivered; one that is still open after ``patience`` seconds was not."""
+        self.look()
+        if self.delivered is None:
+            waiting: Deferred[None] = Deferred()
+            self._waiting.append(waiting)
+            give_up = self.clock.callLater(patience, self._decide, delivered=False)
+            await waiting
+            if give_up.active():
+                give_up.cancel()
+        return bool(self.delivered)
+
+    def _look_later(self) -> None:
+        self._call = self.clock.callLater(self._pause, self._look_again)
+
+    def _look_again(self) -> None:
+        """Ask the kernel, and ask again later if it does not know yet."""
+        self._call = None
+        self.look()
+        if self.delivered is not None or self._line is None:
+            return
+        if self._give_up is not None and (self._line.over() or self.clock.seconds() >= self._give_up):
+            self._decide(delivered=False)
+            return
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        self._look_later()
+
+    def _decide(self, *, delivered: bool) -> None:
+        """Come to an end, once."""
+        if self.delivered is not None:
+            return
+        self.delivered = delivered
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+        waiting, self._waiting = self._waiting, []
+        self.decided(delivered)
+        for one in waiting:
+            one.callback(None)
+
+
+def _nobody(_: bool) -> None:
+    """Nobody wants to know."""

@@ -1,0 +1,311 @@
+"""The body of a request while it comes in: kept back until somebody wants it, given away, or thrown away.
+
+Whoever takes it may also have it from its socket: then its bytes never come through here, but their number does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, fail
+from zope.interface import implementer
+
+from onec_twisted.http.interfaces import IBody, ISocketConsumer
+from onec_twisted.model.errors import BodyTimedOut, ConnectionDropped, UploadTooSlow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+
+    from onec_twisted.http.interfaces import IBodyConsumer, IBodySocket
+
+__all__ = ["DRAIN_LIMIT", "DRAIN_TIME", "EARLY_LIMIT", "Body"]
+
+EARLY_LIMIT = 64 * 1024
+"""Bytes that may come before anybody wants them; then the sender is held back."""
+
+SMALL_CHUNKS = 256
+"""Reads that are kept one by one; each costs memory beside its bytes."""
+
+DRAIN_LIMIT = 8 * 1024 * 1024
+"""Bytes of a refused body that are read and thrown away, so that the answer reaches its sender."""
+
+DRAIN_PAUSE = 0.1
+"""Seconds that a body too long to be read to its end is held back: a proxy that passes it on sees the answer then.
+
+nginx looks at an answer only when it cannot send on; closed before that, the node would hear 502.
+"""
+
+DRAIN_TIME = 2.0
+"""Seconds that a refused body is read for."""
+
+MINUTE = 60.0
+"""Seconds over which the rate of a body is taken."""
+
+SAMPLES = 6
+"""How often in that time it is looked at."""
+
+
+@implementer(IBody)
+class Body:
+    """A body on its way in.
+
+    ``transport`` can be paused; ``length`` is in bytes, None when unknown; ``idle_timeout`` is in seconds of
+    ``clock``; ``wanted`` is called once, when somebody wants the body. ``socket`` is where it comes from, None
+    where nobody can have it from there. ``min_rate`` is in bytes per second, on average over the last minute.
+    """
+
+    def __init__(
+        self,
+        transport: IPushProducer,
+        clock: IReactorTime,
+        length: int | None,
+        idle_timeout: float,
+        wanted: Callable[[], None],
+        socket: IBodySocket | None = None,
+        min_rate: int = 0,
+    ) -> None:
+        """Begin with nothing received."""
+        self.length = length
+        self.received = 0
+        self.accepted = 0
+        self.complete = length == 0
+        self._transport = transport
+        self._clock = clock
+        self._idle_timeout = idle_timeout
+        self._wanted = wanted
+        self._min_rate = min_rate
+        self._samples: deque[int] = deque(maxlen=SAMPLES)
+        """Bytes received when the rate was looked at; empty when we have held the sender back since then."""
+        self._next_sample = 0.0
+        self._socket = socket
+        self._held = False
+        self._moving = False
+        self._read_next = False
+        self._early: list[bytes] = []
+        self._last_byte = 0.0
+        self._failure: BaseException | None = None
+        self._consumer: IBodyConsumer | None = None
+        self._delivered: Deferred[None] | None = None
+        self._limit = 0
+        self._too_large: BaseException = ConnectionDropped()
+        self._idle_call: IDelayedCall | None = None
+        self._drained: Callable[[], None] | None = None
+        self._drain_left = 0
+        self._drain_call: IDelayedCall | None = None
+
+    # What the request tells
+
+    def data_received(self, data: bytes) -> None:
+        """Take the next bytes from the channel."""
+        self.received += len(data)
+        if self._consumer is not None:
+            self._last_byte = self._clock.seconds()
+            self._give(data)
+        elif self._drained is not None:
+            self._drain_left -= len(data)
+            if self._drain_left <= 0:
+                self._end_drain()
+        elif self._failure is None:
+            self._early.append(data)
+            if len(self._early) > SMALL_CHUNKS:
+                self._early = [b"".join(self._early)]
+            if self.received >= EARLY_LIMIT:
+                self.pauseProducing()
+        if self._held and not self.complete:
+            self._transport.pauseProducing()  # somebody else has let it go on, or it had more in hand
+
+    def ended(self) -> None:
+        """Note the last byte."""
+        self.complete = True
+        self._cancel_drain()
+        if self._consumer is not None:
+            self._stop(None)
+
+    def lost(self) -> None:
+        """Note that the connection broke."""
+        self._cancel_drain()
+        self._stop(ConnectionDropped())
+
+    # IBody
+
+    def deliver(self, consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
+        """See ``IBody``."""
+        if self._failure is not None:
+            return fail(self._failure)
+        self._wanted()
+        self._delivered = delivered = Deferred[None]()
+        self._consumer, self._limit, self._too_large = consumer, limit, too_large
+        self.resumeProducing()
+        early, self._early = self._early, []
+        for data in early:
+            self._give(data)
+        if self._consumer is not None:
+            if self.complete:
+                self._stop(None)
+            else:
+                self._last_byte = self._clock.seconds()
+                self._samples.append(self.received)
+                self._next_sample = self._last_byte + MINUTE / SAMPLES
+                self._watch()
+                self._offer_socket(consumer)
+        return delivered
+
+    def pauseProducing(self) -> None:
+        """See ``IBody``."""
+        if not self._held and not self.complete:
+            self._held = True
+            self._samples.clear()
+            self._transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """See ``IBody``."""
+        if self._held and not self.complete and not self._moving:
+            self._last_byte = self._clock.seconds()
+            self._transport.resumeProducing()
+        self._held = False
+
+    def silence(self) -> float:
+        """See ``IBody``."""
+        if self._consumer is None or self._held or self._moving:
+            return 0.0
+        return self._clock.seconds() - self._last_byte
+
+    def drop(self, reason: BaseException) -> None:
+        """See ``IBody``."""
+        if not self.complete:
+            self._stop(reason)
+
+    def left(self) -> list[bytes]:
+        """See ``IBody``."""
+        left, self._early = self._early, []
+        return left
+
+    # What the request asks for once it has refused
+
+    def drain(self, drained: Callable[[], None]) -> None:
+        """Throw away what still comes, a bounded amount for a bounded time, then call back.
+
+        Not called back when the body ends, or the connection is lost, before that.
+        """
+        self._stop(ConnectionDropped())
+        self._early = []
+        self._drained = drained
+        self._drain_left = DRAIN_LIMIT
+        if self.length is None or self.length - self.received > DRAIN_LIMIT:
+            self.pauseProducing()
+            self._drain_call = self._clock.callLater(DRAIN_PAUSE, self._go_on_draining)
+        else:
+            self._go_on_draining()
+
+    def _go_on_draining(self) -> None:
+        """Read and throw away, for a while."""
+        self._drain_call = self._clock.callLater(DRAIN_TIME, self._end_drain)
+        self.resumeProducing()
+
+    def _give(self, data: bytes) -> None:
+        """Hand bytes to the consumer, unless they are too many."""
+        if self.received > self._limit:
+            self._stop(self._too_large)
+        elif self._consumer is not None:
+            self._consumer.write(data)
+
+    def _offer_socket(self, consumer: IBodyConsumer) -> None:
+        """Let a consumer that can have the rest of a body of known length from its socket."""
+        length, socket = self.length or 0, self._socket
+        if socket is None or length > self._limit or not ISocketConsumer.providedBy(consumer):
+            return
+        if length - self.received >= consumer.bulk:
+            socket.when_readable(partial(self._moves, consumer, socket))
+
+    def _moves(self, consumer: ISocketConsumer, socket: IBodySocket) -> bool:
+        """Let the consumer move what waits in the socket, if it is worth it; the reactor reads nothing meanwhile."""
+        if self._moving:
+            self._transport.pauseProducing()  # somebody else has let it go on
+            return True
+        waiting = socket.waiting()
+        if self._read_next or waiting < consumer.bulk:
+            self._read_next = False
+            return False
+        try:
+            descriptor = socket.fileno()
+        except OSError:
+            return False  # none is left: it is read, as ever
+        self._moving = True
+        self._transport.pauseProducing()
+        consumer.move(descriptor, (self.length or 0) - self.received).addCallback(self._moved, socket)
+        return True
+
+    def _moved(self, size: int, socket: IBodySocket) -> None:
+        """Go on behind what was moved. When nothing was, the next read tells why."""
+        self._moving = False
+        self._read_next = not size
+        self.received += size
+        if size:
+            self._last_byte = self._clock.seconds()
+        if not self._held:
+            self._transport.resumeProducing()
+        try:
+            socket.moved(size)
+        finally:
+            if self._consumer is None:
+                socket.release()
+
+    def _stop(self, reason: BaseException | None) -> None:
+        """End the delivery: well, or for a reason that also holds for one that has not begun."""
+        self._consumer = None
+        if self._socket is not None and not self._moving:
+            self._socket.release()
+        if reason is not None and self._failure is None:
+            self._failure = reason
+        if self._idle_call is not None:
+            self._idle_call.cancel()
+            self._idle_call = None
+        delivered, self._delivered = self._delivered, None
+        if delivered is not None:
+            if reason is None:
+                delivered.callback(None)
+            else:
+                delivered.errback(reason)
+
+    def _watch(self) -> None:
+        """Drop the body when its sender is silent for too long, or too slow; look again when it could be."""
+        self._idle_call = None
+        silence = self.silence()
+        if silence >= self._idle_timeout:
+            self._stop(BodyTimedOut())
+            return
+        pause = self._idle_timeout - silence
+        if self._min_rate:
+            now = self._clock.seconds()
+            if now >= self._next_sample:
+                if self._is_slow():
+                    self._stop(UploadTooSlow())
+                    return
+                self._next_sample = now + MINUTE / SAMPLES
+            pause = min(pause, self._next_sample - now)
+        self._idle_call = self._clock.callLater(pause, self._watch)
+
+    def _is_slow(self) -> bool:
+        """Return whether too little has come in the last minute, in which nobody has held the sender back."""
+        if self._held or self._moving:
+            self._samples.clear()
+            return False
+        a_minute_ago = self._samples[0] if len(self._samples) == SAMPLES else None
+        self._samples.append(self.received)
+        return a_minute_ago is not None and self.received - a_minute_ago < self._min_rate * MINUTE
+
+    def _end_drain(self) -> None:
+        """Stop throwing away, and say so."""
+        self._cancel_drain()
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            drained()
+
+    def _cancel_drain(self) -> None:
+        if self._drain_call is not None and self._drain_call.active():
+            self._drain_call.cancel()
+        self._drain_call = None

@@ -1,0 +1,91 @@
+"""Whether a new connection may stay when there are too many: who rests makes room, who is at work is let alone.
+
+Strangers who hold as many connections as there are descriptors keep nobody out then: whoever comes takes the place of
+the connection that has rested longest, of the address that has most.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from twisted.logger import Logger
+
+from onec_twisted.http.sockets import close_now, is_plain
+from onec_twisted.runtime.descriptors import NEWCOMERS, is_scarce
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from onec_twisted.http.channel import ExchangeChannel
+    from onec_twisted.http.connections import Connections
+
+__all__ = ["Newcomers"]
+
+LOOKED_AT = 100
+"""Connections of which one is closed: those that have rested longest."""
+
+QUIET = 60.0
+"""Seconds between two lines in the log about it."""
+
+
+@define(eq=False)
+class Newcomers:
+    """The connections that rest, for which no request is being carried out.
+
+    There may be as many in all as there are descriptors, or ``most``, where that is not 0.
+    """
+
+    connections: Connections
+    clock: IReactorTime
+    most: int = 0
+    _resting: dict[ExchangeChannel, str | None] = field(factory=dict, init=False)
+    """Those that rest, the longest first, and their addresses."""
+    _told_at: float | None = field(default=None, init=False)
+    _log = Logger()
+
+    def comes(self, channel: ExchangeChannel, address: str | None) -> None:
+        """Let a new connection stay, or end it."""
+        if self._may_stay(address):
+            self.rests(channel, address)
+        elif is_plain(channel.transport):
+            close_now(channel.transport)
+        else:  # a TLS handshake is about to begin
+            channel.abort()
+
+    def _may_stay(self, address: str | None) -> bool:
+        """Return whether a new connection may stay; where that is one too many, another is closed for it."""
+        if is_scarce(self.connections.total, NEWCOMERS):
+            self._tell()
+        elif not self.most or self.connections.total <= self.most:
+            return True
+        held = self.connections.held
+        longest = list(islice(self._resting.items(), LOOKED_AT))
+        if not longest:
+            return False
+        other, its_address = max(longest, key=lambda one: held(one[1]))
+        if held(address) > held(its_address):
+            return False
+        self.leaves(other)
+        close_now(other.transport)
+        return True
+
+    def rests(self, channel: ExchangeChannel, address: str | None) -> None:
+        """Note that nothing is to be done for a connection until its next request."""
+        self._resting[channel] = address
+
+    def leaves(self, channel: ExchangeChannel) -> None:
+        """Note that a connection is at work, or has ended."""
+        self._resting.pop(channel, None)
+
+    def _tell(self) -> None:
+        """Say so in the log, now and then."""
+        now = self.clock.seconds()
+        if self._told_at is None or now - self._told_at >= QUIET:
+            self._told_at = now
+            self._log.warn(
+                "{connections} connections are open, other descriptors are kept for those who are in: connections "
+                "that rest are closed for new ones; raise LimitNOFILE=, or lower --connections-per-address",
+                connections=self.connections.total,
+            )

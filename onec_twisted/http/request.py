@@ -1,0 +1,291 @@
+"""The Request that finds its resource at the headers and gives the body away as it comes.
+
+Twisted looks a resource up after the last byte of the body, which it keeps in memory or in a temporary file until
+then. ``ExchangeRequest`` does so at the headers, and keeps nothing. It uses private names of
+``twisted.web.http.HTTPChannel``; ``tests/test_request.py`` pins them for the oldest and the newest Twisted:
+
+* ``_command``, ``_path``, ``_version``: the request line, which a Request learns only after the body otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.web.http import toChunk
+from twisted.web.server import Request
+
+from onec_twisted.exchange.protocol import failure
+from onec_twisted.http.answer import Answer, head_of
+from onec_twisted.http.body import Body
+from onec_twisted.http.channel import REASONS
+from onec_twisted.http.head import contradicted, fields_of_target, path_of
+from onec_twisted.http.interfaces import IStreamingResource
+from onec_twisted.http.sockets import read_at_once, socket_of
+from onec_twisted.model.errors import ConnectionDropped, ContradictoryHeaders, TooManyConnections, Unforeseen
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from onec_twisted.http.acknowledgement import Delivery
+    from onec_twisted.http.channel import ExchangeChannel
+    from onec_twisted.http.site import ExchangeSite
+    from onec_twisted.model.errors import Refused
+
+__all__ = ["ExchangeRequest"]
+
+READ = 64 * 1024
+"""Bytes that are read from a connection at a time: Twisted's own number."""
+
+MAPPED = "::ffff:"
+"""What an IPv4 address begins with on an IPv6 socket."""
+
+SLOW_NODE = 600
+"""Seconds for the end of a document, which may wait in our buffers, when its connection closes behind it."""
+
+READ_BODY = 256 * 1024
+"""Bytes that are read at a time while a large body comes in."""
+
+
+class ExchangeRequest(Request):
+    """A request whose resource, an ``IStreamingResource``, is asked when the headers are complete.
+
+    ``body`` is what it may take. An answer that comes before the body's end closes the connection, but not before
+    the sender had a chance to read it.
+    """
+
+    _log = Logger()
+    body: Body
+    site: ExchangeSite
+
+    def __init__(self, *args: Any, **kw: Any) -> None:
+        """Begin without an answer."""
+        super().__init__(*args, **kw)
+        self.delivery: Delivery | None = None
+        self._headers_complete = False
+        self._answered = False
+        self._is_out = False
+        self._body_over = False
+        self._decided = False
+        self._counted = False
+        self._stream: Any = None
+        self._entered: str | None = None
+        self._secure = False
+        self.trusted_proxy = False
+        """Whether a proxy that is trusted sends this for somebody else: it may tell by which address we are known."""
+
+    @property
+    def gone(self) -> bool:
+        """Return whether nobody is left to hear an answer."""
+        return bool(self._disconnected)
+
+    def gotLength(self, length: int | None) -> None:
+        """Find the resource: the headers are complete, and the body, of ``length`` bytes, comes next."""
+        channel: Any = self.channel
+        self.method, self.uri, self.clientproto = channel._command, channel._path, channel._version
+        self.path = path_of(self.uri)
+        self.prepath: list[bytes] = []
+        # as PHP sites do: slashes count once, and the last one does not (nginx merges them, PHP has PATH_INFO)
+        self.postpath: list[bytes] = [unquote_to_bytes(part) for part in self.path.split(b"/") if part]
+        self.args: dict[bytes, list[bytes]] = {}
+        self.site = cast("ExchangeSite", channel.site)  # set by Site.buildProtocol
+        too_many = self._meet_client()
+        twice = contradicted(self.requestHeaders.getAllRawHeaders())
+        channel.look_at_deliveries()
+        self._expected = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
+        self.requestHeaders.removeHeader(b"expect")  # or Twisted answers it before anybody has decided
+        self.body = Body(
+            channel.body_producer(),
+            self.site.reactor,
+            length,
+            self.site.body_timeout,
+            self._accept_body,
+            socket_of(channel, length),
+            self.site.limits.min_rate,
+        )
+        channel.head_ended()
+        self._headers_complete = True
+        refused = TooManyConnections() if too_many else ContradictoryHeaders(twice) if twice is not None else None
+        Deferred.fromCoroutine(self._respond(refused))
+
+    def _meet_client(self) -> bool:
+        """Find out who sends; return whether that address has too many connections, or requests through a proxy."""
+        channel = cast("ExchangeChannel", self.channel)
+        connections = self.site.connections
+        peer = getattr(self.client, "host", None)
+        if peer is not None and peer.startswith(MAPPED):  # IPv4, on a socket that takes both
+            peer = peer[len(MAPPED) :]
+            self.client = IPv4Address("TCP", peer, self.client.port)
+        if not connections.trusts(peer):
+            return channel.is_one_too_many(peer)
+        self.trusted_proxy = True
+        self._secure = self.told_by_proxy(b"x-forwarded-proto").lower() == b"https"
+        told = b",".join(self.requestHeaders.getRawHeaders(b"x-forwarded-for", []))
+        client = connections.trusted.client(peer, told.decode("latin-1"))
+        if client is None or client == peer:
+            return False
+        kind = IPv6Address if ":" in client else IPv4Address
+        self.client = kind("TCP", client, getattr(self.client, "port", 0))
+        if not connections.enter(client):
+            return True
+        self._entered = client
+        return False
+
+    def told_by_proxy(self, name: bytes) -> bytes:
+        """Return what the first of the proxies on the way has told; others add theirs behind it."""
+        return b",".join(self.requestHeaders.getRawHeaders(name, ())).partition(b",")[0].strip()
+
+    def isSecure(self) -> bool:
+        """Return whether the client's connection is TLS, to us or to a trusted proxy."""
+        return self._secure or bool(super().isSecure())
+
+    def give_up(self) -> None:
+        """Expect no more of the body: what comes is no HTTP."""
+        if self._headers_complete:
+            self.body.lost()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Pass bytes of the body on."""
+        self.body.data_received(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Note that the body has ended; nothing of it is ever parsed."""
+        cast("ExchangeChannel", self.channel).body_ended()
+        self.body.ended()
+        self._body_over = True
+        self._count()
+        read_at_once(self.channel.transport, READ)
+        if self._is_out:
+            self.finish()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Tell the body; an answer that closed its connection is logged here, for it never finishes."""
+        if self._answered and not self.finished:
+            self.site.log(self)
+        super().connectionLost(reason)
+        if self._stream is not None:
+            self._stream.stopProducing()
+        if self._headers_complete:
+            self.body.lost()
+            self._count()
+
+    def _count(self) -> None:
+        """Count the body when all of it came or will come, and it is known what became of it."""
+        if self._decided and (self._body_over or self._disconnected) and not self._counted:
+            self._counted = True
+            self.site.metrics.body(self.body.received, self.body.accepted)
+            if self._entered is not None:
+                self.site.connections.leave(self._entered)
+
+    async def _respond(self, refused: Refused | None) -> None:
+        """Ask the resource, and answer; whoever is refused before it was asked loses the connection."""
+        try:
+            resource = IStreamingResource(self.site.getResourceFor(self))
+            if refused is not None:
+                self.channel.persistent = False
+            answer = await resource.respond(self, refused)
+        except ConnectionDropped:
+            return
+        except Exception:
+            self._log.failure("{method} {path} failed", **fields_of_target(self.method, self.uri))
+            self.site.metrics.refused(Unforeseen())
+            answer = failure(Unforeseen())
+        finally:
+            self._decided = True
+            self._count()
+        if not self._disconnected:
+            self._answer(answer)
+            return
+        if self.delivery is not None:
+            self.delivery.lost()
+        if answer.stream is not None:
+            answer.stream.stopProducing()
+
+    def _answer(self, answer: Answer) -> None:
+        """Write an answer; after that, read or throw away what is left of the body."""
+        if not self.body.complete or self.site.closing:
+            self.channel.persistent = False
+        self.setResponseCode(answer.status, REASONS.get(answer.status))
+        head = head_of(
+            answer,
+            self.clientproto,
+            self.code_message,
+            self.site.date(),
+            closes=not self.channel.persistent and self.clientproto == b"HTTP/1.1",
+        )
+        has_body = self.method != b"HEAD" and answer.status not in {204, 304}
+        self.startedWriting = 1
+        self.sentLength = len(answer.body) if has_body else 0
+        cast("ExchangeChannel", self.channel).send(head + answer.body if has_body else head)
+        self._answered = True
+        if self.delivery is not None:
+            cast("ExchangeChannel", self.channel).watch(self.delivery)
+        if answer.stream is not None:
+            self._pass_on(answer.stream)
+        else:
+            self._answer_is_out()
+
+    def _pass_on(self, stream: Any) -> None:
+        """Write a body that comes from elsewhere, as fast as the node takes it."""
+        self._stream = stream
+        self.chunked = stream.length is None and self.clientproto == b"HTTP/1.1"
+
+        def write(data: bytes) -> None:
+            if data and not self._disconnected:
+                self.sentLength += len(data)
+                self.channel.writeSequence(toChunk(data) if self.chunked else [data])
+
+        self.registerProducer(stream, True)
+        stream.deliver(write).addCallbacks(self._passed_on, self._broke_off).addErrback(self._fail)
+
+    def _passed_on(self, _: object) -> None:
+        """End an answer that came from elsewhere."""
+        self._stream = None
+        if not self._disconnected:
+            self.unregisterProducer()
+            if self.chunked:
+                self.channel.write(b"0\r\n\r\n")
+                self.chunked = False
+            self.channel.abortTimeout = SLOW_NODE
+            self._answer_is_out()
+
+    def _broke_off(self, reason: Failure) -> None:
+        """Break an answer off whose body broke off: the node must not take it for whole."""
+        self._stream = None
+        if not self._disconnected:
+            self._log.warn(
+                "{method} {path}: answer broken off: {reason}",
+                reason=str(reason.value),
+                **fields_of_target(self.method, self.uri),
+            )
+            self.unregisterProducer()
+            self._abort()
+
+    def _fail(self, reason: Failure) -> None:
+        """Log what nobody thought of, and end the connection."""
+        self._log.failure("{method} {path} failed", reason, **fields_of_target(self.method, self.uri))
+        if not self._disconnected:
+            self._abort()
+
+    def _abort(self) -> None:
+        transport: Any = self.channel.transport
+        transport.abortConnection()
+
+    def _answer_is_out(self) -> None:
+        """Let the connection go on to its next request, or close it when the node has had its chance to read."""
+        self._is_out = True
+        if self._body_over:
+            self.finish()
+        elif not self.body.complete:
+            channel = self.channel
+            self.body.drain(lambda: cast("None", channel.loseConnection()))
+
+    def _accept_body(self) -> None:
+        """Make room for a large body, and tell a client that asked first to send it."""
+        if self.body.length is None or self.body.length > READ:
+            read_at_once(self.channel.transport, READ_BODY)
+        if self._expected and self.clientproto == b"HTTP/1.1" and not self.body.received and not self.body.complete:
+            self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -1,0 +1,224 @@
+"""What the kernel knows of a connection: what its peer has acknowledged, and a body that nobody has read yet.
+
+It uses private names of Twisted; ``tests/test_sockets.py`` pins them for the oldest and the newest one:
+
+* ``_transferDecoder`` of a channel: counts the bytes of a body that are still to come;
+* ``_tempDataLen`` of a TCP transport, beside its ``dataBuffer`` and ``offset``: bytes not handed to the kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import sys
+import termios
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from onec_twisted.http.interfaces import IBodySocket, ILine
+from onec_twisted.runtime.descriptors import PIECES, is_scarce
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "BodySocket",
+    "RecordReads",
+    "SocketLine",
+    "close_now",
+    "is_plain",
+    "line_of",
+    "read_at_once",
+    "socket_of",
+    "write_now",
+]
+
+TCP_CLOSE = 7
+"""Linux's number for the state of a connection that is over."""
+
+LEAST_READ, FIRST_READ, MOST_READ = 512, 8 * 1024, 64 * 1024
+"""Bytes that are read at a time with TLS; a record has 16 KB at most (RFC 8446 section 5.1)."""
+
+LARGE_RECORD, TINY_RECORD = 4 * 1024, 512
+"""Bytes of a record that is worth a larger read, and of one of which few should come in a read."""
+
+MANY_RECORDS = 16
+"""Tiny records, one after another, of a sender who sends nothing else."""
+
+OUR_FIN = (4, 9, 11)
+"""Linux's numbers for FIN_WAIT1, LAST_ACK and CLOSING: our FIN is unacknowledged, and counted as a byte."""
+
+
+def is_plain(transport: Any) -> bool:
+    """Return whether what is written to a transport is what its socket carries: TCP or a unix socket, no TLS."""
+    return isinstance(transport, Connection) and not transport.TLS
+
+
+def close_now(transport: Any) -> None:
+    """End a connection by force, and give its descriptor back before anything else happens.
+
+    ``abortConnection`` does so in the next turn of the reactor, and in this one many others may be accepted.
+    """
+    bottom = getattr(transport, "transport", transport)
+    if isinstance(bottom, Connection):
+        bottom.stopReading()
+        bottom.stopWriting()
+        bottom.connectionLost(Failure(ConnectionAborted()))
+    else:
+        transport.abortConnection()
+
+
+def _duplicate(descriptor: int) -> int:
+    """Return another descriptor of a socket. Raises ``OSError``, also where the last ones are kept for others."""
+    made = os.dup(descriptor)
+    if is_scarce(made, PIECES):
+        os.close(made)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return made
+
+
+def read_at_once(transport: Any, size: int) -> None:
+    """Let the reactor read so many bytes of a connection at a time, unless it is TLS: see ``RecordReads``."""
+    if is_plain(transport):
+        transport.bufferSize = size
+
+
+class RecordReads:
+    """How much is read at a time of a connection with TLS: little, until its records are large.
+
+    What costs is the record, and it may carry a single byte: of those a read of 64 KB has 3,000.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        """Begin with little."""
+        self._transport = getattr(transport, "transport", transport)
+        self._tiny = 0
+        self._size = self._transport.bufferSize = FIRST_READ
+
+    def came(self, size: int) -> None:
+        """Go by the size of a record, in bytes."""
+        if size >= LARGE_RECORD:
+            self._tiny = 0
+            if self._size < MOST_READ:
+                self._size = self._transport.bufferSize = self._size * 2
+        elif size < TINY_RECORD:
+            self._tiny += 1
+            if self._tiny >= MANY_RECORDS and self._size > LEAST_READ:
+                self._size = self._transport.bufferSize = LEAST_READ
+
+
+def write_now(transport: Any, data: bytes) -> int:
+    """Hand bytes to the kernel at once, where nothing waits before them; return how many it took.
+
+    That spares the reactor two changes of what it watches, and a turn.
+    """
+    if not is_plain(transport) or not transport.connected or transport.disconnecting:
+        return 0
+    if transport.dataBuffer or transport._tempDataLen:
+        return 0
+    sent = transport.writeSomeData(data)
+    return sent if isinstance(sent, int) else 0  # the reactor will find out as well
+
+
+@implementer(IBodySocket)
+class BodySocket:
+    """The socket of a connection without TLS, while a body comes in."""
+
+    def __init__(self, channel: Any) -> None:
+        """Leave everything as it is."""
+        self._channel = channel
+        self._transport = channel.transport
+        self._descriptor: int | None = None
+
+    def when_readable(self, moves: Callable[[], bool]) -> None:
+        """See ``IBodySocket``."""
+        read = self._transport.doRead
+        self._transport.doRead = lambda: None if moves() else read()
+
+    def waiting(self) -> int:
+        """See ``IBodySocket``."""
+        return int.from_bytes(fcntl.ioctl(self._transport.socket, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    def fileno(self) -> int:
+        """See ``IBodySocket``: a duplicate, for Twisted may close its own at any moment."""
+        if self._descriptor is None:
+            self._descriptor = _duplicate(self._transport.fileno())
+        return self._descriptor
+
+    def moved(self, size: int) -> None:
+        """See ``IBodySocket``."""
+        decoder = self._channel._transferDecoder
+        if self._transport.connected and decoder is not None:
+            decoder.contentLength -= size
+            if not decoder.contentLength:
+                self._channel.rawDataReceived(b"")
+
+    def release(self) -> None:
+        """See ``IBodySocket``."""
+        self._transport.__dict__.pop("doRead", None)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def socket_of(channel: Any, length: int | None) -> BodySocket | None:
+    """Return where a body of so many bytes comes from; None for what cannot be had from there."""
+    return BodySocket(channel) if length and is_plain(channel.transport) else None
+
+
+@implementer(ILine)
+class SocketLine:
+    """A socket of Linux, by a duplicate of its descriptor: Twisted closes its own before anybody can ask.
+
+    Shared by all who ask about one connection, and closed by the last.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        """Keep a transport's socket, and look at what it has not handed to the kernel."""
+        self._users = 1
+        self._transport = transport
+        self._socket = socket.socket(fileno=_duplicate(transport.socket.fileno()))
+
+    def unacknowledged(self) -> int:
+        """See ``ILine``: SIOCOUTQ, and what Twisted still holds."""
+        transport = self._transport
+        held: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+        sent = int.from_bytes(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        if sent and self._state() in OUR_FIN:
+            sent -= 1
+        return held + sent
+
+    def _state(self) -> int | None:
+        """Return the state of a TCP connection, None for what is no TCP."""
+        if self._socket.family not in (socket.AF_INET, socket.AF_INET6):
+            return None
+        return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+    def over(self) -> bool:
+        """See ``ILine``: the state is CLOSE. What is no TCP acknowledges nothing afterwards."""
+        return self._state() in (None, TCP_CLOSE)
+
+    def close(self) -> None:
+        """See ``ILine``."""
+        self._users -= 1
+        if not self._users:
+            self._socket.close()
+
+    def shared(self) -> SocketLine:
+        """Return itself for somebody else, who closes it as well."""
+        self._users += 1
+        return self
+
+
+def line_of(transport: Any) -> SocketLine | None:
+    """Return what a transport's kernel can be asked by, None where it cannot; under TLS it is TCP's."""
+    bottom = getattr(transport, "transport", transport)
+    if sys.platform != "linux" or not hasattr(bottom, "socket"):
+        return None
+    return SocketLine(bottom)

@@ -1,0 +1,312 @@
+"""A body on its way to the disk: past Python where the kernel can, through it where not.
+
+``BufferedIntake`` gathers bytes while a worker writes those before them, so that each hop to a worker carries as much
+as came in meanwhile; when more waits than one connection may hold, the sender is held back. A small body costs one
+hop. ``ZeroCopyIntake`` does the same while little comes in, and lets a worker move what waits in the socket to the
+file, through a pipe, by splice(2), as long as much comes.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from onec_twisted.http.interfaces import IBodyConsumer, ISocketConsumer
+from onec_twisted.model.errors import InsufficientStorage, Unforeseen
+from onec_twisted.storage.splice import PIPE_SIZE, Pipes, fill, readable_soon
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.http.interfaces import IBody
+    from onec_twisted.ingest.checkpoints import Keep, Milestones
+    from onec_twisted.runtime.workers import Workers
+    from onec_twisted.storage.interfaces import IPieceFile
+
+    Intake = Callable[[IBody, Workers, Callable[[], IPieceFile]], "BufferedIntake"]
+
+__all__ = ["INTAKES", "BufferedIntake", "ZeroCopyIntake"]
+
+ENOUGH = 64 * 1024
+"""Bytes worth a hop to a worker; a body that ends with less is written when it ends."""
+
+HIGH_WATER = 512 * 1024
+"""Bytes in memory at which the sender is held back. With one read of the socket on top it stays under 1 MiB."""
+
+LOW_WATER = 256 * 1024
+"""Bytes in memory at which the sender may go on."""
+
+SMALL_CHUNKS = 512
+"""Chunks that are kept one by one; each costs memory beside its bytes."""
+
+BULK = 128 * 1024
+"""Bytes in a socket that are worth a hop to a worker; less is read, and gathered."""
+
+SPARE = 256 * 1024
+"""Bytes that a record takes at most, on a disk that is full."""
+
+TURN = 32 * 1024 * 1024
+"""Bytes that a worker moves for one body before the reactor sees it again."""
+
+
+@implementer(IBodyConsumer)
+@define(eq=False)
+class BufferedIntake:
+    """Writes what a body brings, in order, in workers.
+
+    ``open_file`` is called in a worker, once, when there is something to write; once more after each of
+    ``milestones``.
+    """
+
+    body: IBody
+    workers: Workers
+    open_file: Callable[[], IPieceFile]
+    milestones: Milestones | None = field(default=None, init=False)
+    _file: IPieceFile | None = field(default=None, init=False)
+    _waiting: list[bytes] = field(factory=list, init=False)
+    _waiting_size: int = field(default=0, init=False)
+    _writing: int | None = field(default=None, init=False)
+    """Bytes that a worker is writing; None while none has anything of ours."""
+    _paused: bool = field(default=False, init=False)
+    _written_size: int = field(default=0, init=False)
+    _opened_at: int = field(default=0, init=False)
+    """How much had been written when the file was opened last."""
+    _ending: bool = field(default=False, init=False)
+    _failure: Failure | None = field(default=None, init=False)
+    is_disk_full: bool = field(default=False, init=False)
+    """Whether the disk had no room for all that has come; what it has taken may be kept."""
+    _idle: list[Deferred[None]] = field(factory=list, init=False)
+
+    def write(self, data: bytes) -> None:
+        """See ``IBodyConsumer``."""
+        self._waiting.append(data)
+        self._waiting_size += len(data)
+        if len(self._waiting) > SMALL_CHUNKS:
+            self._waiting = [b"".join(self._waiting)]
+        if self._writing is None and (self._waiting_size >= ENOUGH or self._is_milestone()):
+            self._write_waiting()
+        if not self._paused and self._holds_enough():
+            self._paused = True
+            self.body.pauseProducing()
+
+    def _is_milestone(self) -> bool:
+        """Return whether what has come is to be put on record."""
+        return self.milestones is not None and self.milestones.due(self._written_size + self._waiting_size)
+
+    def _holds_enough(self) -> bool:
+        """Return whether what follows has to wait in the kernel: all the more while many wait for a worker."""
+        if self._writing is None:
+            return False
+        return self._waiting_size + self._writing >= HIGH_WATER or self.workers.crowded()
+
+    async def written(self) -> IPieceFile:
+        """Write the rest, and return the file."""
+        await self._end()
+        return await self.workers(self._write, self._take_waiting())
+
+    async def finish(self, keep: Keep) -> None:
+        """Write the rest and bring all of it to the disk, and keep it: see ``receive``."""
+        await self._end()
+        chunks = self._take_waiting()
+
+        def bring() -> int:
+            """In a worker: the last bytes, and the syncs."""
+            try:
+                file = self._write(chunks)
+            except InsufficientStorage:
+                self.is_disk_full = True
+                raise
+            file.finish()
+            self._file = None
+            return self.body.received
+
+        await keep(bring)
+
+    async def keep_what_came(self, keep: Keep) -> bool:
+        """Keep what has come of a body that broke off, as ``finish`` keeps all of it; return whether there is any.
+
+        What was written only in part is taken back. A disk that is full takes no record either: then more of it is,
+        to make room for that.
+        """
+        await self._quiet_for_good()
+        chunks = self._take_waiting() if self._failure is None else []
+        if not chunks and self._file is None:
+            return False
+
+        def bring() -> int:
+            """In a worker: the last bytes, and the syncs."""
+            file = self._write(chunks) if chunks else self._file
+            if file is not None:
+                spare = SPARE if self.is_disk_full else 0
+                self._written_size = max(self._opened_at, self._written_size - spare)
+                file.keep_first(self._written_size - self._opened_at)
+                file.finish()
+            return self._written_size
+
+        await keep(bring)
+        return True
+
+    async def roll_back(self) -> None:
+        """Make the file what it was before the body, or its last milestone; what a worker writes is waited for."""
+        await self._quiet_for_good()
+        if self._file is not None:
+            await self.workers(self._file.roll_back)
+
+    async def _end(self) -> None:
+        """Wait for what a worker is writing; raises what it raised."""
+        await self._quiet_for_good()
+        if self._failure is not None:
+            self._failure.raiseException()
+
+    async def _quiet_for_good(self) -> None:
+        """Give nothing more to a worker, and wait until none has anything of ours."""
+        self._ending = True
+        await self._quiet()
+
+    def _take_waiting(self) -> list[bytes]:
+        """Return what waits in memory, for a worker to write."""
+        chunks, self._waiting, self._waiting_size = self._waiting, [], 0
+        return chunks
+
+    def _write_waiting(self) -> None:
+        """Give all that waits to a worker."""
+        self._writing = self._waiting_size
+        self.workers(self._write, self._take_waiting()).addCallbacks(self._written, self._failed)
+
+    def _written(self, _: object) -> None:
+        """Go on with what came in meanwhile, or rest."""
+        self._writing = None
+        milestones = self.milestones
+        if milestones is not None and not self._ending and milestones.due(self._written_size):
+            self._writing = 0
+            ensureDeferred(self._pass(milestones)).addCallbacks(self._written, self._failed)
+            return
+        if self._waiting_size >= ENOUGH and not self._idle:
+            self._write_waiting()
+        if self._paused and self._waiting_size + (self._writing or 0) <= LOW_WATER:
+            self._paused = False
+            self.body.resumeProducing()
+        self._rest()
+
+    async def _pass(self, milestones: Milestones) -> None:
+        """Put what was written on record; the file is opened anew for what follows."""
+        file, self._file = self._file, None
+        if file is None:
+            return
+
+        def bring() -> int:
+            """In a worker: the syncs."""
+            file.finish()
+            return self._written_size
+
+        try:
+            await milestones.keep(bring)
+        except BaseException:
+            await self.workers(file.roll_back)  # nothing is left to do, unless it could not be synced
+            raise
+        milestones.passed(self._written_size)
+
+    def _failed(self, failure: Failure) -> None:
+        """Take no more: the disk is full or broken."""
+        self._writing = None
+        self._failure = failure
+        self.is_disk_full = failure.check(InsufficientStorage) is not None
+        self.body.drop(failure.value or Unforeseen())
+        self._rest()
+
+    def _quiet(self) -> Deferred[None]:
+        """Fire when no worker has anything of ours."""
+        quiet: Deferred[None] = Deferred()
+        self._idle.append(quiet)
+        self._rest()
+        return quiet
+
+    def _rest(self) -> None:
+        while self._writing is None and self._idle:
+            self._idle.pop(0).callback(None)
+
+    def _write(self, chunks: list[bytes]) -> IPieceFile:
+        """In a worker: write, and open the file first if need be."""
+        if self._file is None:
+            self._file = self.open_file()
+            self._opened_at = self._written_size
+        self._file.write(chunks)
+        self._written_size += sum(map(len, chunks))
+        return self._file
+
+
+_PIPES = Pipes()
+
+
+@implementer(ISocketConsumer)
+@define(eq=False)
+class ZeroCopyIntake(BufferedIntake):
+    """Writes what a body brings, and moves what waits in its socket.
+
+    ``bulk`` is how many bytes must wait there.
+    """
+
+    bulk: int = BULK
+
+    def move(self, socket: int, most: int) -> Deferred[int]:
+        """See ``ISocketConsumer``."""
+        return ensureDeferred(self._move(socket, most))
+
+    async def _move(self, socket: int, most: int) -> int:
+        """Let a worker write what waits in memory, and after that what waits in the socket."""
+        await self._quiet()
+        if self._ending or self._failure is not None:
+            return 0
+        self._writing = self._waiting_size
+        moved, failure = await self.workers(self._splice, self._take_waiting(), socket, most)
+        if failure is None:
+            self._written(None)
+        else:
+            self._failed(failure)
+        return moved
+
+    def _splice(self, chunks: list[bytes], socket: int, most: int) -> tuple[int, Failure | None]:
+        """In a worker: return how many bytes have left the socket, and what went wrong with the file.
+
+        What is wrong with the connection is left for the reactor to find.
+        """
+        try:
+            file = self._write(chunks)
+        except Exception:
+            return 0, Failure()
+        try:
+            pipe = _PIPES.take()
+        except OSError:
+            return 0, None  # no descriptor is left: it is read, as ever
+        moved, waited = 0, False
+        try:
+            while moved < most and not self._ending:
+                size = fill(pipe.writing, socket, min(PIPE_SIZE, most - moved))
+                if size is None and not waited and not self.workers.crowded() and readable_soon(socket):
+                    waited = True  # once: what is readable and cannot be moved, as urgent data, has to be read
+                    continue
+                if not size:
+                    break
+                moved, waited = moved + size, False
+                file.splice(pipe.reading, size)
+                self._written_size += size
+                if moved >= TURN or self.workers.crowded():
+                    break
+        except Exception:
+            pipe.close()  # there may be something in it
+            return moved, Failure()
+        _PIPES.give_back(pipe)
+        return moved, None
+
+
+INTAKES: dict[str, Intake] = {"auto": BufferedIntake, "buffered": BufferedIntake}
+"""How bodies may be taken in: as the system can, through Python, or past it whatever comes."""
+
+if hasattr(os, "splice"):
+    INTAKES.update({"auto": ZeroCopyIntake, "zero-copy": partial(ZeroCopyIntake, bulk=1)})

@@ -1,0 +1,122 @@
+"""What an importer is told: a frozen description, and its JSON. No Twisted.
+
+Programs and sites of others read the JSON: ``docs/importers.md`` and ``docs/description.schema.json`` are their
+contract. The same id always comes with the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from onec_twisted.model.names import from_disk
+
+if TYPE_CHECKING:
+    from onec_twisted.model.records import Handoff
+
+__all__ = ["VERSION", "Description", "UploadedFile", "describe", "iso_time"]
+
+VERSION = 1
+"""The version of the JSON: it changes when a reader has to."""
+
+STEP = 1000
+"""Files that are put into JSON at once: the interpreter does nothing else meanwhile."""
+
+
+@frozen
+class UploadedFile:
+    """A file that is handed off: its name relative to the folder, and its size in bytes."""
+
+    name: str
+    size: int
+
+
+@frozen
+class Description:
+    """What is handed off.
+
+    ``event`` is ``import`` (the node asks for one name), ``upload`` (a tus upload is complete), ``settled`` (files
+    that no node asked for), ``complete`` or ``deactivate``; ``type`` is ``catalog`` or ``sale``; ``time`` is when it
+    was handed off, in UTC. ``filename`` is the name asked for, or uploaded, and ``archive`` the uploaded archive that
+    it lies in; ``timestamp`` is what came with ``deactivate``, ``metadata`` what a tus client told of its file; they
+    are None where there is none. ``folder`` is the absolute path of the session's folder, as Python opens it; names
+    are UTF-8 on the disk, whatever the locale.
+    """
+
+    id: str
+    event: str
+    type: str
+    user: str
+    sessid: str
+    time: str
+    filename: str | None
+    archive: str | None
+    timestamp: str | None
+    folder: str
+    files: tuple[UploadedFile, ...]
+    metadata: dict[str, str] | None = None
+    _json: list[bytes] = field(factory=list, init=False, eq=False, repr=False)
+    """What was made of it once."""
+
+    def _about(self) -> dict[str, Any]:
+        """Return what comes before its files."""
+        return {
+            "version": VERSION,
+            "id": self.id,
+            "event": self.event,
+            "type": self.type,
+            "user": self.user,
+            "sessid": self.sessid,
+            "time": self.time,
+            "filename": self.filename,
+            "archive": self.archive,
+            "timestamp": self.timestamp,
+            "folder": from_disk(self.folder),
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it, with the version first."""
+        files = [{"name": file.name, "size": file.size} for file in self.files]
+        return {**self._about(), "files": files, "metadata": self.metadata}
+
+    def as_json(self) -> bytes:
+        """Return it as one line of JSON in UTF-8: made once, of many files in steps that let others in between."""
+        if not self._json:
+            steps = []
+            for start in range(0, len(self.files), STEP):
+                files = [{"name": file.name, "size": file.size} for file in self.files[start : start + STEP]]
+                steps.append(_json(files)[1:-1])
+            about = _json(self._about())[:-1]
+            text = f'{about}, "files": [{", ".join(steps)}], "metadata": {_json(self.metadata)}}}'
+            self._json.append(text.encode("utf-8", "surrogateescape"))
+        return self._json[0]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def iso_time(seconds: float) -> str:
+    """Return a moment, in seconds since 1970, as RFC 3339 writes it in UTC."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def describe(handoff: Handoff, folder: str) -> Description:
+    """Return the description of a hand-off whose files lie in a folder."""
+    return Description(
+        id=handoff.id,
+        event=handoff.event,
+        type=handoff.type,
+        user=handoff.username,
+        sessid=handoff.sessid,
+        time=iso_time(handoff.created),
+        filename=handoff.filename or None,
+        archive=handoff.archive or None,
+        timestamp=handoff.timestamp or None,
+        folder=folder,
+        files=tuple(UploadedFile(name, size) for name, size in handoff.files),
+        metadata=json.loads(handoff.metadata) if handoff.metadata else None,
+    )

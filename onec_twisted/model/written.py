@@ -1,0 +1,65 @@
+"""What people write: sizes, times, and small files, which may come from Windows."""
+
+from __future__ import annotations
+
+import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+
+from onec_twisted.model.text import decoded
+
+__all__ = ["DURATION", "SIZE", "NotPlain", "parse_duration", "parse_size", "plain_bytes", "plain_text"]
+
+SIZES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+LARGEST = 2**62
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LONGEST = 3.2e10
+"""Seconds; a thousand years."""
+
+SIZE = "write bytes, or a number with K, M or G, as in 100M"
+DURATION = "write seconds, or a number with s, m, h or d, as in 90, 10m or 1d"
+"""What to say to who has written something else."""
+
+
+class NotPlain(ValueError):
+    """A file is no text as it should be; the words follow its name."""
+
+
+def parse_size(text: str) -> int:
+    """Return a number of bytes: a number, and K, M, G or T for powers of 1024. Raises ``ValueError``."""
+    match = re.fullmatch(r"(\d{1,19}(?:\.\d{1,9})?) ?([KMGT]?)(?:I?B)?", text.strip().upper(), re.ASCII)
+    if match is None or ("." in match[1] and not match[2]):
+        raise ValueError(text)
+    unit = SIZES[match[2]]
+    size = int(float(match[1]) * unit) if "." in match[1] else int(match[1]) * unit
+    if size > LARGEST:
+        raise ValueError(text)
+    return size
+
+
+def parse_duration(text: str) -> float:
+    """Return a number of seconds: a number, and s, m, h or d for other units. Raises ``ValueError``.
+
+    Capitals are none: an M might be a month.
+    """
+    number = text.strip()
+    unit = UNITS.get(number[-1:])
+    return float(number if unit is None else number[:-1]) * (unit or 1)
+
+
+def plain_bytes(raw: bytes) -> bytes:
+    """Return what a file holds, without the mark that Notepad puts before it. Raises ``NotPlain`` for UTF-16."""
+    if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise NotPlain("is UTF-16: save it as UTF-8, in Notepad by Save as")
+    return raw.removeprefix(BOM_UTF8)
+
+
+def plain_text(raw: bytes) -> str:
+    """Return what a file holds as text: UTF-8, or cp1251 if it is none.
+
+    Raises ``NotPlain`` for UTF-16, and for what is no text at all.
+    """
+    text = plain_bytes(raw)
+    if b"\0" in text:
+        raise NotPlain("is no plain text: save it as UTF-8")
+    return decoded(text)

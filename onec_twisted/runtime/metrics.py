@@ -1,0 +1,177 @@
+"""What the daemon counts and times, for Prometheus; what can be asked at a scrape is not kept here.
+
+Names and units are Prometheus' own conventions: seconds and bytes, ``_total`` for what only grows. Each daemon has
+its own registry, so that several can live in one process. Numbers are kept plain, and become metrics when somebody
+scrapes: a piece of 50 KB is counted in a few microseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import Counter
+from itertools import accumulate
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from onec_twisted.model.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["OUTCOMES", "TARGETS", "TRIES", "Metrics", "Timing", "reason_of"]
+
+OUTCOMES = ("stored", "partial", "repeat", "held", "refused", "broken", "failed")
+"""What becomes of a piece: appended; kept as far as it came (tus); a repeat that was recognised; one that told its
+place, and was held already; refused in words; broken off; or met by something that nobody thought of."""
+
+TRIES = ("succeeded", "interrupted", "failed")
+"""How a try to deliver a hand-off ends."""
+
+TARGETS = ("file", "catalog")
+"""What is brought to the disk: a piece, or records."""
+
+PIECE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600)
+SYNC = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+WAIT = (0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60)
+LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+"""Bounds of histograms, in seconds."""
+
+
+def reason_of(refused: type[Refused]) -> str:
+    """Return the name of a refusal as a label: ``FileTooLarge`` is ``file_too_large``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", refused.__name__).lower()
+
+
+def _every_refusal(kind: type[Refused]) -> Iterator[type[Refused]]:
+    """Yield all refusals that there are of a kind."""
+    for refused in kind.__subclasses__():
+        yield refused
+        yield from _every_refusal(refused)
+
+
+def _no_time() -> float:
+    return 0.0
+
+
+@define(eq=False)
+class Timing:
+    """A histogram of seconds; may be used in any thread."""
+
+    bounds: tuple[float, ...]
+    _counts: list[int] = field(init=False)
+    _sum: float = field(default=0.0, init=False)
+    _lock: Any = field(factory=Lock, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with nothing timed."""
+        self._counts = [0] * (len(self.bounds) + 1)
+
+    def observe(self, seconds: float) -> None:
+        """Note how long something took."""
+        with self._lock:
+            self._counts[bisect_left(self.bounds, seconds)] += 1
+            self._sum += seconds
+
+    def read(self) -> tuple[list[tuple[str, int]], float]:
+        """Return the upper bounds with how many did not take longer, and the sum of all."""
+        with self._lock:
+            counts, total = list(accumulate(self._counts)), self._sum
+        names = [*(floatToGoString(bound) for bound in self.bounds), "+Inf"]
+        return list(zip(names, counts, strict=True)), total
+
+
+@define(eq=False)
+class Metrics(Collector):
+    """Counts and times. ``seconds`` is a clock that never goes back; without one nothing is timed.
+
+    Bytes and counts are for the reactor's thread, a ``Timing`` for any.
+    """
+
+    seconds: Callable[[], float] = _no_time
+    received: int = field(default=0, init=False)
+    accepted: int = field(default=0, init=False)
+    discarded: int = field(default=0, init=False)
+    pieces: Counter[str] = field(factory=lambda: Counter(dict.fromkeys(OUTCOMES, 0)), init=False)
+    tries: Counter[str] = field(factory=lambda: Counter(dict.fromkeys(TRIES, 0)), init=False)
+    refusals: Counter[type[Refused]] = field(init=False)
+    piece_duration: Timing = field(factory=lambda: Timing(PIECE), init=False)
+    lock_wait: Timing = field(factory=lambda: Timing(WAIT), init=False)
+    reactor_lag: Timing = field(factory=lambda: Timing(LAG), init=False)
+    _syncs: dict[str, Timing] = field(factory=lambda: {target: Timing(SYNC) for target in TARGETS}, init=False)
+    _build: dict[str, str] = field(factory=dict, init=False)
+    registry: CollectorRegistry = field(factory=lambda: CollectorRegistry(auto_describe=True), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with nothing counted; what can be counted is there from the start, as 0."""
+        self.refusals = Counter(dict.fromkeys(_every_refusal(Refused), 0))
+        self.registry.register(self)
+
+    def tell_build(self, **versions: str) -> None:
+        """Tell what runs here, as the labels of ``onec_build_info``."""
+        self._build = versions
+
+    def piece(self, outcome: str, began: float) -> None:
+        """Count a piece by what became of it, one of ``OUTCOMES``; time it, if it was kept, from when it began."""
+        self.pieces[outcome] += 1
+        if outcome in {"stored", "partial", "repeat", "held"}:
+            self.piece_duration.observe(self.seconds() - began)
+
+    def tried(self, outcome: str) -> None:
+        """Count a try to deliver a hand-off, by one of ``TRIES``."""
+        self.tries[outcome] += 1
+
+    def refused(self, refused: Refused) -> None:
+        """Count a refusal."""
+        self.refusals[type(refused)] += 1
+
+    def body(self, received: int, accepted: int) -> None:
+        """Count a body that is over, in bytes: what came, and what of it was appended."""
+        self.received += received
+        self.accepted += accepted
+        self.discarded += received - accepted
+
+    def synced(self, target: str, began: float) -> None:
+        """Time how long one of ``TARGETS`` took to reach the disk, from when it began."""
+        self._syncs[target].observe(self.seconds() - began)
+
+    def collect(self) -> Iterable[Any]:
+        """Yield what was counted and timed, for a scrape."""
+        if self._build:
+            yield InfoMetricFamily("onec_build", "Versions of what runs here", self._build)
+        for name, words, count in (
+            ("onec_received_bytes", "Bytes of bodies that came in", self.received),
+            ("onec_accepted_bytes", "Bytes of bodies that were appended", self.accepted),
+            ("onec_discarded_bytes", "Bytes of bodies that were not kept", self.discarded),
+        ):
+            yield CounterMetricFamily(name, words, count)
+        refusals = {reason_of(refused): count for refused, count in self.refusals.items()}
+        for name, words, label, counts in (
+            ("onec_refusals", "Requests refused, by reason", "reason", refusals),
+            ("onec_pieces", "Pieces, by what became of them", "outcome", self.pieces),
+            ("onec_handoff_tries", "Tries to deliver a hand-off, by how they ended", "outcome", self.tries),
+        ):
+            counter = CounterMetricFamily(name, words, labels=[label])
+            for value, count in counts.items():
+                counter.add_metric([value], count)
+            yield counter
+        for name, words, timing in (
+            ("onec_piece_duration_seconds", "From the headers of a piece to its record", self.piece_duration),
+            ("onec_lock_wait_seconds", "How long a piece waited for its file", self.lock_wait),
+            ("onec_reactor_lag_seconds", "How late the reactor was for an appointment", self.reactor_lag),
+        ):
+            yield HistogramMetricFamily(name, words, *timing.read())
+        syncs = HistogramMetricFamily(
+            "onec_sync_duration_seconds",
+            "How long it took to bring a piece, or records, to the disk",
+            labels=["target"],
+        )
+        for target, timing in self._syncs.items():
+            syncs.add_metric([target], *timing.read())
+        yield syncs

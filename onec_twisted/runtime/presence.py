@@ -1,0 +1,56 @@
+"""Whether what the daemon works in is still there: somebody may remove it, or unmount it, under a running daemon.
+
+Requests are refused then, each by who needs what is missing; here it is told once, to whoever reads the log.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from onec_twisted.model.errors import StorageRemoved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.runtime.workers import Workers
+
+__all__ = ["INTERVAL", "REMOVED", "Presence"]
+
+INTERVAL = 5.0
+"""Seconds between two looks."""
+
+REMOVED = "the media root or its database was removed or replaced; put it back, or restart the daemon"
+"""What an administrator is told."""
+
+
+@define(eq=False)
+class Presence:
+    """Looks now and then: ``look`` blocks, and raises ``StorageRemoved`` when something is missing."""
+
+    look: Callable[[], None]
+    workers: Workers
+    _is_missing: bool = field(default=False, init=False)
+    _log = Logger()
+
+    def once(self) -> Deferred[None]:
+        """Look, and say what has changed."""
+        return Deferred.fromCoroutine(self._once())
+
+    async def _once(self) -> None:
+        was_missing = self._is_missing
+        try:
+            await self.workers(self.look)
+            self._is_missing = False
+        except StorageRemoved:
+            self._is_missing = True
+        except OSError as error:
+            self._log.warn("the media root cannot be looked at ({reason})", reason=str(error))
+            return
+        if self._is_missing and not was_missing:
+            self._log.critical("{what}: until then all is refused, for what came would be lost", what=REMOVED)
+        elif was_missing and not self._is_missing:
+            self._log.info("the media root and its database are there again")

@@ -1,0 +1,326 @@
+"""One file, open for one piece: blocking functions on a descriptor. No Twisted.
+
+Bytes are written at the committed length, never at the file's end: what lies there may never have been acknowledged.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from attrs import define
+from zope.interface import implementer
+
+from onec_twisted.model.errors import FileDamaged, InsufficientStorage, SyncFailed, WrongOffset
+from onec_twisted.storage.interfaces import IPieceFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from threading import Lock
+
+__all__ = [
+    "FILE_MODE",
+    "HeldRange",
+    "NotOurs",
+    "PieceFile",
+    "full_disk_told",
+    "open_at",
+    "open_to_read",
+    "sync_file",
+    "sync_folder",
+]
+
+FILE_MODE = 0o644
+BLOCK = 1024 * 1024
+"""Bytes that are compared at a time."""
+
+WRITEBACK = 4 * 1024 * 1024
+"""Bytes that are worth starting the disk for."""
+
+IOV_MAX = 1024
+"""Buffers that one ``writev`` takes; the least that Linux and the BSDs promise."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says when there is no room."""
+
+_OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_sync_data = getattr(os, "fdatasync", os.fsync)
+_sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)
+if _sync_file_range is not None:
+    _sync_file_range.argtypes = ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint
+SYNC_FILE_RANGE_WRITE = 2
+
+
+def _start_writeback(fd: int, start: int, size: int) -> None:
+    """Have the system begin to write a range to the disk, without waiting; where it cannot, nothing is lost."""
+    if _sync_file_range is not None:
+        _sync_file_range(fd, start, size, SYNC_FILE_RANGE_WRITE)
+
+
+class NotOurs(OSError):
+    """What is in a file's place is none that we made; the words say what it is."""
+
+
+@contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Turn what the system says when there is no room into ``InsufficientStorage``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise InsufficientStorage from error
+        raise
+
+
+def open_to_read(path: Path) -> int:
+    """Open a file that is there, and no symbolic link; what else it may be is not waited for."""
+    return os.open(path, (_OPEN & ~os.O_RDWR) | os.O_NONBLOCK)
+
+
+def sync_file(path: Path) -> None:
+    """Bring a file's data to the disk. Raises ``SyncFailed``, and ``OSError`` when it cannot be asked for."""
+    fd = open_to_read(path)
+    try:
+        _sync(_sync_data, fd)
+    finally:
+        os.close(fd)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk. Raises as ``sync_file`` does."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        _sync(os.fsync, fd)
+    finally:
+        os.close(fd)
+
+
+def _sync(sync: Callable[[int], None], fd: int) -> None:
+    """Sync, and tell an error of that from all others: it alone means that bytes may be lost."""
+    try:
+        sync(fd)
+    except OSError as error:
+        raise SyncFailed(*error.args) from error
+
+
+def _write_at(fd: int, chunks: Sequence[bytes], offset: int) -> None:
+    """Write all chunks one behind the other from an offset on."""
+    for start in range(0, len(chunks), IOV_MAX):
+        left: list[bytes | memoryview] = list(chunks[start : start + IOV_MAX])
+        while left:
+            written = os.pwritev(fd, left, offset)
+            offset += written
+            while left and written >= len(left[0]):
+                written -= len(left.pop(0))
+            if written:
+                left[0] = memoryview(left[0])[written:]
+
+
+def open_at(path: Path, committed: int | None) -> int:
+    """Open a file and make it exactly its committed length; None makes it anew.
+
+    Raises ``FileDamaged``, and ``NotOurs`` for what we never write to.
+    """
+    if committed is None:
+        return _made(path)
+    try:
+        fd = _open_ours(path)
+    except FileNotFoundError as error:
+        raise FileDamaged from error
+    try:
+        status = os.fstat(fd)
+        if status.st_size < committed:
+            raise FileDamaged  # what was acknowledged is missing
+        if status.st_nlink > 1:
+            raise NotOurs(errno.EMLINK, "is a file elsewhere as well, by a hard link", str(path))
+        if status.st_size > committed:
+            os.ftruncate(fd, committed)  # what was never acknowledged
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _made(path: Path) -> int:
+    """Make a file; what a crash has left in its place goes. It is not written to: it may have a name elsewhere."""
+    flags = _OPEN | os.O_CREAT | os.O_EXCL
+    try:
+        fd = os.open(path, flags, FILE_MODE)
+    except FileExistsError:
+        os.close(_open_ours(path))
+        path.unlink()
+        fd = os.open(path, flags, FILE_MODE)
+    try:
+        if stat.S_IMODE(os.fstat(fd).st_mode) != FILE_MODE:
+            os.fchmod(fd, FILE_MODE)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _open_ours(path: Path) -> int:
+    """Open a file that is there. Raises ``NotOurs`` for what is no file, or not ours to write to."""
+    try:
+        fd = os.open(path, _OPEN | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.ENXIO):
+            raise NotOurs(error.errno, "is not ours to write to", str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotOurs(errno.EINVAL, "is no file", str(path))
+    return fd
+
+
+@implementer(IPieceFile)
+@define
+class PieceFile:
+    """One file, open for one piece at ``offset`` bytes.
+
+    ``chain`` are the folders above it up to the session's, outermost first, ``durable`` those of the session whose
+    names are on the disk, ``unsynced`` the folders to sync before ``success``. ``naming`` is held while names are
+    made or removed. Without ``synced`` nothing is brought to the disk; with it, what lies before ``started`` is on
+    its way there.
+    """
+
+    path: Path
+    fd: int
+    committed: int | None
+    offset: int
+    unsynced: list[Path]
+    chain: list[Path]
+    durable: set[Path]
+    naming: Lock
+    synced: bool = True
+    started: int = 0
+
+    def write(self, chunks: Sequence[bytes]) -> None:
+        """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
+        with full_disk_told():
+            _write_at(self.fd, chunks, self.offset)
+        self.offset += sum(map(len, chunks))
+        self._start_writeback()
+
+    def splice(self, pipe: int, size: int) -> None:
+        """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
+        end = self.offset + size
+        with full_disk_told():
+            while self.offset < end:
+                try:
+                    self.offset += os.splice(pipe, self.fd, end - self.offset, offset_dst=self.offset)
+                except OSError as error:
+                    if error.errno != errno.EINVAL:
+                        raise
+                    self.write([os.read(pipe, end - self.offset)])  # a file system that cannot
+        self._start_writeback()
+
+    def _start_writeback(self) -> None:
+        """Let the disk begin with what has come, so that the sync at the end finds little left to do."""
+        started = self.started or self.committed or 0
+        if self.synced and self.offset - started >= WRITEBACK:
+            _start_writeback(self.fd, started, self.offset - started)
+            self.started = self.offset
+
+    def finish(self) -> None:
+        """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
+        if self.synced:
+            with full_disk_told():
+                _sync(_sync_data, self.fd)
+                for folder in self.unsynced:
+                    sync_folder(folder)
+            self.durable.update(self.chain)
+        fd, self.fd = self.fd, -1
+        os.close(fd)
+
+    def keep_first(self, size: int) -> None:
+        """See ``IPieceFile``."""
+        self.offset = (self.committed or 0) + size
+        os.ftruncate(self.fd, self.offset)
+
+    def feed(self, update: Callable[[bytes], object]) -> None:
+        """See ``IPieceFile``."""
+        for place in range(self.committed or 0, self.offset, BLOCK):
+            update(os.pread(self.fd, min(BLOCK, self.offset - place), place))
+
+    def repeats(self, start: int) -> bool:
+        """See ``IPieceFile``."""
+        committed = self.committed or 0
+        if self.offset - committed != committed - start:
+            return False
+        for place in range(start, committed, BLOCK):
+            size = min(BLOCK, committed - place)
+            if os.pread(self.fd, size, place) != os.pread(self.fd, size, place - start + committed):
+                return False
+        return True
+
+    def roll_back(self) -> None:
+        """See ``IPieceFile``."""
+        if self.fd < 0:
+            return
+        fd, self.fd = self.fd, -1
+        try:
+            os.ftruncate(fd, self.committed or 0)
+            if self.committed is None:
+                with self.naming:
+                    self._remove()
+        finally:
+            os.close(fd)
+
+    def _remove(self) -> None:
+        """Remove a file that was not there before, and the folders that are empty without it."""
+        with suppress(OSError):
+            os.unlink(self.path)
+            for folder in reversed(self.chain):
+                os.rmdir(folder)
+                self.durable.discard(folder)
+
+
+@implementer(IPieceFile)
+@define
+class HeldRange:
+    """A range of a file that a piece claims to repeat; nothing is written."""
+
+    fd: int
+    offset: int
+    committed: int
+
+    def write(self, chunks: Sequence[bytes]) -> None:
+        """Compare. Raises ``WrongOffset``."""
+        for chunk in chunks:
+            end = self.offset + len(chunk)
+            if end > self.committed or os.pread(self.fd, len(chunk), self.offset) != chunk:
+                raise WrongOffset(self.committed)
+            self.offset = end
+
+    def splice(self, pipe: int, size: int) -> None:
+        """Compare as well."""
+        while size:
+            chunk = os.read(pipe, min(size, BLOCK))
+            size -= len(chunk)
+            self.write([chunk])
+
+    def finish(self) -> None:
+        """See ``IPieceFile``."""
+        self.roll_back()
+
+    def keep_first(self, size: int) -> None:
+        """See ``IPieceFile``: nothing is written."""
+
+    def feed(self, update: Callable[[bytes], object]) -> None:
+        """See ``IPieceFile``: nothing is written."""
+
+    def repeats(self, start: int) -> bool:
+        """See ``IPieceFile``: it never asks."""
+        return False
+
+    def roll_back(self) -> None:
+        """See ``IPieceFile``."""
+        if self.fd >= 0:
+            fd, self.fd = self.fd, -1
+            os.close(fd)

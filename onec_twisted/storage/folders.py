@@ -1,0 +1,184 @@
+"""What lies in a session's folder, as far as a piece does not ask: walked, recovered, removed, and its manifest.
+
+Others may have put things there: no symbolic link is ever followed, and nothing but our own files is written to.
+Blocking functions, no Twisted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onec_twisted.model.errors import FileDamaged
+from onec_twisted.model.names import LOCK, MANIFEST, from_disk, on_disk
+from onec_twisted.storage.file import FILE_MODE, open_at, open_to_read, sync_file, sync_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = [
+    "FOLDER_MODE",
+    "NOT_A_NAME",
+    "check_folder",
+    "modified",
+    "raise_unless_foreign",
+    "read_manifest",
+    "recover",
+    "remove",
+    "walk",
+    "write_manifest",
+]
+
+FOLDER_MODE = 0o755
+
+NOT_A_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
+"""What the system says to a name that cannot be a file's here."""
+
+
+def walk(folder: Path, told: Callable[[OSError], None]) -> Iterator[tuple[Path, list[str]]]:
+    """Yield a folder and those below it, each with the names of what is no folder in it.
+
+    No symbolic link is followed, and one to a folder is no folder; the first is none either. ``told`` hears of a
+    folder that cannot be read.
+    """
+
+    def fail(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            told(error)
+
+    if folder.is_symlink():
+        return
+    for place, folders, names in os.walk(folder, onerror=fail):
+        yield Path(place), names + [name for name in folders if Path(place, name).is_symlink()]
+
+
+def _is_whole(path: Path, committed: int) -> bool:
+    """Return whether a file has its committed length, after cutting off what was never acknowledged.
+
+    Raises ``NotOurs`` for one that cannot be cut, or looked at.
+    """
+    try:
+        if path.lstat().st_size != committed or not stat.S_ISREG(path.lstat().st_mode):
+            os.close(open_at(path, committed))
+    except (FileDamaged, FileNotFoundError):
+        return False
+    except OSError as error:
+        if error.errno in NOT_A_NAME:
+            return False
+        raise
+    return True
+
+
+def raise_unless_foreign(error: OSError) -> None:
+    """Raise an error, unless it is about a folder that is none of ours."""
+    if not isinstance(error, PermissionError):
+        raise error
+
+
+def _cannot_be_seen(path: Path) -> bool:
+    """Return whether we may not even look whether a file is there."""
+    try:
+        path.lstat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def remove(left: Path) -> None:
+    """Remove what has been a session's folder, or what somebody put into its place, as far as we may."""
+    if left.is_dir() and not left.is_symlink():
+        shutil.rmtree(left, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            left.unlink()
+
+
+def check_folder(folder: Path, *, make: bool) -> None:
+    """See that what is above a file is a folder, and no symbolic link: none is ever followed.
+
+    ``make`` makes one that is not there; otherwise it raises ``FileDamaged``.
+    """
+    try:
+        mode = folder.lstat().st_mode
+    except FileNotFoundError as error:
+        if not make:
+            raise FileDamaged from error
+        folder.mkdir()
+        folder.chmod(FOLDER_MODE)
+    else:
+        if not stat.S_ISDIR(mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+
+
+def read_manifest(folder: str) -> bytes:
+    """Return the manifest in a session's folder; empty when there is none, or something else in its place."""
+    try:
+        fd = open_to_read(Path(folder, MANIFEST))
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+            return b""
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return b""
+    with os.fdopen(fd, "rb") as file:
+        return file.read()
+
+
+def write_manifest(folder: str, content: bytes) -> None:
+    """Put a manifest into a session's folder, whole: it is written beside, and renamed. Makes the folder.
+
+    Whatever else has its name, or the one beside, is replaced, and not written to.
+    """
+    place = Path(folder)
+    try:
+        check_folder(place, make=False)
+    except FileDamaged:
+        check_folder(place, make=True)
+        sync_folder(place.parent)
+    beside = place / f".{MANIFEST}"
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as file:
+        file.write(content)
+    beside.chmod(FILE_MODE)
+    sync_file(beside)
+    beside.replace(place / MANIFEST)
+    sync_folder(place)
+
+
+def modified(folder: str, name: str) -> float:
+    """Return when a file was last written to, in seconds since 1970."""
+    return Path(folder, on_disk(name)).lstat().st_mtime
+
+
+def recover(folder: Path, files: dict[str, int], strange: Callable[[OSError], None]) -> list[str]:
+    """Make every file of a session exactly its committed length; return those that lost bytes.
+
+    ``files`` are names and committed lengths in bytes. See ``Store.recover``.
+    """
+    missing = dict(files)
+    places = []
+    for place, names in walk(folder, strange):
+        places.append(place)
+        for path in (place / name for name in names):
+            name = from_disk(path.relative_to(folder).as_posix())
+            try:
+                if name in (MANIFEST, LOCK):
+                    pass
+                elif name not in files:
+                    path.unlink()
+                elif _is_whole(path, files[name]):
+                    del missing[name]
+            except OSError as error:
+                strange(error)
+    for place in reversed(places[1:]):
+        with suppress(OSError):
+            place.rmdir()  # an empty folder would keep a file of its name out
+    return [name for name in missing if not _cannot_be_seen(folder / on_disk(name))]

@@ -1,0 +1,305 @@
+"""The media root: the only paths, and blocking functions that run in workers. No Twisted.
+
+What lies on the disk::
+
+    MEDIA_ROOT/1c_temp/exchange.sqlite3          the catalog (0600)
+    MEDIA_ROOT/1c_temp/<sessid>/<filename>       a file: what came, whole pieces, nothing else (0644)
+    MEDIA_ROOT/1c_temp/<sessid>/manifest.json    what was handed off, by the importer ``keep``
+    MEDIA_ROOT/1c_temp/.gone-<sessid>-<random>   a folder on its way to removal
+    MEDIA_ROOT/1c_temp/<sessid>/.lock            held while an importer's program runs, by ``launch`` (0600)
+
+A file's committed length stands in the catalog. What lies behind it was never acknowledged: it is cut off when
+the file is opened next. Modes do not depend on the umask, for the site reads the files as another user. Names are
+UTF-8 on the disk, whatever the locale. What others put into a session's folder is never written to, nor followed.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+import stat
+import tempfile
+from contextlib import suppress
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+from zope.interface import implementer
+
+from onec_twisted.model.errors import FileDamaged, FileInTheWay, InvalidFilename, StorageRemoved
+from onec_twisted.model.names import LOCK, on_disk
+from onec_twisted.runtime.descriptors import PIECES, is_scarce
+from onec_twisted.storage.file import (
+    HeldRange,
+    NotOurs,
+    PieceFile,
+    full_disk_told,
+    open_at,
+    open_to_read,
+    sync_file,
+    sync_folder,
+)
+from onec_twisted.storage.folders import (
+    FOLDER_MODE,
+    NOT_A_NAME,
+    check_folder,
+    raise_unless_foreign,
+    recover,
+    remove,
+    walk,
+)
+from onec_twisted.storage.interfaces import IStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from onec_twisted.model.description import UploadedFile
+    from onec_twisted.model.names import SafeName
+
+__all__ = ["MediaRootTaken", "Store"]
+
+GONE = ".gone-"
+
+SESSID = re.compile(r"[0-9a-f]{32}")
+"""What our folders are called; whatever else lies beside them is not ours to touch."""
+
+SESSIONS, FOLDERS = 500, 1000
+"""Sessions, and folders of each, that are known to be on the disk; when there are more, all are synced once again."""
+
+INODES = 100
+"""One in so many of the disk's inodes stays free, as ``--min-free`` of its bytes: empty files take no bytes."""
+
+
+class MediaRootTaken(Exception):
+    """Another daemon works in this media root."""
+
+
+@implementer(IStore)
+@frozen
+class Store:
+    """The media root at ``media_root``; ``prepare`` comes before all else.
+
+    Without ``synced`` pieces are not brought to the disk one by one; ``sync`` does so for a whole session.
+    """
+
+    media_root: Path
+    synced: bool = True
+    _naming: Lock = field(factory=Lock, init=False)
+    _locks: list[int] = field(factory=list, init=False)
+    _durable: dict[str, set[Path]] = field(factory=dict, init=False)
+    """Of each session, the folders whose own names are known to be on the disk.
+
+    The parents of all others are synced before ``success``: a folder may have been made by a piece that is still
+    on its way, or broke off, and has synced nothing.
+    """
+
+    @property
+    def temp(self) -> Path:
+        """The folder of all sessions."""
+        return self.media_root / "1c_temp"
+
+    @property
+    def database(self) -> Path:
+        """Where the catalog lies."""
+        return self.temp / "exchange.sqlite3"
+
+    def prepare(self) -> None:
+        """Make the folder of all sessions, try whether it takes files, and finish removals that a stop left.
+
+        Raises ``OSError`` when the media root cannot be written.
+        """
+        for folder in (self.media_root, self.temp):
+            if not folder.is_dir():
+                folder.mkdir(parents=True)
+                folder.chmod(FOLDER_MODE)
+                sync_folder(folder.parent)
+        probe = self.temp / f"{GONE}probe-{secrets.token_hex(4)}"
+        probe.write_bytes(b"")
+        probe.unlink()
+        for left in self.temp.glob(f"{GONE}*"):
+            remove(left)
+
+    def lock(self) -> None:
+        """Take the media root for this process, until it ends.
+
+        Raises ``MediaRootTaken`` when another process has it. The lock dies with the process, whatever ends it.
+        """
+        fd = os.open(self.temp / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(fd)
+            raise MediaRootTaken from error
+        self._locks.append(fd)
+
+    def unlock(self) -> None:
+        """Give the media root free; for tests, which end no process."""
+        while self._locks:
+            os.close(self._locks.pop())
+
+    def check(self) -> None:
+        """See ``IStore``: what was locked at the start is still there under its name."""
+        for fd in self._locks:
+            try:
+                is_there = os.path.samestat(os.fstat(fd), os.stat(self.temp / LOCK))
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise StorageRemoved from error
+            if not is_there:
+                raise StorageRemoved
+
+    def _path(self, sessid: str, name: SafeName) -> Path:
+        """Return where a file lies."""
+        return self.temp.joinpath(sessid, *(on_disk(segment) for segment in name.segments))
+
+    def open(self, sessid: str, name: SafeName, committed: int | None) -> PieceFile:
+        """See ``IStore``. Raises ``InvalidFilename`` when a folder has the name of a file or the reverse.
+
+        Raises ``OSError`` while no descriptors but those that are kept for others are left.
+        """
+        path = self._path(sessid, name)
+        chain = list(reversed(path.parents[: len(name.segments)]))
+        try:
+            with self._naming, full_disk_told():
+                for folder in chain:
+                    check_folder(folder, make=committed is None)
+                fd = open_at(path, committed)
+        except NotOurs as error:
+            raise FileInTheWay(str(name)) from error
+        except FileNotFoundError as error:
+            raise StorageRemoved from error  # the folder of all sessions: those below it are made
+        except OSError as error:
+            if error.errno in NOT_A_NAME:
+                raise InvalidFilename from error
+            raise
+        if len(self._durable) > SESSIONS:
+            self._durable.clear()
+        durable = self._durable.setdefault(sessid, set())
+        if len(durable) > FOLDERS:
+            durable.clear()
+        unsynced = []
+        if committed is None:
+            unsynced = [path.parent, *(folder.parent for folder in chain if folder not in durable)]
+        file = PieceFile(
+            path,
+            fd,
+            committed,
+            committed or 0,
+            list(dict.fromkeys(unsynced)),
+            chain,
+            durable,
+            self._naming,
+            self.synced,
+        )
+        if is_scarce(fd, PIECES):
+            file.roll_back()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+        return file
+
+    def compare(self, sessid: str, name: SafeName, start: int, committed: int) -> HeldRange:
+        """See ``IStore``. Raises ``FileDamaged`` when the file is shorter than what is committed."""
+        file = self.open(sessid, name, committed)
+        return HeldRange(file.fd, start, committed)
+
+    def folder(self, sessid: str) -> str:
+        """See ``IStore``."""
+        return str(self.temp / sessid)
+
+    def open_archive(self, sessid: str, name: SafeName) -> int:
+        """See ``IStore``."""
+        path = self._path(sessid, name)
+        for folder in path.parents[: len(name.segments)]:
+            check_folder(folder, make=False)
+        return open_to_read(path)
+
+    def recover(
+        self, recorded: dict[str, dict[str, int]], strange: Callable[[OSError], None] = lambda _: None
+    ) -> list[tuple[str, str]]:
+        """Make every file exactly its committed length; return those that lost bytes, as sessid and name.
+
+        ``recorded`` is what the catalog knows: names and committed lengths in bytes, by sessid. What lies in a
+        session's folder without a record is removed, the manifest and the importer's lock excepted; a session without
+        any record is left to the sweep. ``strange`` is told of what we may not read or change: that stays, and is no
+        reason not to start. Blocks; for the start of the daemon, before any request.
+        """
+        damaged = []
+        for sessid, files in recorded.items():
+            damaged += [(sessid, name) for name in recover(self.temp / sessid, files, strange)]
+        return damaged
+
+    def lost(self, sessid: str, files: Sequence[UploadedFile]) -> list[str]:
+        """See ``IStore``."""
+        folder = self.temp / sessid
+        lost = []
+        for file in files:
+            try:
+                if (folder / on_disk(file.name)).lstat().st_size < file.size:
+                    lost.append(file.name)
+            except (FileNotFoundError, NotADirectoryError):
+                lost.append(file.name)
+        return lost
+
+    def cut(self, sessid: str, name: SafeName, committed: int | None) -> None:
+        """See ``IStore``."""
+        with suppress(FileDamaged):
+            self.open(sessid, name, committed).roll_back()
+
+    def sync(self, sessid: str, name: SafeName | None = None) -> None:
+        """See ``IStore``."""
+        if name is not None:
+            path = self._path(sessid, name)
+            sync_file(path)
+            for place in path.parents[: len(name.segments) + 1]:
+                sync_folder(place)
+            return
+        folders = list(walk(self.temp / sessid, raise_unless_foreign))
+        for folder, names in folders:
+            for one in names:
+                with suppress(FileNotFoundError, PermissionError):  # just rolled back, or none that we have written
+                    if stat.S_ISREG(os.lstat(folder / one).st_mode):  # what else lies there is none of ours
+                        sync_file(folder / one)
+        for place in (*(folder for folder, _ in folders), self.temp):
+            with suppress(FileNotFoundError):
+                sync_folder(place)
+
+    def discard(self, sessid: str) -> None:
+        """See ``IStore``. The folder is renamed first: what is still being written to it is out of sight."""
+        folder = self.temp / sessid
+        gone = self.temp / f"{GONE}{sessid}-{secrets.token_hex(4)}"
+        try:
+            folder.rename(gone)
+        except FileNotFoundError:
+            return
+        finally:
+            self._durable.pop(sessid, None)
+        sync_folder(self.temp)
+        remove(gone)
+
+    def folders(self) -> dict[str, float]:
+        """See ``IStore``."""
+        self.check()
+        found = {}
+        with os.scandir(self.temp) as entries:
+            for entry in entries:
+                if SESSID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                    with suppress(FileNotFoundError):  # another worker has removed it meanwhile
+                        found[entry.name] = entry.stat(follow_symlinks=False).st_mtime
+        return found
+
+    def free(self) -> int:
+        """See ``IStore``."""
+        try:
+            disk = os.statvfs(self.temp)
+        except FileNotFoundError as error:
+            raise StorageRemoved from error
+        return 0 if disk.f_favail < disk.f_files // INODES else disk.f_bavail * disk.f_frsize
+
+    def probe(self) -> None:
+        """See ``IStore``: what is written has no name, and vanishes."""
+        self.check()
+        with tempfile.TemporaryFile(dir=self.temp) as file:
+            file.write(b"x")
+            file.flush()

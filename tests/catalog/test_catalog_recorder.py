@@ -1,0 +1,105 @@
+"""Records go to the disk in workers, and those that may wait go with others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from twisted.internet.defer import Deferred, ensureDeferred
+
+from onec_twisted.catalog.cache import KnownSession
+from onec_twisted.catalog.recorder import Recorder
+from onec_twisted.catalog.sql import sessions as statements
+from onec_twisted.catalog.sqlite import Database, create_catalog
+from onec_twisted.model.records import Session
+from onec_twisted.testing import LateWorkers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from onec_twisted.catalog.sqlite import Step
+
+OPEN: Step = (statements.open_session, ("s", "hash", "shop", 1.0))
+
+
+@pytest.fixture
+def workers() -> LateWorkers:
+    """Return workers that wait for the test."""
+    return LateWorkers()
+
+
+@pytest.fixture
+def recorder(tmp_path: Path, workers: LateWorkers) -> Iterator[Recorder]:
+    """Return a recorder with an empty database."""
+    path = tmp_path / "exchange.sqlite3"
+    create_catalog(path)
+    recorder = Recorder(Database(path), workers)
+    yield recorder
+    recorder.close()
+
+
+def sessids(recorder: Recorder) -> list[str]:
+    """Return the sessions on record."""
+    rows = recorder.database.read(lambda cursor: cursor.execute("SELECT sessid FROM sessions").fetchall())
+    return [sessid for (sessid,) in rows]
+
+
+def test_what_waits_goes_with_the_next_record(recorder: Recorder, workers: LateWorkers) -> None:
+    """It costs no hop, and no sync, of its own."""
+    waited = recorder.record_later("s", (statements.touch, ("s", 9.0)))
+    recorded = ensureDeferred(recorder.record("s", lambda: OPEN))
+    assert not waited.called
+    workers.run()
+
+    assert workers.hops == 1
+    assert waited.called
+    assert recorded.called
+    rows = recorder.database.read(lambda cursor: cursor.execute("SELECT touched FROM sessions").fetchall())
+    assert rows == [(9.0,)]
+
+
+def test_what_waits_is_recorded_when_asked_for(recorder: Recorder, workers: LateWorkers) -> None:
+    """Nothing waits for ever."""
+    waited = recorder.record_later("s", OPEN)
+    flushed = recorder.flush()
+    assert not flushed.called
+    workers.run()
+
+    assert waited.called
+    assert flushed.called
+    assert sessids(recorder) == ["s"]
+
+
+def test_nothing_to_flush(recorder: Recorder) -> None:
+    """Nobody waits then."""
+    assert recorder.flush().called
+
+
+def test_a_step_that_fails_makes_its_session_unknown(recorder: Recorder, workers: LateWorkers) -> None:
+    """Nobody knows what is on record, so it is read again; what went along is recorded all the same."""
+    recorder.known.add("hash", KnownSession(Session("s", "shop", 1, 0, 1.0)))
+    waited = recorder.record_later("s", OPEN)
+
+    def fail(_: object) -> None:
+        raise ValueError
+
+    failed = ensureDeferred(recorder.record("s", lambda: (fail, ())))
+    workers.run()
+    failed.addErrback(lambda failure: failure.trap(ValueError))
+
+    assert waited.called
+    assert recorder.known.of_sessid("s") is None
+    assert sessids(recorder) == ["s"]
+
+
+def test_records_on_their_way_are_told(recorder: Recorder, workers: LateWorkers) -> None:
+    """Who reads meanwhile must not keep what was read."""
+    recorded: Deferred[None] = ensureDeferred(recorder.record("before", lambda: (statements.nothing, ())))
+    with recorder.recorded_meanwhile() as meanwhile:
+        ensureDeferred(recorder.record("during", lambda: (statements.nothing, ())))
+        assert meanwhile == {"before", "during"}
+    workers.run()
+    assert recorded.called
+    with recorder.recorded_meanwhile() as later:
+        assert later == set()

@@ -1,0 +1,225 @@
+"""What nobody touched is removed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from in_memory import InMemory, flush_failures
+from twisted.internet.defer import Deferred
+
+from onec_twisted.daemon.sweep import AT_ONCE, Sweep, interval_for
+from onec_twisted.model.errors import ImportFailed
+from onec_twisted.testing import FakeBody, FakeImporter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.task import Clock
+
+
+@pytest.fixture
+def sweep(exchange: InMemory) -> Sweep:
+    """A sweep of the exchange in memory."""
+    parts = exchange.parts
+    return Sweep(
+        parts.catalog, parts.store, parts.turns, parts.workers, exchange.settings.session_ttl, KEEP, parts.now
+    )
+
+
+KEEP = 600
+
+
+@pytest.fixture
+def importer() -> FakeImporter:
+    """Who takes what is handed off."""
+    return FakeImporter()
+
+
+@pytest.fixture
+def exchange(make_exchange: Callable[..., InMemory], importer: FakeImporter) -> InMemory:
+    """An exchange that leaves no manifests."""
+    return make_exchange(importer=importer)
+
+
+def upload(exchange: InMemory) -> str:
+    """Open a session with one file; return its sessid."""
+    cookie, sessid = exchange.checkauth()
+    exchange.request("POST", f"type=catalog&mode=file&filename=a&sessid={sessid}", b"x", Cookie=cookie)
+    return sessid
+
+
+def imported(exchange: InMemory) -> str:
+    """Open a session with one file, and ask for its import; return its sessid."""
+    cookie, sessid = exchange.checkauth()
+    exchange.request("POST", f"type=catalog&mode=file&filename=a&sessid={sessid}", b"x", Cookie=cookie)
+    exchange.request("GET", f"type=catalog&mode=import&filename=a&sessid={sessid}", Cookie=cookie)
+    return sessid
+
+
+def test_a_session_without_files_goes(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:
+    """When nobody has touched it for its time."""
+    cookie, sessid = exchange.checkauth()
+    clock.advance(exchange.settings.session_ttl - 1)
+    sweep.once()
+    alive = exchange.request("GET", f"type=catalog&mode=init&sessid={sessid}", Cookie=cookie)
+    clock.advance(exchange.settings.session_ttl + 1)
+    sweep.once()
+
+    assert alive.status == 200
+    assert (
+        exchange.catalog.recorder.database.read(lambda cursor: cursor.execute("SELECT * FROM sessions").fetchall())
+        == []
+    )
+
+
+def test_what_was_imported_is_kept_for_its_time(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:
+    """Shorter or longer than a session; the others stay, and the folder goes with the record."""
+    imported(exchange)
+    clock.advance(KEEP - 1)
+    young = imported(exchange)
+    sweep.once()
+    assert len(exchange.files()) == 2
+    clock.advance(2)
+    sweep.once()
+
+    assert exchange.files() == {f"{young}/a": b"x"}
+    assert [path.name for path in (exchange.folder / "1c_temp").iterdir() if path.is_dir()] == [young]
+
+
+def test_what_was_not_handed_off_stays(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:
+    """However old it is: 1C has forgotten it. It goes when it was handed off, and kept."""
+    sessid = upload(exchange)
+    clock.advance(100 * exchange.settings.session_ttl)
+    sweep.once()
+    assert exchange.files() == {f"{sessid}/a": b"x"}
+    exchange.parts.handoffs.settle_quiet()
+    sweep.once()
+    assert exchange.files() == {f"{sessid}/a": b"x"}
+    clock.advance(KEEP + 1)
+    sweep.once()
+
+    assert exchange.files() == {}
+
+
+def test_what_is_being_imported_stays(exchange: InMemory, sweep: Sweep, clock: Clock, importer: FakeImporter) -> None:
+    """And its time begins when that ends."""
+    importer.patient = True
+    sessid = upload(exchange)
+    clock.advance(400)
+    exchange.parts.handoffs.settle_quiet()
+    clock.advance(100 * exchange.settings.session_ttl)
+    sweep.once()
+    assert exchange.files() == {f"{sessid}/a": b"x"}
+    importer.end()
+    clock.advance(KEEP - 1)
+    sweep.once()
+    assert exchange.files() == {f"{sessid}/a": b"x"}
+    clock.advance(2)
+    sweep.once()
+
+    assert exchange.files() == {}
+
+
+def test_what_could_not_be_imported_stays_as_long_as_a_session(
+    exchange: InMemory, sweep: Sweep, clock: Clock, importer: FakeImporter
+) -> None:
+    """So that somebody may look at it, also when it failed late."""
+    importer.patient = True
+    sessid = upload(exchange)
+    clock.advance(100 * exchange.settings.session_ttl)
+    exchange.parts.handoffs.settle_quiet()
+    importer.end(ImportFailed("no"))
+    clock.advance(exchange.settings.session_ttl - 1)
+    sweep.once()
+    assert exchange.files() == {f"{sessid}/a": b"x"}
+    clock.advance(2)
+    sweep.once()
+
+    assert exchange.files() == {}
+
+
+def test_an_upload_in_progress_keeps_its_session(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:
+    """However slow it is; when it is done the time starts anew."""
+    sessid = imported(exchange)
+    over: Deferred[None] = Deferred()
+
+    async def slowly() -> None:
+        async with exchange.parts.turns.of_file(sessid, "a", FakeBody()):
+            await over
+
+    Deferred.fromCoroutine(slowly())
+    clock.advance(2 * exchange.settings.session_ttl)
+    sweep.once()
+    assert exchange.files() == {f"{sessid}/a": b"x"}
+    over.callback(None)
+    sweep.once()
+
+    assert exchange.files() == {}
+
+
+def test_a_folder_without_a_record_goes(exchange: InMemory, sweep: Sweep) -> None:
+    """A stop between the record and the folder leaves one; when it is old enough it is removed."""
+    known = upload(exchange)
+    orphan = exchange.folder / "1c_temp" / ("0" * 32)
+    orphan.mkdir()
+    (orphan / "a").write_bytes(b"old")
+    now = exchange.clock.seconds()
+    os.utime(orphan, (now, now))
+    sweep.once()
+    assert len(exchange.files()) == 2, "a young one may belong to a catalog that is being put back"
+    os.utime(orphan, (1, 1))
+    sweep.once()
+
+    assert exchange.files() == {f"{known}/a": b"x"}
+
+
+def test_an_error_does_not_end_the_sweeping(
+    exchange: InMemory, sweep: Sweep, nothing_left_behind: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A TimerService would stop for ever at the first."""
+    reason = OSError("broken")
+
+    def broken(store: Any) -> list[str]:
+        raise reason
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(exchange.store), "folders", broken)
+        outcome: list[Any] = []
+        sweep.once().addBoth(outcome.append)
+
+    assert outcome == [None]
+    assert flush_failures(nothing_left_behind) == [reason]
+
+
+def test_a_session_that_cannot_be_removed_does_not_keep_the_others(
+    exchange: InMemory, sweep: Sweep, clock: Clock, nothing_left_behind: list[dict[str, Any]]
+) -> None:
+    """Whatever is wrong with its folder; the next sweep tries again."""
+    stuck = imported(exchange)
+    for _ in range(3 * AT_ONCE):
+        imported(exchange)
+    clock.advance(KEEP + 1)
+    real = exchange.store.discard
+
+    def discard(store: Any, sessid: str) -> None:
+        if sessid == stuck:
+            raise OSError(1, "Operation not permitted")
+        real(sessid)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(exchange.store), "discard", discard)
+        sweep.once()
+
+    assert exchange.files() == {f"{stuck}/a": b"x"}
+    assert {str(error) for error in flush_failures(nothing_left_behind)} == {"[Errno 1] Operation not permitted"}
+    sweep.once()
+    assert exchange.files() == {}
+
+
+@pytest.mark.parametrize(("ttl", "interval"), [(86400, 60), (60, 15), (1, 1)])
+def test_it_comes_often_enough(ttl: float, interval: float) -> None:
+    """At least once a minute, and several times in a session's life."""
+    assert interval_for(ttl) == interval
+    assert interval_for(86400, ttl) == interval

@@ -1,0 +1,91 @@
+"""The plan of the house: packages and modules in the order in which they may be imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onec_twisted
+
+HOUSE = Path(onec_twisted.__file__).parent
+
+PACKAGES = {
+    "model": [
+        "errors",
+        "upload_errors",
+        "text",
+        "written",
+        "shown",
+        "names",
+        "records",
+        "uploads",
+        "description",
+    ],
+    "runtime": ["workers", "singleflight", "metrics", "fairness", "descriptors", "presence"],
+    "storage": ["archive", "directory", "interfaces", "file", "folders", "splice", "local"],
+    "http": [
+        "answer",
+        "head",
+        "allowance",
+        "chunked",
+        "interfaces",
+        "connections",
+        "sockets",
+        "acknowledgement",
+        "body",
+        "newcomers",
+        "channel",
+        "request",
+        "resource",
+        "site",
+        "bounds",
+        "trust",
+        "client",
+    ],
+    "catalog": [
+        "sql.schema",
+        "sql.sessions",
+        "sql.handoffs",
+        "sql.uploads",
+        "sql.overview",
+        "sqlite",
+        "cache",
+        "recorder",
+        "catalog",
+        "registry",
+    ],
+    "auth": ["interfaces", "guesses", "htpasswd", "access"],
+    "ingest": ["locks", "space", "transfers", "checkpoints", "writers", "append", "proofs", "pieces"],
+    "delivery": [
+        "interfaces",
+        "client",
+        "keep",
+        "program",
+        "webhook",
+        "importers",
+        "relay",
+        "examination",
+        "archives",
+        "handoffs",
+    ],
+    "exchange": ["protocol", "commerceml", "orders", "resource"],
+    "resumable": ["checksums", "claims", "chunks"],
+    "tus": ["errors", "fields", "origins", "resource"],
+    "admin": ["words", "status", "health", "gauges", "actions", "page", "door", "site"],
+    "daemon": ["logs", "options", "listening", "sweep", "revocation", "service"],
+}
+"""A package imports only from those above it, a module of its own package only from its left."""
+
+NODE = ["answers", "requests", "connection", "dialogue", "export", "push", "check", "load", "typed", "command"]
+"""The node's side stands beside the house; each module imports only from its left."""
+
+FOR_NODES = {
+    "model.shown",
+    "model.text",
+    "model.written",
+    "storage.archive",
+    "http.bounds",
+    "http.trust",
+    "http.client",
+    "exchange.commerceml",
+}
+"""What the node's side shares with the daemon."""

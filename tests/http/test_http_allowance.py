@@ -1,0 +1,64 @@
+"""How much small work is done before others have their turn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onec_twisted.http.allowance import AT_ONCE, MOST, PERIOD, SHARE, Allowance
+
+if TYPE_CHECKING:
+    from twisted.internet.task import Clock
+
+
+def test_it_is_for_all_together(clock: Clock) -> None:
+    """Who comes late waits, but for a little; later there is as much again."""
+    allowance = Allowance(clock)
+    assert allowance.at_once() == MOST
+    allowance.spend(MOST)
+
+    assert allowance.at_once() == AT_ONCE
+    assert not allowance.take(1)
+    clock.advance(PERIOD)
+    assert allowance.at_once() == MOST
+    assert allowance.take(1)
+
+
+def test_who_waits_goes_first_and_in_turn(clock: Clock) -> None:
+    """Each does its share, one after the other, and no more is done at a time than may be."""
+    allowance = Allowance(clock)
+    allowance.spend(MOST)
+    done: list[str] = []
+
+    def work(name: str, times: int) -> None:
+        """Do a share, and wait for the next."""
+
+        def go_on(most: int) -> None:
+            assert most == SHARE
+            done.append(name)
+            allowance.spend(most)
+            if times > 1:
+                work(name, times - 1)
+
+        allowance.wait(go_on)
+
+    allowance.at_once()
+    allowance.spend(MOST)
+    work("a", 4)
+    work("b", 4)
+    clock.advance(PERIOD)
+    assert "".join(done) == "abab"
+    assert allowance.at_once() == AT_ONCE
+    clock.advance(PERIOD)
+
+    assert "".join(done) == "abababab"
+    assert clock.getDelayedCalls() == []
+
+
+def test_where_there_is_something_left_nobody_waits_long(clock: Clock) -> None:
+    """The next turn of the reactor is soon enough."""
+    allowance = Allowance(clock)
+    done: list[int] = []
+    allowance.wait(done.append)
+    clock.advance(0)
+
+    assert done == [SHARE]

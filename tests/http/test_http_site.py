@@ -1,0 +1,97 @@
+"""Paths, and an access log without secrets."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from in_memory import PATH, InMemory
+from twisted.internet.testing import StringTransport
+from twisted.web.iweb import IAccessLogFormatter
+from twisted.web.resource import Resource
+from twisted.web.test.requesthelper import DummyRequest
+from zope.interface.verify import verifyObject
+
+from onec_twisted.http.interfaces import IStreamingResource
+from onec_twisted.http.site import Elsewhere, access_log_line, tree
+
+if TYPE_CHECKING:
+    from twisted.internet.task import Clock
+
+
+def test_they_are_what_they_say() -> None:
+    """The log's formatter and the resource of all other paths."""
+    assert IAccessLogFormatter.providedBy(access_log_line)
+    assert verifyObject(IStreamingResource, Elsewhere())
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (b"/1c_exchange.php", True),
+        (b"/bitrix/admin/1c_exchange.php", True),
+        (b"/", False),
+        (b"/bitrix", False),
+        (b"/bitrix/admin/", False),
+        (b"/bitrix/1c_exchange.php", False),
+        (b"/x/1c_exchange.php", False),
+    ],
+)
+def test_paths(path: bytes, found: bool) -> None:
+    """The exchange stands where it was put, and nowhere else."""
+    exchange = Resource()
+    exchange.isLeaf = True
+    root = tree({b"/1c_exchange.php": exchange, b"/bitrix/admin/1c_exchange.php": exchange})
+    request = DummyRequest(path[1:].split(b"/"))
+    resource: Any = root
+    while request.postpath and not resource.isLeaf:
+        resource = resource.getChildWithDefault(request.postpath.pop(0), request)
+
+    assert (resource is exchange) is found
+
+
+def test_the_root_can_be_the_exchange() -> None:
+    """Sites that route by query give ``/?…`` as their address."""
+    exchange = Resource()
+
+    assert tree({b"/": exchange}).getChildWithDefault(b"", DummyRequest([b""])) is exchange
+
+
+def test_the_access_log_hides_sessid_and_cookie(exchange: InMemory, clock: Clock) -> None:
+    """The line is there, with the status and without what would open the session; referers are no leak either."""
+    lines: list[str] = []
+
+    class Log:
+        """Keeps lines."""
+
+        def write(self, line: str) -> None:
+            """Keep it."""
+            lines.append(line)
+
+        def close(self) -> None:
+            """Nothing to close."""
+
+    exchange.site.startFactory()
+    exchange.site.logFile = Log()
+    cookie, sessid = exchange.checkauth()
+    token = cookie.partition("=")[2]
+    for secret in (sessid, token):
+        protocol: Any = exchange.site.buildProtocol(None)
+        protocol.makeConnection(StringTransport())
+        protocol.dataReceived(
+            f"GET {PATH}?type=catalog&mode=init&sessid={secret} HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n"
+            f"Referer: http://x/?sessid={secret}\r\n\r\n".encode()
+        )
+        exchange.request("POST", f"type=catalog&mode=file&filename=a&sessid={secret}", b"x" * 6000, Cookie=cookie)
+    exchange.site.stopFactory()
+
+    assert [re.search(r'" (\d+) ', line)[1] for line in lines] == ["200", "200", "413", "200", "413"]  # type: ignore[index]
+    assert all(line.endswith("\n") for line in lines)
+    assert "mode=init&sessid=***" in lines[1]
+    assert not any(secret in line for line in lines for secret in (sessid, token))
+
+
+def test_tls_offers_http_1_1_alone(exchange: InMemory) -> None:
+    """Even where HTTP/2 is installed: streaming rests on the channel of HTTP/1.1."""
+    assert exchange.site.acceptableProtocols() == [b"http/1.1"]

@@ -1,0 +1,344 @@
+"""Bodies from real sockets, past the reactor and through it: nobody can tell the difference."""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_twisted
+from attrs import frozen
+from pytest_twisted import ensureDeferred
+from twisted.internet.defer import gatherResults, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.web.http import HTTPChannel, _IdentityTransferDecoder
+from zope.interface.verify import verifyClass
+
+from onec_twisted.http.body import Body
+from onec_twisted.http.interfaces import IBodySocket, ILine
+from onec_twisted.http.sockets import BodySocket, SocketLine
+from onec_twisted.ingest import writers as intake_module
+from onec_twisted.model.errors import InsufficientStorage
+from onec_twisted.runtime.workers import DiskWorkers
+from onec_twisted.storage import splice as pipes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from in_memory import InMemory
+
+LARGE = random.Random(1).randbytes(3_000_000)
+LOTS = 2**30
+PATIENCE = 20
+"""Seconds after which a client gives up."""
+
+
+@frozen
+class Served:
+    """An exchange at a real port, or at a path, and one session of it."""
+
+    exchange: InMemory
+    address: str | tuple[str, int]
+    cookie: str
+    sessid: str
+
+    def connect(self) -> socket.socket:
+        """Open a connection."""
+        line = socket.socket(socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET)
+        line.settimeout(PATIENCE)
+        line.connect(self.address)
+        return line
+
+    def post(self, name: str, body: bytes, *more: str, length: int | None = None) -> bytes:
+        """Return the bytes of a piece; ``length`` is what it says of itself, where that is not its body's."""
+        lines = (
+            f"POST /1c_exchange.php?type=catalog&mode=file&filename={name}&sessid={self.sessid} HTTP/1.1",
+            "Host: shop.example",
+            f"Cookie: {self.cookie}",
+            f"Content-Length: {len(body) if length is None else length}",
+            *more,
+        )
+        return "\r\n".join((*lines, "", "")).encode() + body
+
+    def stored(self) -> dict[str, bytes]:
+        """Return what the session holds."""
+        files = self.exchange.files()
+        return {path.removeprefix(f"{self.sessid}/"): data for path, data in files.items()}
+
+
+def answers(line: socket.socket, times: int = 1) -> list[bytes]:
+    """Read answers to the end of their bodies; those that never come are left out."""
+    read = b""
+    found: list[bytes] = []
+    while len(found) < times:
+        head, blank, rest = read.partition(b"\r\n\r\n")
+        if blank:
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            if len(rest) >= length:
+                found.append(head.split(b" ")[1] + b" " + rest[:length])
+                read = rest[length:]
+                continue
+        try:
+            block = line.recv(65536)
+        except ConnectionError:
+            break
+        if not block:
+            break
+        read += block
+    return found
+
+
+SUCCESS = b"200 success"
+
+
+@pytest.fixture(params=["buffered", "zero-copy", "auto"])
+def intake(request: pytest.FixtureRequest) -> str:
+    """Each way that bodies come in."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of socket."""
+    return str(request.param)
+
+
+@pytest.fixture
+def served(kind: str, intake: str, make_exchange: Callable[..., InMemory], tmp_path: Path) -> Iterator[Served]:
+    """An exchange that listens, with real threads for its disk."""
+    from twisted.internet import reactor
+
+    workers = DiskWorkers(reactor, 4)  # type: ignore[arg-type]
+    exchange = make_exchange(workers=workers, body_limit=LOTS, session_quota=LOTS, intake=intake)
+    exchange.store.free_bytes = 2**40
+    cookie, sessid = exchange.checkauth()
+    place = str(tmp_path / "line")
+    endpoint = serverFromString(reactor, f"unix:{place}" if kind == "unix" else "tcp:0:interface=127.0.0.1")
+    port = pytest_twisted.blockon(endpoint.listen(exchange.site))
+    yield Served(exchange, place if kind == "unix" else ("127.0.0.1", port.getHost().port), cookie, sessid)
+    pytest_twisted.blockon(maybeDeferred(port.stopListening))
+    while exchange.parts.turns.busy(sessid) or len(exchange.parts.pieces.proofs):
+        exchange.clock.advance(1)
+        pytest_twisted.blockon(deferLater(reactor, 0.01))
+    workers.stop()
+
+
+def test_they_are_what_they_say() -> None:
+    """What the house asks of a connection, and the names of Twisted that it stands on."""
+    assert verifyClass(IBodySocket, BodySocket)
+    assert verifyClass(ILine, SocketLine)
+    assert HTTPChannel()._transferDecoder is None
+    assert _IdentityTransferDecoder(5, None, None).contentLength == 5
+
+
+@ensureDeferred
+async def test_a_large_piece_and_what_follows_it(served: Served) -> None:
+    """Byte for byte; the next request may stand right behind its last byte."""
+
+    def talk() -> list[bytes]:
+        with served.connect() as line:
+            line.sendall(served.post("a", LARGE) + served.post("b", b"small") + served.post("a", LARGE[:100_000]))
+            return answers(line, 3)
+
+    assert await deferToThread(talk) == [SUCCESS] * 3
+    assert served.stored() == {"a": LARGE + LARGE[:100_000], "b": b"small"}
+
+
+@ensureDeferred
+async def test_a_piece_in_parts(served: Served) -> None:
+    """Whatever part comes at a time."""
+    chance = random.Random(2)
+
+    def talk() -> list[bytes]:
+        with served.connect() as line:
+            wire = served.post("a", LARGE)
+            while wire:
+                part = chance.choice([1, 100, 5000, 200_000, 700_000])
+                line.sendall(wire[:part])
+                wire = wire[part:]
+                if chance.random() < 0.3:
+                    time.sleep(0.01)  # the other side has read it
+            return answers(line)
+
+    assert await deferToThread(talk) == [SUCCESS]
+    assert served.stored() == {"a": LARGE}
+
+
+@pytest.mark.parametrize("how", ["FIN", "half", "RST"])
+@pytest.mark.parametrize("part", [1, 1000, 300_000, len(LARGE) - 1])
+@ensureDeferred
+async def test_a_piece_that_breaks_off(served: Served, how: str, part: int) -> None:
+    """At any byte, in any way: the file is what it was before."""
+
+    def talk(*, breaks: bool) -> list[bytes]:
+        with served.connect() as line:
+            line.sendall(served.post("a", b"before") if not breaks else served.post("a", LARGE)[: part - len(LARGE)])
+            if not breaks:
+                return answers(line)
+            if how == "half":
+                line.shutdown(socket.SHUT_WR)
+                return answers(line)
+            if how == "RST":
+                line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return []
+
+    assert await deferToThread(talk, breaks=False) == [SUCCESS]
+    assert await deferToThread(talk, breaks=True) == []
+    assert await deferToThread(talk, breaks=False) == [SUCCESS]  # waits for its turn, so the other is over
+    assert served.stored() == {"a": b"beforebefore"}
+
+
+@ensureDeferred
+async def test_pieces_of_one_file_at_once(served: Served) -> None:
+    """They take turns, each whole."""
+    bodies = [bytes([n]) * 1_000_000 for n in range(4)]
+
+    def talk(body: bytes) -> list[bytes]:
+        with served.connect() as line:
+            line.sendall(served.post("a", body))
+            return answers(line)
+
+    outcomes = await gatherResults([deferToThread(talk, body) for body in bodies])
+    assert outcomes == [[SUCCESS]] * 4
+    data = served.stored()["a"]
+    parts = [data[start : start + 1_000_000] for start in range(0, len(data), 1_000_000)]
+    assert sorted(parts) == bodies
+
+
+@ensureDeferred
+async def test_a_sender_that_falls_silent(served: Served) -> None:
+    """It is dropped after the same time, and hears of it; time does not run while it sends."""
+
+    def begin() -> socket.socket:
+        line = served.connect()
+        line.sendall(served.post("a", LARGE)[:-5])
+        return line
+
+    line = await deferToThread(begin)
+    received = len(LARGE) - 5
+    clock = served.exchange.clock
+
+    def reached() -> bool:
+        sessions = served.exchange.parts.turns._sessions.values()
+        writers = [file.writer for session in sessions for file in session.files.values()]
+        return any(
+            isinstance(writer, Body)
+            and writer.received == received
+            and not (writer._held or writer._moving)  # while it waits for the disk its sender has all the time
+            for writer in writers
+        )
+
+    while not reached():
+        await deferToThread(time.sleep, 0.01)
+    clock.advance(59)
+    assert reached()
+    clock.advance(1)
+
+    def hear() -> list[bytes]:
+        with line:
+            return answers(line)
+
+    assert await deferToThread(hear) == [b"408 failure\nUpload timed out"]
+    assert served.stored() == {}
+    clock.advance(2)
+
+
+@ensureDeferred
+async def test_a_disk_that_is_full(served: Served) -> None:
+    """The sender hears of it although it has more to send, and the file is what it was."""
+    served.exchange.store.on_write = InsufficientStorage()
+
+    def talk() -> list[bytes]:
+        with served.connect() as line:
+            line.sendall(served.post("a", LARGE))
+            return answers(line)
+
+    assert await deferToThread(talk) == [b"507 failure\nInsufficient storage"]
+    assert served.stored() == {}
+
+
+@ensureDeferred
+async def test_init_in_the_middle(served: Served) -> None:
+    """The piece that is on its way is dropped, wherever its bytes are."""
+    begun = threading.Event()
+
+    def send() -> list[bytes]:
+        with served.connect() as line:
+            line.sendall(served.post("a", LARGE)[:-1])
+            begun.set()
+            return answers(line)
+
+    def restart() -> list[bytes]:
+        begun.wait(PATIENCE)
+        with served.connect() as line:
+            line.sendall(
+                f"GET /1c_exchange.php?type=catalog&mode=init&sessid={served.sessid} HTTP/1.1\r\nHost: x\r\n"
+                f"Cookie: {served.cookie}\r\n\r\n".encode()
+            )
+            return answers(line)
+
+    sending, restarting = deferToThread(send), deferToThread(restart)
+    assert (await restarting)[0].startswith(b"200 zip=yes")
+    assert await sending == [b"409 failure\nSession was initialised again"]
+    assert served.stored() == {}
+
+
+@ensureDeferred
+async def test_a_repeat_is_compared(served: Served) -> None:
+    """A range that is held already is confirmed, and one that differs refused, whatever way it comes."""
+
+    def talk() -> list[bytes]:
+        with served.connect() as line:
+            line.sendall(served.post("a", LARGE) + served.post("a", LARGE, "Upload-Offset: 0"))
+            heard = answers(line, 2)
+            line.sendall(served.post("a", LARGE[:-1] + b"?", "Upload-Offset: 0"))
+            return heard + answers(line)
+
+    heard = await deferToThread(talk)
+    assert heard[:2] == [SUCCESS] * 2
+    assert heard[2] == b"409 failure\nExpected offset %d" % len(LARGE)
+    assert served.stored() == {"a": LARGE}
+
+
+@pytest.mark.parametrize("kind", ["tcp"], indirect=True)
+@ensureDeferred
+async def test_urgent_data(served: Served) -> None:
+    """It is no part of the stream: what cannot be moved past is read, and no worker turns in circles."""
+
+    def talk() -> list[bytes]:
+        with served.connect() as line:
+            line.sendall(served.post("a", LARGE)[: -len(LARGE) // 2])
+            line.send(b"!", socket.MSG_OOB)
+            line.sendall(LARGE[len(LARGE) - len(LARGE) // 2 :])
+            return answers(line)
+
+    assert await deferToThread(talk) == [SUCCESS]
+    assert served.stored() == {"a": LARGE}
+
+
+@ensureDeferred
+async def test_no_descriptor_left(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one for the socket or for a pipe the body is read, as ever."""
+
+    def none_left(*_: int) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def talk() -> list[bytes]:
+        with served.connect() as line:
+            line.sendall(served.post("a", LARGE))
+            return answers(line)
+
+    monkeypatch.setattr(intake_module, "_PIPES", pipes.Pipes())
+    monkeypatch.setattr(pipes, "_new_pipe", none_left)
+    assert await deferToThread(talk) == [SUCCESS]
+    monkeypatch.setattr(BodySocket, "fileno", none_left)
+    assert await deferToThread(talk) == [SUCCESS]
+    assert served.stored() == {"a": LARGE * 2}

@@ -1,0 +1,116 @@
+"""All documents: their links lead somewhere, their tables have every option and every module."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from documents import anchors, text_of
+from house import HOUSE, PACKAGES
+
+from onec_twisted.catalog.sql.schema import SCHEMA_VERSION
+from onec_twisted.daemon.options import Options
+
+pytestmark = pytest.mark.once
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    path
+    for path in (
+        ROOT / "README.md",
+        ROOT / "README.ru.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
+    if path.exists()
+]
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+NO_VALUES = {"help", "version", "help-auth", "help-auth-type", "help-importers", "help-admin-auth"}
+"""Options that show something and end."""
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.name))
+def test_links_lead_somewhere(path: Path) -> None:
+    """To a file that is there, and to a heading that it has."""
+    for target in re.findall(r"\]\(((?![a-z]+:)[^)\s]+)\)", text_of(path)):
+        place, _, anchor = target.partition("#")
+        there = (path.parent / place).resolve() if place else path
+
+        assert there.exists(), target
+        assert there.is_relative_to(ROOT), target
+        assert not anchor or anchor in anchors(there), target
+
+
+def test_the_schema_is_the_one_that_is_told() -> None:
+    """So that nobody takes the sample of a later one for this one."""
+    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+    assert f"version of its schema, {SCHEMA_VERSION} now" in operations
+    assert f"(schema {SCHEMA_VERSION + 1}, this one knows {SCHEMA_VERSION})" in operations
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.name))
+def test_examples_end(path: Path) -> None:
+    """Each fence that opens is closed, and no machine's own path is told."""
+    content = path.read_text(encoding="utf-8")
+
+    assert len(re.findall(r"^```", content, re.MULTILINE)) % 2 == 0
+    assert "/root/" not in content
+    assert "/work/" not in content
+
+
+def option_rows(path: Path) -> dict[str, list[str]]:
+    """Return the table of options: the defaults by the option's name; one may stand in the option itself."""
+    row = re.compile(r"^\| `--([a-z-]+)=([^|`]*)` \|([^|]*)\| [^|]+ \|$", re.MULTILINE)
+    return {
+        name: re.findall(r"`([^`]+)`", cell) if cell.strip() else [value]
+        for name, value, cell in row.findall(path.read_text(encoding="utf-8"))
+    }
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ru.md"])
+def test_every_option_has_its_row(name: str) -> None:
+    """With its default; and no row is of an option that there is not."""
+    options = Options()
+    known = {option.rstrip("=") for option in options.longOpt} - NO_VALUES
+    rows = option_rows(ROOT / name)
+
+    assert set(rows) == known
+    for option, _, default, *_ in options.optParameters:
+        assert default is None or rows[option] == [str(default)], option
+
+
+def test_both_readmes_tell_the_same_defaults() -> None:
+    """In whatever language."""
+    assert option_rows(ROOT / "README.md") == option_rows(ROOT / "README.ru.md")
+
+
+def test_every_package_is_on_the_map() -> None:
+    """In the order of the house, and nothing that there is not."""
+    house = dict(section.split("\n", 1) for section in re.split(r"^## ", ARCHITECTURE, flags=re.MULTILINE)[1:])
+
+    assert re.findall(r"^\| `(\w+)` \|", house["The house"], re.MULTILINE) == list(PACKAGES)
+
+
+def test_names_in_the_architecture_exist() -> None:
+    """What is in code, and looks like a name of ours, can be found."""
+    sources = "".join(path.read_text(encoding="utf-8") for path in HOUSE.rglob("*.py"))
+    for name in set(re.findall(r"`(_?[A-Za-z]+(?:[A-Z_][A-Za-z]+)+)`", ARCHITECTURE)):
+        assert re.search(rf"\b{name}\b", sources), name
+    known = {option.rstrip("=") for option in Options().longOpt}
+    assert set(re.findall(r"`--([a-z-]+)", ARCHITECTURE)) <= known
+
+
+def test_environments_that_are_named_exist() -> None:
+    """And every one that a contributor may want is named."""
+    tox = (ROOT / "tox.ini").read_text(encoding="utf-8")
+    match = re.search(r"^env_list = (.+)$", tox, re.MULTILINE)
+    assert match is not None
+    known = {*match[1].split(", "), *re.findall(r"^\[testenv:(\w+)\]$", tox, re.MULTILINE)}
+    named = set(re.findall(r"tox -e ([a-z0-9]+)", CONTRIBUTING))
+
+    assert named <= known
+    assert known - {name for name in known if name.startswith("py3")} <= named

@@ -1,0 +1,121 @@
+"""The README's walk-through prints what it says, and its tables tell what there is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from daemon import PATIENCE, SCRIPTS, Daemon, start
+from documents import TOOLS
+from processes import free_port
+
+from onec_twisted.model import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.once
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+SECTIONS = {section.partition("\n")[0]: section for section in README.split("\n## ")}
+for title in ("A first upload", "The same with curl"):
+    SECTIONS[title] = SECTIONS["Run it"] + SECTIONS[title]
+
+WALKS = [title for title, section in SECTIONS.items() if "```console" in section]
+
+
+@contextmanager
+def as_told(section: str, folder: Path) -> Iterator[Daemon]:
+    """Do what a section says before its dialogue, in a folder; ports are others than it says."""
+    setup = "".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL)).replace("127.0.0.1:8000", "127.0.0.1:PORT")
+    setup = setup.replace('"127.0.0.1", 8000', '"127.0.0.1", PORT').replace("PORT", str(free_port()))
+    match = re.search(r"twistd -n onec-exchange (--auth=\S+)(?: (--importer=\S+))?(?: --admin=\S+)?\n", setup)
+    assert match is not None
+    for name, content in re.findall(r"cat > (\S+) <<'END'\n(.*?)END\n", setup, re.DOTALL):
+        (folder / name).write_text(content)
+    if "chmod +x import.sh" in setup:
+        (folder / "import.sh").chmod(0o755)
+    shop = subprocess.Popen([sys.executable, "shop.py"], cwd=folder) if "python3 shop.py &" in setup else None
+    admin = ["--admin=tcp:0:interface=127.0.0.1"] if "--admin=" in match[0] else []
+    daemon = start(folder, *([match[2]] if match[2] else []), *admin, auth=match[1])
+    try:
+        yield daemon
+    finally:
+        daemon.kill()
+        if shop is not None:
+            shop.kill()
+            shop.wait(PATIENCE)
+
+
+def test_there_are_six_walks() -> None:
+    """A first upload in two ways, one that ends in a program, one in a web application, one by tus, and a look."""
+    assert WALKS == [
+        "A first upload",
+        "The same with curl",
+        "Let a program import it",
+        "Let a web application import it",
+        "Upload from a browser or a script",
+        "See what goes on",
+    ]
+
+
+@pytest.mark.skipif(not TOOLS, reason="curl, unzip and jq are not installed")
+@pytest.mark.parametrize("title", WALKS)
+def test_it_prints_what_the_readme_says(title: str, tmp_path: Path) -> None:
+    """Word for word; ``…`` stands for what differs each time."""
+    with as_told(SECTIONS[title], tmp_path) as daemon:
+        walk(SECTIONS[title], daemon)
+
+
+def walk(section: str, daemon: Daemon) -> None:
+    """Type what a section says, and compare what is printed."""
+    lines = "\n".join(re.findall(r"```console\n(.*?)```", section, re.DOTALL)).splitlines()
+    script = "\n".join(line.removeprefix("$ ") for line in lines if line.startswith("$ "))
+    if "127.0.0.1:8081" in script:
+        script = script.replace("127.0.0.1:8081", f"127.0.0.1:{daemon.admin_port}")
+    told = [line for line in lines if line and not line.startswith("$ ")]
+    said = [line.replace("127.0.0.1:8080", f"127.0.0.1:{daemon.port}") for line in told]
+    done = subprocess.run(
+        [
+            "bash",
+            "-euc",
+            script.replace("127.0.0.1:8080", f"127.0.0.1:{daemon.port}").replace(".venv/bin", str(SCRIPTS)),
+        ],
+        cwd=daemon.folder,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    printed = done.stdout.splitlines()
+
+    assert done.stderr == ""
+    assert len(printed) == len(said)
+    for expected, line in zip(said, printed, strict=True):
+        assert re.fullmatch(re.escape(expected).replace("…", ".+"), line), (expected, line)
+
+
+def test_every_refusal_is_in_the_table() -> None:
+    """In the words that are sent."""
+    for name in errors.__all__:
+        words = getattr(getattr(errors, name), "words", None)
+        if words is None or name in (
+            "Refused",
+            "MissingCredentials",
+            "WrongCredentials",
+            "ContradictoryHeaders",
+            "FileInTheWay",
+            "FileNotFound",
+            "ImportFailed",
+            "WrongOffset",
+        ):
+            continue
+
+        assert f"`{words}`" in README, name
