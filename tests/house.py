@@ -20,7 +20,7 @@ PACKAGES = {
         "uploads",
         "description",
     ],
-    "runtime": ["workers", "singleflight", "metrics", "fairness", "descriptors", "presence"],
+    "runtime": ["backoff", "workers", "singleflight", "metrics", "fairness", "descriptors", "presence"],
     "storage": ["archive", "directory", "interfaces", "file", "folders", "splice", "local"],
     "http": [
         "answer",
@@ -82,6 +82,7 @@ FOR_NODES = {
     "model.shown",
     "model.text",
     "model.written",
+    "runtime.backoff",
     "storage.archive",
     "http.bounds",
     "http.trust",

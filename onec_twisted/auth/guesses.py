@@ -16,6 +16,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from onec_twisted.model.errors import ConnectionDropped, TooManyTries
+from onec_twisted.runtime.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable
@@ -24,11 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Allowance", "Failures", "Lane"]
 
-FIRST_DELAY = 0.1
-"""Seconds that the answer to a second wrong password is held back; doubled with each further one."""
-
-LONGEST_DELAY = 30.0
-"""Seconds that an answer is held back at most; proxies give up after 60."""
+ANSWER_DELAY = Backoff(first=0.1, longest=30.0)
+"""How long the answer to a wrong password is held back, after so many others; proxies give up after 60 s."""
 
 REST = 0.1
 """Seconds after a wrong password before an address has the next one checked."""
@@ -81,8 +79,7 @@ def delay_after(failures: int, waiting: int = 0) -> float:
     At least as long as it takes to check those that are ``waiting`` at its address: one of a crowd is not back
     before one that has just come had its turn.
     """
-    doubled = FIRST_DELAY * 2 ** min(failures - 1, 16) if failures else 0.0
-    return min(max(doubled, REST * waiting), LONGEST_DELAY)
+    return min(max(ANSWER_DELAY.after(failures), REST * waiting), ANSWER_DELAY.longest)
 
 
 @define(eq=False)

@@ -26,6 +26,7 @@ from onec_twisted.model.errors import (
 )
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Handoff
 from onec_twisted.model.shown import harmless
+from onec_twisted.runtime.backoff import Backoff
 from onec_twisted.runtime.fairness import Places, Slots
 from onec_twisted.runtime.metrics import Metrics
 
@@ -46,8 +47,8 @@ AT_ONCE = 8
 MOST_WAITING = 10_000
 """Hand-offs of one user that may wait; all of them are in memory."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 3600.0
-"""Seconds before the second try, doubled before each further one, and between two tries at most."""
+TRY_PAUSE = Backoff(first=1.0, longest=3600.0)
+"""How long a hand-off waits before its next try."""
 
 GRACE = 30.0
 """Seconds that imports have to end when the daemon is told to stop; one that does not is started again next time."""
@@ -61,7 +62,7 @@ WORDS = 1000
 
 def pause_before(tries: int, chance: float) -> float:
     """Return the seconds to wait after so many tries; ``chance`` from 0 to 1 spreads those who wait together."""
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 30)) * (0.5 + chance / 2)
+    return TRY_PAUSE.after(tries) * (0.5 + chance / 2)
 
 
 @define(eq=False)
@@ -167,7 +168,7 @@ class Relay(Service):
                     raise
                 except Exception:
                     self._log.failure("hand-offs on record could not be read and will be read again")
-                    await deferLater(self._clock, FIRST_PAUSE)
+                    await deferLater(self._clock, TRY_PAUSE.first)
         except CancelledError:
             return
         early = [pending.handoff for pending in self._pending.values()]
@@ -219,9 +220,8 @@ class Relay(Service):
         pending = self._added(handoff)
         if handoff.id in self._pending and not self._stopping:
             await self._wait(pending.waiting, patience)
-        if pending.handoff.state == WAITING:
-            return evolve(pending.handoff, words=pending.progress)
-        return pending.handoff
+        waits = pending.handoff.state == WAITING
+        return evolve(pending.handoff, words=pending.progress) if waits else pending.handoff
 
     async def idle(self, sessid: str, patience: float) -> None:
         """Wait until nothing of a session is left to deliver. Raises ``HandoffRunning`` after so many seconds."""
@@ -278,7 +278,7 @@ class Relay(Service):
             await self._note(tried)
             pending.handoff, pending.delivering = tried, False
             if tried.state == WAITING and not self._stopping:
-                pause = max(pause_before(tried.tries, self._chance()), min(pending.retry_after, LONGEST_PAUSE))
+                pause = max(pause_before(tried.tries, self._chance()), min(pending.retry_after, TRY_PAUSE.longest))
                 pending.progress = f"{tried.words} - try {tried.tries + 1} of {self._most_tries} in {pause:.0f} s"
                 await deferLater(self._clock, pause)
 
@@ -347,4 +347,4 @@ class Relay(Service):
                 pass  # the log has been told
             except Exception:
                 self._log.failure("{sessid}: the end of a hand-off was not recorded", sessid=handoff.sessid)
-            await deferLater(self._clock, FIRST_PAUSE)
+            await deferLater(self._clock, TRY_PAUSE.first)

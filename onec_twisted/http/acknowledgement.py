@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
+from onec_twisted.runtime.backoff import Backoff
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,11 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Delivery"]
 
-FIRST_LOOK = 0.02
-"""Seconds after an answer at which the kernel is asked first, unless a request comes before; doubled each time."""
-
-LONGEST_PAUSE = 1.0
-"""Seconds between two looks at most."""
+LOOKS = Backoff(first=0.02, longest=1.0)
+"""When the kernel is asked after an answer, unless a request of the connection comes before."""
 
 LAST_CHANCE = 2.0
 """Seconds that acknowledgements may still take when the connection has ended."""
@@ -40,7 +39,7 @@ class Delivery:
     delivered: bool | None = field(default=None, init=False)
     _line: ILine | None = field(default=None, init=False)
     _call: IDelayedCall | None = field(default=None, init=False)
-    _pause: float = field(default=FIRST_LOOK, init=False)
+    _looks: int = field(default=0, init=False)
     _give_up: float | None = field(default=None, init=False)
     _waiting: list[Deferred[None]] = field(factory=list, init=False)
 
@@ -87,7 +86,8 @@ class Delivery:
         return bool(self.delivered)
 
     def _look_later(self) -> None:
-        self._call = self.clock.callLater(self._pause, self._look_again)
+        self._looks += 1
+        self._call = self.clock.callLater(LOOKS.after(self._looks), self._look_again)
 
     def _look_again(self) -> None:
         """Ask the kernel, and ask again later if it does not know yet."""
@@ -98,7 +98,6 @@ class Delivery:
         if self._give_up is not None and (self._line.over() or self.clock.seconds() >= self._give_up):
             self._decide(delivered=False)
             return
-        self._pause = min(self._pause * 2, LONGEST_PAUSE)
         self._look_later()
 
     def _decide(self, *, delivered: bool) -> None:

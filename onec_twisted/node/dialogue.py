@@ -28,6 +28,7 @@ from onec_twisted.node.answers import (
     state_of,
 )
 from onec_twisted.node.requests import BLOCK, Document, Part, Requests, headers_of, quoted
+from onec_twisted.runtime.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -41,10 +42,8 @@ T = TypeVar("T")
 SHORTEST_PAUSE = 1.0
 """Seconds between two questions for an import: a site that does not hold its answer is not to be run over."""
 
-FIRST_PAUSE = 0.5
-"""Seconds before the first new try; doubled before each further one, up to ``LONGEST_PAUSE``."""
-
-LONGEST_PAUSE = 15.0
+TRY_PAUSE = Backoff(first=0.5, longest=15.0)
+"""How long a node waits before it asks again."""
 
 LAST_WORD = 5.0
 """Seconds for what is asked when everything is over."""
@@ -193,7 +192,7 @@ class Node:
 
     async def _pause(self, lost: Unreachable, failures: int) -> None:
         """Wait before a new try, and say so."""
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (failures - 1))
+        pause = TRY_PAUSE.after(failures)
         if isinstance(lost, Busy):
             pause = max(pause, lost.retry_after)
         self.repeated.append(lost.words)

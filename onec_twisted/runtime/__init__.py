@@ -2,6 +2,7 @@
 
 Modules, each of which imports only from those above it:
 
+* ``backoff``: pauses between tries, each twice as long as the one before
 * ``workers``: the threads that wait for the disk
 * ``singleflight``: one call for all who ask for the same thing at the same time
 * ``metrics``: what is counted and timed

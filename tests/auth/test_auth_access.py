@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 
 from onec_twisted.auth import access as module
 from onec_twisted.auth.access import AT_ONCE, GOOD_FOR, Access, AnyOf, Node, NodeRealm, basic_credentials
-from onec_twisted.auth.guesses import BURST, FORGET, LONGEST_DELAY, MOST_WAITING, REST
+from onec_twisted.auth.guesses import ANSWER_DELAY, BURST, FORGET, MOST_WAITING, REST
 from onec_twisted.auth.interfaces import IKnowingChecker, INode
 from onec_twisted.model.errors import ConnectionDropped, MissingCredentials, TooManyTries, WrongCredentials
 
@@ -78,7 +78,7 @@ def test_right_is_answered_at_once(access: Access) -> None:
 def test_the_answer_to_what_is_wrong_is_held_back(access: Access, clock: Clock) -> None:
     """But to the first one; longer each time, with an end; other addresses, and what is right, do not wait."""
     assert login(access, "guess") == [WrongCredentials]
-    for delay in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, LONGEST_DELAY, LONGEST_DELAY):
+    for delay in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, ANSWER_DELAY.longest, ANSWER_DELAY.longest):
         clock.advance(REST)
         waiting = login(access, "guess")
         assert login(access, "па:роль", "192.0.2.2") == ["shop"]
@@ -241,7 +241,7 @@ def test_so_many_guesses_hold_a_connection(clock: Clock) -> None:
                 asked.errback(UnauthorizedLogin())
         clock.advance(REST)
     assert other == [WrongCredentials]
-    clock.advance(LONGEST_DELAY)
+    clock.advance(ANSWER_DELAY.longest)
     assert guesses == [[WrongCredentials]] * 10
     assert access._waiting == 0
 

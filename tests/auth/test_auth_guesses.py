@@ -9,10 +9,10 @@ from twisted.internet.defer import Deferred
 
 from onec_twisted.auth import guesses
 from onec_twisted.auth.guesses import (
+    ANSWER_DELAY,
     BURST,
     EACH_SECOND,
     FORGET,
-    LONGEST_DELAY,
     REST,
     Allowance,
     Failures,
@@ -37,11 +37,11 @@ def test_delays_double_and_have_an_end() -> None:
         0.2,
         0.4,
         25.6,
-        LONGEST_DELAY,
-        LONGEST_DELAY,
+        ANSWER_DELAY.longest,
+        ANSWER_DELAY.longest,
     ]
     assert delay_after(0, 100) == delay_after(1, 100) == pytest.approx(100 * REST)
-    assert delay_after(0, 10**6) == LONGEST_DELAY
+    assert delay_after(0, 10**6) == ANSWER_DELAY.longest
 
 
 def test_failures_are_forgotten() -> None:

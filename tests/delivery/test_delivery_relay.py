@@ -17,7 +17,7 @@ from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sqlite import Database, create_catalog
 from onec_twisted.delivery.interfaces import IImporter
-from onec_twisted.delivery.relay import AT_ONCE, GRACE, LONGEST_PAUSE, Relay, pause_before
+from onec_twisted.delivery.relay import AT_ONCE, GRACE, TRY_PAUSE, Relay, pause_before
 from onec_twisted.model.errors import HandoffRunning, ImportFailed, ImportInterrupted
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Handoff, Session
 from onec_twisted.storage.local import Store
@@ -130,7 +130,7 @@ def test_failure_is_on_record_with_its_words(site: Site) -> None:
     """It is not tried again by itself."""
     outcomes = site.wait(site.hand_off("a"))
     site.importer.end(ImportFailed("Column 7 is missing"))
-    site.clock.advance(LONGEST_PAUSE * 10)
+    site.clock.advance(TRY_PAUSE.longest * 10)
 
     assert (outcomes[0].state, outcomes[0].words) == (FAILED, "Column 7 is missing")
     assert site.on_record("a") == outcomes[0]
@@ -489,6 +489,6 @@ def test_pauses(tries: int, chance: float) -> None:
     """They double up to an hour, and are spread over their second half."""
     pause = pause_before(tries, chance)
 
-    assert 0.5 <= pause <= LONGEST_PAUSE
+    assert 0.5 <= pause <= TRY_PAUSE.longest
     assert pause_before(tries, 0.0) <= pause <= pause_before(tries, 1.0) <= 2 * pause_before(tries, 0.0)
-    assert pause_before(tries + 1, chance) == min(2 * pause, LONGEST_PAUSE * (0.5 + chance / 2))
+    assert pause_before(tries + 1, chance) == min(2 * pause, TRY_PAUSE.longest * (0.5 + chance / 2))

@@ -32,6 +32,7 @@ from onec_twisted.node.command import main
 from onec_twisted.node.export import Export
 from onec_twisted.node.load import load
 from onec_twisted.node.push import Bar, Display, Lines, Quiet, push
+from onec_twisted.runtime.backoff import Backoff
 from onec_twisted.testing import FakeImporter
 from onec_twisted.tus.fields import parse_checksum, parse_metadata
 from onec_twisted.tus.origins import Origins
@@ -440,7 +441,7 @@ class TestChecks:
     @pytest_twisted.ensureDeferred
     async def test_what_is_answered_at_a_new_try(self, found: Callable[..., Any], monkeypatch: Any) -> None:
         """Is told: no 1C tries again."""
-        monkeypatch.setattr(dialogue, "FIRST_PAUSE", 0.0)
+        monkeypatch.setattr(dialogue, "TRY_PAUSE", Backoff(0.0, 0.0))
         for step in ("checkauth", "init", "import"):
             (words,) = await found(step, breaks_once=True)
             assert words.startswith("answered at a new try only: The site cannot be asked: ")

@@ -12,6 +12,7 @@ import pytest_twisted
 from twisted.web.client import HTTPConnectionPool
 
 from onec_twisted.node import Node, Refusal, Strange, Unreachable, dialogue, http_client
+from onec_twisted.runtime.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ def pool() -> Iterator[HTTPConnectionPool]:
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is waited for."""
-    monkeypatch.setattr(dialogue, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(dialogue, "TRY_PAUSE", Backoff(0.0, 0.0))
     monkeypatch.setattr(dialogue, "SHORTEST_PAUSE", 0.0)
 
 
