@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from onec_twisted.model import errors
 from onec_twisted.model.errors import Refused, RetryLater
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 
 TOOLS = all(shutil.which(tool) for tool in ("curl", "unzip", "jq"))
 """Whether what the examples use is there."""
+
+
+def russian(name: str) -> Path:
+    """Return the Russian page of a name, or README.ru.md where it still stands."""
+    page = DOCS / "ru" / name
+    return page if page.exists() else ROOT / "README.ru.md"
 
 
 def is_refusal(kind: object) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from daemon import PATIENCE, Daemon
+from documents import DOCS, russian
 from node_in_memory import Node
 from odd_archives import (
     AES,
@@ -298,40 +299,40 @@ def test_a_session_full_of_archives(node: Node, monkeypatch: pytest.MonkeyPatch)
     assert node.exchange.store.directories == 3
 
 
-ROOT = Path(__file__).parents[2]
-READMES = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.ru.md")]
+NAME = "import-by-program.md"
+PAGES = [path.read_text(encoding="utf-8") for path in (DOCS / NAME, russian(NAME))]
 
 
 @pytest.mark.skipif(not (shutil.which("jq") and shutil.which("unzip")), reason="jq and unzip are not installed")
-@pytest.mark.parametrize("readme", READMES, ids=["en", "ru"])
+@pytest.mark.parametrize("page", PAGES, ids=["en", "ru"])
 class TestScript:
-    """``import.sh`` of both READMEs; that it works with ``onec-node push`` is tested with their other examples."""
+    """``import.sh`` of both languages; that it works with ``onec-node push`` is tested with their other examples."""
 
-    def run(self, readme: str, folder: Path, name: str, archive: str | None) -> int:
+    def run(self, page: str, folder: Path, name: str, archive: str | None) -> int:
         """Start it as the daemon does; return its exit status."""
-        found = re.search(r"cat > import.sh <<'END'\n(.*?)END\n", readme, re.DOTALL)
+        found = re.search(r"cat > import.sh <<'END'\n(.*?)END\n", page, re.DOTALL)
         assert found is not None
         (folder / "import.sh").write_text(found[1], encoding="utf-8")
         told = json.dumps({"filename": name or None, "archive": archive})
         script = ["sh", "-e", "import.sh", str(folder), name]
         return subprocess.run(script, input=told.encode(), cwd=folder, check=False).returncode
 
-    def test_a_document_in_an_archive_and_one_beside_it(self, tmp_path: Path, readme: str) -> None:
+    def test_a_document_in_an_archive_and_one_beside_it(self, tmp_path: Path, page: str) -> None:
         """Both are found, and an event without a document is no failure."""
         document = "<Товар>Болт</Товар>".encode()
         (tmp_path / "v8_1.zip").write_bytes(archive_of(Odd(b"import0_1.xml", document)))
         (tmp_path / "offers0_1.xml").write_bytes(document)
 
-        assert self.run(readme, tmp_path, "import0_1.xml", "v8_1.zip") == 0
-        assert self.run(readme, tmp_path, "offers0_1.xml", None) == 0
-        assert self.run(readme, tmp_path, "", None) == 0
+        assert self.run(page, tmp_path, "import0_1.xml", "v8_1.zip") == 0
+        assert self.run(page, tmp_path, "offers0_1.xml", None) == 0
+        assert self.run(page, tmp_path, "", None) == 0
 
-    def test_what_is_not_there_is_no_success(self, tmp_path: Path, readme: str) -> None:
+    def test_what_is_not_there_is_no_success(self, tmp_path: Path, page: str) -> None:
         """In an archive that breaks off neither: nothing is lost in a pipe."""
         (tmp_path / "v8_1.zip").write_bytes(archive_of(IMPORT)[:-30])
 
-        assert self.run(readme, tmp_path, "import0_1.xml", "v8_1.zip") != 0
-        assert self.run(readme, tmp_path, "import0_1.xml", None) != 0
+        assert self.run(page, tmp_path, "import0_1.xml", "v8_1.zip") != 0
+        assert self.run(page, tmp_path, "import0_1.xml", None) != 0
 
 
 def readers(daemon: Daemon) -> list[int]:

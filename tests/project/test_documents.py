@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from documents import anchors, text_of
+from documents import DOCS, ROOT, anchors, russian, text_of
 from house import HOUSE, PACKAGES
 
 from onec_twisted.catalog.sql.schema import SCHEMA_VERSION
 from onec_twisted.daemon.options import Options
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     path
     for path in (
         ROOT / "README.md",
         ROOT / "README.ru.md",
         ROOT / "CONTRIBUTING.md",
-        *sorted((ROOT / "docs").glob("*.md")),
+        ROOT / "SECURITY.md",
+        *sorted(DOCS.rglob("*.md")),
     )
     if path.exists()
 ]
@@ -32,7 +35,7 @@ NO_VALUES = {"help", "version", "help-auth", "help-auth-type", "help-importers",
 """Options that show something and end."""
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.name))
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
     """To a file that is there, and to a heading that it has."""
     for target in re.findall(r"\]\(((?![a-z]+:)[^)\s]+)\)", text_of(path)):
@@ -52,7 +55,7 @@ def test_the_schema_is_the_one_that_is_told() -> None:
     assert f"(schema {SCHEMA_VERSION + 1}, this one knows {SCHEMA_VERSION})" in operations
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.name))
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_examples_end(path: Path) -> None:
     """Each fence that opens is closed, and no machine's own path is told."""
     content = path.read_text(encoding="utf-8")
@@ -71,21 +74,37 @@ def option_rows(path: Path) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.ru.md"])
-def test_every_option_has_its_row(name: str) -> None:
+@pytest.mark.parametrize("path", [DOCS / "options.md", russian("options.md")], ids=["en", "ru"])
+def test_every_option_has_its_row(path: Path) -> None:
     """With its default; and no row is of an option that there is not."""
     options = Options()
     known = {option.rstrip("=") for option in options.longOpt} - NO_VALUES
-    rows = option_rows(ROOT / name)
+    rows = option_rows(path)
 
     assert set(rows) == known
     for option, _, default, *_ in options.optParameters:
         assert default is None or rows[option] == [str(default)], option
 
 
-def test_both_readmes_tell_the_same_defaults() -> None:
+def test_both_languages_have_the_same_defaults() -> None:
     """In whatever language."""
-    assert option_rows(ROOT / "README.md") == option_rows(ROOT / "README.ru.md")
+    assert option_rows(DOCS / "options.md") == option_rows(russian("options.md"))
+
+
+def test_the_readme_is_short() -> None:
+    """It says what this is and how to begin; pages in ``docs/`` have the rest."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
+
+
+@pytest.mark.parametrize("folder", [DOCS, DOCS / "ru"], ids=["en", "ru"])
+def test_every_page_is_in_the_index(folder: Path) -> None:
+    """Once, under its kind; and nothing that there is not."""
+    index = folder / "index.md"
+    if not index.exists() and folder.name == "ru":
+        pytest.skip("the Russian pages are being written")
+    listed = re.findall(r"\]\(([a-z0-9-]+\.md)\)", index.read_text(encoding="utf-8"))
+
+    assert sorted(listed) == sorted(path.name for path in folder.glob("*.md") if path != index)
 
 
 def test_every_package_is_on_the_map() -> None:

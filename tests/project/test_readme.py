@@ -1,4 +1,4 @@
-"""The README's walk-through prints what it says, and its tables tell what there is."""
+"""What README.md and the guides have a reader type prints what they say; every refusal has its row."""
 
 from __future__ import annotations
 
@@ -6,29 +6,51 @@ import re
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from daemon import PATIENCE, SCRIPTS, Daemon, start
-from documents import TOOLS
+from documents import ROOT, TOOLS
 from processes import free_port
 
 from onec_twisted.model import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.once
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGES = (
+    "README.md",
+    "docs/tutorial.md",
+    "docs/import-by-program.md",
+    "docs/import-over-http.md",
+    "docs/upload-by-tus.md",
+    "docs/status-page.md",
+)
+"""Where somebody is led through something, step by step."""
+
+BEGIN = {
+    "A first upload": "Run it",
+    "2. Upload an export": "1. Run the daemon",
+    "3. The same with curl": "1. Run the daemon",
+}
+"""Sections that go on with the daemon of another one."""
 
 
-SECTIONS = {section.partition("\n")[0]: section for section in README.split("\n## ")}
-for title in ("A first upload", "The same with curl"):
-    SECTIONS[title] = SECTIONS["Run it"] + SECTIONS[title]
+def walks_of(name: str) -> dict[str, str]:
+    """Return the sections of a page that have dialogues, with their preparations; a page may be a single section."""
+    page = (ROOT / name).read_text(encoding="utf-8")
+    sections = {section.partition("\n")[0].removeprefix("# "): section for section in page.split("\n## ")}
+    return {
+        title: sections.get(BEGIN.get(title, ""), "") + section
+        for title, section in sections.items()
+        if "```console" in section
+    }
 
-WALKS = [title for title, section in SECTIONS.items() if "```console" in section]
+
+WALKS = {(name, title): section for name in PAGES for title, section in walks_of(name).items()}
 
 
 @contextmanager
@@ -54,24 +76,25 @@ def as_told(section: str, folder: Path) -> Iterator[Daemon]:
             shop.wait(PATIENCE)
 
 
-def test_there_are_six_walks() -> None:
-    """A first upload in two ways, one that ends in a program, one in a web application, one by tus, and a look."""
-    assert WALKS == [
-        "A first upload",
-        "The same with curl",
-        "Let a program import it",
-        "Let a web application import it",
-        "Upload from a browser or a script",
-        "See what goes on",
+def test_there_are_seven_walks() -> None:
+    """A first upload, twice, and by hand; a program and a web application that import; tus; a look at the page."""
+    assert list(WALKS) == [
+        ("README.md", "A first upload"),
+        ("docs/tutorial.md", "2. Upload an export"),
+        ("docs/tutorial.md", "3. The same with curl"),
+        ("docs/import-by-program.md", "Import with a program"),
+        ("docs/import-over-http.md", "Import over HTTP"),
+        ("docs/upload-by-tus.md", "Upload from a browser or a script"),
+        ("docs/status-page.md", "Watch it work"),
     ]
 
 
 @pytest.mark.skipif(not TOOLS, reason="curl, unzip and jq are not installed")
-@pytest.mark.parametrize("title", WALKS)
-def test_it_prints_what_the_readme_says(title: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("section", WALKS.values(), ids=[f"{name}-{title}" for name, title in WALKS])
+def test_it_prints_what_the_page_says(section: str, tmp_path: Path) -> None:
     """Word for word; ``…`` stands for what differs each time."""
-    with as_told(SECTIONS[title], tmp_path) as daemon:
-        walk(SECTIONS[title], daemon)
+    with as_told(section, tmp_path) as daemon:
+        walk(section, daemon)
 
 
 def walk(section: str, daemon: Daemon) -> None:
@@ -102,6 +125,9 @@ def walk(section: str, daemon: Daemon) -> None:
         assert re.fullmatch(re.escape(expected).replace("…", ".+"), line), (expected, line)
 
 
+ANSWERS = (ROOT / "docs" / "answers.md").read_text(encoding="utf-8")
+
+
 def test_every_refusal_is_in_the_table() -> None:
     """In the words that are sent."""
     for name in errors.__all__:
@@ -118,4 +144,4 @@ def test_every_refusal_is_in_the_table() -> None:
         ):
             continue
 
-        assert f"`{words}`" in README, name
+        assert f"`{words}`" in ANSWERS, name

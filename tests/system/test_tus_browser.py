@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MB = 2**20
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "upload-by-tus.md"
 BASIC = {"Authorization": "Basic " + b64encode(b"shop:secret").decode()}
 
 
@@ -196,9 +196,9 @@ def test_another_origin_cannot_upload(daemon: Daemon, browser: Any, page_port: i
     assert list(daemon.temp.glob("*/stranger.xml")) == []
 
 
-def test_the_page_of_the_readme(daemon: Daemon, browser: Any, page_port: int, served: Path, tmp_path: Path) -> None:
-    """Somebody chooses a file, and reads that it is uploaded; only the address is another than in the README."""
-    (page,) = re.findall(r"```html\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def test_the_page_of_the_guide(daemon: Daemon, browser: Any, page_port: int, served: Path, tmp_path: Path) -> None:
+    """Somebody chooses a file, and reads that it is uploaded; only the address is another than in the guide."""
+    (page,) = re.findall(r"```html\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     page, script, _ = re.split(r"<script type=\"module\">\n|</script>\n", page)
     assert script.count("https://shop.example/files/") == 1
     packages = install(SOURCE)
