@@ -111,15 +111,15 @@ class FakeBody:
     paused: bool = field(default=False, init=False)
     dropped: BaseException | None = field(default=None, init=False)
     _consumer: IBodyConsumer | None = field(default=None, init=False)
-    _delivered: Deferred[None] | None = field(default=None, init=False)
+    _streamed: Deferred[None] | None = field(default=None, init=False)
 
-    def deliver(self, consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
+    def stream_to(self, consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
         """See ``IBody``; the limit is not looked at."""
         if self.dropped is not None:
             return fail(self.dropped)
         self._consumer = consumer
-        self._delivered = Deferred()
-        return self._delivered
+        self._streamed = Deferred()
+        return self._streamed
 
     def feed(self, data: bytes) -> None:
         """Bring bytes."""
@@ -130,8 +130,8 @@ class FakeBody:
     def end(self) -> None:
         """Bring the last byte."""
         self.complete = True
-        if self._delivered is not None:
-            self._delivered.callback(None)
+        if self._streamed is not None:
+            self._streamed.callback(None)
 
     def pauseProducing(self) -> None:
         """See ``IBody``."""
@@ -153,8 +153,8 @@ class FakeBody:
         """See ``IBody``."""
         if self.dropped is None and not self.complete:
             self.dropped = reason
-            if self._delivered is not None:
-                self._delivered.errback(reason)
+            if self._streamed is not None:
+                self._streamed.errback(reason)
 
 
 @implementer(IPieceFile)

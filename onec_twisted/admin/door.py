@@ -54,7 +54,7 @@ class AdminRequest(Request):
         self._is_over = True
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Take a part of a form; TLS goes on delivering when the connection is closed."""
+        """Take a part of a form; TLS still passes data on when the connection is closed."""
         if not self._is_over:
             super().handleContentChunk(data)
 

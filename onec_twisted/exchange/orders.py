@@ -86,7 +86,7 @@ class Document(Protocol):
         self._clock = clock
         self._held = b""
         self._write: Callable[[bytes], object] | None = None
-        self._delivered: Deferred[None] = Deferred()
+        self._written: Deferred[None] = Deferred()
         self._end: Failure | None = None
         self._late: IDelayedCall | None = None
         self._gave_up = False
@@ -146,27 +146,27 @@ class Document(Protocol):
         self.over.callback(None)
         self._tell_begun()
         if self._write is not None:
-            self._tell_delivered()
+            self._tell_written()
 
-    def _tell_delivered(self) -> None:
+    def _tell_written(self) -> None:
         """Tell how it ended. The end of a connection is that of a document without a length, unless it was ours."""
-        if self._delivered.called or self._end is None:
+        if self._written.called or self._end is None:
             return
         if self._gave_up:
-            self._delivered.errback(DocumentBroken("it came to a stop"))
+            self._written.errback(DocumentBroken("it came to a stop"))
         elif self._end.check(ResponseDone, PotentialDataLoss):
-            self._delivered.callback(None)
+            self._written.callback(None)
         else:
-            self._delivered.errback(DocumentBroken(reason_of(self._end.value or DocumentBroken())))
+            self._written.errback(DocumentBroken(reason_of(self._end.value or DocumentBroken())))
 
-    def deliver(self, write: Callable[[bytes], object]) -> Deferred[None]:
+    def write_to(self, write: Callable[[bytes], object]) -> Deferred[None]:
         """See ``IAnswerStream``."""
         self._write = write
         held, self._held = self._held, b""
         write(held)
         self.resumeProducing()
-        self._tell_delivered()
-        return self._delivered
+        self._tell_written()
+        return self._written
 
     def _site(self) -> Any:
         """Return the connection to the site, as a producer."""

@@ -203,7 +203,7 @@ class Exchange(RefusingResource):
         except Refused as refused:
             refused.headers = (*refused.headers, protocol.offset_header(await self._pieces.length(session, name)))
             raise
-        request.delivery = stored.delivery
+        request.acknowledgement = stored.acknowledgement
         return Answer(body=SUCCESS.body, headers=(protocol.offset_header(stored.committed),))
 
     async def _import(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:

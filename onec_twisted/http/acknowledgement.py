@@ -1,8 +1,8 @@
 """Whether an answer has reached its reader's machine: the kernel knows.
 
-Delivered means that the peer's TCP has acknowledged the answer (DESIGN section 4). That is asked after the answer,
-again and again, at the next request of the connection, and once more when the connection has ended. A connection
-that cannot be asked counts as one that delivers what is written to it.
+An answer has arrived when the peer's TCP has acknowledged it. The kernel is asked after the answer, again and again,
+at the next request of the connection, and once more when the connection has ended. A connection that cannot be asked
+counts as one that brings all that is written to it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.http.interfaces import ILine
 
-__all__ = ["Delivery"]
+__all__ = ["Acknowledgement"]
 
 LOOKS = Backoff(first=0.02, longest=1.0)
 """When the kernel is asked after an answer, unless a request of the connection comes before."""
@@ -31,12 +31,12 @@ LAST_CHANCE = 2.0
 
 
 @define(eq=False)
-class Delivery:
-    """The answer to one piece, on its way. ``decided`` is called once, with whether it was delivered."""
+class Acknowledgement:
+    """The answer to one piece, on its way. ``decided`` is called once, with whether it has arrived."""
 
     clock: IReactorTime
     decided: Callable[[bool], None]
-    delivered: bool | None = field(default=None, init=False)
+    arrived: bool | None = field(default=None, init=False)
     _line: ILine | None = field(default=None, init=False)
     _call: IDelayedCall | None = field(default=None, init=False)
     _looks: int = field(default=0, init=False)
@@ -46,8 +46,8 @@ class Delivery:
     def sent(self, line: ILine | None) -> None:
         """Note that the answer was written to a line; None for one that cannot be asked."""
         if line is None:
-            self._decide(delivered=True)
-        elif self.delivered is None:
+            self._decide(arrived=True)
+        elif self.arrived is None:
             self._line = line
             self._look_later()
         else:
@@ -56,34 +56,34 @@ class Delivery:
     def look(self) -> None:
         """Ask the kernel now."""
         if self._line is not None and self._line.unacknowledged() == 0:
-            self._decide(delivered=True)
+            self._decide(arrived=True)
 
     def lost(self) -> None:
         """Note that the connection has ended, before the answer was written or after."""
         self.look()
-        if self.delivered is None:
+        if self.arrived is None:
             if self._line is None or self._line.over():
-                self._decide(delivered=False)
+                self._decide(arrived=False)
             elif self._give_up is None:
                 self._give_up = self.clock.seconds() + LAST_CHANCE
 
     def forget(self) -> None:
         """Ask no more: nobody wants to know. ``decided`` is not called."""
-        if self.delivered is None:
+        if self.arrived is None:
             self.decided = _nobody
-            self._decide(delivered=False)
+            self._decide(arrived=False)
 
     async def known(self, patience: float) -> bool:
-        """Return whether the answer was delivered; one that is still open after ``patience`` seconds was not."""
+        """Return whether the answer has arrived; one that is still open after ``patience`` seconds has not."""
         self.look()
-        if self.delivered is None:
+        if self.arrived is None:
             waiting: Deferred[None] = Deferred()
             self._waiting.append(waiting)
-            give_up = self.clock.callLater(patience, self._decide, delivered=False)
+            give_up = self.clock.callLater(patience, self._decide, arrived=False)
             await waiting
             if give_up.active():
                 give_up.cancel()
-        return bool(self.delivered)
+        return bool(self.arrived)
 
     def _look_later(self) -> None:
         self._looks += 1
@@ -93,18 +93,18 @@ class Delivery:
         """Ask the kernel, and ask again later if it does not know yet."""
         self._call = None
         self.look()
-        if self.delivered is not None or self._line is None:
+        if self.arrived is not None or self._line is None:
             return
         if self._give_up is not None and (self._line.over() or self.clock.seconds() >= self._give_up):
-            self._decide(delivered=False)
+            self._decide(arrived=False)
             return
         self._look_later()
 
-    def _decide(self, *, delivered: bool) -> None:
+    def _decide(self, *, arrived: bool) -> None:
         """Come to an end, once."""
-        if self.delivered is not None:
+        if self.arrived is not None:
             return
-        self.delivered = delivered
+        self.arrived = arrived
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -112,7 +112,7 @@ class Delivery:
             self._line.close()
             self._line = None
         waiting, self._waiting = self._waiting, []
-        self.decided(delivered)
+        self.decided(arrived)
         for one in waiting:
             one.callback(None)
 

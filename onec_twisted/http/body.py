@@ -89,7 +89,7 @@ class Body:
         self._last_byte = 0.0
         self._failure: BaseException | None = None
         self._consumer: IBodyConsumer | None = None
-        self._delivered: Deferred[None] | None = None
+        self._streamed: Deferred[None] | None = None
         self._limit = 0
         self._too_large: BaseException = ConnectionDropped()
         self._idle_call: IDelayedCall | None = None
@@ -132,12 +132,12 @@ class Body:
 
     # IBody
 
-    def deliver(self, consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
+    def stream_to(self, consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
         """See ``IBody``."""
         if self._failure is not None:
             return fail(self._failure)
         self._wanted()
-        self._delivered = delivered = Deferred[None]()
+        self._streamed = streamed = Deferred[None]()
         self._consumer, self._limit, self._too_large = consumer, limit, too_large
         self.resumeProducing()
         early, self._early = self._early, []
@@ -152,7 +152,7 @@ class Body:
                 self._next_sample = self._last_byte + MINUTE / SAMPLES
                 self._watch()
                 self._offer_socket(consumer)
-        return delivered
+        return streamed
 
     def pauseProducing(self) -> None:
         """See ``IBody``."""
@@ -255,7 +255,7 @@ class Body:
                 socket.release()
 
     def _stop(self, reason: BaseException | None) -> None:
-        """End the delivery: well, or for a reason that also holds for one that has not begun."""
+        """End the streaming: well, or for a reason that also holds for one that has not begun."""
         self._consumer = None
         if self._socket is not None and not self._moving:
             self._socket.release()
@@ -264,12 +264,12 @@ class Body:
         if self._idle_call is not None:
             self._idle_call.cancel()
             self._idle_call = None
-        delivered, self._delivered = self._delivered, None
-        if delivered is not None:
+        streamed, self._streamed = self._streamed, None
+        if streamed is not None:
             if reason is None:
-                delivered.callback(None)
+                streamed.callback(None)
             else:
-                delivered.errback(reason)
+                streamed.errback(reason)
 
     def _watch(self) -> None:
         """Drop the body when its sender is silent for too long, or too slow; look again when it could be."""

@@ -31,7 +31,7 @@ from onec_twisted.model.errors import HeadersTimedOut, MalformedRequest
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from onec_twisted.http.acknowledgement import Delivery
+    from onec_twisted.http.acknowledgement import Acknowledgement
     from onec_twisted.http.answer import Answer
     from onec_twisted.http.site import GuardedSite
     from onec_twisted.model.errors import Refused
@@ -63,7 +63,7 @@ _RAW = re.compile(rb"[ \x7f-\xff]")
 class ExchangeChannel(HTTPChannel):
     """Speaks HTTP/1.1 with a node, and says ``failure`` to whatever is none."""
 
-    _deliveries: tuple[Delivery, ...] = ()
+    _acknowledgements: tuple[Acknowledgement, ...] = ()
     _line: SocketLine | None = None
     _reads: RecordReads
     _address: str | None = None
@@ -163,23 +163,23 @@ class ExchangeChannel(HTTPChannel):
         if sent < len(data):
             transport.write(data[sent:])
 
-    def watch(self, delivery: Delivery) -> None:
+    def watch(self, acknowledgement: Acknowledgement) -> None:
         """See an answer that was written arrive."""
-        self._deliveries = (*(one for one in self._deliveries if one.delivered is None), delivery)
+        self._acknowledgements = (*(one for one in self._acknowledgements if one.arrived is None), acknowledgement)
         try:
             self._line = self._line or line_of(self.transport)
         except OSError:
             return  # no descriptor left to ask by: it counts as open, and as lost when the connection ends
         line = self._line.shared() if self._line is not None else None
         if line is not None and not is_plain(self.transport):
-            self.callLater(TLS_FLUSH, lambda: delivery.sent(line))
+            self.callLater(TLS_FLUSH, lambda: acknowledgement.sent(line))
         else:
-            delivery.sent(line)
+            acknowledgement.sent(line)
 
-    def look_at_deliveries(self) -> None:
+    def look_at_acknowledgements(self) -> None:
         """Ask for answers that are on their way: a request that comes brings their acknowledgement with it."""
-        for delivery in self._deliveries:
-            delivery.look()
+        for acknowledgement in self._acknowledgements:
+            acknowledgement.look()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the requests, and the answers on their way."""
@@ -188,8 +188,8 @@ class ExchangeChannel(HTTPChannel):
         self.site.connections.total -= 1
         self.site.newcomers.leaves(self)
         self._leave()
-        for delivery in self._deliveries:
-            delivery.lost()
+        for acknowledgement in self._acknowledgements:
+            acknowledgement.lost()
         if self._line is not None:
             self._line.close()
 
@@ -206,7 +206,7 @@ class ExchangeChannel(HTTPChannel):
     def abort(self) -> None:
         """End the connection at once, without a word, and take nothing more from it."""
         self.is_open = False
-        self.dataReceived = lambda _: None  # type: ignore[method-assign]  # TLS goes on delivering
+        self.dataReceived = lambda _: None  # type: ignore[method-assign]  # TLS still passes data on
         transport: Any = self.transport
         transport.abortConnection()
 
@@ -305,7 +305,7 @@ class ExchangeChannel(HTTPChannel):
             answer = self._told(refused)
             reason = RESPONSES.get(answer.status) or REASONS[answer.status]
             self.write(head_of(answer, b"HTTP/1.1", reason, self.site.date(), closes=True) + answer.body)
-        self.dataReceived = lambda _: None  # type: ignore[method-assign]  # TLS goes on delivering
+        self.dataReceived = lambda _: None  # type: ignore[method-assign]  # TLS still passes data on
         self.loseConnection()
 
     def _told(self, refused: Refused) -> Answer:

@@ -68,14 +68,14 @@ class IBodySocket(Interface):
 
 
 class IBody(Interface):
-    """The body of a request while it comes in. Nothing of it is kept before ``deliver``."""
+    """The body of a request while it comes in. Nothing of it is kept before ``stream_to``."""
 
     length: int | None = Attribute("Bytes announced by Content-Length; None when chunked.")
     received: int = Attribute("Bytes that came so far.")
     accepted: int = Attribute("Bytes of it that have been put on record; whoever does so notes it here.")
     complete: bool = Attribute("Whether the last byte came.")
 
-    def deliver(consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
+    def stream_to(consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
         """Give every byte to the consumer; fires after the last one.
 
         Fails with ``too_large`` past ``limit`` bytes, with ``BodyTimedOut`` when the sender falls silent, with
@@ -93,10 +93,10 @@ class IBody(Interface):
         """Return for how many seconds the sender has brought nothing although it could."""
 
     def drop(reason: BaseException) -> None:
-        """Take no more of it: ``deliver`` fails with the reason. Does nothing once the body is complete."""
+        """Take no more of it: ``stream_to`` fails with the reason. Does nothing once the body is complete."""
 
     def left() -> list[bytes]:
-        """Return, once, what came before anybody wanted it of a body that ``deliver`` has failed to give."""
+        """Return, once, what came before anybody wanted it of a body that ``stream_to`` has failed to give."""
 
 
 class ILine(Interface):
@@ -117,7 +117,7 @@ class IAnswerStream(Interface):
 
     length: int | None = Attribute("Bytes that it has; None when that is unknown.")
 
-    def deliver(write: Callable[[bytes], object]) -> Deferred[None]:
+    def write_to(write: Callable[[bytes], object]) -> Deferred[None]:
         """Write all of it; fires after the last byte, and fails when it breaks off."""
 
 

@@ -30,7 +30,7 @@ from onec_twisted.model.errors import ConnectionDropped, ContradictoryHeaders, T
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from onec_twisted.http.acknowledgement import Delivery
+    from onec_twisted.http.acknowledgement import Acknowledgement
     from onec_twisted.http.channel import ExchangeChannel
     from onec_twisted.http.site import ExchangeSite
     from onec_twisted.model.errors import Refused
@@ -64,7 +64,7 @@ class ExchangeRequest(Request):
     def __init__(self, *args: Any, **kw: Any) -> None:
         """Begin without an answer."""
         super().__init__(*args, **kw)
-        self.delivery: Delivery | None = None
+        self.acknowledgement: Acknowledgement | None = None
         self._headers_complete = False
         self._answered = False
         self._is_out = False
@@ -94,7 +94,7 @@ class ExchangeRequest(Request):
         self.site = cast("ExchangeSite", channel.site)  # set by Site.buildProtocol
         too_many = self._meet_client()
         twice = contradicted(self.requestHeaders.getAllRawHeaders())
-        channel.look_at_deliveries()
+        channel.look_at_acknowledgements()
         self._expected = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
         self.requestHeaders.removeHeader(b"expect")  # or Twisted answers it before anybody has decided
         self.body = Body(
@@ -199,8 +199,8 @@ class ExchangeRequest(Request):
         if not self._disconnected:
             self._answer(answer)
             return
-        if self.delivery is not None:
-            self.delivery.lost()
+        if self.acknowledgement is not None:
+            self.acknowledgement.lost()
         if answer.stream is not None:
             answer.stream.stopProducing()
 
@@ -221,8 +221,8 @@ class ExchangeRequest(Request):
         self.sentLength = len(answer.body) if has_body else 0
         cast("ExchangeChannel", self.channel).send(head + answer.body if has_body else head)
         self._answered = True
-        if self.delivery is not None:
-            cast("ExchangeChannel", self.channel).watch(self.delivery)
+        if self.acknowledgement is not None:
+            cast("ExchangeChannel", self.channel).watch(self.acknowledgement)
         if answer.stream is not None:
             self._pass_on(answer.stream)
         else:
@@ -239,7 +239,7 @@ class ExchangeRequest(Request):
                 self.channel.writeSequence(toChunk(data) if self.chunked else [data])
 
         self.registerProducer(stream, True)
-        stream.deliver(write).addCallbacks(self._passed_on, self._broke_off).addErrback(self._fail)
+        stream.write_to(write).addCallbacks(self._passed_on, self._broke_off).addErrback(self._fail)
 
     def _passed_on(self, _: object) -> None:
         """End an answer that came from elsewhere."""

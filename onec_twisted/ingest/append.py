@@ -44,7 +44,7 @@ async def receive(
     and what ``keep`` raises. The file is what it was before then, unless it was brought to the disk.
     """
     try:
-        await body.deliver(intake, limit, too_large)
+        await body.stream_to(intake, limit, too_large)
         if is_repeat is not None and await is_repeat(await intake.written()):
             await intake.roll_back()
             return None
@@ -65,7 +65,7 @@ async def receive_what_comes(
     """
     try:
         try:
-            await body.deliver(intake, limit, too_large)
+            await body.stream_to(intake, limit, too_large)
         except FileTooLarge:
             raise
         except BaseException:

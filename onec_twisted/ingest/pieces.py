@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from onec_twisted.catalog.catalog import Catalog
-    from onec_twisted.http.acknowledgement import Delivery
+    from onec_twisted.http.acknowledgement import Acknowledgement
     from onec_twisted.http.interfaces import IBody
     from onec_twisted.ingest.locks import Turns
     from onec_twisted.ingest.space import Space
@@ -63,7 +63,7 @@ class Stored:
     """
 
     committed: int
-    delivery: Delivery | None
+    acknowledgement: Acknowledgement | None
     outcome: str
 
 
@@ -125,7 +125,7 @@ class Pieces:
                     upload.begun = self.uploads.seconds()
                     self.metrics.lock_wait.observe(upload.begun - upload.asked)
                     committed, outcome = await self._store(session, kind, name, body, room, offset)
-                    delivery = None if outcome == "held" else self.proofs.watch(session, str(name), committed)
+                    acknowledgement = None if outcome == "held" else self.proofs.watch(session, str(name), committed)
         except BaseException as error:
             self.metrics.piece(outcome_of(error), began)
             if upload is not None:
@@ -145,7 +145,7 @@ class Pieces:
                 seconds=self.metrics.seconds() - began,
                 committed=committed,
             )
-        return Stored(committed, delivery, outcome)
+        return Stored(committed, acknowledgement, outcome)
 
     async def _dropped(self, upload: Upload, error: BaseException) -> None:
         """Note that a piece is not kept, and that its session is in use all the same."""
@@ -186,7 +186,7 @@ class Pieces:
         Returns the file's length, and what became of the piece.
         """
         # Taken with the turn, and before the record is read: it is forgotten as soon as its fate is on record
-        delivery = self.proofs.of(session.sessid, str(name))
+        acknowledgement = self.proofs.of(session.sessid, str(name))
         record = await self._sound(session, name)
         if record is not None and record.sealed:
             raise FileSealed
@@ -198,8 +198,8 @@ class Pieces:
                 return await self._compare(session, name, body, offset, before or 0), "held"
             too_large = FileTooLarge() if room == self.body_limit else InsufficientStorage()
             is_repeat = None
-            if record is not None and offset is None and self._may_be_repeat(record, delivery, body.length):
-                is_repeat = partial(self._is_repeat, record, delivery)
+            if record is not None and offset is None and self._may_be_repeat(record, acknowledgement, body.length):
+                is_repeat = partial(self._is_repeat, record, acknowledgement)
             intake = self.intake(body, self.workers, partial(self.store.open, session.sessid, name, before))
             keep = partial(self._keep, session, kind, name, before)
             received = await receive(body, intake, room, too_large, keep, is_repeat)
@@ -241,20 +241,20 @@ class Pieces:
         )
         return committed
 
-    def _may_be_repeat(self, record: FileRecord, delivery: Delivery | None, length: int | None) -> bool:
+    def _may_be_repeat(self, record: FileRecord, acknowledgement: Acknowledgement | None, length: int | None) -> bool:
         """Return whether a piece is worth comparing with the last one: nothing is read from the disk for others."""
         size = record.committed - record.last_start
         if record.proven or not size or length not in (None, size):
             return False
-        if delivery is not None:
-            delivery.look()
-        return delivery is None or not delivery.delivered
+        if acknowledgement is not None:
+            acknowledgement.look()
+        return acknowledgement is None or not acknowledgement.arrived
 
-    async def _is_repeat(self, record: FileRecord, delivery: Delivery | None, file: IPieceFile) -> bool:
+    async def _is_repeat(self, record: FileRecord, acknowledgement: Acknowledgement | None, file: IPieceFile) -> bool:
         """Return whether what was written is the last piece again, whose answer never arrived."""
         if not await self.workers(file.repeats, record.last_start):
             return False
-        return delivery is None or not await delivery.known(PATIENCE)
+        return acknowledgement is None or not await acknowledgement.known(PATIENCE)
 
     async def _repeated(self, session: Session, name: SafeName, record: FileRecord) -> int:
         """Confirm a piece that is a repeat."""

@@ -1,6 +1,7 @@
 """The answers on their way, and the proofs that they arrived, put on record.
 
-``delivery`` finds out; here is for which file's last piece it is known, and until when that has to be remembered.
+``http.acknowledgement`` finds out; here is for which file's last piece it is known, and until when that has to be
+remembered.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from attrs import define, field
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from onec_twisted.http.acknowledgement import Delivery
+from onec_twisted.http.acknowledgement import Acknowledgement
 from onec_twisted.model.errors import StorageRemoved
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["PROOF_DELAY", "Proofs"]
 
 PROOF_DELAY = 0.05
-"""Seconds that a proof of delivery waits for another record to go on the disk with."""
+"""Seconds that a proof waits for another record to go on the disk with."""
 
 
 @define(eq=False)
@@ -33,7 +34,7 @@ class Proofs:
 
     catalog: Catalog
     clock: IReactorTime
-    _open: dict[str, dict[str, Delivery]] = field(factory=lambda: defaultdict(dict), init=False)
+    _open: dict[str, dict[str, Acknowledgement]] = field(factory=lambda: defaultdict(dict), init=False)
     _call: IDelayedCall | None = field(default=None, init=False)
     _log = Logger()
 
@@ -41,25 +42,25 @@ class Proofs:
         """Return how many answers are on their way, in all sessions."""
         return sum(len(of_session) for of_session in self._open.values())
 
-    def of(self, sessid: str, name: str) -> Delivery | None:
+    def of(self, sessid: str, name: str) -> Acknowledgement | None:
         """Return the answer to a file's last piece; None when its fate is on record, or nobody was answered."""
         return self._open.get(sessid, {}).get(name)
 
-    def watch(self, session: Session, name: str, committed: int) -> Delivery:
+    def watch(self, session: Session, name: str, committed: int) -> Acknowledgement:
         """Watch the answer to a piece that is on record now."""
-        delivery = Delivery(
-            self.clock, lambda delivered: self._decided(session, name, committed, delivery, delivered)
+        acknowledgement = Acknowledgement(
+            self.clock, lambda arrived: self._decided(session, name, committed, acknowledgement, arrived)
         )
         of_session = self._open[session.sessid]
         if name in of_session:
             of_session[name].forget()
-        of_session[name] = delivery
-        return delivery
+        of_session[name] = acknowledgement
+        return acknowledgement
 
     def forget(self, sessid: str) -> None:
         """Forget the answers on their way in a session that is emptied."""
-        for delivery in self._open.pop(sessid, {}).values():
-            delivery.forget()
+        for acknowledgement in self._open.pop(sessid, {}).values():
+            acknowledgement.forget()
 
     async def settle(self, patience: float) -> None:
         """Ask for the answers on their way, again after ``patience`` seconds if need be, and record the proofs."""
@@ -73,22 +74,24 @@ class Proofs:
 
     def _look(self) -> bool:
         """Ask for all answers on their way; return whether any is still open."""
-        deliveries = [one for of_session in self._open.values() for one in of_session.values()]
-        for delivery in deliveries:
-            delivery.look()
-        return any(delivery.delivered is None for delivery in deliveries)
+        acknowledgements = [one for of_session in self._open.values() for one in of_session.values()]
+        for acknowledgement in acknowledgements:
+            acknowledgement.look()
+        return any(acknowledgement.arrived is None for acknowledgement in acknowledgements)
 
-    def _decided(self, session: Session, name: str, committed: int, delivery: Delivery, delivered: bool) -> None:
+    def _decided(
+        self, session: Session, name: str, committed: int, acknowledgement: Acknowledgement, arrived: bool
+    ) -> None:
         """Put a proof on record, and forget the answer when it is there; one that was lost needs no record."""
 
         def forget(_: object) -> None:
             of_session = self._open.get(session.sessid, {})
-            if of_session.get(name) is delivery:
+            if of_session.get(name) is acknowledgement:
                 del of_session[name]
                 if not of_session:
                     del self._open[session.sessid]
 
-        if not delivered:
+        if not arrived:
             forget(None)
             return
         recorded = self.catalog.prove(session, name, committed)

@@ -196,7 +196,7 @@ def test_a_piece_that_is_on_its_way_is_waited_for(exchange: InMemory, node: Node
     assert node.answer(waiting) == b"success"
     assert outcome[0].committed == 6
     assert [file.size for file in importer.delivered[0].files] == [6]
-    outcome[0].delivery.forget()
+    outcome[0].acknowledgement.forget()
 
 
 def test_names_inside_archives(exchange: InMemory, node: Node, importer: FakeImporter) -> None:

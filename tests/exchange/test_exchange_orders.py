@@ -91,7 +91,7 @@ class TestDocument:
         document.dataReceived(b"<?xml ")
         written: list[bytes] = []
         done: list[Any] = []
-        document.deliver(written.append).addCallback(done.append)
+        document.write_to(written.append).addCallback(done.append)
         document.dataReceived(b"a")
         document.dataReceived(b"b")
         assert done == []
@@ -107,7 +107,7 @@ class TestDocument:
         document.connectionLost(DONE)
         written: list[bytes] = []
         done: list[Any] = []
-        document.deliver(written.append).addCallback(done.append)
+        document.write_to(written.append).addCallback(done.append)
 
         assert (written, done) == ([b"<?xml?>"], [None])
 
@@ -115,7 +115,7 @@ class TestDocument:
         """Nobody may take it for whole."""
         document.dataReceived(b"<?xml ")
         failures: list[Any] = []
-        document.deliver(lambda _: None).addErrback(failures.append)
+        document.write_to(lambda _: None).addErrback(failures.append)
         document.connectionLost(Failure(ConnectionError()))
 
         assert failures[0].check(DocumentBroken)
@@ -126,7 +126,7 @@ class TestDocument:
         """The connection ends then as it would at the end of the document; it was we who ended it."""
         document.dataReceived(b"<?xml ")
         failures: list[Any] = []
-        document.deliver(lambda _: None).addErrback(failures.append)
+        document.write_to(lambda _: None).addErrback(failures.append)
         clock.advance(PATIENCE)
         assert site.told[-1] == "stop"
         document.connectionLost(Failure(PotentialDataLoss()))
@@ -139,7 +139,7 @@ class TestDocument:
         """Each has a limit of its own; a document that nobody takes has one, too."""
         document.dataReceived(b"<?xml ")
         clock.advance(PATIENCE - 1)
-        document.deliver(lambda _: None).addErrback(lambda _: None)
+        document.write_to(lambda _: None).addErrback(lambda _: None)
         document.pauseProducing()
         clock.advance(NODE_PATIENCE - 1)
         assert site.told == ["pause", "resume", "pause"]
@@ -164,7 +164,7 @@ def orders(url: str) -> Orders:
 async def read(document: Document) -> str:
     """Return all of a document."""
     written: list[bytes] = []
-    await document.deliver(written.append)
+    await document.write_to(written.append)
     return b"".join(written).decode()
 
 

@@ -368,7 +368,7 @@ async def test_orders_that_have_ended_leave_their_place(shop: Shop, shop_url: st
         document = await orders.document("query", session)
         assert orders._slots.places.taken == 1
         if ends == "read":
-            await document.deliver(lambda _: None)
+            await document.write_to(lambda _: None)
         else:
             document.stopProducing()
     while orders._slots.places.taken:

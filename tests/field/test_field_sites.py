@@ -388,7 +388,7 @@ class TestOrders:
         parts = (head, text[:9], text[9:30], text[30:]) if apart else (head + text,)
         document = await Orders(saying(*parts), site_client()).document("query", SESSION)
         written: list[bytes] = []
-        await document.deliver(written.append)
+        await document.write_to(written.append)
 
         assert document.charset == charset
         assert b"".join(written) == text

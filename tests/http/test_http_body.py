@@ -58,10 +58,10 @@ class Bench:
             min_rate=self.min_rate,
         )
 
-    def deliver(self, limit: int = 10**9) -> None:
+    def stream_to(self, limit: int = 10**9) -> None:
         """Want the body; ``outcome`` becomes ``[None]`` or the error."""
-        delivered: Deferred[None] = self.body.deliver(self.consumer, limit, FileTooLarge())
-        delivered.addCallbacks(self.outcome.append, lambda failure: self.outcome.append(failure.value))
+        streamed: Deferred[None] = self.body.stream_to(self.consumer, limit, FileTooLarge())
+        streamed.addCallbacks(self.outcome.append, lambda failure: self.outcome.append(failure.value))
 
     @property
     def held(self) -> bool:
@@ -80,7 +80,7 @@ def test_bytes_come_through_in_order() -> None:
     bench = Bench()
     bench.body.data_received(b"a")
     bench.body.data_received(b"b")
-    bench.deliver()
+    bench.stream_to()
     bench.body.data_received(b"c")
     bench.body.ended()
 
@@ -94,7 +94,7 @@ def test_a_body_that_came_whole_before_anybody_wanted_it() -> None:
     bench = Bench(length=1)
     bench.body.data_received(b"a")
     bench.body.ended()
-    bench.deliver()
+    bench.stream_to()
 
     assert (bench.consumer.data, bench.outcome) == (b"a", [None])
 
@@ -106,7 +106,7 @@ def test_early_bytes_are_bounded() -> None:
     assert not bench.held
     bench.body.data_received(b"b")
     assert bench.held
-    bench.deliver()
+    bench.stream_to()
     assert not bench.held
     bench.body.lost()
 
@@ -117,7 +117,7 @@ def test_too_many_bytes(early: bool) -> None:
     bench = Bench()
     if early:
         bench.body.data_received(b"12345")
-    bench.deliver(limit=4)
+    bench.stream_to(limit=4)
     if not early:
         bench.body.data_received(b"1234")
         bench.body.data_received(b"5")
@@ -130,7 +130,7 @@ def test_too_many_bytes(early: bool) -> None:
 def test_a_silent_sender_is_dropped() -> None:
     """Each byte starts the time anew."""
     bench = Bench()
-    bench.deliver()
+    bench.stream_to()
     bench.clock.advance(IDLE - 1)
     bench.body.data_received(b"a")
     bench.clock.advance(IDLE - 1)
@@ -144,7 +144,7 @@ def test_a_silent_sender_is_dropped() -> None:
 def test_a_sender_that_we_hold_back_is_not_silent() -> None:
     """Our slow disk is not its fault."""
     bench = Bench()
-    bench.deliver()
+    bench.stream_to()
     bench.body.pauseProducing()
     bench.clock.advance(10 * IDLE)
     assert (bench.outcome, bench.body.silence()) == ([], 0)
@@ -168,7 +168,7 @@ def test_what_came_before_anybody_wanted_it_is_left(end: str) -> None:
         bench.body.drop(BodyTimedOut())
     else:
         bench.body.drain(lambda: None)
-    bench.deliver()
+    bench.stream_to()
     assert isinstance(bench.outcome[0], Exception)
     assert bench.consumer.data == b""
     assert bench.body.left() == ([] if end == "drained" else [b"ab", b"c"])
@@ -180,11 +180,11 @@ def test_a_lost_connection(wanted: bool) -> None:
     """Whoever waits for the body hears of it, and so does whoever asks later."""
     bench = Bench()
     if wanted:
-        bench.deliver()
+        bench.stream_to()
     bench.body.data_received(b"a")
     bench.body.lost()
     if not wanted:
-        bench.deliver()
+        bench.stream_to()
         assert bench.accepted == []
 
     assert isinstance(bench.outcome[0], ConnectionDropped)
@@ -193,7 +193,7 @@ def test_a_lost_connection(wanted: bool) -> None:
 def test_drop_is_too_late_for_a_complete_body() -> None:
     """All of it is here, and is being recorded."""
     bench = Bench()
-    bench.deliver()
+    bench.stream_to()
     bench.body.ended()
     bench.body.drop(BodyTimedOut())
 
@@ -256,7 +256,7 @@ def test_a_drain_that_ends_by_itself(end: str) -> None:
 def test_a_body_that_drips(per_second: int, dropped: bool) -> None:
     """After a minute at less than the least rate it is dropped; at that rate it may go on for hours."""
     bench = Bench(min_rate=10)
-    bench.deliver()
+    bench.stream_to()
     while not bench.outcome and bench.clock.seconds() < 600:
         bench.body.data_received(b"x" * per_second)
         bench.clock.advance(1)
@@ -269,7 +269,7 @@ def test_a_body_that_drips(per_second: int, dropped: bool) -> None:
 def test_a_body_that_becomes_slow() -> None:
     """The last minute counts, not what was brought before."""
     bench = Bench(min_rate=10)
-    bench.deliver()
+    bench.stream_to()
     bench.body.data_received(b"x" * 100_000)
     for _ in range(80):
         bench.body.data_received(b"x")
@@ -281,7 +281,7 @@ def test_a_body_that_becomes_slow() -> None:
 def test_a_sender_that_we_hold_back_is_not_slow() -> None:
     """Its minute begins anew when it may go on."""
     bench = Bench(min_rate=10)
-    bench.deliver()
+    bench.stream_to()
     for _ in range(50):
         bench.clock.advance(5)
         bench.body.pauseProducing()

@@ -36,7 +36,7 @@ class Piece:
     async def _run(self) -> None:
         async with self.turns.of_file(self.sessid, self.name, self.body):
             self.state = "writing"
-            await self.body.deliver(None, 0, ValueError())  # type: ignore[arg-type]
+            await self.body.stream_to(None, 0, ValueError())  # type: ignore[arg-type]
             await self.done
         self.state = "written"
 

@@ -17,7 +17,7 @@ from onec_twisted.testing import FakeBody
 if TYPE_CHECKING:
     from in_memory import InMemory
 
-    from onec_twisted.http.acknowledgement import Delivery
+    from onec_twisted.http.acknowledgement import Acknowledgement
     from onec_twisted.model.records import Session
 
 NAME = SafeName(("a",))
@@ -56,10 +56,10 @@ def stored(pieces: Pieces, session: Session, data: bytes, **how: bool) -> Stored
     return outcome
 
 
-def way(stored: Stored) -> Delivery:
+def way(stored: Stored) -> Acknowledgement:
     """Return the way of the answer."""
-    assert stored.delivery is not None
-    return stored.delivery
+    assert stored.acknowledgement is not None
+    return stored.acknowledgement
 
 
 def content(exchange: InMemory, session: Session) -> bytes:
@@ -190,9 +190,9 @@ def test_settling(exchange: InMemory, pieces: Pieces, session: Session) -> None:
 @pytest.mark.parametrize("proven", [True, False])
 def test_a_proof_survives(exchange: InMemory, pieces: Pieces, session: Session, proven: bool) -> None:
     """What is on record counts after a restart; a piece with no proof there was not delivered."""
-    delivery = way(stored(pieces, session, b"same"))
+    acknowledgement = way(stored(pieces, session, b"same"))
     if proven:
-        delivery.sent(None)
+        acknowledgement.sent(None)
         exchange.clock.advance(1)
     else:
         pieces.proofs._open.clear()

@@ -119,11 +119,11 @@ class AnyOrder(RuleBasedStateMachine):
             self.last = data
         assert stored.committed == len(self.model or b"")
         self.proven = arrives
-        assert stored.delivery is not None
+        assert stored.acknowledgement is not None
         if arrives:
-            stored.delivery.sent(None)
+            stored.acknowledgement.sent(None)
         else:
-            stored.delivery.lost()
+            stored.acknowledgement.lost()
 
     @rule(data=DATA, arrives=st.booleans())
     def piece(self, data: bytes, arrives: bool) -> None:
