@@ -36,11 +36,11 @@ from onec_twisted.exchange.orders import Orders
 from onec_twisted.exchange.resource import Exchange, Parts, Settings
 from onec_twisted.http.connections import Connections, TrustedProxies
 from onec_twisted.http.site import ExchangeSite, Limits, tree
-from onec_twisted.ingest.locks import Turns
+from onec_twisted.ingest.locks import FileLocks
 from onec_twisted.ingest.pieces import Pieces
 from onec_twisted.ingest.space import Space
-from onec_twisted.ingest.transfers import Uploads
-from onec_twisted.ingest.writers import INTAKES
+from onec_twisted.ingest.transfers import Transfers
+from onec_twisted.ingest.writers import WRITERS
 from onec_twisted.resumable.chunks import Chunks
 from onec_twisted.runtime import presence
 from onec_twisted.runtime.metrics import Metrics
@@ -102,21 +102,21 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     metrics.tell_build(version=__version__, twisted=twisted.__version__, python=platform.python_version())
     database = Database(store.database, synced=store.synced)
     catalog = Catalog(database, workers, metrics, errands)
-    turns = Turns(clock, options["lock-timeout"])
+    locks = FileLocks(clock, options["lock-timeout"])
     space = Space(partial(workers, store.free), time.monotonic, options["min-free"], options["session-quota"])
     pieces = Pieces(
         options["body-limit"],
         options["session-quota"],
         catalog,
         store,
-        turns,
+        locks,
         space,
         workers,
         now,
         clock,
-        INTAKES[options["intake"]],
+        WRITERS[options["intake"]],
         options["access-log"] == "yes",
-        Uploads(time.monotonic, options["max-uploads"]),
+        Transfers(time.monotonic, options["max-uploads"]),
         metrics,
     )
     settings = Settings(
@@ -135,7 +135,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         HandoffSettings(options["import-hold"], options["settle"], options["durability"] == "handoff"),
         catalog,
         store,
-        turns,
+        locks,
         errands,
         archives,
         relay,
@@ -145,7 +145,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         access=Access.by(options["credCheckers"], clock),
         catalog=catalog,
         store=store,
-        turns=turns,
+        locks=locks,
         pieces=pieces,
         workers=errands,
         handoffs=handoffs,
@@ -165,14 +165,14 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         always_ok=settings.always_ok,
         access_log=options["access-log"] == "yes",
     )
-    sweep = Sweep(catalog, store, turns, errands, options["session-ttl"], options["keep"], now)
+    sweep = Sweep(catalog, store, locks, errands, options["session-ttl"], options["keep"], now)
 
     observer, file = _log_of(options) if twistd_runs_it else (None, None)
     daemon = ExchangeService(workers, pieces, clock, partial(prepare, store, options["media-root"]), observer)
     daemon.site, daemon.errands = site, errands
     if twistd_runs_it:
         daemon.at_stop = _end_at_the_next_signal
-    revocation = Revocation(options["credCheckers"], options["admin-auth"], catalog, turns, workers)
+    revocation = Revocation(options["credCheckers"], options["admin-auth"], catalog, locks, workers)
     certificates: list[Certificate] = []
     for description in options["listen"]:
         _listen("listen", description, site, reactor, certificates).setServiceParent(daemon)
@@ -251,12 +251,12 @@ def _add_admin(
         reactor,
     )
     checkers = options["admin-auth"]
-    health = HealthCheck(observed, parts.turns)
+    health = HealthCheck(observed, parts.locks)
     admin = AdminParts(
         observed,
         health,
         Gauges(observed, health, lambda: {one.endpoint: one.expires() for one in certificates}),
-        Actions(parts.catalog, parts.store, parts.turns, parts.handoffs, parts.pieces.proofs, parts.workers),
+        Actions(parts.catalog, parts.store, parts.locks, parts.handoffs, parts.pieces.proofs, parts.workers),
         Access.by(checkers, reactor, most=MOST_CONNECTIONS // 2) if checkers else None,
     )
     connections = Connections(options["connections-per-address"], site.connections.trusted)

@@ -50,7 +50,7 @@ def observed(exchange: InMemory, workers: Workers | None = None) -> Observed:
 def actions(exchange: InMemory) -> Actions:
     """Return what may be done to an exchange."""
     parts = exchange.parts
-    return Actions(parts.catalog, parts.store, parts.turns, parts.handoffs, parts.pieces.proofs, parts.workers)
+    return Actions(parts.catalog, parts.store, parts.locks, parts.handoffs, parts.pieces.proofs, parts.workers)
 
 
 @define(eq=False)
@@ -69,7 +69,7 @@ class Administrator:
         self.looked_at = looked_at = observed(self.exchange)
         checker = InMemoryUsernamePasswordDatabaseDontUse(**self.passwords)
         access = Access(Portal(NodeRealm(), [checker]), self.exchange.clock) if self.passwords else None
-        health = HealthCheck(looked_at, self.exchange.parts.turns)
+        health = HealthCheck(looked_at, self.exchange.parts.locks)
         gauges = Gauges(looked_at, health, lambda: self.expiries)
         parts = AdminParts(looked_at, health, gauges, actions(self.exchange), access)
         self.site = AdminSite(parts, self.exchange.clock)

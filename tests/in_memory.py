@@ -25,11 +25,11 @@ from onec_twisted.delivery.keep import Keep
 from onec_twisted.delivery.relay import Relay
 from onec_twisted.exchange.resource import COOKIE, Exchange, Parts, Settings
 from onec_twisted.http.site import ExchangeSite, tree
-from onec_twisted.ingest.locks import Turns
+from onec_twisted.ingest.locks import FileLocks
 from onec_twisted.ingest.pieces import Pieces
 from onec_twisted.ingest.space import Space
-from onec_twisted.ingest.transfers import Uploads
-from onec_twisted.ingest.writers import INTAKES
+from onec_twisted.ingest.transfers import Transfers
+from onec_twisted.ingest.writers import WRITERS
 from onec_twisted.resumable.chunks import Chunks
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage.local import Store
@@ -176,29 +176,29 @@ def make_in_memory(
     checker = InMemoryUsernamePasswordDatabaseDontUse(shop=PASSWORD.encode(), other=PASSWORD.encode())
     metrics = Metrics(clock.seconds)
     catalog = Catalog(Database(real.database), inline, metrics)
-    turns = Turns(clock, lock_timeout=30)
+    locks = FileLocks(clock, lock_timeout=30)
     space = Space(lambda: inline(store.free), clock.seconds, MIN_FREE, session_quota)
     relay = Relay(3, catalog, store, importer or Keep(inline), clock.seconds, clock, lambda: 1.0, metrics)
     archives = Archives(store, inline, clock, examine or examine_inline)
-    handoffs = Handoffs(handoff, catalog, store, turns, inline, archives, relay, clock.seconds)
+    handoffs = Handoffs(handoff, catalog, store, locks, inline, archives, relay, clock.seconds)
     parts = Parts(
         access=Access(Portal(NodeRealm(), [checker]), clock),
         catalog=catalog,
         store=store,
-        turns=turns,
+        locks=locks,
         pieces=Pieces(
             body_limit,
             session_quota,
             catalog,
             store,
-            turns,
+            locks,
             space,
             workers,
             clock.seconds,
             clock,
-            INTAKES[intake],
+            WRITERS[intake],
             logs_each=True,
-            uploads=Uploads(clock.seconds, most_uploads),
+            uploads=Transfers(clock.seconds, most_uploads),
             metrics=metrics,
         ),
         workers=workers,
@@ -242,7 +242,7 @@ def occupied(exchange: InMemory, session: tuple[str, str]) -> Deferred[None]:
     over: Deferred[None] = Deferred()
 
     async def occupy() -> None:
-        async with exchange.parts.turns.of_file(session[1], "a", FakeBody()):
+        async with exchange.parts.locks.of_file(session[1], "a", FakeBody()):
             await over
 
     Deferred.fromCoroutine(occupy())

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from onec_twisted.ingest.append import receive
-from onec_twisted.ingest.writers import INTAKES
+from onec_twisted.ingest.writers import WRITERS
 from onec_twisted.storage.interfaces import IPieceFile
 from onec_twisted.testing import FakeBody, LateWorkers
 
@@ -80,7 +80,7 @@ class Receiving:
 
     def start(self) -> Receiving:
         """Begin."""
-        intake = INTAKES["auto"](self.body, self.workers, self.file.open)
+        intake = WRITERS["auto"](self.body, self.workers, self.file.open)
         coroutine = receive(self.body, intake, 10**9, ValueError(), self.workers)
         Deferred.fromCoroutine(coroutine).addCallbacks(
             self.outcome.append, lambda failure: self.outcome.append(failure.value)

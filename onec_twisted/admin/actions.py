@@ -12,7 +12,7 @@ from onec_twisted.model.errors import FileBusy, HandoffRunning, InvalidSession, 
 if TYPE_CHECKING:
     from onec_twisted.catalog.catalog import Catalog
     from onec_twisted.delivery.handoffs import Handoffs
-    from onec_twisted.ingest.locks import Turns
+    from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.ingest.proofs import Proofs
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.interfaces import IStore
@@ -29,7 +29,7 @@ class Actions:
 
     catalog: Catalog
     store: IStore
-    turns: Turns
+    locks: FileLocks
     handoffs: Handoffs
     proofs: Proofs
     workers: Workers
@@ -56,7 +56,7 @@ class Actions:
         """
         try:
             await self.handoffs.relay.idle(sessid, PATIENCE)  # before a piece on its way is dropped in vain
-            async with self.turns.of_session(sessid, SessionEnded):
+            async with self.locks.of_session(sessid, SessionEnded):
                 await self.catalog.end_session(sessid)
                 self.proofs.forget(sessid)
                 await self.workers(self.store.discard, sessid)

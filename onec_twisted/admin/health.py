@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from onec_twisted.admin.status import Observed
-    from onec_twisted.ingest.locks import Turns
+    from onec_twisted.ingest.locks import FileLocks
 
 __all__ = ["Health", "HealthCheck"]
 
@@ -49,7 +49,7 @@ class HealthCheck:
     """Asks the disk and the database: for all who ask at the same time once, and none that still owes an answer."""
 
     observed: Observed
-    turns: Turns
+    locks: FileLocks
     _found: Health | None = field(default=None, init=False)
     _found_at: float = field(default=0.0, init=False)
     _looking: SingleFlight[Health] = field(factory=SingleFlight, init=False)
@@ -58,7 +58,7 @@ class HealthCheck:
 
     async def look(self) -> Health:
         """Return how the daemon is."""
-        if self.turns.closed:
+        if self.locks.closed:
             return Health(("the daemon is shutting down",))
         if self._found is not None and self.observed.seconds() - self._found_at < FRESH:
             return self._found

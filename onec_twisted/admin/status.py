@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onec_twisted.catalog.sql.overview import Overview, Summary
     from onec_twisted.delivery.relay import Relay
     from onec_twisted.http.site import ExchangeSite
-    from onec_twisted.ingest.transfers import Upload, Uploads
+    from onec_twisted.ingest.transfers import Transfer, Transfers
     from onec_twisted.runtime.metrics import Metrics
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.interfaces import IStore
@@ -84,7 +84,7 @@ class Observed:
     catalog: Catalog
     store: IStore
     relay: Relay
-    uploads: Uploads
+    uploads: Transfers
     site: ExchangeSite
     metrics: Metrics
     workers: Workers
@@ -118,7 +118,7 @@ class Observed:
             progress=self.relay.progress(),
         )
 
-    async def _line(self, upload: Upload) -> UploadLine:
+    async def _line(self, upload: Transfer) -> UploadLine:
         """Return what is shown of a piece on its way."""
         session, body = upload.session, upload.body
         record = await self.catalog.file(session.sessid, upload.name)

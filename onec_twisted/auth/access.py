@@ -44,7 +44,7 @@ AT_ONCE, AT_ONCE_ELSEWHERE = 2, 16
 GOOD_FOR = 10.0
 """Seconds for which an address that sends its password with each request is believed again."""
 
-REMEMBERED = 1000
+REMEMBERED_PASSWORDS = 1000
 """Passwords that are believed again at most."""
 
 
@@ -184,7 +184,7 @@ class Access:
         if not self.knowing:
             self._good[asked] = user, self.clock.seconds() + GOOD_FOR
             self._good.move_to_end(asked)
-            if len(self._good) > REMEMBERED:
+            if len(self._good) > REMEMBERED_PASSWORDS:
                 self._good.popitem(last=False)
         return user
 

@@ -28,19 +28,19 @@ __all__ = ["Allowance", "Failures", "Lane"]
 ANSWER_DELAY = Backoff(first=0.1, longest=30.0)
 """How long the answer to a wrong password is held back, after so many others; proxies give up after 60 s."""
 
-REST = 0.1
+WRONG_REST = 0.1
 """Seconds after a wrong password before an address has the next one checked."""
 
-FORGET = 60.0
+FORGET_AFTER = 60.0
 """Seconds without a wrong password after which an address, or a user, starts afresh."""
 
-REMEMBERED = 10_000
+REMEMBERED_FAILURES = 10_000
 """Addresses, and users, that are remembered at most; those that were wrong longest ago are forgotten first."""
 
 MOST_WAITING = 500
 """Tries of one address that wait; behind a proxy nobody told us of, all nodes have one address."""
 
-BURST, EACH_SECOND = 1000, 10
+BURST_SIZE, BURST_REFILL = 1000, 10
 """Wrong passwords of an address that may pass the lane to see whether they are known ones: so many at first, and so
 many a second after that, more than the lane lets through. Who goes away without waiting for an answer has no more."""
 
@@ -54,19 +54,19 @@ class Failures:
     def of(self, key: Hashable, now: float) -> int:
         """Return how often one was wrong."""
         count, last = self._counts.get(key, (0, 0.0))
-        return count if now - last <= FORGET else 0
+        return count if now - last <= FORGET_AFTER else 0
 
     def add(self, key: Hashable, now: float) -> None:
         """Count one more."""
         self._counts[key] = self.of(key, now) + 1, now
         self._counts.move_to_end(key)
-        while len(self._counts) > REMEMBERED or now - next(iter(self._counts.values()))[1] > FORGET:
+        while len(self._counts) > REMEMBERED_FAILURES or now - next(iter(self._counts.values()))[1] > FORGET_AFTER:
             self._counts.popitem(last=False)
 
     def rests_until(self, key: Hashable) -> float:
         """Return the moment from which the next one may be checked."""
         count, last = self._counts.get(key, (0, 0.0))
-        return last + REST if count else 0.0
+        return last + WRONG_REST if count else 0.0
 
     def __len__(self) -> int:
         """Return how many are remembered."""
@@ -79,25 +79,25 @@ def delay_after(failures: int, waiting: int = 0) -> float:
     At least as long as it takes to check those that are ``waiting`` at its address: one of a crowd is not back
     before one that has just come had its turn.
     """
-    return min(max(ANSWER_DELAY.after(failures), REST * waiting), ANSWER_DELAY.longest)
+    return min(max(ANSWER_DELAY.after(failures), WRONG_REST * waiting), ANSWER_DELAY.longest)
 
 
 @define(eq=False)
 class Allowance:
-    """``BURST`` at once, and ``EACH_SECOND`` a second after that, for each of many."""
+    """``BURST_SIZE`` at once, and ``BURST_REFILL`` a second after that, for each of many."""
 
     _empty_at: OrderedDict[Hashable, float] = field(factory=OrderedDict, init=False)
     """The moments at which nothing that was taken counts any more."""
 
     def is_left(self, key: Hashable, now: float) -> bool:
         """Return whether one may take one more."""
-        return self._empty_at.get(key, 0.0) - now < BURST / EACH_SECOND
+        return self._empty_at.get(key, 0.0) - now < BURST_SIZE / BURST_REFILL
 
     def take(self, key: Hashable, now: float) -> None:
         """Take one."""
-        self._empty_at[key] = max(self._empty_at.get(key, 0.0), now) + 1 / EACH_SECOND
+        self._empty_at[key] = max(self._empty_at.get(key, 0.0), now) + 1 / BURST_REFILL
         self._empty_at.move_to_end(key)
-        while len(self._empty_at) > REMEMBERED or next(iter(self._empty_at.values())) <= now:
+        while len(self._empty_at) > REMEMBERED_FAILURES or next(iter(self._empty_at.values())) <= now:
             self._empty_at.popitem(last=False)
 
     def __len__(self) -> int:

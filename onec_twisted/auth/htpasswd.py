@@ -154,7 +154,6 @@ class HtpasswdChecker:
         self._right = {user: known for user, known in self._right.items() if user in users}
 
     def has(self, user: bytes) -> bool:
-        """See ``IKnowingChecker``."""
         return user in self._file.users
 
     def _decoy(self, cost: int) -> bytes:

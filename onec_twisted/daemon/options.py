@@ -21,7 +21,7 @@ from onec_twisted.auth.access import PasswordFile
 from onec_twisted.daemon.logs import FORMATS
 from onec_twisted.delivery.importers import factory_of, importers_help
 from onec_twisted.http.connections import TrustedProxies
-from onec_twisted.ingest.writers import INTAKES
+from onec_twisted.ingest.writers import WRITERS
 from onec_twisted.model.shown import hidden
 from onec_twisted.model.written import DURATION, LONGEST, SIZE, NotPlain, parse_duration, parse_size, plain_bytes
 from onec_twisted.tus.origins import parse_header, parse_origin
@@ -42,7 +42,7 @@ CHOICES = {
     "zip": ("yes", "no"),
     "access-log": ("yes", "no"),
     "log-format": tuple(FORMATS),
-    "intake": tuple(INTAKES),
+    "intake": tuple(WRITERS),
 }
 SIZES = ("file-limit", "body-limit", "session-quota", "min-free")
 TIMES = (

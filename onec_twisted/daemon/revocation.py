@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from onec_twisted.catalog.catalog import Catalog
-    from onec_twisted.ingest.locks import Turns
+    from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.runtime.workers import Workers
 
 __all__ = ["LOOK", "Revocation", "users_of"]
@@ -60,7 +60,7 @@ class Revocation:
     checkers: Sequence[Any]
     others: Sequence[Any]
     catalog: Catalog
-    turns: Turns
+    locks: FileLocks
     workers: Workers
     _missing: frozenset[str] = field(default=frozenset(), init=False)
     _log = Logger()
@@ -96,7 +96,7 @@ class Revocation:
             some = sessids[first : first + AT_ONCE]
             await gatherResults([Deferred.fromCoroutine(self.catalog.revoke(sessid)) for sessid in some])
         for sessid in sessids:
-            if self.turns.busy(sessid):
+            if self.locks.busy(sessid):
                 Deferred.fromCoroutine(self._drop(sessid)).addErrback(
                     lambda failure: self._log.failure("an upload could not be dropped", failure)
                 )
@@ -104,5 +104,5 @@ class Revocation:
     async def _drop(self, sessid: str) -> None:
         """Drop who writes in a session, and send those away who wait."""
         with suppress(Refused):  # who does not end in time has been told to, or the daemon ends
-            async with self.turns.of_session(sessid, SessionEnded):
+            async with self.locks.of_session(sessid, SessionEnded):
                 pass

@@ -57,7 +57,7 @@ class ExchangeService(MultiService):
         super().__init__()
         self._workers = workers
         self._pieces = pieces
-        self._turns = pieces.turns
+        self._locks = pieces.locks
         self._clock = clock
         self._prepare = prepare
         self._observer = observer
@@ -95,11 +95,11 @@ class ExchangeService(MultiService):
 
     async def _stop(self) -> None:
         self.at_stop()
-        self._turns.close()
+        self._locks.close()
         if self.site is not None:
             self.site.closing = True
-        late = self._clock.callLater(GRACE, self._turns.drop_all, ShuttingDown)
-        idle = self._turns.idle()
+        late = self._clock.callLater(GRACE, self._locks.drop_all, ShuttingDown)
+        idle = self._locks.idle()
         if not idle.called:
             self._log.info("waiting up to {seconds} s for pieces in flight", seconds=GRACE)
         await maybeDeferred(super().stopService)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from onec_twisted.catalog.catalog import Catalog
-    from onec_twisted.ingest.locks import Turns
+    from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.interfaces import IStore
 
@@ -43,7 +43,7 @@ class Sweep:
 
     catalog: Catalog
     store: IStore
-    turns: Turns
+    locks: FileLocks
     workers: Workers
     session_ttl: float
     keep: float
@@ -58,18 +58,18 @@ class Sweep:
         try:
             ended, kept = self.now() - self.session_ttl, self.now() - max(self.keep, PAUSE)
             sessids = await self.catalog.ended(ended, kept)
-            while sessids and not self.turns.closed:
+            while sessids and not self.locks.closed:
                 some, sessids = sessids[:AT_ONCE], sessids[AT_ONCE:]
-                removals = [self._remove(sessid, ended, kept) for sessid in some if not self.turns.busy(sessid)]
+                removals = [self._remove(sessid, ended, kept) for sessid in some if not self.locks.busy(sessid)]
                 await gatherResults([Deferred.fromCoroutine(removal) for removal in removals])
-            await self.catalog.expire_uploads(ended, ended - self.session_ttl, self.turns.busy_sessions())
+            await self.catalog.expire_uploads(ended, ended - self.session_ttl, self.locks.busy_sessions())
             # Folders are listed before the records are asked for, and a session is on record before it has a
             # folder: one that is opened meanwhile is never taken for an orphan. A young one stays: somebody may
             # be about to put the catalog back that it belongs to.
             folders = await self.workers(self.store.folders)
             old = [sessid for sessid, changed in folders.items() if changed < self.now() - self.session_ttl]
             for sessid in await self.catalog.unknown(old):
-                if not self.turns.busy(sessid) and not self.turns.closed and await self._discard(sessid):
+                if not self.locks.busy(sessid) and not self.locks.closed and await self._discard(sessid):
                     self._log.info("{sessid}: folder without a record removed", sessid=sessid)
             await self.catalog.tidy()
         except (CatalogBusy, StorageRemoved):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from onec_twisted.catalog.catalog import Catalog
     from onec_twisted.delivery.archives import Archives
     from onec_twisted.delivery.relay import Relay
-    from onec_twisted.ingest.locks import Turns
+    from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.model.names import SafeName
     from onec_twisted.model.records import Handoff, Session
     from onec_twisted.runtime.workers import Workers
@@ -66,7 +66,7 @@ class Handoffs:
     settings: HandoffSettings
     catalog: Catalog
     store: IStore
-    turns: Turns
+    locks: FileLocks
     workers: Workers
     archives: Archives
     relay: Relay
@@ -102,7 +102,7 @@ class Handoffs:
         session = asker.session
         for _ in range(3):
             archive, size = await self._find(asker, name, asked)
-            async with self.turns.of_file(session.sessid, archive or str(name), None):
+            async with self.locks.of_file(session.sessid, archive or str(name), None):
                 await self._make_durable(session)
                 if await self._lost(session, (UploadedFile(archive or str(name), size),)):
                     raise FileDamaged
@@ -157,7 +157,7 @@ class Handoffs:
         Raises ``FileDamaged``, and ``TooManyImports``.
         """
         self.relay.check_room(session.username)
-        async with self.turns.of_session(session.sessid):
+        async with self.locks.of_session(session.sessid):
             await self._make_durable(session)
             handoffs = await self.catalog.event_came(session, event, kind, timestamp, self.now())
             await self._sync_records()
@@ -230,7 +230,7 @@ class Handoffs:
             return
         try:
             for session in await self.catalog.quiet_since(then):
-                if not self.turns.busy(session.sessid) and not self.turns.closed:
+                if not self.locks.busy(session.sessid) and not self.locks.closed:
                     await self._settle(session)
         except (CatalogBusy, StorageRemoved):
             return  # the log has been told
@@ -251,7 +251,7 @@ class Handoffs:
             return  # somebody works in it
 
     async def _settle_with_turn(self, session: Session) -> None:
-        async with self.turns.of_session(session.sessid):
+        async with self.locks.of_session(session.sessid):
             with suppress(FileDamaged):
                 await self._make_durable(session)
             handoffs = await self.catalog.settle(session, self.now())

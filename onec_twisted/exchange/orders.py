@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Document", "Orders"]
 
-PATIENCE = 60.0
+SITE_PATIENCE = 60.0
 """Seconds for the site to begin its answer, and to go on with it; nodes wait 180 s at least (protocol.md, B.8)."""
 
 AT_ONCE = 32
@@ -95,7 +95,7 @@ class Document(Protocol):
         """Wait for bytes."""
         self._watch()
 
-    def _watch(self, patience: float = PATIENCE) -> None:
+    def _watch(self, patience: float = SITE_PATIENCE) -> None:
         """Give the site, or the node, its time from now on."""
         self._rest()
         self._late = self._clock.callLater(patience, self._give_up)
@@ -160,7 +160,6 @@ class Document(Protocol):
             self._written.errback(DocumentBroken(reason_of(self._end.value or DocumentBroken())))
 
     def write_to(self, write: Callable[[bytes], object]) -> Deferred[None]:
-        """See ``IAnswerStream``."""
         self._write = write
         held, self._held = self._held, b""
         write(held)
@@ -213,11 +212,11 @@ class Orders:
         """
         user, document = session.username, None
         try:
-            await self._slots.ask(user).addTimeout(PATIENCE, self.client.clock)
+            await self._slots.ask(user).addTimeout(SITE_PATIENCE, self.client.clock)
         except defer.TimeoutError:
             raise self._refused(OrdersUnavailable(), session, ValueError("others of this user take long")) from None
         try:
-            response = await self.client.ask("GET", self._asked(mode, session), PATIENCE)
+            response = await self.client.ask("GET", self._asked(mode, session), SITE_PATIENCE)
             length = None if response.length is UNKNOWN_LENGTH else int(response.length)
             document = Document(self.client.clock, length)
             document.over.addCallback(lambda _: self._slots.leave(user))
@@ -249,8 +248,10 @@ class Orders:
         told |= {"user": session.username, "sessid": session.sessid}
         headers = {"Content-Type": "application/json"}
         try:
-            response = await self.client.ask("POST", self.url, PATIENCE, json.dumps(told).encode("utf-8"), headers)
-            await self.client.text_of(response, PATIENCE)
+            response = await self.client.ask(
+                "POST", self.url, SITE_PATIENCE, json.dumps(told).encode("utf-8"), headers
+            )
+            await self.client.text_of(response, SITE_PATIENCE)
             if not 200 <= response.code < 300:
                 raise ValueError(f"it answered {response.code}")
         except CancelledError:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from onec_twisted.exchange.orders import Orders
     from onec_twisted.exchange.protocol import Query
     from onec_twisted.http.request import ExchangeRequest
-    from onec_twisted.ingest.locks import Turns
+    from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.ingest.pieces import Pieces
     from onec_twisted.model.records import Session
     from onec_twisted.runtime.workers import Workers
@@ -82,7 +82,7 @@ class Parts:
     access: Access
     catalog: Catalog
     store: IStore
-    turns: Turns
+    locks: FileLocks
     pieces: Pieces
     workers: Workers
     handoffs: Handoffs
@@ -115,11 +115,9 @@ class Exchange(RefusingResource):
         }
 
     def refusal(self, refused: Refused) -> Answer:
-        """See ``RefusingResource``."""
         return protocol.failure(refused)
 
     async def respond(self, request: ExchangeRequest, refused: Refused | None = None) -> Answer:
-        """See ``IStreamingResource``."""
         answer = await super().respond(request, refused)
         if self._settings.always_ok and answer.status != 304:
             answer = evolve(answer, status=200)
@@ -167,7 +165,7 @@ class Exchange(RefusingResource):
             if not is_sessid and not is_token:
                 raise InvalidSession
         now = self._parts.now()
-        if session.is_over(now - self._settings.session_ttl, busy=self._parts.turns.busy(session.sessid)):
+        if session.is_over(now - self._settings.session_ttl, busy=self._parts.locks.busy(session.sessid)):
             raise InvalidSession
         if query.mode != "file":  # a piece is noted with its record
             await self._parts.catalog.touch(session.sessid, now)
@@ -178,7 +176,7 @@ class Exchange(RefusingResource):
 
         What is being handed off does not vanish under the importer's hands: it is waited for.
         """
-        async with self._parts.turns.of_session(session.sessid):
+        async with self._parts.locks.of_session(session.sessid):
             await self._parts.relay.idle(session.sessid, self._settings.lock_timeout)
             await self._parts.catalog.start_epoch(session.sessid, self._parts.now())
             self._pieces.proofs.forget(session.sessid)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from onec_twisted.catalog.catalog import Catalog
     from onec_twisted.http.interfaces import IBody
-    from onec_twisted.ingest.checkpoints import Keep
-    from onec_twisted.ingest.writers import BufferedIntake
+    from onec_twisted.ingest.checkpoints import Commit
+    from onec_twisted.ingest.writers import BufferedWriter
     from onec_twisted.model.names import SafeName
     from onec_twisted.model.records import Session
     from onec_twisted.runtime.metrics import Metrics
@@ -27,10 +27,10 @@ __all__ = ["Growth", "receive", "receive_what_comes"]
 
 async def receive(
     body: IBody,
-    intake: BufferedIntake,
+    intake: BufferedWriter,
     limit: int,
     too_large: BaseException,
-    keep: Keep,
+    keep: Commit,
     is_repeat: Callable[[IPieceFile], Awaitable[bool]] | None = None,
 ) -> int | None:
     """Bring a whole body to the disk, or nothing of it; return its bytes.
@@ -56,7 +56,7 @@ async def receive(
 
 
 async def receive_what_comes(
-    body: IBody, intake: BufferedIntake, limit: int, too_large: BaseException, keep: Keep
+    body: IBody, intake: BufferedWriter, limit: int, too_large: BaseException, keep: Commit
 ) -> None:
     """Bring a body to the disk as far as it comes: what has come when it breaks off is kept, and so are milestones.
 

@@ -10,28 +10,28 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Any
 
-__all__ = ["MILESTONE", "MILESTONE_TIME", "Milestones"]
+__all__ = ["CHECKPOINT_INTERVAL", "CHECKPOINT_SIZE", "Checkpoints"]
 
 if TYPE_CHECKING:
-    Keep = Callable[[Callable[[], int]], Awaitable[Any]]
+    Commit = Callable[[Callable[[], int]], Awaitable[Any]]
 """Puts bytes on record: is given a function that brings them to the disk, in a worker, and returns their number."""
 
-MILESTONE = 32 * 1024 * 1024
+CHECKPOINT_SIZE = 32 * 1024 * 1024
 """Bytes after which a body that is kept in part is put on record."""
 
-MILESTONE_TIME = 5.0
+CHECKPOINT_INTERVAL = 5.0
 """Seconds after which it is, if anything has come."""
 
 
 @define(eq=False)
-class Milestones:
+class Checkpoints:
     """When what has come of a body is put on record, before its end.
 
     ``keep`` is as for ``receive``; ``whole`` is what only the end of the body may put on record, in its bytes:
     one more could come. ``seconds`` is a clock.
     """
 
-    keep: Keep
+    keep: Commit
     whole: int
     seconds: Callable[[], float]
     _passed: int = field(default=0, init=False)
@@ -46,7 +46,7 @@ class Milestones:
         new = size - self._passed
         if new <= 0 or size >= self.whole:
             return False
-        return new >= MILESTONE or self.seconds() - self._at >= MILESTONE_TIME
+        return new >= CHECKPOINT_SIZE or self.seconds() - self._at >= CHECKPOINT_INTERVAL
 
     def passed(self, size: int) -> None:
         """Note that so many bytes are on record."""

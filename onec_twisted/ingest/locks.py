@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from onec_twisted.http.interfaces import IBody
     from onec_twisted.model.errors import Refused
 
-__all__ = ["Turns"]
+__all__ = ["FileLocks"]
 
-SILENCE = 5.0
+SILENCE_LIMIT = 5.0
 """Seconds that a writer may bring nothing while another waits."""
 
 
@@ -52,12 +52,12 @@ class _Session:
 
 
 @define(eq=False)
-class Turns:
+class FileLocks:
     """Who may write which file. ``lock_timeout`` and ``silence`` are in seconds of ``clock``."""
 
     clock: IReactorTime
     lock_timeout: float
-    silence: float = SILENCE
+    silence: float = SILENCE_LIMIT
     _sessions: dict[str, _Session] = field(factory=dict, init=False)
     closed: bool = field(default=False, init=False)
     _idle: list[Deferred[None]] = field(factory=list, init=False)

@@ -16,8 +16,8 @@ from twisted.logger import Logger
 
 from onec_twisted.ingest.append import Growth, receive
 from onec_twisted.ingest.proofs import Proofs
-from onec_twisted.ingest.transfers import Uploads
-from onec_twisted.ingest.writers import INTAKES
+from onec_twisted.ingest.transfers import Transfers
+from onec_twisted.ingest.writers import WRITERS
 from onec_twisted.model.errors import (
     ConnectionDropped,
     FileDamaged,
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from onec_twisted.catalog.catalog import Catalog
     from onec_twisted.http.acknowledgement import Acknowledgement
     from onec_twisted.http.interfaces import IBody
-    from onec_twisted.ingest.locks import Turns
+    from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.ingest.space import Space
-    from onec_twisted.ingest.transfers import Upload
-    from onec_twisted.ingest.writers import Intake
+    from onec_twisted.ingest.transfers import Transfer
+    from onec_twisted.ingest.writers import Writer
     from onec_twisted.model.names import SafeName
     from onec_twisted.model.records import FileRecord, Session
     from onec_twisted.runtime.workers import Workers
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Pieces", "Stored", "outcome_of"]
 
-PATIENCE = 2.0
+REPEAT_PATIENCE = 2.0
 """Seconds that an equal piece waits for the fate of the answer before it."""
 
 
@@ -79,14 +79,14 @@ class Pieces:
     session_quota: int
     catalog: Catalog
     store: IStore
-    turns: Turns
+    locks: FileLocks
     space: Space
     workers: Workers
     now: Callable[[], float]
     clock: IReactorTime
-    intake: Intake = INTAKES["auto"]
+    intake: Writer = WRITERS["auto"]
     logs_each: bool = False
-    uploads: Uploads = field(factory=lambda: Uploads(lambda: 0.0))
+    uploads: Transfers = field(factory=lambda: Transfers(lambda: 0.0))
     metrics: Metrics = field(factory=Metrics)
     proofs: Proofs = field(init=False)
     growth: Growth = field(init=False)
@@ -121,7 +121,7 @@ class Pieces:
             await self.space.look()
             with await self._promise(session, name, body, offset) as room:
                 upload = self.uploads.begin(session, str(name), body)
-                async with self.turns.of_file(session.sessid, str(name), body):
+                async with self.locks.of_file(session.sessid, str(name), body):
                     upload.begun = self.uploads.seconds()
                     self.metrics.lock_wait.observe(upload.begun - upload.asked)
                     committed, outcome = await self._store(session, kind, name, body, room, offset)
@@ -147,7 +147,7 @@ class Pieces:
             )
         return Stored(committed, acknowledgement, outcome)
 
-    async def _dropped(self, upload: Upload, error: BaseException) -> None:
+    async def _dropped(self, upload: Transfer, error: BaseException) -> None:
         """Note that a piece is not kept, and that its session is in use all the same."""
         self._log.info(
             "{sessid}: piece of {name} dropped after {received} bytes: {reason}",
@@ -254,7 +254,7 @@ class Pieces:
         """Return whether what was written is the last piece again, whose answer never arrived."""
         if not await self.workers(file.repeats, record.last_start):
             return False
-        return acknowledgement is None or not await acknowledgement.known(PATIENCE)
+        return acknowledgement is None or not await acknowledgement.known(REPEAT_PATIENCE)
 
     async def _repeated(self, session: Session, name: SafeName, record: FileRecord) -> int:
         """Confirm a piece that is a repeat."""

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Space"]
 
-FRESH = 1.0
+READING_FRESH_FOR = 1.0
 """Seconds that a reading of the disk's free space is good for."""
 
-SMALL = 1024 * 1024
+SMALL_BODY = 1024 * 1024
 """Bytes of a body for which there is room as long as there is any: all that there may be at once take little."""
 
 
@@ -68,7 +68,7 @@ class Space:
 
         Those who wait for it go on in the order in which they came.
         """
-        if self._read_at is not None and 0 <= self.seconds() - self._read_at < FRESH:
+        if self._read_at is not None and 0 <= self.seconds() - self._read_at < READING_FRESH_FOR:
             return
         await self._reading.call("free", self._read)
 
@@ -106,7 +106,7 @@ class Space:
             raise InsufficientStorage
         promise = _Promise(body, size if kept is None or body.length is not None else min(size, kept))
         mine = self._of_user[user]
-        if user and mine and promise.size > SMALL and mine + promise.size > self._left - promise.size:
+        if user and mine and promise.size > SMALL_BODY and mine + promise.size > self._left - promise.size:
             raise TooManyUploads
         self._of_user[user] += promise.size
         self._left -= promise.size

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from onec_twisted.http.interfaces import IBody
     from onec_twisted.model.records import Session
 
-__all__ = ["Upload", "Uploads"]
+__all__ = ["Transfer", "Transfers"]
 
 
 @define(eq=False)
-class Upload:
-    """A piece on its way, and its number since the start. Times are in seconds of the clock that ``Uploads`` has.
+class Transfer:
+    """A piece on its way, and its number since the start. Times are in seconds of the clock that ``Transfers`` has.
 
     ``begun`` is None while the piece waits for its file's turn.
     """
@@ -40,7 +40,7 @@ class Upload:
 
 
 @define(eq=False)
-class Uploads:
+class Transfers:
     """All pieces on their way, ``most`` at once, shared by users and their sessions; 0 is no limit.
 
     ``seconds`` is a clock that never goes back.
@@ -48,7 +48,7 @@ class Uploads:
 
     seconds: Callable[[], float]
     most: int = 0
-    _running: dict[int, Upload] = field(factory=dict, init=False)
+    _running: dict[int, Transfer] = field(factory=dict, init=False)
     _last: int = field(default=0, init=False)
     _places: Places = field(init=False)
 
@@ -56,22 +56,22 @@ class Uploads:
         """Begin with all places free."""
         self._places = Places(self.most)
 
-    def begin(self, session: Session, name: str, body: IBody) -> Upload:
+    def begin(self, session: Session, name: str, body: IBody) -> Transfer:
         """Know of a piece from now on, until ``end``. Raises ``TooManyUploads``."""
         if not self._places.has_room(session.username, session.sessid):
             raise TooManyUploads
         self._places.take(session.username, session.sessid)
         self._last += 1
-        upload = Upload(self._last, session, name, body, self.seconds())
+        upload = Transfer(self._last, session, name, body, self.seconds())
         self._running[upload.key] = upload
         return upload
 
-    def end(self, upload: Upload) -> None:
+    def end(self, upload: Transfer) -> None:
         """Know of a piece no more."""
         del self._running[upload.key]
         self._places.leave(upload.session.username, upload.session.sessid)
 
-    def all(self) -> list[Upload]:
+    def all(self) -> list[Transfer]:
         """Return the pieces on their way, the oldest first."""
         return list(self._running.values())
 

@@ -1,8 +1,8 @@
 """A body on its way to the disk: past Python where the kernel can, through it where not.
 
-``BufferedIntake`` gathers bytes while a worker writes those before them, so that each hop to a worker carries as much
+``BufferedWriter`` gathers bytes while a worker writes those before them, so that each hop to a worker carries as much
 as came in meanwhile; when more waits than one connection may hold, the sender is held back. A small body costs one
-hop. ``ZeroCopyIntake`` does the same while little comes in, and lets a worker move what waits in the socket to the
+hop. ``ZeroCopyWriter`` does the same while little comes in, and lets a worker move what waits in the socket to the
 file, through a pipe, by splice(2), as long as much comes.
 """
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from onec_twisted.http.interfaces import IBody
-    from onec_twisted.ingest.checkpoints import Keep, Milestones
+    from onec_twisted.ingest.checkpoints import Checkpoints, Commit
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.interfaces import IPieceFile
 
-    Intake = Callable[[IBody, Workers, Callable[[], IPieceFile]], "BufferedIntake"]
+    Writer = Callable[[IBody, Workers, Callable[[], IPieceFile]], "BufferedWriter"]
 
-__all__ = ["INTAKES", "BufferedIntake", "ZeroCopyIntake"]
+__all__ = ["WRITERS", "BufferedWriter", "ZeroCopyWriter"]
 
-ENOUGH = 64 * 1024
+WRITE_SIZE = 64 * 1024
 """Bytes worth a hop to a worker; a body that ends with less is written when it ends."""
 
 HIGH_WATER = 512 * 1024
@@ -45,19 +45,19 @@ LOW_WATER = 256 * 1024
 SMALL_CHUNKS = 512
 """Chunks that are kept one by one; each costs memory beside its bytes."""
 
-BULK = 128 * 1024
+BULK_SIZE = 128 * 1024
 """Bytes in a socket that are worth a hop to a worker; less is read, and gathered."""
 
-SPARE = 256 * 1024
+RECORD_SPARE = 256 * 1024
 """Bytes that a record takes at most, on a disk that is full."""
 
-TURN = 32 * 1024 * 1024
+TURN_SIZE = 32 * 1024 * 1024
 """Bytes that a worker moves for one body before the reactor sees it again."""
 
 
 @implementer(IBodyConsumer)
 @define(eq=False)
-class BufferedIntake:
+class BufferedWriter:
     """Writes what a body brings, in order, in workers.
 
     ``open_file`` is called in a worker, once, when there is something to write; once more after each of
@@ -67,7 +67,7 @@ class BufferedIntake:
     body: IBody
     workers: Workers
     open_file: Callable[[], IPieceFile]
-    milestones: Milestones | None = field(default=None, init=False)
+    checkpoints: Checkpoints | None = field(default=None, init=False)
     _file: IPieceFile | None = field(default=None, init=False)
     _waiting: list[bytes] = field(factory=list, init=False)
     _waiting_size: int = field(default=0, init=False)
@@ -84,20 +84,19 @@ class BufferedIntake:
     _idle: list[Deferred[None]] = field(factory=list, init=False)
 
     def write(self, data: bytes) -> None:
-        """See ``IBodyConsumer``."""
         self._waiting.append(data)
         self._waiting_size += len(data)
         if len(self._waiting) > SMALL_CHUNKS:
             self._waiting = [b"".join(self._waiting)]
-        if self._writing is None and (self._waiting_size >= ENOUGH or self._is_milestone()):
+        if self._writing is None and (self._waiting_size >= WRITE_SIZE or self._is_due()):
             self._write_waiting()
         if not self._paused and self._holds_enough():
             self._paused = True
             self.body.pauseProducing()
 
-    def _is_milestone(self) -> bool:
+    def _is_due(self) -> bool:
         """Return whether what has come is to be put on record."""
-        return self.milestones is not None and self.milestones.due(self._written_size + self._waiting_size)
+        return self.checkpoints is not None and self.checkpoints.due(self._written_size + self._waiting_size)
 
     def _holds_enough(self) -> bool:
         """Return whether what follows has to wait in the kernel: all the more while many wait for a worker."""
@@ -110,7 +109,7 @@ class BufferedIntake:
         await self._end()
         return await self.workers(self._write, self._take_waiting())
 
-    async def finish(self, keep: Keep) -> None:
+    async def finish(self, keep: Commit) -> None:
         """Write the rest and bring all of it to the disk, and keep it: see ``receive``."""
         await self._end()
         chunks = self._take_waiting()
@@ -128,7 +127,7 @@ class BufferedIntake:
 
         await keep(bring)
 
-    async def keep_what_came(self, keep: Keep) -> bool:
+    async def keep_what_came(self, keep: Commit) -> bool:
         """Keep what has come of a body that broke off, as ``finish`` keeps all of it; return whether there is any.
 
         What was written only in part is taken back. A disk that is full takes no record either: then more of it is,
@@ -143,7 +142,7 @@ class BufferedIntake:
             """In a worker: the last bytes, and the syncs."""
             file = self._write(chunks) if chunks else self._file
             if file is not None:
-                spare = SPARE if self.is_disk_full else 0
+                spare = RECORD_SPARE if self.is_disk_full else 0
                 self._written_size = max(self._opened_at, self._written_size - spare)
                 file.keep_first(self._written_size - self._opened_at)
                 file.finish()
@@ -182,19 +181,19 @@ class BufferedIntake:
     def _written(self, _: object) -> None:
         """Go on with what came in meanwhile, or rest."""
         self._writing = None
-        milestones = self.milestones
-        if milestones is not None and not self._ending and milestones.due(self._written_size):
+        checkpoints = self.checkpoints
+        if checkpoints is not None and not self._ending and checkpoints.due(self._written_size):
             self._writing = 0
-            ensureDeferred(self._pass(milestones)).addCallbacks(self._written, self._failed)
+            ensureDeferred(self._pass(checkpoints)).addCallbacks(self._written, self._failed)
             return
-        if self._waiting_size >= ENOUGH and not self._idle:
+        if self._waiting_size >= WRITE_SIZE and not self._idle:
             self._write_waiting()
         if self._paused and self._waiting_size + (self._writing or 0) <= LOW_WATER:
             self._paused = False
             self.body.resumeProducing()
         self._rest()
 
-    async def _pass(self, milestones: Milestones) -> None:
+    async def _pass(self, checkpoints: Checkpoints) -> None:
         """Put what was written on record; the file is opened anew for what follows."""
         file, self._file = self._file, None
         if file is None:
@@ -206,11 +205,11 @@ class BufferedIntake:
             return self._written_size
 
         try:
-            await milestones.keep(bring)
+            await checkpoints.keep(bring)
         except BaseException:
             await self.workers(file.roll_back)  # nothing is left to do, unless it could not be synced
             raise
-        milestones.passed(self._written_size)
+        checkpoints.passed(self._written_size)
 
     def _failed(self, failure: Failure) -> None:
         """Take no more: the disk is full or broken."""
@@ -246,16 +245,15 @@ _PIPES = Pipes()
 
 @implementer(ISocketConsumer)
 @define(eq=False)
-class ZeroCopyIntake(BufferedIntake):
+class ZeroCopyWriter(BufferedWriter):
     """Writes what a body brings, and moves what waits in its socket.
 
     ``bulk`` is how many bytes must wait there.
     """
 
-    bulk: int = BULK
+    bulk: int = BULK_SIZE
 
     def move(self, socket: int, most: int) -> Deferred[int]:
-        """See ``ISocketConsumer``."""
         return ensureDeferred(self._move(socket, most))
 
     async def _move(self, socket: int, most: int) -> int:
@@ -296,7 +294,7 @@ class ZeroCopyIntake(BufferedIntake):
                 moved, waited = moved + size, False
                 file.splice(pipe.reading, size)
                 self._written_size += size
-                if moved >= TURN or self.workers.crowded():
+                if moved >= TURN_SIZE or self.workers.crowded():
                     break
         except Exception:
             pipe.close()  # there may be something in it
@@ -305,8 +303,8 @@ class ZeroCopyIntake(BufferedIntake):
         return moved, None
 
 
-INTAKES: dict[str, Intake] = {"auto": BufferedIntake, "buffered": BufferedIntake}
+WRITERS: dict[str, Writer] = {"auto": BufferedWriter, "buffered": BufferedWriter}
 """How bodies may be taken in: as the system can, through Python, or past it whatever comes."""
 
 if hasattr(os, "splice"):
-    INTAKES.update({"auto": ZeroCopyIntake, "zero-copy": partial(ZeroCopyIntake, bulk=1)})
+    WRITERS.update({"auto": ZeroCopyWriter, "zero-copy": partial(ZeroCopyWriter, bulk=1)})

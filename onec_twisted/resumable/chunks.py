@@ -14,7 +14,7 @@ from attrs import define, evolve, frozen
 from twisted.logger import Logger
 
 from onec_twisted.ingest.append import receive, receive_what_comes
-from onec_twisted.ingest.checkpoints import MILESTONE, Milestones
+from onec_twisted.ingest.checkpoints import CHECKPOINT_SIZE, Checkpoints
 from onec_twisted.ingest.pieces import outcome_of
 from onec_twisted.model.errors import (
     BodyTimedOut,
@@ -81,13 +81,13 @@ class Chunks:
 
     def live(self, found: Found) -> Session:
         """Return the session of an upload that is there. Raises ``UploadGone``."""
-        return found.live(self.parts.now() - self.session_ttl, busy=self.parts.turns.busy(found.upload.sessid))
+        return found.live(self.parts.now() - self.session_ttl, busy=self.parts.locks.busy(found.upload.sessid))
 
     @asynccontextmanager
     async def turn(self, upload: UploadRecord, writer: IBody | None) -> AsyncIterator[None]:
         """Have an upload's file to oneself. Raises ``UploadLocked`` when a node does not let go of it."""
         try:
-            async with self.parts.turns.of_file(upload.sessid, upload.name, writer):
+            async with self.parts.locks.of_file(upload.sessid, upload.name, writer):
                 yield
         except FileBusy:
             raise UploadLocked from None
@@ -236,7 +236,7 @@ class Chunks:
 
         try:
             await parts.pieces.space.look()
-            promised = session.sessid, session.held, body, most, MILESTONE
+            promised = session.sessid, session.held, body, most, CHECKPOINT_SIZE
             with parts.pieces.space.promise(*promised, user=session.username) as room:
                 too_large = FileTooLarge() if room == most else InsufficientStorage()
                 intake = parts.pieces.intake(body, parts.pieces.workers, open_file)
@@ -244,7 +244,7 @@ class Chunks:
                     await receive(body, intake, room, too_large, keep, partial(self._verify, checksum, claim))
                 else:
                     seconds = parts.pieces.uploads.seconds
-                    intake.milestones = Milestones(partial(keep, may_complete=False), most, seconds)
+                    intake.checkpoints = Checkpoints(partial(keep, may_complete=False), most, seconds)
                     await receive_what_comes(body, intake, room, too_large, keep)
         except (FileDamaged, SyncFailed) as error:
             await parts.pieces.growth.damaged(session, name, error)
@@ -273,7 +273,7 @@ class Chunks:
             file.feed(update)
             return made.digest()
 
-        workers = self.parts.workers if claim.body.received > MILESTONE else self.parts.pieces.workers
+        workers = self.parts.workers if claim.body.received > CHECKPOINT_SIZE else self.parts.pieces.workers
         if await workers(digest) != checksum.digest:
             raise ChecksumMismatch
         return False

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Claim", "Claims"]
 
-REMEMBERED = 10_000
+REMEMBERED_CLAIMS = 10_000
 """Uploads whose newest request is remembered when it is over: an older one may still wait for its password."""
 
 
@@ -72,5 +72,5 @@ class Claims:
                 del self._newest[upload_id]
                 self._passed[upload_id] = number
                 self._passed.move_to_end(upload_id)
-                if len(self._passed) > REMEMBERED:
+                if len(self._passed) > REMEMBERED_CLAIMS:
                     self._passed.popitem(last=False)

@@ -31,7 +31,7 @@ EXPOSED = (
 )
 """Headers of answers that a page may read."""
 
-DAY = b"86400"
+PREFLIGHT_FRESH_FOR = b"86400"
 """Seconds for which a browser may remember what it may send."""
 
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
@@ -82,7 +82,7 @@ class Origins:
             *told,
             (b"Access-Control-Allow-Methods", METHODS),
             (b"Access-Control-Allow-Headers", b", ".join((ALLOWED, TRACING, *self.more))),
-            (b"Access-Control-Max-Age", DAY),
+            (b"Access-Control-Max-Age", PREFLIGHT_FRESH_FOR),
         )
 
 

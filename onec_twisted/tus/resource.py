@@ -90,7 +90,6 @@ class Tus(RefusingResource):
         }
 
     async def respond(self, request: ExchangeRequest, refused: Refused | None = None) -> Answer:
-        """See ``IStreamingResource``."""
         answer = await super().respond(request, refused)
         preflight = _method_of(request) == b"OPTIONS"
         cors = self._origins.headers(request.getHeader(b"origin"), preflight=preflight)
@@ -101,7 +100,6 @@ class Tus(RefusingResource):
         return Answer(refused.status, refused.words.encode("utf-8") + b"\n", headers=refused.headers)
 
     async def carry_out(self, request: ExchangeRequest) -> Answer:
-        """See ``RefusingResource``."""
         number = self._claims.arrive()
         method = _method_of(request)
         upload_id = text.decoded(b"/".join(request.postpath or []))
@@ -135,7 +133,7 @@ class Tus(RefusingResource):
         token = request.getCookie(COOKIE.encode("ascii"))
         session = await self._parts.catalog.session(text.decoded(token)) if token else None
         ended = self._parts.now() - self._settings.session_ttl
-        if session is not None and not session.is_over(ended, busy=self._parts.turns.busy(session.sessid)):
+        if session is not None and not session.is_over(ended, busy=self._parts.locks.busy(session.sessid)):
             return _Client(session.username, session)
         return _Client(
             await self._parts.access.login_again(request.getHeader(b"authorization"), address_of(request)), None
@@ -270,7 +268,7 @@ class Tus(RefusingResource):
         if upload.own:
             await parts.relay.idle(upload.sessid, self._settings.lock_timeout)
             try:
-                async with parts.turns.of_session(upload.sessid, UploadGone):
+                async with parts.locks.of_session(upload.sessid, UploadGone):
                     await parts.catalog.end_session(upload.sessid)
                     await parts.workers(parts.store.discard, upload.sessid)
             except InvalidSession:

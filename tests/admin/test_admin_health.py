@@ -73,7 +73,7 @@ def test_a_database_that_somebody_holds(administrator: Administrator) -> None:
 
 def test_a_daemon_that_ends(administrator: Administrator) -> None:
     """It takes nobody any more."""
-    administrator.exchange.parts.turns.close()
+    administrator.exchange.parts.locks.close()
 
     assert reasons(administrator) == ["the daemon is shutting down"]
 
@@ -81,7 +81,7 @@ def test_a_daemon_that_ends(administrator: Administrator) -> None:
 def test_a_disk_that_does_not_answer(exchange: InMemory) -> None:
     """It is not waited for, and not asked again before it has answered."""
     workers = LateWorkers()
-    health = HealthCheck(observed(exchange, workers), exchange.parts.turns)
+    health = HealthCheck(observed(exchange, workers), exchange.parts.locks)
     found: list[Any] = []
     for _ in range(3):
         Deferred.fromCoroutine(health.look()).addBoth(found.append)

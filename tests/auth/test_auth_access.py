@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 
 from onec_twisted.auth import access as module
 from onec_twisted.auth.access import AT_ONCE, GOOD_FOR, Access, AnyOf, Node, NodeRealm, basic_credentials
-from onec_twisted.auth.guesses import ANSWER_DELAY, BURST, FORGET, MOST_WAITING, REST
+from onec_twisted.auth.guesses import ANSWER_DELAY, BURST_SIZE, FORGET_AFTER, MOST_WAITING, WRONG_REST
 from onec_twisted.auth.interfaces import IKnowingChecker, INode
 from onec_twisted.model.errors import ConnectionDropped, MissingCredentials, TooManyTries, WrongCredentials
 
@@ -79,7 +79,7 @@ def test_the_answer_to_what_is_wrong_is_held_back(access: Access, clock: Clock) 
     """But to the first one; longer each time, with an end; other addresses, and what is right, do not wait."""
     assert login(access, "guess") == [WrongCredentials]
     for delay in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, ANSWER_DELAY.longest, ANSWER_DELAY.longest):
-        clock.advance(REST)
+        clock.advance(WRONG_REST)
         waiting = login(access, "guess")
         assert login(access, "па:роль", "192.0.2.2") == ["shop"]
         clock.advance(delay - 0.01)
@@ -95,7 +95,7 @@ def test_an_address_that_was_wrong_rests(access: Access, clock: Clock) -> None:
     right = login(access, "па:роль")
     assert right == []
     assert login(access, "па:роль", "192.0.2.2") == ["shop"]
-    clock.advance(REST)
+    clock.advance(WRONG_REST)
 
     assert right == ["shop"]
 
@@ -124,13 +124,13 @@ def test_an_account_of_ones_own_changes_no_count(clock: Clock) -> None:
 
     def guess() -> float:
         outcome = login(access, "guess")
-        clock.advance(REST)
+        clock.advance(WRONG_REST)
         began = clock.seconds()
         while not outcome:
             clock.advance(0.1)
         own: list[Any] = []
         Deferred.fromCoroutine(access.login(basic("mine", "own").encode(), "192.0.2.1")).addCallback(own.append)
-        clock.advance(REST)
+        clock.advance(WRONG_REST)
         assert own == ["mine"]
         return clock.seconds() - began
 
@@ -141,7 +141,7 @@ def test_an_address_is_forgotten(access: Access, clock: Clock) -> None:
     """A guesser that went away leaves nothing behind when another comes."""
     for number in range(50):
         login(access, "guess", f"192.0.2.{number}")
-    clock.advance(FORGET + 1)
+    clock.advance(FORGET_AFTER + 1)
     login(access, "guess", "192.0.2.99")
     assert len(access._addresses) == len(access._users) == 1
 
@@ -169,7 +169,7 @@ def test_so_many_passwords_are_checked_at_once(clock: Clock) -> None:
     waiting = [login(access, "x") for _ in range(3)]
     assert len(slow.asked) == AT_ONCE == 2
     slow.asked[0].errback(UnauthorizedLogin())
-    clock.advance(REST)
+    clock.advance(WRONG_REST)
     assert waiting[0] == [WrongCredentials]
     assert len(slow.asked) == 2
     slow.asked[1].callback(b"shop")
@@ -200,13 +200,13 @@ def test_who_comes_last_does_not_wait_for_a_crowd(clock: Clock) -> None:
     slow.asked.pop().errback(UnauthorizedLogin())
     slow.asked.pop().callback(b"other")
     assert other == ["other"]
-    clock.advance(REST)
+    clock.advance(WRONG_REST)
     slow.asked.pop().errback(UnauthorizedLogin())
-    clock.advance(REST)
+    clock.advance(WRONG_REST)
     slow.asked.pop().callback(b"same")
     assert same == ["same"]
     assert crowd[:2] == [[], []], "they are not back before it had its turn"
-    clock.advance(REST * len(crowd))
+    clock.advance(WRONG_REST * len(crowd))
     assert crowd[:2] == [[WrongCredentials]] * 2
     for place in (2, 99, 3, 98):
         slow.asked.pop().callback(b"of the crowd")
@@ -239,7 +239,7 @@ def test_so_many_guesses_hold_a_connection(clock: Clock) -> None:
         for asked in slow.asked:
             if not asked.called:
                 asked.errback(UnauthorizedLogin())
-        clock.advance(REST)
+        clock.advance(WRONG_REST)
     assert other == [WrongCredentials]
     clock.advance(ANSWER_DELAY.longest)
     assert guesses == [[WrongCredentials]] * 10
@@ -315,7 +315,7 @@ def test_passwords_are_not_tried_out_on_what_is_known(clock: Clock) -> None:
     """A guesser that goes away before its answer has no more than an allowance; then all of its address wait."""
     slow = Knowing()
     access = Access.by([slow], clock)
-    for _ in range(BURST + 1):
+    for _ in range(BURST_SIZE + 1):
         Deferred.fromCoroutine(access.login(basic("shop", "guess").encode(), "192.0.2.1", lambda: True)).addErrback(
             lambda failure: failure.trap(ConnectionDropped, TooManyTries)
         )
@@ -391,7 +391,7 @@ def test_who_is_known_does_not_wait_for_those_who_guess(access: Access) -> None:
 
 def test_memory_of_passwords_has_an_end(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who was right longest ago is asked again."""
-    monkeypatch.setattr(module, "REMEMBERED", 2)
+    monkeypatch.setattr(module, "REMEMBERED_PASSWORDS", 2)
     for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
         assert again(access, "па:роль", address) == ["shop"]
     assert len(access._good) == 2

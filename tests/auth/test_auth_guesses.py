@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred
 from onec_twisted.auth import guesses
 from onec_twisted.auth.guesses import (
     ANSWER_DELAY,
-    BURST,
-    EACH_SECOND,
-    FORGET,
-    REST,
+    BURST_REFILL,
+    BURST_SIZE,
+    FORGET_AFTER,
+    WRONG_REST,
     Allowance,
     Failures,
     Lane,
@@ -40,7 +40,7 @@ def test_delays_double_and_have_an_end() -> None:
         ANSWER_DELAY.longest,
         ANSWER_DELAY.longest,
     ]
-    assert delay_after(0, 100) == delay_after(1, 100) == pytest.approx(100 * REST)
+    assert delay_after(0, 100) == delay_after(1, 100) == pytest.approx(100 * WRONG_REST)
     assert delay_after(0, 10**6) == ANSWER_DELAY.longest
 
 
@@ -51,15 +51,15 @@ def test_failures_are_forgotten() -> None:
         failures.add("goes on", now)
     failures.add("quiet", 0)
     assert failures.of("goes on", 200) == 10
-    assert failures.of("quiet", FORGET) == 1
-    assert failures.of("quiet", FORGET + 1) == failures.of("never", 0) == 0
+    assert failures.of("quiet", FORGET_AFTER) == 1
+    assert failures.of("quiet", FORGET_AFTER + 1) == failures.of("never", 0) == 0
     failures.add("another", 400)
     assert len(failures) == 1
 
 
 def test_memory_of_failures_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that were wrong longest ago are forgotten first."""
-    monkeypatch.setattr(guesses, "REMEMBERED", 100)
+    monkeypatch.setattr(guesses, "REMEMBERED_FAILURES", 100)
     failures, allowance = Failures(), Allowance()
     for number in range(1000):
         failures.add(number, 0)
@@ -72,12 +72,12 @@ def test_memory_of_failures_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_allowance_comes_back() -> None:
     """So many a second, and each has its own."""
     allowance = Allowance()
-    for _ in range(BURST + 1):
+    for _ in range(BURST_SIZE + 1):
         allowance.take("one", 50)
     assert not allowance.is_left("one", 50)
     assert allowance.is_left("other", 50)
     for now in range(51, 100):
-        for _ in range(EACH_SECOND):
+        for _ in range(BURST_REFILL):
             assert allowance.is_left("one", now)
             allowance.take("one", now)
         assert not allowance.is_left("one", now)
@@ -110,12 +110,12 @@ def test_addresses_take_turns(clock: Clock) -> None:
     for other in others:
         other[0].callback(None)
     assert not any(crowd)
-    clock.advance(REST)
+    clock.advance(WRONG_REST)
     assert sum(map(len, crowd)) == 1
     while running := [place[0] for place in crowd if place and not place[0].called]:
         (one,) = running
         one.callback(None)
-        clock.advance(REST)
+        clock.advance(WRONG_REST)
     assert all(crowd)
     assert len(lane) == 0
 
@@ -143,7 +143,7 @@ def test_strangers_and_nodes_take_turns(clock: Clock) -> None:
     lane = Lane(clock, Failures(), 1)
     for number in range(50):
         lane.failures.add(f"guesser {number}", clock.seconds())
-    clock.advance(REST)
+    clock.advance(WRONG_REST)
     first = held(lane, "somebody")
     guessers = [held(lane, f"guesser {number}") for number in range(50)]
     nodes = [held(lane, f"node {number}") for number in range(2)]

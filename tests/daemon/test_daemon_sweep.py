@@ -24,7 +24,7 @@ def sweep(exchange: InMemory) -> Sweep:
     """A sweep of the exchange in memory."""
     parts = exchange.parts
     return Sweep(
-        parts.catalog, parts.store, parts.turns, parts.workers, exchange.settings.session_ttl, KEEP, parts.now
+        parts.catalog, parts.store, parts.locks, parts.workers, exchange.settings.session_ttl, KEEP, parts.now
     )
 
 
@@ -146,7 +146,7 @@ def test_an_upload_in_progress_keeps_its_session(exchange: InMemory, sweep: Swee
     over: Deferred[None] = Deferred()
 
     async def slowly() -> None:
-        async with exchange.parts.turns.of_file(sessid, "a", FakeBody()):
+        async with exchange.parts.locks.of_file(sessid, "a", FakeBody()):
             await over
 
     Deferred.fromCoroutine(slowly())

@@ -358,7 +358,7 @@ def test_an_upload_that_runs_keeps_its_session_open(
     over: Deferred[None] = Deferred()
 
     async def slowly() -> None:
-        async with exchange.parts.turns.of_file(node.sessid, "b", FakeBody()):
+        async with exchange.parts.locks.of_file(node.sessid, "b", FakeBody()):
             await over
 
     Deferred.fromCoroutine(slowly())

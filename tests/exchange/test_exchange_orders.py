@@ -16,7 +16,7 @@ from twisted.web.http import PotentialDataLoss
 from zope.interface.verify import verifyObject
 
 from onec_twisted.delivery.client import SIGNATURE, SiteClient, signature
-from onec_twisted.exchange.orders import NODE_PATIENCE, PATIENCE, Document, DocumentBroken, Orders
+from onec_twisted.exchange.orders import NODE_PATIENCE, SITE_PATIENCE, Document, DocumentBroken, Orders
 from onec_twisted.http.interfaces import IAnswerStream
 from onec_twisted.model.errors import ConfirmationFailed, OrdersUnavailable
 from onec_twisted.model.records import Session
@@ -127,7 +127,7 @@ class TestDocument:
         document.dataReceived(b"<?xml ")
         failures: list[Any] = []
         document.write_to(lambda _: None).addErrback(failures.append)
-        clock.advance(PATIENCE)
+        clock.advance(SITE_PATIENCE)
         assert site.told[-1] == "stop"
         document.connectionLost(Failure(PotentialDataLoss()))
 
@@ -138,15 +138,15 @@ class TestDocument:
     ) -> None:
         """Each has a limit of its own; a document that nobody takes has one, too."""
         document.dataReceived(b"<?xml ")
-        clock.advance(PATIENCE - 1)
+        clock.advance(SITE_PATIENCE - 1)
         document.write_to(lambda _: None).addErrback(lambda _: None)
         document.pauseProducing()
         clock.advance(NODE_PATIENCE - 1)
         assert site.told == ["pause", "resume", "pause"]
         document.resumeProducing()
-        clock.advance(PATIENCE - 1)
+        clock.advance(SITE_PATIENCE - 1)
         document.dataReceived(b"a")
-        clock.advance(PATIENCE - 1)
+        clock.advance(SITE_PATIENCE - 1)
         assert site.told[3:] == ["resume"]
         clock.advance(1)
 

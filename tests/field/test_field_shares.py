@@ -25,8 +25,8 @@ from onec_twisted.catalog.sqlite import CatalogUnusable, Database, create_catalo
 from onec_twisted.daemon.sweep import Sweep
 from onec_twisted.delivery.client import SiteClient
 from onec_twisted.delivery.relay import AT_ONCE, Relay
-from onec_twisted.exchange.orders import PATIENCE, Orders
-from onec_twisted.ingest.space import SMALL, Space
+from onec_twisted.exchange.orders import SITE_PATIENCE, Orders
+from onec_twisted.ingest.space import SMALL_BODY, Space
 from onec_twisted.model.errors import (
     CatalogBusy,
     InsufficientStorage,
@@ -144,7 +144,7 @@ def test_a_node_hears_that_the_database_is_held(exchange: InMemory) -> None:
     assert answers[0].endswith(b"failure\nDatabase busy - retry later")
     assert (refused.status, refused.headers["retry-after"]) == (503, "5")
     assert exchange.files() == {}
-    assert not exchange.parts.turns.busy(sessid)
+    assert not exchange.parts.locks.busy(sessid)
 
     assert Line(exchange.site).send(post(session, "a", b"x" * 10)).endswith(b"success")
 
@@ -201,7 +201,7 @@ def test_the_sweep_tidies(make_exchange: Callable[..., InMemory], monkeypatch: p
     parts = exchange.parts
     tidied: list[Database] = []
     monkeypatch.setattr(Database, "tidy", lambda database: tidied.append(database))  # noqa: PLW0108 - bound
-    sweep = Sweep(parts.catalog, parts.store, parts.turns, parts.workers, 60, 60, parts.now)
+    sweep = Sweep(parts.catalog, parts.store, parts.locks, parts.workers, 60, 60, parts.now)
     sweep.once()
 
     assert tidied == [exchange.catalog.recorder.database]
@@ -264,23 +264,23 @@ def test_one_user_does_not_take_all_places(make_exchange: Callable[..., InMemory
 def test_room_that_one_user_is_kept_is_left_to_others() -> None:
     """Who announces much, and sends nothing of it, has no more than is left; a small piece has room all the same."""
     clock = Clock()
-    space = Space(lambda: inline(lambda: 100 * SMALL), clock.seconds, 0, LOTS)
+    space = Space(lambda: inline(lambda: 100 * SMALL_BODY), clock.seconds, 0, LOTS)
     ensureDeferred(space.look())
     with ExitStack() as promises:
 
         def promise(user: str, size: int) -> None:
             promises.enter_context(space.promise(user, 0, FakeBody(size), LOTS, user=user))
 
-        promise("greedy", 40 * SMALL)
+        promise("greedy", 40 * SMALL_BODY)
         with pytest.raises(TooManyUploads):
-            promise("greedy", 30 * SMALL)
-        promise("greedy", SMALL)
-        promise("other", 50 * SMALL)
+            promise("greedy", 30 * SMALL_BODY)
+        promise("greedy", SMALL_BODY)
+        promise("other", 50 * SMALL_BODY)
         with pytest.raises(InsufficientStorage):
-            promise("third", 10 * SMALL)
-        promise("third", 9 * SMALL)
+            promise("third", 10 * SMALL_BODY)
+        promise("third", 9 * SMALL_BODY)
     assert not space._of_user
-    with space.promise("s", 0, FakeBody(100 * SMALL), LOTS, user="alone"):
+    with space.promise("s", 0, FakeBody(100 * SMALL_BODY), LOTS, user="alone"):
         pass
 
 
@@ -345,7 +345,7 @@ def test_one_users_orders_leave_the_site_to_others(monkeypatch: pytest.MonkeyPat
     assert [url.count("user=a") for url, _ in asked] == [1, 1, 0, 1]
     waiting = ensureDeferred(orders.document("query", Session("s", "a", 1, 0, 0.0)))
     waiting.addBoth(lambda failure: outcomes.append(failure.value))
-    clock.advance(PATIENCE)
+    clock.advance(SITE_PATIENCE)
     assert [type(one) for one in outcomes] == [OrdersUnavailable] * 2
     for _, answer in asked[1:]:
         answer.errback(OSError("no"))

@@ -125,7 +125,7 @@ def served(kind: str, intake: str, make_exchange: Callable[..., InMemory], tmp_p
     port = pytest_twisted.blockon(endpoint.listen(exchange.site))
     yield Served(exchange, place if kind == "unix" else ("127.0.0.1", port.getHost().port), cookie, sessid)
     pytest_twisted.blockon(maybeDeferred(port.stopListening))
-    while exchange.parts.turns.busy(sessid) or len(exchange.parts.pieces.proofs):
+    while exchange.parts.locks.busy(sessid) or len(exchange.parts.pieces.proofs):
         exchange.clock.advance(1)
         pytest_twisted.blockon(deferLater(reactor, 0.01))
     workers.stop()
@@ -227,7 +227,7 @@ async def test_a_sender_that_falls_silent(served: Served) -> None:
     clock = served.exchange.clock
 
     def reached() -> bool:
-        sessions = served.exchange.parts.turns._sessions.values()
+        sessions = served.exchange.parts.locks._sessions.values()
         writers = [file.writer for session in sessions for file in session.files.values()]
         return any(
             isinstance(writer, Body)

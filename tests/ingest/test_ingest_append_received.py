@@ -10,11 +10,10 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from writing import MemoryFile, Receiving
 
-from onec_twisted.ingest import checkpoints as milestones
-from onec_twisted.ingest import writers as intake
+from onec_twisted.ingest import checkpoints, writers
 from onec_twisted.ingest.append import receive_what_comes
-from onec_twisted.ingest.checkpoints import Milestones
-from onec_twisted.ingest.writers import HIGH_WATER, INTAKES
+from onec_twisted.ingest.checkpoints import Checkpoints
+from onec_twisted.ingest.writers import HIGH_WATER, WRITERS
 from onec_twisted.model.errors import ConnectionDropped, FileTooLarge, InsufficientStorage, SessionRestarted
 
 if TYPE_CHECKING:
@@ -31,8 +30,8 @@ class KeepingWhatComes(Receiving):
 
     def start(self) -> KeepingWhatComes:
         """Begin."""
-        intake = INTAKES["auto"](self.body, self.workers, self.file.open)
-        intake.milestones = Milestones(self.keep, self.whole, lambda: 0.0)
+        intake = WRITERS["auto"](self.body, self.workers, self.file.open)
+        intake.checkpoints = Checkpoints(self.keep, self.whole, lambda: 0.0)
         coroutine = receive_what_comes(self.body, intake, self.whole, FileTooLarge(), self.keep)
         Deferred.fromCoroutine(coroutine).addCallbacks(
             self.outcome.append, lambda failure: self.outcome.append(failure.value)
@@ -56,7 +55,7 @@ class KeepingWhatComes(Receiving):
 @pytest.mark.parametrize("seed", range(20))
 def test_what_comes_is_kept(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever the body breaks off, every byte until there is on record; milestones only grow."""
-    monkeypatch.setattr(milestones, "MILESTONE", 150_000)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SIZE", 150_000)
     chance = random.Random(seed)
     receiving = KeepingWhatComes().start()
     sent = b""
@@ -88,7 +87,7 @@ def test_a_whole_body_is_kept() -> None:
 
 def test_too_much_leaves_the_last_milestone(monkeypatch: pytest.MonkeyPatch) -> None:
     """What came after it is rolled back, and nothing but the end may put all of it on record."""
-    monkeypatch.setattr(milestones, "MILESTONE", 100_000)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SIZE", 100_000)
     receiving = KeepingWhatComes(whole=200_000).start()
     for _ in range(2):
         receiving.body.feed(b"x" * 100_000)
@@ -102,7 +101,7 @@ def test_too_much_leaves_the_last_milestone(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_disk_that_fills_up_keeps_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing that it may have taken in part; some of it makes room for the record."""
-    monkeypatch.setattr(intake, "SPARE", 100)
+    monkeypatch.setattr(writers, "RECORD_SPARE", 100)
     receiving = KeepingWhatComes(file=MemoryFile(fails=InsufficientStorage(), fails_after=70_000)).start()
     receiving.body.feed(b"x" * 65_536)
     receiving.run()
@@ -114,7 +113,7 @@ def test_a_disk_that_fills_up_keeps_what_it_took(monkeypatch: pytest.MonkeyPatch
 
 def test_a_record_that_is_refused_ends_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing more is kept then: the file is another's by now."""
-    monkeypatch.setattr(milestones, "MILESTONE", 100_000)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SIZE", 100_000)
     receiving = KeepingWhatComes(refuses=SessionRestarted()).start()
     receiving.body.feed(b"x" * 100_000)
     receiving.run()
@@ -125,7 +124,7 @@ def test_a_record_that_is_refused_ends_the_body(monkeypatch: pytest.MonkeyPatch)
 
 def test_memory_is_bounded_at_a_milestone(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk is waited for the sender is held back."""
-    monkeypatch.setattr(milestones, "MILESTONE", 65_536)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SIZE", 65_536)
     receiving = KeepingWhatComes().start()
     receiving.body.feed(b"x" * 65_536)
     receiving.workers.run()
@@ -142,7 +141,7 @@ def test_memory_is_bounded_at_a_milestone(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("full_at", ["write", "record"])
 def test_the_last_bytes_of_a_whole_body_find_no_room(full_at: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those before them are kept, unless it is the record that is refused."""
-    monkeypatch.setattr(intake, "SPARE", 100)
+    monkeypatch.setattr(writers, "RECORD_SPARE", 100)
     receiving = KeepingWhatComes().start()
     receiving.body.feed(b"x" * 65_536)
     receiving.run()

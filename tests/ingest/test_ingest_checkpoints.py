@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from onec_twisted.ingest.checkpoints import MILESTONE, MILESTONE_TIME, Milestones
+from onec_twisted.ingest.checkpoints import CHECKPOINT_INTERVAL, CHECKPOINT_SIZE, Checkpoints
 
 
 async def keep(_: object) -> None:
@@ -13,32 +13,32 @@ async def keep(_: object) -> None:
 
 def test_after_so_many_bytes() -> None:
     """Counted from the last one."""
-    milestones = Milestones(keep, 10 * MILESTONE, Clock().seconds)
-    assert not milestones.due(MILESTONE - 1)
-    assert milestones.due(MILESTONE)
-    milestones.passed(MILESTONE + 5)
-    assert not milestones.due(2 * MILESTONE)
-    assert milestones.due(2 * MILESTONE + 5)
+    checkpoints = Checkpoints(keep, 10 * CHECKPOINT_SIZE, Clock().seconds)
+    assert not checkpoints.due(CHECKPOINT_SIZE - 1)
+    assert checkpoints.due(CHECKPOINT_SIZE)
+    checkpoints.passed(CHECKPOINT_SIZE + 5)
+    assert not checkpoints.due(2 * CHECKPOINT_SIZE)
+    assert checkpoints.due(2 * CHECKPOINT_SIZE + 5)
 
 
 def test_after_so_many_seconds() -> None:
     """If anything has come."""
     clock = Clock()
-    milestones = Milestones(keep, MILESTONE, clock.seconds)
-    clock.advance(MILESTONE_TIME)
-    assert not milestones.due(0)
-    assert milestones.due(1)
-    milestones.passed(1)
-    assert not milestones.due(2)
-    clock.advance(MILESTONE_TIME)
-    assert not milestones.due(1)
-    assert milestones.due(2)
+    checkpoints = Checkpoints(keep, CHECKPOINT_SIZE, clock.seconds)
+    clock.advance(CHECKPOINT_INTERVAL)
+    assert not checkpoints.due(0)
+    assert checkpoints.due(1)
+    checkpoints.passed(1)
+    assert not checkpoints.due(2)
+    clock.advance(CHECKPOINT_INTERVAL)
+    assert not checkpoints.due(1)
+    assert checkpoints.due(2)
 
 
 def test_never_all_of_it() -> None:
     """One byte more may come, and then nobody knows what the body was meant to be."""
     clock = Clock()
-    milestones = Milestones(keep, MILESTONE, clock.seconds)
-    clock.advance(MILESTONE_TIME)
-    assert not milestones.due(MILESTONE)
-    assert milestones.due(MILESTONE - 1)
+    checkpoints = Checkpoints(keep, CHECKPOINT_SIZE, clock.seconds)
+    clock.advance(CHECKPOINT_INTERVAL)
+    assert not checkpoints.due(CHECKPOINT_SIZE)
+    assert checkpoints.due(CHECKPOINT_SIZE - 1)

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from onec_twisted.ingest.pieces import PATIENCE, Pieces, Stored
+from onec_twisted.ingest.pieces import REPEAT_PATIENCE, Pieces, Stored
 from onec_twisted.ingest.proofs import PROOF_DELAY
 from onec_twisted.model.errors import InsufficientStorage
 from onec_twisted.model.names import SafeName
@@ -119,7 +119,7 @@ def test_an_equal_piece_waits_for_the_fate_of_the_answer(
     """At most 2 s: an answer that is still open then was not delivered."""
     first = stored(pieces, session, b"same")
     again = send(pieces, session, b"same")
-    exchange.clock.advance(PATIENCE - 0.1)
+    exchange.clock.advance(REPEAT_PATIENCE - 0.1)
     assert again == []
     if arrives:
         way(first).sent(None)
@@ -201,7 +201,7 @@ def test_a_proof_survives(exchange: InMemory, pieces: Pieces, session: Session, 
         pieces.session_quota,
         pieces.catalog,
         pieces.store,
-        pieces.turns,
+        pieces.locks,
         pieces.space,
         pieces.workers,
         pieces.now,

@@ -8,7 +8,7 @@ import pytest
 from attrs import define
 from twisted.internet.defer import Deferred, succeed
 
-from onec_twisted.ingest.space import FRESH, Space
+from onec_twisted.ingest.space import READING_FRESH_FOR, Space
 from onec_twisted.model.errors import InsufficientStorage
 from onec_twisted.testing import FakeBody
 
@@ -85,7 +85,7 @@ def test_the_rest_of_a_running_body_is_counted(space: Space, disk: Disk, clock: 
     look(space)
     with space.promise("s", 0, body(500, received=300), 5000):
         disk.left = 700
-        clock.advance(FRESH)
+        clock.advance(READING_FRESH_FOR)
         look(space)
         with pytest.raises(InsufficientStorage), space.promise("t", 0, body(401), 5000):
             pass
@@ -106,7 +106,7 @@ def test_the_disk_is_asked_once_a_second(space: Space, disk: Disk, clock: Clock)
     for _ in range(3):
         look(space)
     assert disk.asked == 1
-    clock.advance(FRESH)
+    clock.advance(READING_FRESH_FOR)
     look(space)
 
     assert disk.asked == 2
@@ -118,7 +118,7 @@ def test_room_comes_back(space: Space, disk: Disk, clock: Clock) -> None:
     with space.promise("s", 0, body(700), 5000):
         pass
     assert space._promised == {}
-    clock.advance(FRESH)
+    clock.advance(READING_FRESH_FOR)
     look(space)
     with space.promise("s", 0, body(700), 5000):
         pass

@@ -8,7 +8,7 @@ import pytest
 from line import Line, post
 from twisted.internet.task import Clock
 
-from onec_twisted.ingest.transfers import Uploads
+from onec_twisted.ingest.transfers import Transfers
 from onec_twisted.model.errors import TooManyUploads
 from onec_twisted.model.records import Session
 from onec_twisted.testing import FakeBody
@@ -24,7 +24,7 @@ SESSION = Session("s", "shop", 1, 0, 0.0)
 def test_what_is_known_of_one() -> None:
     """When it was asked for, when its turn came, and how fast it has been since."""
     clock = Clock()
-    uploads = Uploads(clock.seconds)
+    uploads = Transfers(clock.seconds)
     body = FakeBody(100)
     upload = uploads.begin(SESSION, "a", body)
     assert (uploads.all(), uploads.waiting(), upload.rate(clock.seconds())) == ([upload], 1, 0)
@@ -41,7 +41,7 @@ def test_what_is_known_of_one() -> None:
 
 def test_no_more_than_there_may_be() -> None:
     """One more is refused; one that has ended makes room."""
-    uploads = Uploads(lambda: 0.0, 1)
+    uploads = Transfers(lambda: 0.0, 1)
     first = uploads.begin(SESSION, "a", FakeBody())
     with pytest.raises(TooManyUploads):
         uploads.begin(SESSION, "b", FakeBody())

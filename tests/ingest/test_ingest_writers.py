@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 from onec_twisted.http.interfaces import IBodyConsumer, ISocketConsumer
 from onec_twisted.ingest.append import receive
-from onec_twisted.ingest.writers import ENOUGH, HIGH_WATER, LOW_WATER, BufferedIntake, ZeroCopyIntake
+from onec_twisted.ingest.writers import HIGH_WATER, LOW_WATER, WRITE_SIZE, BufferedWriter, ZeroCopyWriter
 from onec_twisted.model.errors import ConnectionDropped, InsufficientStorage
 from onec_twisted.storage.interfaces import IPieceFile
 from onec_twisted.testing import FakeBody, LateWorkers, inline
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 def test_they_are_what_they_say() -> None:
     """The intakes provide what a body asks of them, and the file here what the intakes ask."""
-    assert verifyObject(IBodyConsumer, BufferedIntake(FakeBody(), inline, MemoryFile))
-    assert verifyObject(ISocketConsumer, ZeroCopyIntake(FakeBody(), inline, MemoryFile))
+    assert verifyObject(IBodyConsumer, BufferedWriter(FakeBody(), inline, MemoryFile))
+    assert verifyObject(ISocketConsumer, ZeroCopyWriter(FakeBody(), inline, MemoryFile))
     assert verifyObject(IPieceFile, MemoryFile())
 
 
@@ -94,7 +94,7 @@ def test_memory_is_bounded() -> None:
 def test_a_hop_carries_what_came_in_meanwhile() -> None:
     """A slow disk makes hops larger, not more."""
     receiving = Receiving().start()
-    receiving.body.feed(b"x" * ENOUGH)
+    receiving.body.feed(b"x" * WRITE_SIZE)
     for _ in range(10):
         receiving.body.feed(b"y" * 1000)
     receiving.workers.run()
@@ -104,7 +104,7 @@ def test_a_hop_carries_what_came_in_meanwhile() -> None:
     assert receiving.file.chunks == [1, 10]
 
 
-@pytest.mark.parametrize("fed", [0, 10, ENOUGH, ENOUGH * 2])
+@pytest.mark.parametrize("fed", [0, 10, WRITE_SIZE, WRITE_SIZE * 2])
 def test_a_body_that_breaks_off_is_rolled_back(fed: int) -> None:
     """After what a worker was writing; a file that was never opened stays so."""
     receiving = Receiving().start()
@@ -115,8 +115,8 @@ def test_a_body_that_breaks_off_is_rolled_back(fed: int) -> None:
         receiving.workers.run()
 
     assert receiving.outcome == [reason]
-    assert receiving.file.state == ("rolled back" if fed >= ENOUGH else "open")
-    assert receiving.file.opened == (1 if fed >= ENOUGH else 0)
+    assert receiving.file.state == ("rolled back" if fed >= WRITE_SIZE else "open")
+    assert receiving.file.opened == (1 if fed >= WRITE_SIZE else 0)
 
 
 @pytest.mark.parametrize("ended", [True, False])
@@ -124,7 +124,7 @@ def test_a_disk_that_fails_ends_the_body(ended: bool) -> None:
     """In the middle, or when the last byte has come already."""
     reason = InsufficientStorage()
     receiving = Receiving(file=MemoryFile(fails=reason)).start()
-    receiving.body.feed(b"x" * ENOUGH)
+    receiving.body.feed(b"x" * WRITE_SIZE)
     if ended:
         receiving.body.end()
     while not receiving.outcome:
@@ -144,7 +144,7 @@ def test_a_file_that_cannot_be_opened() -> None:
 
     body = FakeBody()
     outcome: list[Any] = []
-    intake = BufferedIntake(body, inline, cannot)
+    intake = BufferedWriter(body, inline, cannot)
     Deferred.fromCoroutine(receive(body, intake, 10**9, ValueError(), inline)).addErrback(outcome.append)
     body.end()
 
@@ -156,14 +156,14 @@ def test_memory_is_bounded_all_the_more_when_many_wait() -> None:
     receiving = Receiving()
     receiving.workers.is_crowded = True
     receiving.start()
-    receiving.body.feed(b"x" * ENOUGH)
+    receiving.body.feed(b"x" * WRITE_SIZE)
     assert receiving.body.paused
     receiving.workers.run()
     assert not receiving.body.paused
     receiving.body.end()
     receiving.workers.run()
 
-    assert receiving.outcome == [ENOUGH]
+    assert receiving.outcome == [WRITE_SIZE]
 
 
 @pytest.fixture
@@ -183,11 +183,11 @@ class Moving:
     body: FakeBody = field(factory=FakeBody)
     workers: LateWorkers = field(factory=LateWorkers)
     moved: list[int] = field(factory=list)
-    intake: ZeroCopyIntake = field(init=False)
+    intake: ZeroCopyWriter = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make the intake."""
-        self.intake = ZeroCopyIntake(self.body, self.workers, self.file.open)
+        self.intake = ZeroCopyWriter(self.body, self.workers, self.file.open)
 
     def move(self, ours: socket.socket, most: int) -> None:
         """Begin to move."""
@@ -201,7 +201,7 @@ def test_what_was_read_before_comes_first(line: Line) -> None:
     """What a worker writes already, what waits in memory, and then what waits in the socket, in two hops."""
     ours, theirs = line
     moving = Moving()
-    moving.intake.write(b"a" * ENOUGH)
+    moving.intake.write(b"a" * WRITE_SIZE)
     moving.intake.write(b"b")
     theirs.sendall(b"c" * 1000)
     moving.move(ours, 900)
@@ -209,7 +209,7 @@ def test_what_was_read_before_comes_first(line: Line) -> None:
     moving.workers.run()
 
     assert moving.moved == [900]
-    assert moving.file.data == b"a" * ENOUGH + b"b" + b"c" * 900
+    assert moving.file.data == b"a" * WRITE_SIZE + b"b" + b"c" * 900
     assert moving.workers.hops == 2
     assert ours.recv(1000) == b"c" * 100
 
@@ -254,7 +254,7 @@ def test_a_body_that_ends_meanwhile(line: Line) -> None:
     ours, theirs = line
     theirs.sendall(b"late")
     moving = Moving()
-    moving.intake.write(b"a" * ENOUGH)
+    moving.intake.write(b"a" * WRITE_SIZE)
     moving.move(ours, 10)
     rolled_back = Deferred.fromCoroutine(moving.intake.roll_back())
     while not rolled_back.called:

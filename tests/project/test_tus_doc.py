@@ -11,8 +11,8 @@ import pytest
 from daemon import PATIENCE, Daemon
 from documents import is_refusal
 
-from onec_twisted.ingest.checkpoints import MILESTONE, MILESTONE_TIME
-from onec_twisted.ingest.writers import SPARE
+from onec_twisted.ingest.checkpoints import CHECKPOINT_INTERVAL, CHECKPOINT_SIZE
+from onec_twisted.ingest.writers import RECORD_SPARE
 from onec_twisted.model import upload_errors
 from onec_twisted.resumable.checksums import DIGEST_SIZES
 from onec_twisted.runtime.metrics import reason_of
@@ -40,8 +40,8 @@ def test_every_refusal_is_told(refused: type[Refused]) -> None:
 
 def test_numbers_are_what_they_are() -> None:
     """In the text and in the program."""
-    assert f"every {MILESTONE // 2**20} MiB or {MILESTONE_TIME:.0f} seconds" in " ".join(DOCUMENT.split())
-    assert f"whose last {SPARE // 1024} KiB" in DOCUMENT
+    assert f"every {CHECKPOINT_SIZE // 2**20} MiB or {CHECKPOINT_INTERVAL:.0f} seconds" in " ".join(DOCUMENT.split())
+    assert f"whose last {RECORD_SPARE // 1024} KiB" in DOCUMENT
     assert all(f"`{algorithm}`" in DOCUMENT for algorithm in DIGEST_SIZES)
 
 

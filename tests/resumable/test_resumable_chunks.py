@@ -14,8 +14,7 @@ from twisted.logger import LogLevel
 
 from onec_twisted.catalog.sqlite import Database
 from onec_twisted.delivery.handoffs import HandoffSettings
-from onec_twisted.ingest import checkpoints as milestones
-from onec_twisted.ingest import writers as intake
+from onec_twisted.ingest import checkpoints, writers
 from onec_twisted.model.errors import InsufficientStorage, ShuttingDown, SyncFailed
 from onec_twisted.resumable import chunks
 from onec_twisted.testing import FakeImporter, FaultyStore, LateWorkers
@@ -65,7 +64,7 @@ def test_any_way_that_bytes_come(make_tus: Callable[..., TusInMemory], intake: s
 
 def test_milestones(make_tus: Callable[..., TusInMemory], clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long request is put on record now and then: a crash takes no more than what came since."""
-    monkeypatch.setattr(milestones, "MILESTONE", 100_000)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SIZE", 100_000)
     tus = make_tus(session_quota=1_000_000)
     path = tus.made(500_000)
     line = tus.begin(path, 0, 500_000)
@@ -85,7 +84,7 @@ def test_too_much_in_chunks_leaves_a_milestone(
     make_tus: Callable[..., TusInMemory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And never all of it: the upload goes on from there, and is complete when it should be."""
-    monkeypatch.setattr(milestones, "MILESTONE", 65_536)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SIZE", 65_536)
     tus = make_tus(session_quota=1_000_000)
     path = tus.made(3 * 65_536)
     line = tus.begin(path, 0, "chunked")
@@ -101,7 +100,7 @@ def test_too_much_in_chunks_leaves_a_milestone(
 
 def test_a_disk_that_fills_up_between(make_tus: Callable[..., TusInMemory], monkeypatch: pytest.MonkeyPatch) -> None:
     """What it took is kept, to the byte that was told; what it took in part is cut off."""
-    monkeypatch.setattr(intake, "SPARE", 36)
+    monkeypatch.setattr(writers, "RECORD_SPARE", 36)
     tus = make_tus(session_quota=1_000_000)
     path = tus.made(200_000)
     line = tus.begin(path, 0, 200_000, b"x" * 65_536)
@@ -245,7 +244,7 @@ def test_a_disk_that_is_full_at_the_last_bytes(
     make_tus: Callable[..., TusInMemory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those before them are kept, though all of the body has come."""
-    monkeypatch.setattr(intake, "SPARE", 36)
+    monkeypatch.setattr(writers, "RECORD_SPARE", 36)
     tus = make_tus(session_quota=1_000_000)
     path = tus.made(200_000)
     line = tus.begin(path, 0, 70_000, b"x" * 65_536)
@@ -261,7 +260,7 @@ def test_a_disk_that_is_full_while_the_last_bytes_wait(
     make_tus: Callable[..., TusInMemory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it took is kept: a worker finds it full when all of the body has come."""
-    monkeypatch.setattr(intake, "SPARE", 36)
+    monkeypatch.setattr(writers, "RECORD_SPARE", 36)
     workers = LateWorkers()
     tus = make_tus(workers=workers, session_quota=1_000_000, intake="buffered")
     path = tus.made(200_000)
@@ -298,7 +297,7 @@ def test_a_body_of_unknown_length_does_not_take_all_the_room(
     make_tus: Callable[..., TusInMemory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others go on beside it."""
-    monkeypatch.setattr(chunks, "MILESTONE", 10_000)
+    monkeypatch.setattr(chunks, "CHECKPOINT_SIZE", 10_000)
     tus = make_tus(session_quota=1_000_000)
     path = tus.made(None)
     line = tus.begin(path, 0, "chunked", b"1\r\nx\r\n")
@@ -414,10 +413,10 @@ def test_a_creation_that_fails_does_not_block_the_name(make_tus: Callable[..., T
     line = tus.open()
     line.send(tus.head("POST", TUS_PATH, 6, **told) + b"abc")
     if busy == "closing":
-        tus.exchange.parts.turns.close()
-        tus.exchange.parts.turns.drop_all(ShuttingDown)
+        tus.exchange.parts.locks.close()
+        tus.exchange.parts.locks.drop_all(ShuttingDown)
         assert heard(line.answered).status == 503
-        tus.exchange.parts.turns.closed = False
+        tus.exchange.parts.locks.closed = False
     else:
         line.lose()
         tus.lines.remove(line)
@@ -432,7 +431,7 @@ def test_each_upload_hears_its_own_offset_at_the_end(make_tus: Callable[..., Tus
     for size in (1, 2, 3):
         path = tus.made(10)
         lines.append(tus.begin(path, 0, 10, b"x" * size))
-    tus.exchange.parts.turns.close()
-    tus.exchange.parts.turns.drop_all(ShuttingDown)
+    tus.exchange.parts.locks.close()
+    tus.exchange.parts.locks.drop_all(ShuttingDown)
     assert [heard(line.answered).offset for line in lines] == [1, 2, 3]
     assert all(line.answered.count(b"Upload-Offset") == 1 for line in lines)

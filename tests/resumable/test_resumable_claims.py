@@ -54,7 +54,7 @@ def test_others_are_left_alone() -> None:
 
 def test_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """The uploads that were asked for longest ago are forgotten."""
-    monkeypatch.setattr(module, "REMEMBERED", 2)
+    monkeypatch.setattr(module, "REMEMBERED_CLAIMS", 2)
     claims = Claims()
     early = claims.arrive()
     for name in "abc":

@@ -18,7 +18,7 @@ from twisted.internet.task import Clock
 from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sqlite import Database, create_catalog, recorded_lengths
-from onec_twisted.ingest.locks import Turns
+from onec_twisted.ingest.locks import FileLocks
 from onec_twisted.ingest.pieces import Pieces, Stored
 from onec_twisted.ingest.space import Space
 from onec_twisted.model.errors import ConnectionDropped, FileSealed, WrongOffset
@@ -62,10 +62,10 @@ class AnyOrder(RuleBasedStateMachine):
         create_catalog(self.store.database)
         assert self.store.recover(recorded_lengths(self.store.database)) == []
         self.catalog = Catalog(Database(self.store.database), inline)
-        turns = Turns(self.clock, 30)
+        locks = FileLocks(self.clock, 30)
         space = Space(lambda: inline(lambda: LOTS), self.clock.seconds, 0, LOTS)
         self.pieces = Pieces(
-            LOTS, LOTS, self.catalog, self.store, turns, space, inline, self.clock.seconds, self.clock
+            LOTS, LOTS, self.catalog, self.store, locks, space, inline, self.clock.seconds, self.clock
         )
 
     def stop(self) -> None:

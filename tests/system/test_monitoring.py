@@ -131,7 +131,7 @@ def exposition(exchange: InMemory) -> str:
         if isinstance(refused, type) and issubclass(refused, errors.Refused) and refused is not errors.Refused:
             exchange.parts.metrics.refused(refused.__new__(refused))
     looked_at = observed(exchange)
-    health = HealthCheck(looked_at, exchange.parts.turns)
+    health = HealthCheck(looked_at, exchange.parts.locks)
     gauges = Gauges(looked_at, health, lambda: {"ssl:443": 1.9e9})
     told: list[tuple[bytes, str]] = []
     Deferred.fromCoroutine(gauges.exposition("")).addCallback(told.append)
