@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -58,6 +59,10 @@ TIMES = (
 NUMBERS = ("connections-per-address", "sessions-per-user", "max-uploads")
 
 
+IMPORT_AUTH = "ONEC_IMPORT_AUTH"
+"""The variable that stands for ``--import-auth``; no importer's program is given it (``program_environment``)."""
+
+
 class CannotStart(SystemExit, Exception):
     """The daemon cannot start; the words say why and what to do.
 
@@ -99,7 +104,7 @@ class Options(usage.Options, AuthOptionMixin):
         ["import-timeout", None, "3600", "How long one try of the importer may take."],
         ["import-tries", None, "16", "How often delivery is tried, with growing pauses, up to an hour each."],
         ["import-secret", None, None, "File with the secret that signs what is sent to the site."],
-        ["import-auth", None, None, "File with USER:PASSWORD, by which the site knows us (HTTP Basic)."],
+        ["import-auth", None, None, "File with USER:PASSWORD, by which the site knows us; else $ONEC_IMPORT_AUTH."],
         ["orders", None, None, "Where the site's orders are: http://... or https://...; without it there are none."],
         ["settle", None, "300", "Files that nobody asked to import are handed off when quiet for so long."],
         ["keep", None, "86400", "How long files stay when all of a session was imported."],
@@ -236,11 +241,19 @@ class Options(usage.Options, AuthOptionMixin):
             _wrong("import-tries", self["import-tries"], "must be a number, 1 or more")
         self["import-tries"] = int(self["import-tries"])
         self._read("import-secret", "write a secret with: openssl rand -hex 32")
-        self._read("import-auth", "write USER:PASSWORD into it")
-        if self["import-auth"] is not None and b":" not in self["import-auth"]:
-            _wrong("import-auth", "", "the file has no USER:PASSWORD in its first line")
+        self._read_import_auth()
         if self["orders"] is not None and not self["orders"].startswith(("http:", "https:")):
             _wrong("orders", self["orders"], "write an address, as in http://127.0.0.1:8000/1c-orders")
+
+    def _read_import_auth(self) -> None:
+        """Take by whom the site knows us from the first line of the file, else of the variable."""
+        self._read("import-auth", "write USER:PASSWORD into it")
+        if self["import-auth"] is None and IMPORT_AUTH in os.environ:
+            self["import-auth"] = os.fsencode(os.environ[IMPORT_AUTH])
+        if self["import-auth"] is not None:
+            self["import-auth"] = self["import-auth"].split(b"\n", 1)[0].strip()
+            if b":" not in self["import-auth"]:
+                _wrong("import-auth", "", f"the file, or {IMPORT_AUTH}, has no USER:PASSWORD in its first line")
 
     def _read(self, name: str, cure: str) -> None:
         """Put the contents of a file in the place of its path, if there is one."""
@@ -249,7 +262,9 @@ class Options(usage.Options, AuthOptionMixin):
         try:
             content = plain_bytes(Path(self[name]).read_bytes()).strip()
         except OSError as error:
-            _wrong(name, self[name], f"cannot be read: {error.strerror}")
+            # whoever has written the secret itself there does not want it in a log
+            path = self[name] if "/" in self[name] and ":" not in self[name] else ""
+            _wrong(name, path, f"{'' if path else 'the file '}cannot be read: {error.strerror}")
         except NotPlain as error:
             _wrong(name, self[name], str(error))
         if not content:
@@ -285,7 +300,9 @@ class Options(usage.Options, AuthOptionMixin):
 
 def _checker(option: str, description: str) -> Any:
     """Return the checker of a strcred description; what is known to be unusable is refused now."""
-    kind = description.partition(":")[0]
+    kind, _, words = description.partition(":")
+    if kind == "memory" and (words.count(":") != 1 or not all(words.split(":"))):
+        raise usage.UsageError(f"--{option}=memory: write memory:USER:PASSWORD, without a colon in either")
     try:
         checker = makeChecker(description)
     except InvalidAuthType:
@@ -293,8 +310,6 @@ def _checker(option: str, description: str) -> Any:
     except (StrcredException, ValueError) as error:
         raise usage.UsageError(f"--{option}={kind}: {error or 'it cannot be understood; see --help-auth'}") from None
     if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
-        if not checker.users:
-            raise usage.UsageError(f"--{option}=memory: write memory:USER:PASSWORD")
         # strcred leaves text from the command line, HTTP brings bytes
         checker.users = {_as_bytes(user): _as_bytes(word) for user, word in checker.users.items()}
     if isinstance(checker, FilePasswordDB):

@@ -14,6 +14,11 @@ __all__ = ["harmless", "harmless_writer", "hidden"]
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """What a terminal obeys, what ends a line, and what turns the direction of a text around."""
 
+_USER = re.compile(
+    r"(?:(?<=//)|(?:(?<=http:)|(?<=https:))(?!//)).*@|(?<==)[^/\s]*:[^/\s]*@", re.DOTALL | re.IGNORECASE
+)
+"""A user and a password in an address, also without its slashes, or without its scheme as an option's value."""
+
 _IN_DOCUMENTS = re.compile(r"(?!\r?\n|\t)" + _CONTROLS.pattern)
 
 
@@ -39,6 +44,7 @@ def harmless_writer(write: Callable[[str], object]) -> Callable[[bytes], None]:
 def hidden(text: str) -> str:
     """Return a text in which no address tells a user or a password: what stands between ``//`` and the last ``@``.
 
-    That is more than an address may have there (RFC 3986 section 3.2.1), as people write what they like.
+    That is more than an address may have there (RFC 3986 section 3.2.1), as people write what they like; they forget
+    the slashes as well, or all before them.
     """
-    return re.sub(r"//.*@", "//***@", text, flags=re.DOTALL)
+    return _USER.sub("***@", text)

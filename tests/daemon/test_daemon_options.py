@@ -138,7 +138,9 @@ def test_sizes_take_what_people_write(name: str) -> None:
         ([], "--auth: say who may upload"),
         (["--auth=magic:x"], "--auth=magic: no such kind"),
         (["--auth=memory"], "write memory:USER:PASSWORD"),
-        (["--auth=memory:shop"], "--auth=memory"),
+        (["--auth=memory:shop"], "--auth=memory: write memory:USER:PASSWORD"),
+        (["--auth=memory:shop:"], "--auth=memory: write memory:USER:PASSWORD"),
+        (["--auth=memory:shop:se:cret"], "write memory:USER:PASSWORD, without a colon in either"),
         (["--auth=htpasswd:/nowhere/x"], "cannot read /nowhere/x: No such file"),
         (["--auth=htpasswd"], "htpasswd needs a filename"),
         (["--auth=file:/nowhere/x"], "cannot read /nowhere/x: No such file"),
@@ -239,6 +241,28 @@ def test_files_in_utf_16(tmp_path: Path, option: str) -> None:
     with pytest.raises(CannotStart, match="is UTF-16: save it as UTF-8") as caught:
         parsed(*f"{option}{tmp_path}/file".split())
     assert f"{tmp_path}/file" in str(caught.value)
+
+
+def test_the_password_of_the_site_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts when there is no file; a file's first line is all that is sent."""
+    (tmp_path / "site").write_bytes(as_on_windows("user:password\n\n# of the shop\n"))
+    monkeypatch.setenv("ONEC_IMPORT_AUTH", "shop:пароль")
+
+    assert parsed(AUTH)["import-auth"] == "shop:пароль".encode()
+    assert parsed(AUTH, f"--import-auth={tmp_path}/site")["import-auth"] == b"user:password"
+    for slip in ("", "secret"):
+        monkeypatch.setenv("ONEC_IMPORT_AUTH", slip)
+        with pytest.raises(CannotStart, match="or ONEC_IMPORT_AUTH, has no USER:PASSWORD") as caught:
+            parsed(AUTH)
+        assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("slip", ["--import-auth=shop:secret", "--import-auth=s/h:secret", "--import-secret=secret"])
+def test_a_secret_instead_of_its_file(slip: str) -> None:
+    """It is in no refusal, as that stands in a journal."""
+    with pytest.raises(CannotStart, match="the file cannot be read: No such file") as caught:
+        parsed(AUTH, slip)
+    assert "secret" not in str(caught.value).replace("--import-secret", "")
 
 
 def test_a_file_that_changes_is_read_again(tmp_path: Path, nothing_left_behind: list[dict[str, Any]]) -> None:

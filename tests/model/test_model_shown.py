@@ -30,6 +30,10 @@ def test_what_a_terminal_would_obey_is_written_out(text: str, shown: str) -> Non
         ("http://shop:secret@shop.example/a", "http://***@shop.example/a"),
         ("http://shop:se/c@r et\n@shop.example/a: is wrong", "http://***@shop.example/a: is wrong"),
         ("//shop:secret@h and //u:p@i", "//***@i"),
+        ("http:shop:secret@h/x", "http:***@h/x"),
+        ("HTTPS:/shop:secret@h/x", "HTTPS:***@h/x"),
+        ("--orders=shop:secret@h/x: is wrong", "--orders=***@h/x: is wrong"),
+        ("--media-root=a@b: cannot be made", "--media-root=a@b: cannot be made"),
     ],
 )
 def test_no_address_tells_a_password(text: str, shown: str) -> None:
