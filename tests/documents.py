@@ -18,9 +18,8 @@ TOOLS = all(shutil.which(tool) for tool in ("curl", "unzip", "jq"))
 
 
 def russian(name: str) -> Path:
-    """Return the Russian page of a name, or README.ru.md where it still stands."""
-    page = DOCS / "ru" / name
-    return page if page.exists() else ROOT / "README.ru.md"
+    """Return the Russian page of a name."""
+    return DOCS / "ru" / name
 
 
 def is_refusal(kind: object) -> bool:

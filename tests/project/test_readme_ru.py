@@ -1,31 +1,61 @@
-"""README.ru.md: what it has an administrator type prints what it says, and its tables tell what there is."""
+"""README.ru.md and docs/ru: what they have an administrator type prints what they say; every refusal is explained."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
 from daemon import PATIENCE, SCRIPTS, Daemon, start
-from documents import TOOLS, kinds, words_of
+from documents import DOCS, ROOT, TOOLS, kinds, text_of, words_of
 from processes import free_port
 
 from onec_twisted.admin.words import RUSSIAN
+from onec_twisted.daemon.options import Options
 from onec_twisted.model.errors import ImportFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.once
 
-README = (Path(__file__).parents[2] / "README.ru.md").read_text(encoding="utf-8")
-SECTIONS = {section.partition("\n")[0]: section for section in README.split("\n## ")}
-WALKS = [title for title, section in SECTIONS.items() if "```console" in section]
+README = ROOT / "README.ru.md"
+PAGES = [README, *sorted((DOCS / "ru").glob("*.md"))]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
-def test_there_are_three_walks() -> None:
-    """One without 1C, one that ends in a program, one in a web application."""
-    assert WALKS == ["Проверка без 1С", "Как файлы попадают на сайт", "Если загружает сам сайт"]
+def sections_of(page: Path) -> dict[str, str]:
+    """Return a page's sections by their headings."""
+    sections = page.read_text(encoding="utf-8").split("\n## ")
+    return {section.partition("\n")[0].removeprefix("# "): section for section in sections}
+
+
+RUN = sections_of(README)["Запуск"]
+"""What everybody has done who types something that a later section, or a page, says."""
+
+WALKS = {
+    (name, title): section
+    for name, page in zip(NAMES, PAGES, strict=True)
+    for title, section in sections_of(page).items()
+    if "```console" in section
+}
+
+
+def test_there_are_eight_walks() -> None:
+    """A first upload; a wrong password; a program, a web application, a page that uploads; a shop from nothing."""
+    assert list(WALKS) == [
+        ("README.ru.md", "Первая выгрузка"),
+        ("docs/ru/connect-1c.md", "Проверка без 1С"),
+        ("docs/ru/import-by-program.md", "Пример"),
+        ("docs/ru/import-over-http.md", "Пример"),
+        ("docs/ru/status-page.md", "Для программ"),
+        ("docs/ru/tutorial.md", "2. Первая выгрузка"),
+        ("docs/ru/tutorial.md", "3. Программа, которая загружает"),
+        ("docs/ru/upload-by-tus.md", "Из Python"),
+    ]
 
 
 @pytest.fixture
@@ -36,20 +66,27 @@ def passwords(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def preparations(name: str, title: str) -> str:
+    """Return what is typed before a section's dialogue: first the README's, then the page's down to that section."""
+    sections = list(sections_of(ROOT / name).items())
+    until = [section for _, section in sections[: [heading for heading, _ in sections].index(title) + 1]]
+    return "".join(re.findall(r"```sh\n(.*?)```", "\n".join([RUN, *until]), re.DOTALL))
+
+
 @pytest.mark.skipif(not TOOLS, reason="curl, unzip and jq are not installed")
-@pytest.mark.parametrize("title", WALKS)
-def test_it_prints_what_the_readme_says(title: str, passwords: Path) -> None:
+@pytest.mark.parametrize(("name", "title"), WALKS)
+def test_it_prints_what_the_page_says(name: str, title: str, passwords: Path) -> None:
     """Word for word; ``…`` stands for what differs each time."""
-    setup = "".join(re.findall(r"```sh\n(.*?)```", SECTIONS["Установка"] + SECTIONS[title], re.DOTALL))
-    setup = setup.replace("8000", str(free_port()))
-    for name, content in re.findall(r"cat > (\S+) <<'END'\n(.*?)END\n", setup, re.DOTALL):
-        (passwords / name).write_text(content)
-        (passwords / name).chmod(0o755)
-    auth, *options = re.findall(r"twistd -n onec-exchange (.+)", setup)[-1].split()
+    setup = preparations(name, title).replace("8000", str(free_port())).replace(" \\\n", " ")
+    for file, content in re.findall(r"cat > (\S+) <<'END'\n(.*?)END\n", setup, re.DOTALL):
+        (passwords / file).parent.mkdir(exist_ok=True)
+        (passwords / file).write_text(content, encoding="utf-8")
+        (passwords / file).chmod(0o755)
+    auth, *options = re.findall(r"twistd -n onec-exchange (.+)", setup)[-1].replace("tcp:8081", "tcp:0").split()
     shop = subprocess.Popen([sys.executable, "shop.py"], cwd=passwords) if "python3 shop.py &" in setup else None
     daemon = start(passwords, *options, auth=auth)
     try:
-        walk(SECTIONS[title], daemon)
+        walk(WALKS[name, title], daemon)
     finally:
         daemon.kill()
         if shop is not None:
@@ -59,10 +96,12 @@ def test_it_prints_what_the_readme_says(title: str, passwords: Path) -> None:
 
 def walk(section: str, daemon: Daemon) -> None:
     """Type what a section says, and compare what is printed, blank lines aside."""
-    lines = "\n".join(re.findall(r"```console\n(.*?)```", section, re.DOTALL)).splitlines()
-    script = "\n".join(line.removeprefix("$ ") for line in lines if line.startswith("$ "))
-    said = [line for line in lines if line and not line.startswith("$ ")]
-    script = script.replace("127.0.0.1:8080", f"127.0.0.1:{daemon.port}").replace(".venv/bin", str(SCRIPTS))
+    lines = "\n".join(re.findall(r"```console\n(.*?)```", section, re.DOTALL))
+    lines = lines.replace("127.0.0.1:8080", f"127.0.0.1:{daemon.port}").replace(".venv/bin", str(SCRIPTS))
+    if "127.0.0.1:8081" in lines:
+        lines = lines.replace("127.0.0.1:8081", f"127.0.0.1:{daemon.admin_port}")
+    script = "\n".join(line.removeprefix("$ ") for line in lines.splitlines() if line.startswith("$ "))
+    said = [line for line in lines.splitlines() if line and not line.startswith("$ ")]
     done = subprocess.run(
         ["bash", "-euc", script],
         cwd=daemon.folder,
@@ -81,7 +120,8 @@ def walk(section: str, daemon: Daemon) -> None:
 
 def test_every_refusal_is_explained() -> None:
     """In the words that are sent, and with the code that comes with them."""
-    rows = re.findall(r"^\| (`[^|]+`) \| (\d{3}) \| [^|]+ \| [^|]+ \|$", README, re.MULTILINE)
+    page = (DOCS / "ru" / "answers.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+`) \| (\d{3}) \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE)
     told = {words: int(status) for cell, status in rows for words in re.findall("`([^`]+)`", cell)}
 
     for kind in set(kinds()) - {ImportFailed}:
@@ -91,6 +131,44 @@ def test_every_refusal_is_explained() -> None:
 
 def test_buttons_are_called_as_on_the_page() -> None:
     """Each has its row, and there is no other."""
-    buttons = re.findall(r"^\| «(.+?)» \| [^|]+ \|$", SECTIONS["Страница состояния"], re.MULTILINE)
+    page = (DOCS / "ru" / "status-page.md").read_text(encoding="utf-8")
+    buttons = re.findall(r"^\| «(.+?)» \| [^|]+ \|$", page, re.MULTILINE)
 
     assert buttons == [RUSSIAN.retry, RUSSIAN.drop, RUSSIAN.end]
+
+
+def test_what_the_status_page_shows_is_called_as_there() -> None:
+    """Whoever is told to look for something finds it."""
+    page = (DOCS / "ru" / "operations.md").read_text(encoding="utf-8")
+
+    assert re.findall(r"^\| страница, «(.+?)» \|", page, re.MULTILINE) == [
+        RUSSIAN.handoffs,
+        RUSSIAN.sessions,
+        RUSSIAN.disk_free,
+        RUSSIAN.damaged_files,
+    ]
+    assert f"«{RUSSIAN.states['failed']}»; «{RUSSIAN.states['waiting']}»" in page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_options_that_are_named_exist(page: Path) -> None:
+    """Nobody copies one that does not."""
+    known = {name.rstrip("=") for name in Options().longOpt} | {"deploy-hook"}  # which is certbot's
+
+    assert set(re.findall(r"`--([a-z-]+)", page.read_text(encoding="utf-8"))) <= known
+
+
+def test_the_readme_is_short() -> None:
+    """It says what this is and how to begin; pages in ``docs/ru`` have the rest."""
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 200
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_nobody_is_led_away_from_russian(page: Path) -> None:
+    """A page has its English one's name; where one leads to English although there is Russian, it says so."""
+    russian = {path.name for path in PAGES[1:]}
+
+    assert page == README or (DOCS / page.name).exists()
+    for passage in re.split(r"\n\n|\n(?=[*|\d])", text_of(page)):
+        for target in re.findall(r"\]\((?:\.\./|docs/)([a-z0-9-]+\.md)", passage):
+            assert target not in russian or "английском" in passage or "In English" in passage, target
