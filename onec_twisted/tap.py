@@ -22,7 +22,7 @@ from onec_twisted.catalog.sqlite import Database
 from onec_twisted.daemon.listening import Certificate, ListeningReactor, is_local
 from onec_twisted.daemon.logs import LogFile, is_ours, log_file, make_observer
 from onec_twisted.daemon.options import CannotStart, Options
-from onec_twisted.daemon.revocation import LOOK, Revocation
+from onec_twisted.daemon.revocation import LOOK_INTERVAL, Revocation
 from onec_twisted.daemon.service import ExchangeService, prepare
 from onec_twisted.daemon.sweep import Sweep, interval_for
 from onec_twisted.delivery.archives import Archives
@@ -69,10 +69,6 @@ WORKERS, ERRANDS = 16, 4
 
 ARCHIVE_TIMEOUT = 300.0
 """Seconds that the reading of one archive may take: it waits for the disk, and stands back behind all else."""
-
-
-def _do_nothing() -> None:
-    """Let a signal pass that would end the process."""
 
 
 def _end_at_the_next_signal() -> None:
@@ -129,7 +125,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         sessions_per_user=options["sessions-per-user"],
     )
     importer = _importer(options, Surroundings(reactor, errands, options["import-timeout"], *_credentials(options)))
-    relay = Relay(options["import-tries"], catalog, store, importer, now, clock, metrics=metrics)
+    relay = Relay(options["import-tries"], catalog, store, importer, now, clock, metrics)
     archives = Archives(store, workers, clock, Examiner(reactor, ARCHIVE_TIMEOUT))
     handoffs = Handoffs(
         HandoffSettings(options["import-hold"], options["settle"], options["durability"] == "handoff"),
@@ -140,6 +136,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         archives,
         relay,
         now,
+        clock.seconds,
     )
     parts = Parts(
         access=Access.by(options["credCheckers"], clock),
@@ -192,14 +189,14 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     if twistd_runs_it:
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
         if observer is not None:  # else twistd does something of its own at that signal
-            reopen = file.reopen if file is not None else _do_nothing
+            reopen = file.reopen if file is not None else bool
             signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(reopen))
     for interval, call in (
         (interval_for(options["settle"]), handoffs.settle_quiet),
         (interval_for(options["session-ttl"], options["keep"]), sweep.once),
-        (LOOK, revocation.once),
+        (LOOK_INTERVAL, revocation.once),
         (RELOAD, reload),
-        (presence.INTERVAL, presence.Presence(look, workers).once),
+        (presence.PRESENCE_INTERVAL, presence.Presence(look, workers).once),
     ):
         timer = TimerService(interval, call)
         timer.clock = reactor
@@ -252,11 +249,13 @@ def _add_admin(
     )
     checkers = options["admin-auth"]
     health = HealthCheck(observed, parts.locks)
+    proofs, workers = parts.pieces.proofs, parts.workers
+    actions = Actions(parts.catalog, parts.store, parts.locks, parts.handoffs, parts.relay, proofs, workers)
     admin = AdminParts(
         observed,
         health,
         Gauges(observed, health, lambda: {one.endpoint: one.expires() for one in certificates}),
-        Actions(parts.catalog, parts.store, parts.locks, parts.handoffs, parts.pieces.proofs, parts.workers),
+        actions,
         Access.by(checkers, reactor, most=MOST_CONNECTIONS // 2) if checkers else None,
     )
     connections = Connections(options["connections-per-address"], site.connections.trusted)
@@ -264,7 +263,7 @@ def _add_admin(
     is_locked = checkers and options["admin"].startswith("ssl:")
     heard = None if is_locked else _warn_of_strangers
     _listen("admin", options["admin"], admin_site, reactor, certificates, heard).setServiceParent(daemon)
-    LagMeter(parts.metrics, reactor).setServiceParent(daemon)
+    LagMeter(parts.metrics.reactor_lag, reactor).setServiceParent(daemon)
 
 
 def _listen(

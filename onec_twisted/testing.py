@@ -114,7 +114,7 @@ class FakeBody:
     _streamed: Deferred[None] | None = field(default=None, init=False)
 
     def stream_to(self, consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
-        """See ``IBody``; the limit is not looked at."""
+        """Give the body to a consumer; there is no limit."""
         if self.dropped is not None:
             return fail(self.dropped)
         self._consumer = consumer
@@ -134,23 +134,19 @@ class FakeBody:
             self._streamed.callback(None)
 
     def pauseProducing(self) -> None:
-        """See ``IBody``."""
         self.paused = True
 
     def resumeProducing(self) -> None:
-        """See ``IBody``."""
         self.paused = False
 
     def silence(self) -> float:
-        """See ``IBody``."""
         return self.silent_for
 
     def left(self) -> list[bytes]:
-        """See ``IBody``: nothing is kept."""
+        """Return nothing: all of it has been handed on."""
         return []
 
     def drop(self, reason: BaseException) -> None:
-        """See ``IBody``."""
         if self.dropped is None and not self.complete:
             self.dropped = reason
             if self._streamed is not None:
@@ -166,7 +162,6 @@ class _FaultyFile:
     store: FaultyStore
 
     def write(self, chunks: Sequence[bytes]) -> None:
-        """See ``IPieceFile``."""
         if self.store.on_write is not None:
             with suppress(IndexError):
                 self.file.write([chunks[0][:1]])  # a disk that is full takes the beginning
@@ -174,29 +169,23 @@ class _FaultyFile:
         self.file.write(chunks)
 
     def splice(self, pipe: int, size: int) -> None:
-        """See ``IPieceFile``."""
         self.write([os.read(pipe, size)])
 
     def finish(self) -> None:
-        """See ``IPieceFile``."""
         if self.store.on_finish is not None:
             raise self.store.on_finish
         self.file.finish()
 
     def keep_first(self, size: int) -> None:
-        """See ``IPieceFile``."""
         self.file.keep_first(size)
 
     def feed(self, update: Callable[[bytes], object]) -> None:
-        """See ``IPieceFile``."""
         self.file.feed(update)
 
     def repeats(self, start: int) -> bool:
-        """See ``IPieceFile``."""
         return self.file.repeats(start)
 
     def roll_back(self) -> None:
-        """See ``IPieceFile``."""
         self.file.roll_back()
 
 
@@ -213,16 +202,13 @@ class FaultyStore:
     directories: int = field(default=0, init=False)
 
     def open(self, sessid: str, name: SafeName, committed: int | None) -> IPieceFile:
-        """See ``IStore``."""
         self.opened += 1
         return _FaultyFile(self.store.open(sessid, name, committed), self)
 
     def compare(self, sessid: str, name: SafeName, start: int, committed: int) -> IPieceFile:
-        """See ``IStore``."""
         return self.store.compare(sessid, name, start, committed)
 
     def open_archive(self, sessid: str, name: SafeName) -> int:
-        """See ``IStore``."""
         self.directories += 1
         return self.store.open_archive(sessid, name)
 
@@ -231,23 +217,19 @@ class FaultyStore:
         return getattr(self.store, name)
 
     def sync(self, sessid: str, name: SafeName | None = None) -> None:
-        """See ``IStore``."""
         self.store.sync(sessid, name)
 
     def discard(self, sessid: str) -> None:
-        """See ``IStore``."""
         self.store.discard(sessid)
 
     def folders(self) -> dict[str, float]:
-        """See ``IStore``."""
         return self.store.folders()
 
     def free(self) -> int:
-        """See ``IStore``."""
         return self.store.free() if self.free_bytes is None else self.free_bytes
 
     def probe(self) -> None:
-        """See ``IStore``; fails as writing does."""
+        """Fail as writing does."""
         if self.on_write is not None:
             raise self.on_write
         self.store.probe()
@@ -295,7 +277,6 @@ class FakeImporter:
     cancelled: int = field(default=0, init=False)
 
     async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
-        """See ``IImporter``."""
         self.delivered.append(description)
         if self.patient:
             ended: Deferred[None] = Deferred(self._note_cancel)

@@ -50,7 +50,9 @@ def observed(exchange: InMemory, workers: Workers | None = None) -> Observed:
 def actions(exchange: InMemory) -> Actions:
     """Return what may be done to an exchange."""
     parts = exchange.parts
-    return Actions(parts.catalog, parts.store, parts.locks, parts.handoffs, parts.pieces.proofs, parts.workers)
+    return Actions(
+        parts.catalog, parts.store, parts.locks, parts.handoffs, parts.relay, parts.pieces.proofs, parts.workers
+    )
 
 
 @define(eq=False)

@@ -178,9 +178,9 @@ def make_in_memory(
     catalog = Catalog(Database(real.database), inline, metrics)
     locks = FileLocks(clock, lock_timeout=30)
     space = Space(lambda: inline(store.free), clock.seconds, MIN_FREE, session_quota)
-    relay = Relay(3, catalog, store, importer or Keep(inline), clock.seconds, clock, lambda: 1.0, metrics)
+    relay = Relay(3, catalog, store, importer or Keep(inline), clock.seconds, clock, metrics, lambda: 1.0)
     archives = Archives(store, inline, clock, examine or examine_inline)
-    handoffs = Handoffs(handoff, catalog, store, locks, inline, archives, relay, clock.seconds)
+    handoffs = Handoffs(handoff, catalog, store, locks, inline, archives, relay, clock.seconds, clock.seconds)
     parts = Parts(
         access=Access(Portal(NodeRealm(), [checker]), clock),
         catalog=catalog,

@@ -12,6 +12,7 @@ from onec_twisted.model.errors import FileBusy, HandoffRunning, InvalidSession, 
 if TYPE_CHECKING:
     from onec_twisted.catalog.catalog import Catalog
     from onec_twisted.delivery.handoffs import Handoffs
+    from onec_twisted.delivery.relay import Relay
     from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.ingest.proofs import Proofs
     from onec_twisted.runtime.workers import Workers
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Actions"]
 
-PATIENCE = 10.0
+IMPORT_PATIENCE = 10.0
 """Seconds that the end of a session waits for a hand-off of it that is running."""
 
 
@@ -31,6 +32,7 @@ class Actions:
     store: IStore
     locks: FileLocks
     handoffs: Handoffs
+    relay: Relay
     proofs: Proofs
     workers: Workers
     _log = Logger()
@@ -55,7 +57,7 @@ class Actions:
         What is promised to the site is kept: a session with a hand-off that is still to be delivered stays.
         """
         try:
-            await self.handoffs.relay.idle(sessid, PATIENCE)  # before a piece on its way is dropped in vain
+            await self.relay.idle(sessid, IMPORT_PATIENCE)  # before a piece on its way is dropped in vain
             async with self.locks.of_session(sessid, SessionEnded):
                 await self.catalog.end_session(sessid)
                 self.proofs.forget(sessid)

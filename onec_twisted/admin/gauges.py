@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.admin.health import HealthCheck
     from onec_twisted.admin.status import Observed
-    from onec_twisted.runtime.metrics import Metrics
+    from onec_twisted.runtime.metrics import Timing
 
 __all__ = ["Gauges", "LagMeter"]
 
@@ -32,7 +32,7 @@ UNKNOWN = (
 )
 """What is no number when the disk or the database cannot be asked."""
 
-EVERY = 1.0
+LAG_INTERVAL = 1.0
 """Seconds between two looks at the reactor's lateness."""
 
 
@@ -131,9 +131,9 @@ class Gauges:
 class LagMeter(Service):
     """Makes an appointment with the reactor again and again, and notes how late it is."""
 
-    def __init__(self, metrics: Metrics, clock: IReactorTime) -> None:
+    def __init__(self, lag: Timing, clock: IReactorTime) -> None:
         """Begin with no appointment."""
-        self._metrics = metrics
+        self._lag = lag
         self._clock = clock
         self._call: IDelayedCall | None = None
 
@@ -150,8 +150,8 @@ class LagMeter(Service):
         return super().stopService()
 
     def _meet(self) -> None:
-        self._call = self._clock.callLater(EVERY, self._met, self._clock.seconds() + EVERY)
+        self._call = self._clock.callLater(LAG_INTERVAL, self._met, self._clock.seconds() + LAG_INTERVAL)
 
     def _met(self, due: float) -> None:
-        self._metrics.reactor_lag.observe(max(0.0, self._clock.seconds() - due))
+        self._lag.observe(max(0.0, self._clock.seconds() - due))
         self._meet()

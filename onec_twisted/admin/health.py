@@ -11,7 +11,7 @@ from twisted.internet import defer
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
-from onec_twisted.admin.status import PATIENCE
+from onec_twisted.admin.status import STATUS_PATIENCE
 from onec_twisted.model.errors import CatalogBusy, StorageRemoved
 from onec_twisted.runtime.presence import REMOVED
 from onec_twisted.runtime.singleflight import SingleFlight
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Health", "HealthCheck"]
 
-FRESH = 1.0
+HEALTH_FRESH_FOR = 1.0
 """Seconds that what was found is good for: whoever asks more often asks no disk."""
 
 
@@ -60,7 +60,7 @@ class HealthCheck:
         """Return how the daemon is."""
         if self.locks.closed:
             return Health(("the daemon is shutting down",))
-        if self._found is not None and self.observed.seconds() - self._found_at < FRESH:
+        if self._found is not None and self.observed.seconds() - self._found_at < HEALTH_FRESH_FOR:
             return self._found
         return await self._looking.call("health", self._look)
 
@@ -78,7 +78,7 @@ class HealthCheck:
 
     async def _tried(self, what: str, look: Callable[[], Awaitable[str]]) -> str:
         """Return the reason that a look has found, or that it found none in time; empty when all is well."""
-        late = f"{what} has not answered for {PATIENCE:.0f} seconds"
+        late = f"{what} has not answered for {STATUS_PATIENCE:.0f} seconds"
         if what in self._owing:
             return late
         try:
@@ -111,5 +111,6 @@ class HealthCheck:
         return "" if free > reserved else f"the disk has {free} bytes left, --min-free keeps {reserved}"
 
     async def _database(self) -> str:
-        await self.observed.catalog.probe()
+        catalog = self.observed.catalog
+        await catalog.probe()
         return ""

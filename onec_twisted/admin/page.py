@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Page"]
 
-SHORT = 8
+SESSID_SHOWN = 8
 """Characters of a sessid that are shown; all of it is in the title."""
 
 
@@ -147,7 +147,7 @@ class Page:
         return [line.user, name, self._sessid(line.sessid), progress, rate, duration(line.age, words)]
 
     def _sessid(self, sessid: str) -> Tag:
-        return tags.code(sessid[:SHORT], title=sessid)
+        return tags.code(sessid[:SESSID_SHOWN], title=sessid)
 
     def _handoffs(self) -> Tag:
         """Return what was handed off, failed ones first."""
@@ -155,15 +155,16 @@ class Page:
         columns = [words.what, words.user, words.session, words.state, words.tries, words.last_words, words.actions]
         seen = self.status.overview
         rows = {f"handoff-{handoff.id}": self._handoff_cells(handoff) for handoff in seen.handoffs}
-        total = sum(seen.summary.handoffs.values())
-        return self._table("handoffs", words.handoffs, columns, rows, total, words.no_handoffs)
+        counts = seen.summary.handoffs
+        return self._table("handoffs", words.handoffs, columns, rows, sum(counts.values()), words.no_handoffs)
 
     def _handoff_cells(self, handoff: Handoff) -> list[Any]:
         words = self.words
         event = words.events.get(handoff.event, handoff.event)
         about = handoff.filename or _files(handoff)
         what = [event, tags.span(about)]
-        said = self.status.progress.get(handoff.id, handoff.words) if handoff.state == WAITING else handoff.words
+        progress = self.status.progress
+        said = progress.get(handoff.id, handoff.words) if handoff.state == WAITING else handoff.words
         asked = words.drop_asked if handoff.event == "import" else words.drop_loses
         actions = [
             self._button(f"handoffs/{handoff.id}/retry", words.retry, about or event),

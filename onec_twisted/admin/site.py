@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, frozen
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AdminParts", "AdminSite"]
 
-FRESH = 1.0
+PART_FRESH_FOR = 1.0
 """Seconds that the part of the page that changes is good for."""
 
 POLICY = (
@@ -88,8 +88,7 @@ class AdminParts:
     health: HealthCheck
     gauges: Gauges
     actions: Actions
-    access: Access | None = None
-    token: str = field(factory=lambda: secrets.token_urlsafe(32))
+    access: Access | None
 
 
 def _asset(name: str) -> bytes:
@@ -105,7 +104,13 @@ class Admin(Resource):
     def __init__(self, parts: AdminParts) -> None:
         """Serve these parts."""
         super().__init__()
-        self._parts = parts
+        self._observed = parts.observed
+        self._counted = parts.observed.metrics
+        self._check = parts.health
+        self._gauges = parts.gauges
+        self._actions = parts.actions
+        self._access = parts.access
+        self._token = secrets.token_urlsafe(32)
         self._live_parts: dict[str, tuple[float, bytes]] = {}
         self._assets = {name: Answered(_asset(name), kind) for name, kind in ASSETS.items()}
         self._pages: dict[str, Callable[[Request], Awaitable[Answered]]] = {
@@ -150,7 +155,7 @@ class Admin(Resource):
         path = [part.decode("utf-8", "replace") for part in request.postpath or []]
         if path[:1] == ["health"] and request.method in {b"GET", b"HEAD"}:
             return await self._health(path[1:])
-        if self._parts.access is None and not _names_us(request):
+        if self._access is None and not _names_us(request):
             return Answered(b"Open this page by its address, as in http://127.0.0.1:PORT/\n", status=403)
         await self._login(request)
         page = self._pages.get(path[0]) if len(path) == 1 else None
@@ -162,15 +167,15 @@ class Admin(Resource):
 
     async def _login(self, request: Request) -> None:
         """See that whoever asks may see it. Raises ``Refused``."""
-        if self._parts.access is not None:
+        if self._access is not None:
             address = str(getattr(request.getClientAddress(), "host", "-"))
             try:
-                await self._parts.access.login(request.getHeader(b"authorization"), address)
+                await self._access.login(request.getHeader(b"authorization"), address)
             except MissingCredentials as missing:
                 missing.words = "User name and password are required"
                 raise
             except Refused as refused:
-                self._parts.observed.metrics.refused(refused)
+                self._counted.refused(refused)
                 self._log.warn("--admin refused {peer}: {words}", peer=address, words=refused.words)
                 raise
 
@@ -179,11 +184,11 @@ class Admin(Resource):
             return Answered(b'{"live": true}\n', "application/json")
         if path not in ([], ["ready"]):
             return Answered(b"Nothing here\n", status=404)
-        health = await self._parts.health.look()
+        health = await self._check.look()
         return Answered(health.as_json(), "application/json", 200 if health.ready else 503)
 
     async def _metrics(self, request: Request) -> Answered:
-        body, content_type = await self._parts.gauges.exposition(_header(request, b"accept"))
+        body, content_type = await self._gauges.exposition(_header(request, b"accept"))
         return Answered(body, content_type)
 
     async def _asset(self, request: Request) -> Answered:
@@ -192,8 +197,8 @@ class Admin(Resource):
     async def _made(self, request: Request) -> Page:
         """Return the page as it is now, in the language that the browser wants."""
         words = words_for(_header(request, b"accept-language"))
-        status = await self._parts.observed.status()
-        return Page(words, status, onec_twisted.__version__, self._parts.token)
+        status = await self._observed.status()
+        return Page(words, status, onec_twisted.__version__, self._token)
 
     async def _page(self, request: Request) -> Answered:
         page = await self._made(request)
@@ -204,8 +209,8 @@ class Admin(Resource):
         """Return the part that changes, which several browsers may ask for at the same time."""
         language = words_for(_header(request, b"accept-language")).language
         made, body = self._live_parts.get(language, (float("-inf"), b""))
-        now = self._parts.observed.seconds()
-        if now - made >= FRESH:
+        now = self._observed.seconds()
+        if now - made >= PART_FRESH_FOR:
             body = await flattenString(None, (await self._made(request)).main())
             self._live_parts[language] = now, body
         return Answered(body, HTML)
@@ -214,16 +219,16 @@ class Admin(Resource):
         """Do what a button says, if it was ours that was pressed; then show the page."""
         kind, name, verb = path
         actions = {
-            ("handoffs", "retry"): self._parts.actions.retry,
-            ("handoffs", "drop"): self._parts.actions.drop,
-            ("sessions", "end"): self._parts.actions.end,
+            ("handoffs", "retry"): self._actions.retry,
+            ("handoffs", "drop"): self._actions.drop,
+            ("sessions", "end"): self._actions.end,
         }
         act = actions.get((kind, verb))
         if act is None:
             return Answered(b"Nothing here\n", status=404)
         token = request.args.get(b"token", [b""])[0]
         from_here = _header(request, b"sec-fetch-site") in {"", "same-origin"}
-        if not from_here or not compare_digest(token, self._parts.token.encode("ascii")):
+        if not from_here or not compare_digest(token, self._token.encode("ascii")):
             self._log.warn("a form that did not come from the status page was refused")
             return Answered(b"This form is not of this page, or too old. Go back, and reload the page.\n", status=403)
         notice = await act(name)
@@ -264,7 +269,7 @@ class AdminSite(AdminDoor):
         super().__init__(Admin(parts), reactor, limits, connections, parts.observed.metrics)
 
     def refusal(self, refused: Refused, address: str) -> Answer:
-        """See ``AdminDoor``; the words alone, for a person."""
+        """Return the words alone, for a person."""
         answer = super().refusal(refused, address)
         return evolve(answer, body=f"{refused.words}\n".encode(), headers=(*answer.headers, *HEADERS.items()))
 

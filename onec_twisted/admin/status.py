@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.interfaces import IStore
 
-__all__ = ["PATIENCE", "Observed", "Status", "UploadLine"]
+__all__ = ["STATUS_PATIENCE", "Observed", "Status", "UploadLine"]
 
 T = TypeVar("T")
 
-PATIENCE = 5.0
+STATUS_PATIENCE = 5.0
 """Seconds that the disk and the database have to answer."""
 
-MOST = 50
+MOST_SHOWN = 50
 """Pieces, sessions, and hand-offs in each state, that are shown."""
 
 
@@ -100,9 +100,9 @@ class Observed:
 
     async def status(self) -> Status:
         """Return how the daemon is."""
-        seen = await self.within(self.catalog.ask(overview, MOST))
+        seen = await self.within(self.catalog.ask(overview, MOST_SHOWN))
         free = await self.free()
-        uploads = [await self._line(upload) for upload in self.uploads.all()[:MOST]]
+        uploads = [await self._line(upload) for upload in self.uploads.all()[:MOST_SHOWN]]
         return Status(
             running=self.seconds() - self.started,
             connections=self.site.connections.total,
@@ -157,4 +157,4 @@ class Observed:
                 answer.callback(outcome)  # a Failure makes it an errback
 
         ensureDeferred(ask())
-        return await answer.addTimeout(PATIENCE, self.clock)
+        return await answer.addTimeout(STATUS_PATIENCE, self.clock)

@@ -29,7 +29,7 @@ _FILE = re.compile(r"(privateKey|certKey|extraCertChain|dhParameters)=")
 _PART = re.compile(r"(?:[^:\\]|\\.)+", re.DOTALL)
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
-BACKLOG = 1024
+LISTEN_BACKLOG = 1024
 """Connections that may wait to be taken; of one too many the kernel makes its peer try again, a second later.
 
 Twisted's number is 50: a burst of strangers has that at once.
@@ -84,7 +84,6 @@ class Certificate:
     _log = Logger()
 
     def serverConnectionForTLS(self, protocol: Any) -> Any:
-        """See ``IOpenSSLServerConnectionCreator``."""
         creator = IOpenSSLServerConnectionCreator(self.context, None)
         if creator is not None:
             return creator.serverConnectionForTLS(protocol)
@@ -97,7 +96,8 @@ class Certificate:
 
     def expires(self) -> float:
         """Return when it expires, in seconds since 1970."""
-        moment = self.context.certificate.get_notAfter() or b"19700101000000Z"
+        certificate = self.context.certificate
+        moment = certificate.get_notAfter() or b"19700101000000Z"
         return float(timegm(strptime(moment.decode("ascii"), "%Y%m%d%H%M%SZ")))
 
     def reload(self) -> None:
@@ -155,7 +155,7 @@ class ListeningReactor:
 
     def _with_backlog(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return what to listen with: where the administrator says nothing of a backlog, ours."""
-        return options if "backlog=" in self.description else {**options, "backlog": BACKLOG}
+        return options if "backlog=" in self.description else {**options, "backlog": LISTEN_BACKLOG}
 
     def _told(self, port: Any) -> Any:
         if self.heard is not None:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.runtime.workers import Workers
 
-__all__ = ["LOOK", "Revocation", "users_of"]
+__all__ = ["LOOK_INTERVAL", "Revocation", "users_of"]
 
-LOOK = 15.0
+LOOK_INTERVAL = 15.0
 """Seconds between two looks: a file that is gone has no users at the second, and sessions end at the next."""
 
 AT_ONCE = 8

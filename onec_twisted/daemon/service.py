@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ExchangeService", "prepare"]
 
-LINGER = 0.2
+ANSWER_LINGER = 0.2
 """Seconds that the last answers have to leave."""
 
-GRACE = 30.0
+STOP_GRACE = 30.0
 """Seconds that pieces in flight have to end when the daemon is told to stop."""
 
 
@@ -98,16 +98,16 @@ class ExchangeService(MultiService):
         self._locks.close()
         if self.site is not None:
             self.site.closing = True
-        late = self._clock.callLater(GRACE, self._locks.drop_all, ShuttingDown)
+        late = self._clock.callLater(STOP_GRACE, self._locks.drop_all, ShuttingDown)
         idle = self._locks.idle()
         if not idle.called:
-            self._log.info("waiting up to {seconds} s for pieces in flight", seconds=GRACE)
+            self._log.info("waiting up to {seconds} s for pieces in flight", seconds=STOP_GRACE)
         await maybeDeferred(super().stopService)
         await idle
         if late.active():
             late.cancel()
-        await deferLater(self._clock, LINGER)  # who has connected just now is answered as well
-        await self._pieces.proofs.settle(LINGER)
+        await deferLater(self._clock, ANSWER_LINGER)  # who has connected just now is answered as well
+        await self._pieces.proofs.settle(ANSWER_LINGER)
         if self.errands is not None:
             self.errands.stop()
         self._workers.stop()

@@ -23,7 +23,7 @@ __all__ = ["Sweep", "interval_for"]
 AT_ONCE = 8
 """Sessions that are removed at the same time: their records share a sync."""
 
-PAUSE = 10.0
+LEAST_KEPT = 10.0
 """Seconds that a session is kept at least when its files were imported: nodes pause between requests (1C:UNF 5 s)."""
 
 
@@ -56,7 +56,7 @@ class Sweep:
 
     async def _once(self) -> None:
         try:
-            ended, kept = self.now() - self.session_ttl, self.now() - max(self.keep, PAUSE)
+            ended, kept = self.now() - self.session_ttl, self.now() - max(self.keep, LEAST_KEPT)
             sessids = await self.catalog.ended(ended, kept)
             while sessids and not self.locks.closed:
                 some, sessids = sessids[:AT_ONCE], sessids[AT_ONCE:]

@@ -41,10 +41,10 @@ AT_ONCE = 4
 OF_SESSION, OF_USER, OF_ALL = 8, 32, 256
 """Archives that wait to be read, or are read: of one session, of one user, of all."""
 
-KNOWN = 16 * 1024 * 1024
+DIRECTORIES_SIZE = 16 * 1024 * 1024
 """Bytes of directories that are kept in memory, of all archives together."""
 
-OVERHEAD = 500
+DIRECTORY_OVERHEAD = 500
 """Bytes that a directory without names takes."""
 
 
@@ -83,7 +83,7 @@ class _Reading:
 
 def _cost(known: Directory | str) -> int:
     """Return the bytes that what is known of an archive takes."""
-    return OVERHEAD + (0 if isinstance(known, str) else len(known.names.packed) + len(known.damaged.packed))
+    return DIRECTORY_OVERHEAD + (0 if isinstance(known, str) else len(known.names.packed) + len(known.damaged.packed))
 
 
 @define
@@ -139,7 +139,7 @@ class Archives(Service):
         """Begin with nothing known."""
         self._store = store
         self._workers = workers
-        self.clock = clock
+        self._clock = clock
         self._examine = examine
         self._known: OrderedDict[tuple[Hashable, ...], Directory | str] = OrderedDict()
         self._known_bytes = 0
@@ -218,7 +218,7 @@ class Archives(Service):
         self._go_on()
         if told.called:
             return await told
-        late = self.clock.callLater(max(0.0, asker.until - self.clock.seconds()), give_up)
+        late = self._clock.callLater(max(0.0, asker.until - self._clock.seconds()), give_up)
         asker.gone.addBoth(go)
         try:
             return await told
@@ -296,6 +296,6 @@ class Archives(Service):
         """Keep what was found; what was asked for longest ago makes room."""
         self._known[key] = known
         self._known_bytes += _cost(known)
-        while self._known_bytes > KNOWN and len(self._known) > 1:
+        while self._known_bytes > DIRECTORIES_SIZE and len(self._known) > 1:
             _, oldest = self._known.popitem(last=False)
             self._known_bytes -= _cost(oldest)

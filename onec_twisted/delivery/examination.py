@@ -30,7 +30,7 @@ LONGEST_ANSWER = 16 * 1024 * 1024
 NEEDED = frozenset({"LD_LIBRARY_PATH"})
 """What of the environment is passed on: some Pythons do not start without."""
 
-COMPLAINT = 500
+COMPLAINT_LIMIT = 500
 """Bytes of what a process complains of that are kept for the log."""
 
 
@@ -55,7 +55,7 @@ class _Run(ProcessProtocol):
             self._answer.append(data)
 
     def errReceived(self, data: bytes) -> None:
-        self._complaint = (self._complaint + data)[-COMPLAINT:]
+        self._complaint = (self._complaint + data)[-COMPLAINT_LIMIT:]
 
     def processEnded(self, reason: Failure) -> None:
         """Answer, now that all of its output has come."""

@@ -17,13 +17,13 @@ import resource
 import sys
 from contextlib import suppress
 
-MEMORY = 256 * 1024 * 1024
+MEMORY_LIMIT = 256 * 1024 * 1024
 """Bytes of memory at most."""
 
-SECONDS = 30
+PROCESSOR_LIMIT = 30
 """Seconds of the processor at most."""
 
-ARCHIVE = 3
+ARCHIVE_DESCRIPTOR = 3
 """The descriptor that the archive comes as."""
 
 
@@ -38,11 +38,11 @@ def _end_with(parent: int) -> None:
 def _confine() -> None:
     """Take only so much from now on, as far as the system lets us."""
     limits = {
-        resource.RLIMIT_CPU: SECONDS,
-        resource.RLIMIT_AS: MEMORY,
+        resource.RLIMIT_CPU: PROCESSOR_LIMIT,
+        resource.RLIMIT_AS: MEMORY_LIMIT,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NOFILE: ARCHIVE + 1,
+        resource.RLIMIT_NOFILE: ARCHIVE_DESCRIPTOR + 1,
     }
     for kind, limit in limits.items():
         with suppress(ValueError, OSError):  # the system has a lower one, or none of that kind
@@ -60,7 +60,7 @@ def main(parent: str, size: str) -> None:
         codecs.lookup(encoding)  # afterwards no module can be read
     _confine()
     try:
-        answer = b"+" + Directory.of(entries(ARCHIVE, int(size))).as_bytes()
+        answer = b"+" + Directory.of(entries(ARCHIVE_DESCRIPTOR, int(size))).as_bytes()
     except ArchiveDamaged as damaged:
         answer = b"-" + str(damaged).encode()
     with open(1, "wb", closefd=False) as output:

@@ -46,7 +46,7 @@ __all__ = ["HandoffSettings", "Handoffs"]
 MOST_ARCHIVES = 1000
 """Archives of a session in which a name is looked for."""
 
-SYNCS = 4
+SYNCS_AT_ONCE = 4
 """Sessions that are brought to the disk at once: thousands of files may take minutes, and others wait for theirs."""
 
 
@@ -61,7 +61,7 @@ class HandoffSettings:
 
 @define(eq=False)
 class Handoffs:
-    """Puts hand-offs on record. ``now`` returns seconds since 1970."""
+    """Puts hand-offs on record. ``now`` returns seconds since 1970, ``seconds`` those of the reactor's clock."""
 
     settings: HandoffSettings
     catalog: Catalog
@@ -71,9 +71,10 @@ class Handoffs:
     archives: Archives
     relay: Relay
     now: Callable[[], float]
+    seconds: Callable[[], float]
     _begun: float = field(init=False)
     """When the daemon began: before, no node could say anything."""
-    _syncs: Slots = field(factory=lambda: Slots(Places(SYNCS)), init=False)
+    _syncs: Slots = field(factory=lambda: Slots(Places(SYNCS_AT_ONCE)), init=False)
     _log = Logger()
 
     def __attrs_post_init__(self) -> None:
@@ -93,7 +94,7 @@ class Handoffs:
         known = await self.catalog.imported(session.sessid, str(name))
         if known is None or (known.state == FAILED and known.told):
             self.relay.check_room(session.username)
-            until = self.archives.clock.seconds() + self.settings.hold
+            until = self.seconds() + self.settings.hold
             known = await self._seal(Asker(session, until, gone or Deferred()), kind, name, asked)
         return await self.relay.outcome(known, self.settings.hold)
 

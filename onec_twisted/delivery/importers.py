@@ -60,7 +60,6 @@ class ImporterFactory:
     make: Callable[[str, Surroundings], IImporter]
 
     def generateImporter(self, argstring: str, surroundings: Surroundings) -> IImporter:
-        """See ``IImporterFactory``."""
         return self.make(argstring, surroundings)
 
 

@@ -88,7 +88,7 @@ class Keep:
     workers: Workers
 
     async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
-        """See ``IImporter``; a disk that is full now may have room later."""
+        """Write the manifest; a disk that is full now may have room later."""
         try:
             await self.workers(_write, description)
         except OSError as error:

@@ -24,10 +24,10 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 LOCK = ".lock"
 """The lock's name in the session's folder: what leads with a dot is no node's."""
 
-MERCY = 5
+TERM_GRACE = 5
 """Seconds between asking all to end and ending them."""
 
-ROUNDS = 50
+KILL_ROUNDS = 50
 """Looks for what was started meanwhile, when all are ended by force; a second later it begins anew."""
 
 
@@ -77,7 +77,7 @@ def _end_all(*_: object) -> None:
     """Ask all to end; by force a little later."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, _kill_all)
-    signal.alarm(MERCY)
+    signal.alarm(TERM_GRACE)
     if not _tell_all(signal.SIGTERM):
         os.killpg(0, signal.SIGTERM)
 
@@ -87,7 +87,7 @@ def _kill_all(*_: object) -> None:
     if not _parents():
         os.killpg(0, signal.SIGKILL)  # this process as well
     signal.alarm(1)
-    for _round in range(ROUNDS):
+    for _round in range(KILL_ROUNDS):
         if not _tell_all(signal.SIGKILL):
             break
         time.sleep(0.01)

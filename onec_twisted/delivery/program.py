@@ -34,19 +34,19 @@ __all__ = ["Program", "checked_program", "program_environment"]
 
 LAUNCH = str(Path(__file__).with_name("launch.py"))
 
-MERCY = 8.0
+LAUNCH_GRACE = 8.0
 """Seconds for ``launch`` to end a program with all that it has started: 5 of them are the program's own."""
 
-LINGER = 1.0
+OUTPUT_LINGER = 1.0
 """Seconds that output may still come when the program has ended: what it started may hold its pipes open."""
 
-LINE = 4096
+LINE_LIMIT = 4096
 """Bytes of a line that are kept."""
 
 AT_ONCE = 50
 """Lines that are heard of what comes at once, some KB: the last ones."""
 
-LOGGED = 1000
+LOGGED_LINES = 1000
 """Lines of its standard error that are in the log, of one try."""
 
 PASSED_ON = re.compile(r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|SSL_CERT_(FILE|DIR)|IMPORT_\w+")
@@ -90,10 +90,10 @@ class _Lines:
         *whole, begun = (self._begun + data).rsplit(b"\n", AT_ONCE)
         for line in whole:
             self._end(line.rpartition(b"\n")[2])  # the first one may be many
-        self._begun = begun[:LINE]
+        self._begun = begun[:LINE_LIMIT]
 
     def _end(self, line: bytes) -> None:
-        text = decoded(line[:LINE]).strip()
+        text = decoded(line[:LINE_LIMIT]).strip()
         if not text:
             return
         self.last = text
@@ -133,7 +133,7 @@ class _Run(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         """Give its output a moment: what it has started may hold the pipes open for ever."""
-        self._linger = self._clock.callLater(LINGER, self._let_go)
+        self._linger = self._clock.callLater(OUTPUT_LINGER, self._let_go)
 
     def _let_go(self) -> None:
         """Close the pipes, whoever else has them; what nobody has read of the input is thrown away."""
@@ -188,12 +188,12 @@ class Program:
     _log = Logger()
 
     async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
-        """See ``IImporter``: status 0 is success, 75 (EX_TEMPFAIL) wants another try, any other is failure."""
+        """Run the program: status 0 is success, 75 (EX_TEMPFAIL) requests another try, any other is failure."""
 
         def complain(line: str) -> None:
             self._log.info("{sessid}: importer: {line}", sessid=description.sessid, handoff=description.id, line=line)
 
-        complaints = _Lines(complain, LOGGED)
+        complaints = _Lines(complain, LOGGED_LINES)
         run = _Run(self.reactor, description.as_json() + b"\n", _Lines(progress), complaints)
         launch = [os.fsencode(one) for one in (sys.executable, "-I", "-S", LAUNCH, str(os.getpid()), self.path)]
         try:
@@ -221,7 +221,7 @@ class Program:
             return await run.ended().addTimeout(self.timeout, self.reactor)
         except (defer.TimeoutError, CancelledError) as error:
             run.end()
-            late = self.reactor.callLater(MERCY, run.kill)
+            late = self.reactor.callLater(LAUNCH_GRACE, run.kill)
             await run.ended()
             if late.active():
                 late.cancel()

@@ -28,7 +28,6 @@ from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Handoff
 from onec_twisted.model.shown import harmless
 from onec_twisted.runtime.backoff import Backoff
 from onec_twisted.runtime.fairness import Places, Slots
-from onec_twisted.runtime.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.catalog.catalog import Catalog
     from onec_twisted.delivery.interfaces import IImporter
+    from onec_twisted.runtime.metrics import Metrics
     from onec_twisted.storage.interfaces import IStore
 
 __all__ = ["Relay", "pause_before"]
@@ -50,13 +50,13 @@ MOST_WAITING = 10_000
 TRY_PAUSE = Backoff(first=1.0, longest=3600.0)
 """How long a hand-off waits before its next try."""
 
-GRACE = 30.0
+IMPORT_GRACE = 30.0
 """Seconds that imports have to end when the daemon is told to stop; one that does not is started again next time."""
 
-ENDED = 1000
+REMEMBERED_HANDOFFS = 1000
 """Hand-offs that have ended and are remembered, so that nobody brings one in again."""
 
-WORDS = 1000
+WORDS_LIMIT = 1000
 """Characters of an importer's words that are kept."""
 
 
@@ -79,7 +79,7 @@ class _Pending:
     def note_progress(self, words: str) -> None:
         """Take a line for the person who waits."""
         if words.strip():
-            self.progress = harmless(" ".join(words.strip()[:WORDS].splitlines()))
+            self.progress = harmless(" ".join(words.strip()[:WORDS_LIMIT].splitlines()))
 
 
 def _tell(waiting: list[Deferred[None]]) -> None:
@@ -104,8 +104,8 @@ class Relay(Service):
         importer: IImporter,
         now: Callable[[], float],
         clock: IReactorTime,
+        metrics: Metrics,
         chance: Callable[[], float] = random.random,
-        metrics: Metrics | None = None,
     ) -> None:
         """Begin with nothing to deliver: what is on record is read when the service starts."""
         self._most_tries = most_tries
@@ -115,7 +115,7 @@ class Relay(Service):
         self._now = now
         self._clock = clock
         self._chance = chance
-        self._metrics = metrics or Metrics()
+        self._metrics = metrics
         self._slots = Slots(Places(2 * AT_ONCE))
         self._pending: dict[str, _Pending] = {}
         self._lines: dict[str, deque[_Pending]] = {}
@@ -150,8 +150,8 @@ class Relay(Service):
         running = list(self._running.values())
         if not running:
             return
-        self._log.info("waiting up to {seconds} s for {count} imports", seconds=GRACE, count=len(running))
-        late = [self._clock.callLater(GRACE, one.cancel) for one in running]
+        self._log.info("waiting up to {seconds} s for {count} imports", seconds=IMPORT_GRACE, count=len(running))
+        late = [self._clock.callLater(IMPORT_GRACE, one.cancel) for one in running]
         await DeferredList(running)
         for call in late:
             if call.active():
@@ -257,7 +257,7 @@ class Relay(Service):
                 line.popleft()
                 del self._pending[pending.handoff.id]
                 self._ended[pending.handoff.id] = pending.handoff
-                if len(self._ended) > ENDED:
+                if len(self._ended) > REMEMBERED_HANDOFFS:
                     self._ended.popitem(last=False)
                 if not line:
                     del self._lines[sessid]
@@ -308,12 +308,12 @@ class Relay(Service):
             state, words = SUCCEEDED, ""
         if state == WAITING and handoff.tries >= self._most_tries:
             state, words = FAILED, f"Given up after {handoff.tries} tries: {words}"
-        handoff = evolve(handoff, state=state, words=harmless(" ".join(words[:WORDS].splitlines())))
+        handoff = evolve(handoff, state=state, words=harmless(" ".join(words[:WORDS_LIMIT].splitlines())))
         self._metrics.tried("interrupted" if handoff.state == WAITING else handoff.state)
-        self._tell_log(handoff)
+        self._log_outcome(handoff)
         return handoff
 
-    def _tell_log(self, handoff: Handoff) -> None:
+    def _log_outcome(self, handoff: Handoff) -> None:
         """Write an event: what became of a try."""
         words = {
             SUCCEEDED: "{sessid}: {what} delivered to the importer",

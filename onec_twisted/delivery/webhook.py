@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Webhook", "retry_after"]
 
-POLL = 2.0
+POLL_INTERVAL = 2.0
 """Seconds after a 202 until we ask again, unless ``Retry-After`` says otherwise."""
 
 SHORTEST_POLL, LONGEST_POLL = 0.1, 60.0
 """Seconds at least, and at most."""
 
-REDIRECTS = 5
+MOST_REDIRECTS = 5
 """Redirects that are followed."""
 
 PASSING = frozenset({408, 425, 429})
@@ -81,7 +81,7 @@ class Webhook:
     timeout: float
 
     async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
-        """See ``IImporter``: 2xx is success, 202 goes on, 4xx is failure, and all else is tried again."""
+        """Post the description: 2xx is success, 202 goes on, 4xx is failure, and all else is tried again."""
         clock = self.client.clock
         deadline = clock.seconds() + self.timeout
         body, url, polls, redirects = description.as_json(), self.url, False, 0
@@ -91,9 +91,9 @@ class Webhook:
                 progress(answer.text)
                 if answer.location is not None:
                     url, polls = answer.location, True
-                wait = POLL if answer.retry_after is None else max(SHORTEST_POLL, answer.retry_after)
+                wait = POLL_INTERVAL if answer.retry_after is None else max(SHORTEST_POLL, answer.retry_after)
                 await deferLater(clock, min(wait, LONGEST_POLL, max(0.0, deadline - clock.seconds())))
-            elif answer.status in (307, 308) and answer.location is not None and redirects < REDIRECTS:
+            elif answer.status in (307, 308) and answer.location is not None and redirects < MOST_REDIRECTS:
                 url, redirects = answer.location, redirects + 1
             elif 200 <= answer.status < 300:
                 return

@@ -13,7 +13,7 @@ from attrs import define, field
 from twisted.logger import Logger
 
 from onec_twisted.http.sockets import close_now, is_plain
-from onec_twisted.runtime.descriptors import NEWCOMERS, is_scarce
+from onec_twisted.runtime.descriptors import NEWCOMER_SHARE, is_scarce
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -56,7 +56,7 @@ class Newcomers:
 
     def _may_stay(self, address: str | None) -> bool:
         """Return whether a new connection may stay; where that is one too many, another is closed for it."""
-        if is_scarce(self.connections.total, NEWCOMERS):
+        if is_scarce(self.connections.total, NEWCOMER_SHARE):
             self._tell()
         elif not self.most or self.connections.total <= self.most:
             return True

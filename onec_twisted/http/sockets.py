@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from onec_twisted.http.interfaces import IBodySocket, ILine
-from onec_twisted.runtime.descriptors import PIECES, is_scarce
+from onec_twisted.runtime.descriptors import PIECE_SHARE, is_scarce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ def close_now(transport: Any) -> None:
 def _duplicate(descriptor: int) -> int:
     """Return another descriptor of a socket. Raises ``OSError``, also where the last ones are kept for others."""
     made = os.dup(descriptor)
-    if is_scarce(made, PIECES):
+    if is_scarce(made, PIECE_SHARE):
         os.close(made)
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     return made

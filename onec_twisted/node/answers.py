@@ -42,7 +42,7 @@ ALL = (TRADE, UNF, BITRIX)
 COME_AGAIN = frozenset({429, 502, 503, 504})
 """Statuses of a site, or a proxy before it, that is busy, or starts anew."""
 
-SHOWN = 255
+FAILURE_SHOWN = 255
 """Characters of a failure that are kept: what 1C:UNF shows at most."""
 
 ENCODINGS = frozenset(
@@ -115,7 +115,7 @@ class NodeError(Exception):
 
     def __init__(self, words: str, status: int = 0, offset: int | None = None) -> None:
         """Keep the words to one line, and harmless to a terminal."""
-        super().__init__(harmless(" ".join(words.split())[: 4 * SHOWN]))
+        super().__init__(harmless(" ".join(words.split())[: 4 * FAILURE_SHOWN]))
         self.words = str(self)
         self.status = status
         self.offset = offset
@@ -187,17 +187,17 @@ def _words_of(answer: RawAnswer) -> str:
     if answer.text.lstrip().startswith("<?xml"):
         return "a document that does not begin with <?xml: white space or a byte order mark stands before it"
     if not answer.lines[0].strip():
-        return f"an empty line before {text[:SHOWN]}"
+        return f"an empty line before {text[:FAILURE_SHOWN]}"
     if "<" in text[:200]:
         title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE)
         return f"a page of HTML{f' ({title[1].strip()})' if title else ''}"
-    return text[:SHOWN]
+    return text[:FAILURE_SHOWN]
 
 
 def _message_of_php(answer: RawAnswer) -> str | None:
     """Return what PHP says in an answer about a script, None if it says nothing."""
     found = _PHP.search(answer.text[:LOOKED_AT])
-    return " ".join(re.sub(r"<[^>]{0,100}>", "", found[0]).split())[:SHOWN] if found is not None else None
+    return " ".join(re.sub(r"<[^>]{0,100}>", "", found[0]).split())[:FAILURE_SHOWN] if found is not None else None
 
 
 def refusal_of(answer: RawAnswer, asked: str) -> NodeError:
@@ -207,7 +207,7 @@ def refusal_of(answer: RawAnswer, asked: str) -> NodeError:
         return Strange(f"{asked}: the site redirects to {place}; no 1C follows: give that address", answer.status)
     if answer.first == "failure":
         words = " ".join(answer.lines[1:]).strip() or "failure, without a reason"
-        return Refusal(words[:SHOWN], answer.status, answer.offset)
+        return Refusal(words[:FAILURE_SHOWN], answer.status, answer.offset)
     return Strange(f"{asked}: the site answered {answer.status} with {_words_of(answer)}", answer.status)
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Route", "http_client"]
 
-CONNECT = 15.0
+CONNECT_TIMEOUT = 15.0
 """Seconds that a connection may take to come about."""
 
 CURE = "name a file with the issuer's certificate by --ca"
@@ -137,7 +137,7 @@ class _ThroughProxy:
 
         asking = self.proxy.connect(Factory.forProtocol(build))
         asking.addErrback(lambda failure: None if connected.called else connected.errback(failure))
-        return connected.addTimeout(CONNECT, self.reactor)
+        return connected.addTimeout(CONNECT_TIMEOUT, self.reactor)
 
 
 @implementer(IAgentEndpointFactory)
@@ -155,13 +155,13 @@ class _Endpoints:
         """Return the endpoint, TLS and all."""
         host = self.host
         if self.route.unix is not None:
-            endpoint: Any = UNIXClientEndpoint(self.reactor, self.route.unix, timeout=CONNECT)
+            endpoint: Any = UNIXClientEndpoint(self.reactor, self.route.unix, timeout=CONNECT_TIMEOUT)
         elif self.route.proxy is not None:
             endpoint = _ThroughProxy(
                 self.reactor, _proxy_endpoint(self.reactor, self.route.proxy), self._target(uri.port)
             )
         else:
-            endpoint = HostnameEndpoint(self.reactor, host, uri.port, timeout=CONNECT)
+            endpoint = HostnameEndpoint(self.reactor, host, uri.port, timeout=CONNECT_TIMEOUT)
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self.policy.creatorForNetloc(host, uri.port), endpoint)
         return endpoint
@@ -177,7 +177,9 @@ def _proxy_endpoint(reactor: Any, proxy: str) -> HostnameEndpoint:
     if not url.startswith("http://") or "@" in url:
         raise ValueError("write a proxy as in http://proxy.example:3128, without a user")
     parts = urlsplit(url_of("http", url))
-    return HostnameEndpoint(reactor, (parts.hostname or "").encode("ascii"), parts.port or 3128, timeout=CONNECT)
+    return HostnameEndpoint(
+        reactor, (parts.hostname or "").encode("ascii"), parts.port or 3128, timeout=CONNECT_TIMEOUT
+    )
 
 
 def http_client(

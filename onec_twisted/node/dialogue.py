@@ -27,7 +27,7 @@ from onec_twisted.node.answers import (
     refusal_of,
     state_of,
 )
-from onec_twisted.node.requests import BLOCK, Document, Part, Requests, headers_of, quoted
+from onec_twisted.node.requests import READ_BLOCK, Document, Part, Requests, headers_of, quoted
 from onec_twisted.runtime.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ TRY_PAUSE = Backoff(first=0.5, longest=15.0)
 LAST_WORD = 5.0
 """Seconds for what is asked when everything is over."""
 
-STRAGGLER = 0.5
+STRAGGLER_WAIT = 0.5
 """Seconds for a piece that was cut off to arrive, before it is thrown away."""
 
 
@@ -219,7 +219,7 @@ class Node:
         query = f"type={kind}&mode=file&filename={quoted(name)}"
         self._is_sending = True
         try:
-            answer = await self._requests.ask("POST", query, FileBodyProducer(part, readSize=BLOCK), headers)
+            answer = await self._requests.ask("POST", query, FileBodyProducer(part, readSize=READ_BLOCK), headers)
         except Unreachable:
             if part.error is not None:
                 raise part.error from None  # it was not the site
@@ -245,7 +245,7 @@ class Node:
         try:
             parameters_of(await self._requests.ask("GET", f"type={kind}&mode=init"), kind, version=False)
             if self._is_sending:
-                await deferLater(self._reactor, STRAGGLER)
+                await deferLater(self._reactor, STRAGGLER_WAIT)
                 parameters_of(await self._requests.ask("GET", f"type={kind}&mode=init"), kind, version=False)
         except NodeError:
             return False

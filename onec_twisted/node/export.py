@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Export", "exported"]
 
-BLOCK = 1024 * 1024
+PACK_BLOCK = 1024 * 1024
 """Bytes that are packed at a time."""
 
 ZIP64 = 2**31 - 1
@@ -135,7 +135,7 @@ def _packed(named: list[tuple[str, Path]], folder: Path, stopped: Callable[[], b
             entry = zipfile.ZipInfo.from_file(path, inside, strict_timestamps=False)
             entry.compress_type = zipfile.ZIP_STORED if path.suffix.lower() in PACKED else zipfile.ZIP_DEFLATED
             with path.open("rb") as source, archive.open(entry, "w", force_zip64=entry.file_size > ZIP64) as target:
-                while block := source.read(BLOCK):
+                while block := source.read(PACK_BLOCK):
                     if stopped():
                         raise OSError("stopped while packing")
                     target.write(block)

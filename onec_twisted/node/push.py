@@ -51,30 +51,29 @@ class Display(Protocol):
         """Show how an import goes."""
 
 
-class Quiet:
+class Quiet(Display):
     """Shows nothing."""
 
     def broken(self) -> None:
-        """See ``Display``."""
+        pass
 
     def line(self, words: str) -> None:
-        """See ``Display``."""
+        pass
 
     def warning(self, words: str) -> None:
-        """See ``Display``."""
         sys.stderr.write(f"{words}\n")
 
     def file_begins(self, name: str, size: int) -> None:
-        """See ``Display``."""
+        pass
 
     def file_at(self, place: int) -> None:
-        """See ``Display``."""
+        pass
 
     def file_ends(self, name: str, sent: Sent) -> None:
-        """See ``Display``."""
+        pass
 
     def imported(self, name: str, words: str, *, done: bool) -> None:
-        """See ``Display``."""
+        pass
 
 
 @define(eq=False)
@@ -84,21 +83,17 @@ class Lines(Quiet):
     out: TextIO = field(factory=lambda: sys.stdout)
 
     def line(self, words: str) -> None:
-        """See ``Display``."""
         self.out.write(f"{words}\n")
         self.out.flush()
 
     def warning(self, words: str) -> None:
-        """See ``Display``."""
         self.line(words)
 
     def file_ends(self, name: str, sent: Sent) -> None:
-        """See ``Display``."""
         again = sent.bytes_sent - sent.size
         self.line(f"{name}: {sent.size:,} bytes" + (f", {again:,} sent again" if again > 0 else ""))
 
     def imported(self, name: str, words: str, *, done: bool) -> None:
-        """See ``Display``."""
         self.line(f"{name}: {'imported' if done else words or 'being imported'}")
 
 
@@ -110,27 +105,23 @@ class Bar(Lines):
     _bar: Any = field(default=None, init=False)
 
     def line(self, words: str) -> None:
-        """See ``Display``: above the bar."""
+        """Write it above the bar."""
         tqdm.write(words, file=self.out)
 
     def file_begins(self, name: str, size: int) -> None:
-        """See ``Display``."""
         tqdm.monitor_interval = 0  # no thread of its own
         self._bar = tqdm(
             total=size, desc=name, unit="B", unit_scale=True, unit_divisor=1024, file=self.out, leave=False
         )
 
     def file_at(self, place: int) -> None:
-        """See ``Display``."""
         self._bar.update(place - self._bar.n)
 
     def broken(self) -> None:
-        """See ``Display``."""
         if self._bar is not None:
             self._bar.close()
 
     def file_ends(self, name: str, sent: Sent) -> None:
-        """See ``Display``."""
         self._bar.close()
         super().file_ends(name, sent)
 
@@ -146,23 +137,18 @@ class Json(Quiet):
         self.out.flush()
 
     def line(self, words: str) -> None:
-        """See ``Display``."""
         self._event(event="note", words=words)
 
     def warning(self, words: str) -> None:
-        """See ``Display``."""
         self.line(words)
 
     def file_begins(self, name: str, size: int) -> None:
-        """See ``Display``."""
         self._event(event="begin", name=name, size=size)
 
     def file_ends(self, name: str, sent: Sent) -> None:
-        """See ``Display``."""
         self._event(event="sent", name=name, size=sent.size, bytes_sent=sent.bytes_sent, pieces=sent.pieces)
 
     def imported(self, name: str, words: str, *, done: bool) -> None:
-        """See ``Display``."""
         self._event(event="imported" if done else "progress", name=name, words=words)
 
 

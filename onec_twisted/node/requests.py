@@ -31,7 +31,7 @@ T = TypeVar("T")
 USER_AGENT = "1C+Enterprise/8.3"
 """What the platform calls itself; some sites look at it."""
 
-BLOCK = 64 * 1024
+READ_BLOCK = 64 * 1024
 """Bytes of a file that are read at a time, and of a document that is none."""
 
 ANSWER_LIMIT = 1024 * 1024
@@ -192,7 +192,7 @@ class Document:
         self.size += len(data)
         self._tail = (self._tail + data)[-200:]
         if not self.passes:
-            self.held = data = (self.held + data)[:BLOCK]
+            self.held = data = (self.held + data)[:READ_BLOCK]
             self.passes = self._is_ok and self.held.startswith(b"<?xml")
         if self.passes:
             self._write(data)

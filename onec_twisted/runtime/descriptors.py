@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import resource
 
-__all__ = ["NEWCOMERS", "PIECES", "is_scarce"]
+__all__ = ["NEWCOMER_SHARE", "PIECE_SHARE", "is_scarce"]
 
-NEWCOMERS = 4
+NEWCOMER_SHARE = 4
 """One in so many is kept from new connections."""
 
-PIECES = 8
+PIECE_SHARE = 8
 """One in so many is kept from pieces as well: from their files, and from their sockets' duplicates."""
 
-MOST = 16384
+MOST_DESCRIPTORS = 16384
 """Descriptors of which parts are kept; of a higher limit no more is, for nobody can need it."""
 
 
 def is_scarce(number: int, kept: int) -> bool:
     """Return whether a descriptor of this number, or the last of so many, is kept: one in ``kept`` of all is."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return limit != resource.RLIM_INFINITY and number >= limit - min(limit, MOST) // kept
+    return limit != resource.RLIM_INFINITY and number >= limit - min(limit, MOST_DESCRIPTORS) // kept

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from onec_twisted.runtime.workers import Workers
 
-__all__ = ["INTERVAL", "REMOVED", "Presence"]
+__all__ = ["PRESENCE_INTERVAL", "REMOVED", "Presence"]
 
-INTERVAL = 5.0
+PRESENCE_INTERVAL = 5.0
 """Seconds between two looks."""
 
 REMOVED = "the media root or its database was removed or replaced; put it back, or restart the daemon"

@@ -34,7 +34,7 @@ class Workers(Protocol):
         """Return whether a call waits for a thread; may be asked in any thread."""
 
 
-class DiskWorkers:
+class DiskWorkers(Workers):
     """At most ``most`` threads, started when there is work for them; each takes the oldest call that waits."""
 
     def __init__(self, reactor: IReactorFromThreads, most: int) -> None:
@@ -48,7 +48,7 @@ class DiskWorkers:
         self._told = False
 
     def __call__(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
-        """See ``Workers``. Raises ``RuntimeError`` when there is no thread, and none can be started."""
+        """Do it in a thread. Raises ``RuntimeError`` when there is none, and none can be started."""
         if len(self._threads) < min(self._open + 1, self._most):
             self._start_thread()
         fired: Deferred[T] = Deferred()
@@ -68,7 +68,6 @@ class DiskWorkers:
             self._threads.append(thread)
 
     def crowded(self) -> bool:
-        """See ``Workers``."""
         return self._open > self._most
 
     def stop(self) -> None:

@@ -31,7 +31,7 @@ from zope.interface import implementer
 
 from onec_twisted.model.errors import FileDamaged, FileInTheWay, InvalidFilename, StorageRemoved
 from onec_twisted.model.names import LOCK, on_disk
-from onec_twisted.runtime.descriptors import PIECES, is_scarce
+from onec_twisted.runtime.descriptors import PIECE_SHARE, is_scarce
 from onec_twisted.storage.file import (
     HeldRange,
     NotOurs,
@@ -194,7 +194,7 @@ class Store:
             self._naming,
             self.synced,
         )
-        if is_scarce(fd, PIECES):
+        if is_scarce(fd, PIECE_SHARE):
             file.roll_back()
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
         return file

@@ -95,7 +95,7 @@ def test_the_reactors_lateness() -> None:
     """Each second it is asked how late it is."""
     clock = Clock()
     metrics = Metrics()
-    meter = LagMeter(metrics, clock)
+    meter = LagMeter(metrics.reactor_lag, clock)
     meter.startService()
     clock.advance(1)
     clock.advance(1.5)

@@ -11,8 +11,8 @@ from administrator import MIN_FREE, Administrator, observed
 from in_memory import flush_failures
 from twisted.internet.defer import Deferred
 
-from onec_twisted.admin.health import FRESH, HealthCheck
-from onec_twisted.admin.status import PATIENCE
+from onec_twisted.admin.health import HEALTH_FRESH_FOR, HealthCheck
+from onec_twisted.admin.status import STATUS_PATIENCE
 from onec_twisted.testing import LateWorkers
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_a_database_that_somebody_holds(administrator: Administrator) -> None:
     other.close()
 
     assert held == ["the database cannot be written: another program holds it"]
-    administrator.exchange.clock.advance(FRESH)
+    administrator.exchange.clock.advance(HEALTH_FRESH_FOR)
     assert reasons(administrator) == []
 
 
@@ -85,16 +85,16 @@ def test_a_disk_that_does_not_answer(exchange: InMemory) -> None:
     found: list[Any] = []
     for _ in range(3):
         Deferred.fromCoroutine(health.look()).addBoth(found.append)
-    exchange.clock.advance(PATIENCE)
+    exchange.clock.advance(STATUS_PATIENCE)
     Deferred.fromCoroutine(health.look()).addBoth(found.append)
-    exchange.clock.advance(FRESH)
+    exchange.clock.advance(HEALTH_FRESH_FOR)
     Deferred.fromCoroutine(health.look()).addBoth(found.append)
     assert [one.reasons for one in found] == [
         ("the media root has not answered for 5 seconds", "the disk has not answered for 5 seconds")
     ] * 5
     assert workers.hops == 2
     workers.run()
-    exchange.clock.advance(FRESH)
+    exchange.clock.advance(HEALTH_FRESH_FOR)
     Deferred.fromCoroutine(health.look()).addBoth(found.append)
     workers.run()
 

@@ -9,7 +9,7 @@ import pytest
 from administrator import Administrator
 from line import Line, post
 
-from onec_twisted.admin.status import MOST
+from onec_twisted.admin.status import MOST_SHOWN
 from onec_twisted.admin.words import ENGLISH, RUSSIAN
 from onec_twisted.model.errors import ImportFailed
 from onec_twisted.testing import FakeImporter
@@ -180,7 +180,7 @@ def test_a_failed_hand_off_of_a_quiet_session(make_exchange: Callable[..., InMem
 
 def test_what_is_not_shown_is_counted(exchange: InMemory) -> None:
     """A page holds so much, and says how much more there is."""
-    for _ in range(MOST + 5):
+    for _ in range(MOST_SHOWN + 5):
         exchange.checkauth()
 
     assert "Not shown: 5" in Document(Administrator(exchange).page()).text

@@ -10,8 +10,8 @@ from administrator import Administrator, waiting
 from in_memory import flush_failures
 from line import Line
 
-from onec_twisted.admin.site import FRESH
-from onec_twisted.admin.status import PATIENCE
+from onec_twisted.admin.site import PART_FRESH_FOR
+from onec_twisted.admin.status import STATUS_PATIENCE
 
 if TYPE_CHECKING:
     from in_memory import InMemory
@@ -194,7 +194,7 @@ def test_a_browser_that_has_gone(exchange: InMemory) -> None:
     _, workers, (line,) = waiting(exchange, "/")
     line.lose()
     workers.run()
-    exchange.clock.advance(PATIENCE)
+    exchange.clock.advance(STATUS_PATIENCE)
 
     assert line.answered == b""
 
@@ -203,7 +203,7 @@ def test_a_disk_that_does_not_answer(exchange: InMemory) -> None:
     """Nobody waits for it for ever; what is known without it is told."""
     _, _, (page, metrics, health) = waiting(exchange, "/", "/metrics", "/health")
     for _ in range(3):
-        exchange.clock.advance(PATIENCE)
+        exchange.clock.advance(STATUS_PATIENCE)
 
     assert page.answered.startswith(b"HTTP/1.1 503 ")
     assert page.answered.endswith(b"The disk or the database does not answer: see /health\n")
@@ -223,6 +223,6 @@ def test_many_browsers_are_one_look(exchange: InMemory) -> None:
     exchange.checkauth()
     assert administrator.ask("/live").body == first
     assert "Сеансы".encode() in administrator.ask("/live", Accept_Language="ru").body
-    exchange.clock.advance(FRESH)
+    exchange.clock.advance(PART_FRESH_FOR)
 
     assert administrator.ask("/live").body != first

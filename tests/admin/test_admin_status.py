@@ -8,7 +8,7 @@ from administrator import MIN_FREE, observed
 from line import Line, post
 from twisted.internet.defer import Deferred
 
-from onec_twisted.admin.status import MOST, Status
+from onec_twisted.admin.status import MOST_SHOWN, Status
 
 if TYPE_CHECKING:
     from in_memory import InMemory
@@ -58,12 +58,12 @@ def test_pieces_on_their_way(exchange: InMemory) -> None:
 
 def test_no_more_than_a_page_holds(exchange: InMemory) -> None:
     """However many there are."""
-    for _ in range(MOST + 5):
+    for _ in range(MOST_SHOWN + 5):
         exchange.clock.advance(1)
         exchange.checkauth()
     status = looked_at(exchange)
 
-    assert len(status.overview.sessions) == MOST
-    assert status.overview.summary.sessions == MOST + 5
+    assert len(status.overview.sessions) == MOST_SHOWN
+    assert status.overview.summary.sessions == MOST_SHOWN + 5
     touched = [line.session.touched for line in status.overview.sessions]
     assert touched == sorted(touched, reverse=True)

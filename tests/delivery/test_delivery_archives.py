@@ -250,7 +250,7 @@ def test_what_is_known_is_bounded(
     archives: Archives, shelf: Shelf, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the bytes that it takes; what was asked for longest ago is read anew."""
-    monkeypatch.setattr(module, "KNOWN", 3 * (module.OVERHEAD + 80))
+    monkeypatch.setattr(module, "DIRECTORIES_SIZE", 3 * (module.DIRECTORY_OVERHEAD + 80))
     for name in ("a.zip", "b.zip", "c.zip"):
         ask(archives, asker(clock), name)
         shelf.answer(f"s/{name}", *map(str, range(10)))
@@ -259,7 +259,7 @@ def test_what_is_known_is_bounded(
     shelf.answer("s/d.zip", *map(str, range(10)))
     assert ask(archives, asker(clock), "a.zip")
     assert not ask(archives, asker(clock), "b.zip")
-    assert archives._known_bytes <= module.KNOWN
+    assert archives._known_bytes <= module.DIRECTORIES_SIZE
 
     archives.forget("s")
     assert (archives._known_bytes, len(archives._known)) == (0, 0)

@@ -160,7 +160,7 @@ def begin(path: Path, parent: int, *program: str) -> subprocess.Popen[bytes]:
     """Start the program by hand."""
     python = [sys.executable, "-I", "-S", *(program or (EXAMINE,)), str(parent), str(path.stat().st_size)]
     return subprocess.Popen(
-        ["sh", "-c", f'exec "$@" {examine.ARCHIVE}< "$0"', str(path), *python],
+        ["sh", "-c", f'exec "$@" {examine.ARCHIVE_DESCRIPTOR}< "$0"', str(path), *python],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -187,7 +187,7 @@ def end_of(process: subprocess.Popen[bytes]) -> tuple[int, bytes]:
     return process.returncode, answer
 
 
-@pytest.mark.parametrize(("limit", "value"), [("MEMORY", 2**20), ("SECONDS", 1)])
+@pytest.mark.parametrize(("limit", "value"), [("MEMORY_LIMIT", 2**20), ("PROCESSOR_LIMIT", 1)])
 def test_it_takes_only_so_much(tmp_path: Path, limit: str, value: int) -> None:
     """Of memory, and of the processor: whatever is packed, the system ends it, and there is no answer."""
     path = tmp_path / "a.zip"
@@ -200,7 +200,7 @@ def test_it_takes_only_so_much(tmp_path: Path, limit: str, value: int) -> None:
     )
     status, answer = end_of(begin(path, os.getpid(), "-c", script))
 
-    assert status in ({1} if limit == "MEMORY" else {-signal.SIGXCPU, -signal.SIGKILL})
+    assert status in ({1} if limit == "MEMORY_LIMIT" else {-signal.SIGXCPU, -signal.SIGKILL})
     assert answer == b""
 
 
@@ -227,7 +227,7 @@ def test_it_does_not_outlive_the_daemon(tmp_path: Path) -> None:
 
 def is_confined(pid: int) -> bool:
     """Return whether a process has its limits, the last of them, with which it begins to read."""
-    return resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] == examine.ARCHIVE + 1
+    return resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] == examine.ARCHIVE_DESCRIPTOR + 1
 
 
 def test_it_imports_little() -> None:

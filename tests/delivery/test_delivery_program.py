@@ -108,7 +108,7 @@ async def test_a_program_that_hangs_is_killed_with_all_that_it_started(
     script: Callable[[str], str], description: Description, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also one that does not listen; it is tried again."""
-    monkeypatch.setattr(program, "MERCY", 0.3)
+    monkeypatch.setattr(program, "LAUNCH_GRACE", 0.3)
     path = script(f"trap '' TERM; sleep 1000 & echo $! > {tmp_path}/pid; while :; do sleep 0.1; done")
     started = time.monotonic()
 

@@ -17,9 +17,10 @@ from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sqlite import Database, create_catalog
 from onec_twisted.delivery.interfaces import IImporter
-from onec_twisted.delivery.relay import AT_ONCE, GRACE, TRY_PAUSE, Relay, pause_before
+from onec_twisted.delivery.relay import AT_ONCE, IMPORT_GRACE, TRY_PAUSE, Relay, pause_before
 from onec_twisted.model.errors import HandoffRunning, ImportFailed, ImportInterrupted
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Handoff, Session
+from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage.local import Store
 from onec_twisted.testing import FakeImporter, LateWorkers, inline
 
@@ -52,7 +53,9 @@ class Site:
 
     def make_relay(self, catalog: Catalog) -> Relay:
         """Return a relay that spreads nothing."""
-        return Relay(TRIES, catalog, self.store, self.importer, self.clock.seconds, self.clock, lambda: 1.0)
+        return Relay(
+            TRIES, catalog, self.store, self.importer, self.clock.seconds, self.clock, Metrics(), lambda: 1.0
+        )
 
     def kill(self) -> None:
         """End without a word, and start again."""
@@ -464,7 +467,7 @@ def test_a_stop_does_not_wait_for_ever(site: Site) -> None:
     site.hand_off("a")
     stopped: list[Any] = []
     site.relay.stopService().addCallback(stopped.append)
-    site.clock.advance(GRACE)
+    site.clock.advance(IMPORT_GRACE)
 
     assert stopped == [None]
     assert site.importer.cancelled == 1

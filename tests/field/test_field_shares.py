@@ -36,6 +36,7 @@ from onec_twisted.model.errors import (
 )
 from onec_twisted.model.names import DEEPEST, SafeName, safe_name
 from onec_twisted.model.records import Handoff, Session
+from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage import local as store_module
 from onec_twisted.storage.local import Store
 from onec_twisted.testing import FakeBody, FakeImporter, LateWorkers, inline
@@ -291,7 +292,7 @@ def relay(tmp_path: Path) -> Iterator[tuple[Relay, FakeImporter]]:
     store.prepare()
     create_catalog(store.database)
     catalog, clock, importer = Catalog(Database(store.database), inline), Clock(), FakeImporter(patient=True)
-    relay = Relay(3, catalog, store, importer, clock.seconds, clock, lambda: 1.0)
+    relay = Relay(3, catalog, store, importer, clock.seconds, clock, Metrics(), lambda: 1.0)
     relay.startService()
     yield relay, importer
     catalog.close()

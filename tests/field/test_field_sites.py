@@ -30,7 +30,7 @@ from onec_twisted.daemon.options import CannotStart, Options
 from onec_twisted.delivery.client import SiteClient, address_of, basic
 from onec_twisted.delivery.importers import make_importer
 from onec_twisted.delivery.interfaces import Surroundings
-from onec_twisted.delivery.program import LAUNCH, LOGGED, Program, program_environment
+from onec_twisted.delivery.program import LAUNCH, LOGGED_LINES, Program, program_environment
 from onec_twisted.delivery.webhook import Webhook, retry_after
 from onec_twisted.exchange.orders import Document, Orders
 from onec_twisted.http.client import is_host
@@ -324,7 +324,7 @@ class TestWords:
 
         logged = [event["line"] for event in nothing_left_behind if "line" in event]
         assert outcome[:2] == ("failed", "last")
-        assert len(logged) == LOGGED
+        assert len(logged) == LOGGED_LINES
         assert logged[0] == "y"
         assert logged[-1].startswith("y (what it says from now on")
 

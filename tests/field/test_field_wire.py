@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, connect
 
 from onec_twisted.admin.door import MOST_CONNECTIONS
-from onec_twisted.daemon.listening import BACKLOG, ListeningReactor
+from onec_twisted.daemon.listening import LISTEN_BACKLOG, ListeningReactor
 from onec_twisted.daemon.logs import json_line, text_line
 from onec_twisted.http.allowance import MOST, PERIOD
 from onec_twisted.http.body import DRAIN_PAUSE, DRAIN_TIME
@@ -693,4 +693,4 @@ def test_a_burst_of_connections_may_wait_to_be_taken(tmp_path: Path, kind: str, 
     asked: list[Any] = [*reactor.tcpServers, *reactor.unixServers, *reactor.sslServers]
 
     assert len(asked) == 1
-    assert (7 if said else BACKLOG) in asked[0]
+    assert (7 if said else LISTEN_BACKLOG) in asked[0]

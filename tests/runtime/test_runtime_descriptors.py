@@ -6,17 +6,17 @@ import resource
 
 import pytest
 
-from onec_twisted.runtime.descriptors import NEWCOMERS, PIECES, is_scarce
+from onec_twisted.runtime.descriptors import NEWCOMER_SHARE, PIECE_SHARE, is_scarce
 
 
 @pytest.mark.parametrize(
     ("limit", "kept", "first"),
     [
-        (1024, NEWCOMERS, 768),
-        (1024, PIECES, 896),
-        (65536, NEWCOMERS, 61440),
-        (65536, PIECES, 63488),
-        (256, PIECES, 224),
+        (1024, NEWCOMER_SHARE, 768),
+        (1024, PIECE_SHARE, 896),
+        (65536, NEWCOMER_SHARE, 61440),
+        (65536, PIECE_SHARE, 63488),
+        (256, PIECE_SHARE, 224),
     ],
 )
 def test_what_is_kept(monkeypatch: pytest.MonkeyPatch, limit: int, kept: int, first: int) -> None:
@@ -30,4 +30,4 @@ def test_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is scarce."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
-    assert not is_scarce(10**9, PIECES)
+    assert not is_scarce(10**9, PIECE_SHARE)

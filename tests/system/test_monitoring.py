@@ -402,12 +402,12 @@ def events() -> Iterator[tuple[str, str, frozenset[str]]]:
                 if source == "self._log" or source.startswith("Logger("):
                     words = ast.literal_eval(node.args[0])
                     yield words, LEVELS[node.func.attr], fields_of(node)
-            if isinstance(node, ast.FunctionDef) and node.name == "_tell_log":
+            if isinstance(node, ast.FunctionDef) and node.name == "_log_outcome":
                 yield from events_of_tries(node)
 
 
 def events_of_tries(function: ast.FunctionDef) -> Iterator[tuple[str, str, frozenset[str]]]:
-    """Yield the events of ``Relay._tell_log``, which takes words and level from tables by what came of a try."""
+    """Yield the events of ``Relay._log_outcome``, which takes words and level from tables by what came of a try."""
     tables = [node for node in ast.walk(function) if isinstance(node, ast.Dict)]
     words, levels = (
         {ast.unparse(key): value for key, value in zip(table.keys, table.values, strict=True) if key is not None}
