@@ -17,6 +17,7 @@ import twisted
 from onec_twisted import __version__
 from onec_twisted.auth.access import Access
 from onec_twisted.catalog.catalog import Catalog
+from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.catalog.registry import Registry
 from onec_twisted.catalog.sqlite import Database
 from onec_twisted.daemon.listening import Certificate, ListeningReactor, is_local
@@ -97,13 +98,14 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     metrics = Metrics(time.monotonic)
     metrics.tell_build(version=__version__, twisted=twisted.__version__, python=platform.python_version())
     database = Database(store.database, synced=store.synced)
-    catalog = Catalog(database, workers, metrics, errands)
+    catalog = Catalog(Recorder(database, workers, metrics, errands))
     locks = FileLocks(clock, options["lock-timeout"])
     space = Space(partial(workers, store.free), time.monotonic, options["min-free"], options["session-quota"])
     pieces = Pieces(
         options["body-limit"],
         options["session-quota"],
-        catalog,
+        catalog.sessions,
+        catalog.files,
         store,
         locks,
         space,
@@ -125,11 +127,12 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         sessions_per_user=options["sessions-per-user"],
     )
     importer = _importer(options, Surroundings(reactor, errands, options["import-timeout"], *_credentials(options)))
-    relay = Relay(options["import-tries"], catalog, store, importer, now, clock, metrics)
+    relay = Relay(options["import-tries"], catalog.files, catalog.handoffs, store, importer, now, clock, metrics)
     archives = Archives(store, workers, clock, Examiner(reactor, ARCHIVE_TIMEOUT))
     handoffs = Handoffs(
         HandoffSettings(options["import-hold"], options["settle"], options["durability"] == "handoff"),
-        catalog,
+        catalog.files,
+        catalog.handoffs,
         store,
         locks,
         errands,
@@ -162,14 +165,16 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         always_ok=settings.always_ok,
         access_log=options["access-log"] == "yes",
     )
-    sweep = Sweep(catalog, store, locks, errands, options["session-ttl"], options["keep"], now)
+    sweep = Sweep(
+        catalog.recorder, catalog.sessions, store, locks, errands, options["session-ttl"], options["keep"], now
+    )
 
     observer, file = _log_of(options) if twistd_runs_it else (None, None)
     daemon = ExchangeService(workers, pieces, clock, partial(prepare, store, options["media-root"]), observer)
     daemon.site, daemon.errands = site, errands
     if twistd_runs_it:
         daemon.at_stop = _end_at_the_next_signal
-    revocation = Revocation(options["credCheckers"], options["admin-auth"], catalog, locks, workers)
+    revocation = Revocation(options["credCheckers"], options["admin-auth"], catalog.sessions, locks, workers)
     certificates: list[Certificate] = []
     for description in options["listen"]:
         _listen("listen", description, site, reactor, certificates).setServiceParent(daemon)
@@ -235,7 +240,8 @@ def _add_admin(
     from onec_twisted.admin.status import Observed
 
     observed = Observed(
-        parts.catalog,
+        parts.catalog.recorder,
+        parts.catalog.files,
         parts.store,
         parts.relay,
         parts.pieces.uploads,
@@ -249,8 +255,17 @@ def _add_admin(
     )
     checkers = options["admin-auth"]
     health = HealthCheck(observed, parts.locks)
-    proofs, workers = parts.pieces.proofs, parts.workers
-    actions = Actions(parts.catalog, parts.store, parts.locks, parts.handoffs, parts.relay, proofs, workers)
+    proofs, workers, catalog = parts.pieces.proofs, parts.workers, parts.catalog
+    actions = Actions(
+        catalog.sessions,
+        catalog.handoffs,
+        parts.store,
+        parts.locks,
+        parts.handoffs,
+        parts.relay,
+        proofs,
+        workers,
+    )
     admin = AdminParts(
         observed,
         health,

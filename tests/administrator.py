@@ -33,7 +33,8 @@ def observed(exchange: InMemory, workers: Workers | None = None) -> Observed:
     """Return an exchange as the administrator's parts look at it."""
     parts = exchange.parts
     return Observed(
-        parts.catalog,
+        parts.catalog.recorder,
+        parts.catalog.files,
         parts.store,
         parts.relay,
         parts.pieces.uploads,
@@ -51,7 +52,14 @@ def actions(exchange: InMemory) -> Actions:
     """Return what may be done to an exchange."""
     parts = exchange.parts
     return Actions(
-        parts.catalog, parts.store, parts.locks, parts.handoffs, parts.relay, parts.pieces.proofs, parts.workers
+        parts.catalog.sessions,
+        parts.catalog.handoffs,
+        parts.store,
+        parts.locks,
+        parts.handoffs,
+        parts.relay,
+        parts.pieces.proofs,
+        parts.workers,
     )
 
 

@@ -97,7 +97,7 @@ def make_exchange(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., InMemo
 
     yield make
     for one in made:
-        one.catalog.close()
+        one.catalog.recorder.close()
 
 
 @pytest.fixture

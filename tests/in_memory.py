@@ -7,6 +7,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
+from records import make_catalog
 from treq.client import HTTPClient
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import Portal
@@ -16,9 +17,8 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
 from onec_twisted.auth.access import Access, NodeRealm
-from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.registry import Registry
-from onec_twisted.catalog.sqlite import Database, create_catalog
+from onec_twisted.catalog.sqlite import create_catalog
 from onec_twisted.delivery.archives import Archives
 from onec_twisted.delivery.handoffs import Handoffs, HandoffSettings
 from onec_twisted.delivery.keep import Keep
@@ -39,6 +39,8 @@ from onec_twisted.tus.resource import Tus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from onec_twisted.catalog.catalog import Catalog
 
 
 if TYPE_CHECKING:
@@ -175,12 +177,24 @@ def make_in_memory(
     store = FaultyStore(real, free_bytes=1_000_000)
     checker = InMemoryUsernamePasswordDatabaseDontUse(shop=PASSWORD.encode(), other=PASSWORD.encode())
     metrics = Metrics(clock.seconds)
-    catalog = Catalog(Database(real.database), inline, metrics)
+    catalog = make_catalog(real.database, inline, metrics=metrics)
     locks = FileLocks(clock, lock_timeout=30)
     space = Space(lambda: inline(store.free), clock.seconds, MIN_FREE, session_quota)
-    relay = Relay(3, catalog, store, importer or Keep(inline), clock.seconds, clock, metrics, lambda: 1.0)
+    relay = Relay(
+        3,
+        catalog.files,
+        catalog.handoffs,
+        store,
+        importer or Keep(inline),
+        clock.seconds,
+        clock,
+        metrics,
+        lambda: 1.0,
+    )
     archives = Archives(store, inline, clock, examine or examine_inline)
-    handoffs = Handoffs(handoff, catalog, store, locks, inline, archives, relay, clock.seconds, clock.seconds)
+    handoffs = Handoffs(
+        handoff, catalog.files, catalog.handoffs, store, locks, inline, archives, relay, clock.seconds, clock.seconds
+    )
     parts = Parts(
         access=Access(Portal(NodeRealm(), [checker]), clock),
         catalog=catalog,
@@ -189,7 +203,8 @@ def make_in_memory(
         pieces=Pieces(
             body_limit,
             session_quota,
-            catalog,
+            catalog.sessions,
+            catalog.files,
             store,
             locks,
             space,

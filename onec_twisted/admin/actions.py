@@ -10,7 +10,8 @@ from twisted.logger import Logger
 from onec_twisted.model.errors import FileBusy, HandoffRunning, InvalidSession, SessionEnded, ShuttingDown
 
 if TYPE_CHECKING:
-    from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.catalog.handoffs import HandoffRecords
+    from onec_twisted.catalog.sessions import SessionRecords
     from onec_twisted.delivery.handoffs import Handoffs
     from onec_twisted.delivery.relay import Relay
     from onec_twisted.ingest.locks import FileLocks
@@ -28,7 +29,8 @@ IMPORT_PATIENCE = 10.0
 class Actions:
     """Each returns what has come of it, a key of ``Words.notices``."""
 
-    catalog: Catalog
+    sessions: SessionRecords
+    records: HandoffRecords
     store: IStore
     locks: FileLocks
     handoffs: Handoffs
@@ -46,7 +48,7 @@ class Actions:
 
     async def drop(self, handoff: str) -> str:
         """Forget what has failed, by its id; when its node asks for it again, it is made anew."""
-        if not await self.catalog.drop(handoff):
+        if not await self.records.drop(handoff):
             return "gone"
         self._log.info("hand-off {handoff} is dropped by the administrator", handoff=handoff)
         return "dropped"
@@ -59,7 +61,7 @@ class Actions:
         try:
             await self.relay.idle(sessid, IMPORT_PATIENCE)  # before a piece on its way is dropped in vain
             async with self.locks.of_session(sessid, SessionEnded):
-                await self.catalog.end_session(sessid)
+                await self.sessions.end(sessid)
                 self.proofs.forget(sessid)
                 await self.workers(self.store.discard, sessid)
         except InvalidSession:

@@ -111,6 +111,6 @@ class HealthCheck:
         return "" if free > reserved else f"the disk has {free} bytes left, --min-free keeps {reserved}"
 
     async def _database(self) -> str:
-        catalog = self.observed.catalog
-        await catalog.probe()
+        recorder = self.observed.recorder
+        await recorder.probe()
         return ""

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.catalog.files import FileRecords
+    from onec_twisted.catalog.recorder import Recorder
     from onec_twisted.catalog.sql.overview import Overview, Summary
     from onec_twisted.delivery.relay import Relay
     from onec_twisted.http.site import ExchangeSite
@@ -81,7 +82,8 @@ class Observed:
     database may take to answer: what asks them raises ``TimeoutError`` of ``twisted.internet.defer`` after that.
     """
 
-    catalog: Catalog
+    recorder: Recorder
+    files: FileRecords
     store: IStore
     relay: Relay
     uploads: Transfers
@@ -100,7 +102,7 @@ class Observed:
 
     async def status(self) -> Status:
         """Return how the daemon is."""
-        seen = await self.within(self.catalog.ask(overview, MOST_SHOWN))
+        seen = await self.within(self.recorder.survey(overview, MOST_SHOWN))
         free = await self.free()
         uploads = [await self._line(upload) for upload in self.uploads.all()[:MOST_SHOWN]]
         return Status(
@@ -121,7 +123,7 @@ class Observed:
     async def _line(self, upload: Transfer) -> UploadLine:
         """Return what is shown of a piece on its way."""
         session, body = upload.session, upload.body
-        record = await self.catalog.file(session.sessid, upload.name)
+        record = await self.files.find(session.sessid, upload.name)
         now = self.seconds()
         return UploadLine(
             key=upload.key,
@@ -138,7 +140,7 @@ class Observed:
 
     async def summary(self) -> Summary:
         """Return how much is on record."""
-        return await self.within(self.catalog.ask(summary))
+        return await self.within(self.recorder.survey(summary))
 
     async def free(self) -> int:
         """Return the bytes that the disk has left."""

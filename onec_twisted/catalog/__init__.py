@@ -9,7 +9,10 @@ Modules, each of which imports only from those above it:
 * ``sql.overview``: SQL for the administrator: how much there is, and what stands still
 * ``sqlite``: the connections to SQLite, and group commit
 * ``cache``: sessions in use, in memory
-* ``recorder``: writes and asks the database in workers; what may wait goes to the disk with what may not
-* ``catalog``: what is on record, asked and told without blocking; who is in use is answered from memory
-* ``registry``: uploads on record, asked and told without blocking
+* ``recorder``: writes and reads the database in workers; what may wait goes to the disk with what may not
+* ``sessions``: sessions on record, without blocking; a session in use is answered from memory
+* ``files``: files on record, without blocking
+* ``handoffs``: hand-offs on record, without blocking
+* ``catalog``: these three on one recorder
+* ``registry``: uploads on record, without blocking
 """

@@ -19,12 +19,12 @@ from twisted.python.failure import Failure
 from onec_twisted.catalog.cache import KnownSessions
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.model.errors import CatalogBusy, InsufficientStorage
-from onec_twisted.runtime.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from onec_twisted.catalog.sqlite import Database, Step
+    from onec_twisted.runtime.metrics import Metrics
     from onec_twisted.runtime.workers import Workers
 
 __all__ = ["Recorder"]
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @define(eq=False)
 class Recorder:
-    """Records steps, and asks questions.
+    """Records steps, and asks questions in ``workers``; what takes long in ``errands``.
 
     Nobody else writes to the database, so what is ``known`` of a session in use is kept in memory; a session whose
     record failed is forgotten there.
@@ -42,8 +42,8 @@ class Recorder:
 
     database: Database
     _workers: Workers
-    _metrics: Metrics = field(factory=Metrics)
-    _errands: Workers = field()
+    _metrics: Metrics
+    _errands: Workers
     known: KnownSessions = field(factory=KnownSessions, init=False)
     _later: list[tuple[Deferred[None], str, Step]] = field(factory=list, init=False)
     _writing: Counter[str] = field(factory=Counter, init=False)
@@ -54,10 +54,6 @@ class Recorder:
     _is_held: bool = field(default=False, init=False)
     """Whether another process had the database at the last record."""
     _log = Logger()
-
-    @_errands.default
-    def _the_same(self) -> Workers:
-        return self._workers
 
     def close(self) -> None:
         """Close the database, when nothing is left to record."""
@@ -132,15 +128,15 @@ class Recorder:
         return await self._errands(lambda: then(self.database.survey(question, *args)))
 
     async def sync(self) -> None:
-        """Bring all that is recorded to the disk; see ``Database.sync``."""
+        """Bring all that is recorded to the disk, where single transactions are not; see ``Database.sync``."""
         await self._workers(self.database.sync)
 
     async def probe(self) -> None:
-        """See that something could be recorded; see ``Database.probe``."""
+        """See that something could be recorded; raises what the database says when not, and ``CatalogBusy``."""
         await self._workers(self.database.probe)
 
     async def tidy(self) -> None:
-        """See ``Database.tidy``."""
+        """Make the database's log short again, if it has grown; see ``Database.tidy``."""
         await self._errands(self.database.tidy)
 
     def record_later(self, sessid: str, step: Step) -> Deferred[None]:

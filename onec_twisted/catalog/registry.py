@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, cast
 
-from attrs import frozen
+from attrs import field, frozen
 
 from onec_twisted.catalog.sql import uploads as statements
 from onec_twisted.model.upload_errors import UploadNotFound
@@ -13,6 +13,7 @@ from onec_twisted.model.upload_errors import UploadNotFound
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from onec_twisted.catalog.cache import KnownSessions
     from onec_twisted.catalog.recorder import Recorder
     from onec_twisted.catalog.sqlite import Step
     from onec_twisted.model.records import Handoff, Session
@@ -27,6 +28,11 @@ class Registry:
 
     recorder: Recorder
     quota: int
+    _known: KnownSessions = field(init=False)
+
+    @_known.default
+    def _of_recorder(self) -> KnownSessions:
+        return self.recorder.known
 
     async def find(self, upload_id: str) -> Found:
         """Return an upload as it stands. Raises ``UploadNotFound``."""
@@ -47,7 +53,7 @@ class Registry:
         else:
             step = statements.create, (upload, session.epoch, self.quota, now)
         found = cast("Found", await self.recorder.record(upload.sessid, lambda: step))
-        known = self.recorder.known.of_sessid(upload.sessid)
+        known = self._known.of_sessid(upload.sessid)
         if known is not None:
             known.touch(now)
         return found
@@ -76,14 +82,14 @@ class Registry:
             return statements.grow, (session, upload, before, after, self.quota, now, told)
 
         handoff = cast("Handoff | None", await self.recorder.record(upload.sessid, make, at_once=False))
-        known = self.recorder.known.of_sessid(upload.sessid)
+        known = self._known.of_sessid(upload.sessid)
         if known is not None:
             if after == before and handoff is None:
                 known.touch(now)
             else:
                 known.commit(session.epoch, upload.name, before, after, now, proven=True)
                 if before is None:
-                    self.recorder.known.note_file()
+                    self._known.note_file()
             if handoff is not None:
                 known.seal(session.epoch, [upload.name])
         return after, handoff
@@ -91,10 +97,10 @@ class Registry:
     async def remove(self, upload: UploadRecord, now: float) -> bool:
         """Note that an upload is gone whose session stays; return whether its file is; see ``statements.remove``."""
         removed = cast("bool", await self.recorder.record(upload.sessid, lambda: (statements.remove, (upload, now))))
-        known = self.recorder.known.of_sessid(upload.sessid)
+        known = self._known.of_sessid(upload.sessid)
         if removed and known is not None:
             if known.knows(upload.name):
                 known.remove(known.session.epoch, upload.name)
             else:
-                self.recorder.known.forget(upload.sessid)  # how much it held is on record alone
+                self._known.forget(upload.sessid)  # how much it held is on record alone
         return removed

@@ -18,7 +18,7 @@ from onec_twisted.model.written import NotPlain
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.catalog.sessions import SessionRecords
     from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.runtime.workers import Workers
 
@@ -59,7 +59,7 @@ class Revocation:
 
     checkers: Sequence[Any]
     others: Sequence[Any]
-    catalog: Catalog
+    sessions: SessionRecords
     locks: FileLocks
     workers: Workers
     _missing: frozenset[str] = field(default=frozenset(), init=False)
@@ -71,7 +71,7 @@ class Revocation:
 
     async def _once(self) -> None:
         try:
-            names = await self.catalog.users()
+            names = await self.sessions.users()
             missing = await self.workers(self._look, names)
             for user in sorted(missing & self._missing):
                 await self._end(user)
@@ -90,11 +90,11 @@ class Revocation:
 
     async def _end(self, user: str) -> None:
         """Let nobody in by the sessions of a user, and drop what is on its way in them."""
-        sessids = await self.catalog.sessions_of(user)
+        sessids = await self.sessions.of_user(user)
         self._log.warn("{user} may not log in any more: {sessions} sessions ended", user=user, sessions=len(sessids))
         for first in range(0, len(sessids), AT_ONCE):
             some = sessids[first : first + AT_ONCE]
-            await gatherResults([Deferred.fromCoroutine(self.catalog.revoke(sessid)) for sessid in some])
+            await gatherResults([Deferred.fromCoroutine(self.sessions.revoke(sessid)) for sessid in some])
         for sessid in sessids:
             if self.locks.busy(sessid):
                 Deferred.fromCoroutine(self._drop(sessid)).addErrback(

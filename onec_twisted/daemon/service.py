@@ -111,7 +111,7 @@ class ExchangeService(MultiService):
         if self.errands is not None:
             self.errands.stop()
         self._workers.stop()
-        self._pieces.catalog.close()
+        self._pieces.files.recorder.close()
 
 
 def _do_nothing() -> None:

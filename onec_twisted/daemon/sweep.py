@@ -13,7 +13,8 @@ from onec_twisted.model.errors import CatalogBusy, StorageRemoved
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.catalog.recorder import Recorder
+    from onec_twisted.catalog.sessions import SessionRecords
     from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.interfaces import IStore
@@ -41,7 +42,8 @@ class Sweep:
     one with an upload running is in use. ``now`` returns seconds since 1970.
     """
 
-    catalog: Catalog
+    recorder: Recorder
+    sessions: SessionRecords
     store: IStore
     locks: FileLocks
     workers: Workers
@@ -57,21 +59,21 @@ class Sweep:
     async def _once(self) -> None:
         try:
             ended, kept = self.now() - self.session_ttl, self.now() - max(self.keep, LEAST_KEPT)
-            sessids = await self.catalog.ended(ended, kept)
+            sessids = await self.sessions.ended(ended, kept)
             while sessids and not self.locks.closed:
                 some, sessids = sessids[:AT_ONCE], sessids[AT_ONCE:]
                 removals = [self._remove(sessid, ended, kept) for sessid in some if not self.locks.busy(sessid)]
                 await gatherResults([Deferred.fromCoroutine(removal) for removal in removals])
-            await self.catalog.expire_uploads(ended, ended - self.session_ttl, self.locks.busy_sessions())
+            await self.sessions.expire_uploads(ended, ended - self.session_ttl, self.locks.busy_sessions())
             # Folders are listed before the records are asked for, and a session is on record before it has a
             # folder: one that is opened meanwhile is never taken for an orphan. A young one stays: somebody may
             # be about to put the catalog back that it belongs to.
             folders = await self.workers(self.store.folders)
             old = [sessid for sessid, changed in folders.items() if changed < self.now() - self.session_ttl]
-            for sessid in await self.catalog.unknown(old):
+            for sessid in await self.sessions.unknown(old):
                 if not self.locks.busy(sessid) and not self.locks.closed and await self._discard(sessid):
                     self._log.info("{sessid}: folder without a record removed", sessid=sessid)
-            await self.catalog.tidy()
+            await self.recorder.tidy()
         except (CatalogBusy, StorageRemoved):
             return  # the log has been told; the next sweep tries again
         except Exception:
@@ -82,7 +84,7 @@ class Sweep:
 
         One that was touched while those before it were removed stays.
         """
-        if await self.catalog.remove_session(sessid, ended, kept) and await self._discard(sessid):
+        if await self.sessions.remove(sessid, ended, kept) and await self._discard(sessid):
             self._log.info("{sessid}: session ended, its time is over", sessid=sessid)
 
     async def _discard(self, sessid: str) -> bool:

@@ -32,7 +32,8 @@ from onec_twisted.runtime.fairness import Places, Slots
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.catalog.files import FileRecords
+    from onec_twisted.catalog.handoffs import HandoffRecords
     from onec_twisted.delivery.archives import Archives
     from onec_twisted.delivery.relay import Relay
     from onec_twisted.ingest.locks import FileLocks
@@ -64,7 +65,8 @@ class Handoffs:
     """Puts hand-offs on record. ``now`` returns seconds since 1970, ``seconds`` those of the reactor's clock."""
 
     settings: HandoffSettings
-    catalog: Catalog
+    files: FileRecords
+    records: HandoffRecords
     store: IStore
     locks: FileLocks
     workers: Workers
@@ -91,7 +93,7 @@ class Handoffs:
         heard so. Raises ``FileNotFound``, ``FileDamaged``, ``FileBusy``, ``ImportFailed`` when the archive it lies in
         is damaged, and what ``Archives.directory`` does while that is read.
         """
-        known = await self.catalog.imported(session.sessid, str(name))
+        known = await self.records.imported(session.sessid, str(name))
         if known is None or (known.state == FAILED and known.told):
             self.relay.check_room(session.username)
             until = self.seconds() + self.settings.hold
@@ -108,20 +110,20 @@ class Handoffs:
                 if await self._lost(session, (UploadedFile(archive or str(name), size),)):
                     raise FileDamaged
                 with suppress(FileHasGrown):
-                    handoff = await self.catalog.import_asked(session, kind, str(name), archive, size, self.now())
+                    handoff = await self.records.import_asked(session, kind, str(name), archive, size, self.now())
                     await self._sync_records()
                     return handoff
         raise FileBusy
 
     async def _find(self, asker: Asker, name: SafeName, asked: str) -> tuple[str, int]:
         """Return the archive that a name lies in, empty when it was uploaded itself, and that file's size."""
-        record = await self.catalog.file(asker.session.sessid, str(name))
+        record = await self.files.find(asker.session.sessid, str(name))
         if record is not None:
             if str(name).lower().endswith(".zip"):
                 await self.archives.directory(asker, str(name), record.committed)
             return "", record.committed
         damaged = None
-        archives = await self.catalog.archives(asker.session.sessid, MOST_ARCHIVES)
+        archives = await self.files.archives(asker.session.sessid, MOST_ARCHIVES)
         for archive, size in archives.items():
             try:
                 directory = await self.archives.directory(asker, archive, size)
@@ -142,11 +144,11 @@ class Handoffs:
 
     async def tell(self, handoff: Handoff) -> None:
         """Note that the node hears of a failure: when it asks again, the import runs again."""
-        await self.catalog.tell(handoff)
+        await self.records.tell(handoff)
 
     async def retry(self, failed: str) -> bool:
         """Hand off again what has failed, by its id; return whether there was such a hand-off."""
-        handoff = await self.catalog.retry(failed, self.now())
+        handoff = await self.records.retry(failed, self.now())
         if handoff is None:
             return False
         self.relay.add(handoff)
@@ -160,7 +162,7 @@ class Handoffs:
         self.relay.check_room(session.username)
         async with self.locks.of_session(session.sessid):
             await self._make_durable(session)
-            handoffs = await self.catalog.event_came(session, event, kind, timestamp, self.now())
+            handoffs = await self.records.event_came(session, event, kind, timestamp, self.now())
             await self._sync_records()
             await self._add(session, handoffs)
 
@@ -168,7 +170,7 @@ class Handoffs:
         """Deliver hand-offs; the relay refuses those of a session that has lost files, and puts that on record."""
         for handoff in handoffs:
             if handoff.count:
-                described = await self.catalog.described(handoff, self.store.folder(session.sessid))
+                described = await self.records.described(handoff, self.store.folder(session.sessid))
                 await self._lost(session, described.files)
             self.relay.add(handoff)
 
@@ -176,7 +178,7 @@ class Handoffs:
         """Return whether files are missing that were acknowledged, and put those on record as damaged."""
         lost = await self.workers(self.store.lost, session.sessid, files)
         for name in lost:
-            await self.catalog.damage(session, name)
+            await self.files.damage(session, name)
             self._log.critical(
                 "{sessid}: {name} has vanished from the disk; it is refused until init",
                 sessid=session.sessid,
@@ -190,7 +192,7 @@ class Handoffs:
 
         Raises ``FileDamaged`` when the disk did not take it, ``StorageUnavailable`` when it could not be asked.
         """
-        if await self.catalog.has_damaged(session.sessid):
+        if await self.files.has_damaged(session.sessid):
             raise FileDamaged
         if not self.settings.sync:
             return
@@ -208,7 +210,7 @@ class Handoffs:
 
         The system tells that once, and may have dropped any of what was to be synced.
         """
-        await self.catalog.damage_all(session)
+        await self.files.damage_all(session)
         self._log.critical(
             "{sessid}: files could not be brought to the disk ({error}); they are refused until init",
             sessid=session.sessid,
@@ -219,7 +221,7 @@ class Handoffs:
     async def _sync_records(self) -> None:
         """Bring what is recorded to the disk, where single records are not."""
         if self.settings.sync:
-            await self.catalog.sync()
+            await self.files.sync()
 
     def settle_quiet(self) -> Deferred[None]:
         """Hand off the files of sessions whose nodes say no more; an error is logged, and tried again next time."""
@@ -230,7 +232,7 @@ class Handoffs:
         if then < self._begun:
             return
         try:
-            for session in await self.catalog.quiet_since(then):
+            for session in await self.records.quiet_since(then):
                 if not self.locks.busy(session.sessid) and not self.locks.closed:
                     await self._settle(session)
         except (CatalogBusy, StorageRemoved):
@@ -255,7 +257,7 @@ class Handoffs:
         async with self.locks.of_session(session.sessid):
             with suppress(FileDamaged):
                 await self._make_durable(session)
-            handoffs = await self.catalog.settle(session, self.now())
+            handoffs = await self.records.settle(session, self.now())
             await self._sync_records()
             for handoff in handoffs:
                 self._log.info(

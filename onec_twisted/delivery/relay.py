@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.catalog.files import FileRecords
+    from onec_twisted.catalog.handoffs import HandoffRecords
     from onec_twisted.delivery.interfaces import IImporter
     from onec_twisted.runtime.metrics import Metrics
     from onec_twisted.storage.interfaces import IStore
@@ -99,7 +100,8 @@ class Relay(Service):
     def __init__(
         self,
         most_tries: int,
-        catalog: Catalog,
+        files: FileRecords,
+        records: HandoffRecords,
         store: IStore,
         importer: IImporter,
         now: Callable[[], float],
@@ -109,12 +111,10 @@ class Relay(Service):
     ) -> None:
         """Begin with nothing to deliver: what is on record is read when the service starts."""
         self._most_tries = most_tries
-        self._catalog = catalog
+        self._files, self._records = files, records
         self._store = store
         self._importer = importer
-        self._now = now
-        self._clock = clock
-        self._chance = chance
+        self._now, self._clock, self._chance = now, clock, chance
         self._metrics = metrics
         self._slots = Slots(Places(2 * AT_ONCE))
         self._pending: dict[str, _Pending] = {}
@@ -162,7 +162,7 @@ class Relay(Service):
         try:
             while True:
                 try:
-                    handoffs = await self._catalog.waiting_handoffs()
+                    handoffs = await self._records.waiting()
                     break
                 except CancelledError:
                     raise
@@ -291,9 +291,9 @@ class Relay(Service):
         """Try once; return the hand-off as it is then."""
         handoff, pending.retry_after = evolve(pending.handoff, tries=pending.handoff.tries + 1), 0.0
         try:
-            if await self._catalog.has_damaged(handoff.sessid):
+            if await self._files.has_damaged(handoff.sessid):
                 raise ImportFailed(FileDamaged.words)
-            description = await self._catalog.described(handoff, self._store.folder(handoff.sessid))
+            description = await self._records.described(handoff, self._store.folder(handoff.sessid))
             await self._importer.deliver(description, pending.note_progress)
         except ImportFailed as failed:
             state, words = FAILED, failed.words
@@ -339,7 +339,7 @@ class Relay(Service):
         """Put what became of a try on record, however long that takes: it must not be delivered again for that."""
         while True:
             try:
-                await self._catalog.note_outcome(handoff, self._now())
+                await self._records.note_outcome(handoff, self._now())
                 return
             except CancelledError:
                 raise

@@ -145,7 +145,7 @@ class Exchange(RefusingResource):
         )
         sessid, token, now = secrets.token_hex(16), secrets.token_hex(32), self._parts.now()
         most = self._settings.sessions_per_user
-        await self._parts.catalog.open_session(sessid, token, user, now, most)
+        await self._parts.catalog.sessions.open(sessid, token, user, now, most)
         self._log.info(
             "{sessid}: session opened by {user} from {peer}", sessid=sessid, user=user, peer=address_of(request)
         )
@@ -156,7 +156,7 @@ class Exchange(RefusingResource):
         if not query.sessid and self._settings.sessid_required:
             raise MissingSessid
         token = request.getCookie(COOKIE.encode("ascii"))
-        session = await self._parts.catalog.session(text.decoded(token)) if token else None
+        session = await self._parts.catalog.sessions.find(text.decoded(token)) if token else None
         if session is None:
             raise InvalidSession
         if query.sessid:
@@ -168,7 +168,7 @@ class Exchange(RefusingResource):
         if session.is_over(now - self._settings.session_ttl, busy=self._parts.locks.busy(session.sessid)):
             raise InvalidSession
         if query.mode != "file":  # a piece is noted with its record
-            await self._parts.catalog.touch(session.sessid, now)
+            await self._parts.catalog.sessions.touch(session.sessid, now)
         return session
 
     async def _init(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
@@ -178,7 +178,7 @@ class Exchange(RefusingResource):
         """
         async with self._parts.locks.of_session(session.sessid):
             await self._parts.relay.idle(session.sessid, self._settings.lock_timeout)
-            await self._parts.catalog.start_epoch(session.sessid, self._parts.now())
+            await self._parts.catalog.sessions.start_epoch(session.sessid, self._parts.now())
             self._pieces.proofs.forget(session.sessid)
             await self._parts.workers(self._parts.store.discard, session.sessid)
         self._log.info("{sessid}: new epoch", sessid=session.sessid, user=session.username)

@@ -12,7 +12,7 @@ from onec_twisted.model.errors import FileTooLarge, InsufficientStorage
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.catalog.files import FileRecords
     from onec_twisted.http.interfaces import IBody
     from onec_twisted.ingest.checkpoints import Commit
     from onec_twisted.ingest.writers import BufferedWriter
@@ -93,7 +93,7 @@ T = TypeVar("T")
 class Growth:
     """Lets files grow, whatever protocol their bytes come by."""
 
-    catalog: Catalog
+    files: FileRecords
     store: IStore
     workers: Workers
     metrics: Metrics
@@ -133,12 +133,12 @@ class Growth:
 
     async def cut(self, session: Session, name: SafeName) -> None:
         """Make a file as long as its record says: it may have been recorded all the same."""
-        known = await self.catalog.file(session.sessid, str(name))
+        known = await self.files.find(session.sessid, str(name))
         await self.workers(self.store.cut, session.sessid, name, known.committed if known is not None else None)
 
     async def damaged(self, session: Session, name: SafeName, error: Exception) -> None:
         """Put a file on record as damaged, and say so loudly."""
-        await self.catalog.damage(session, str(name))
+        await self.files.damage(session, str(name))
         self._log.critical(
             "{sessid}: {name} is damaged ({error}); it is refused until init",
             sessid=session.sessid,

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.catalog.files import FileRecords
+    from onec_twisted.catalog.sessions import SessionRecords
     from onec_twisted.http.acknowledgement import Acknowledgement
     from onec_twisted.http.interfaces import IBody
     from onec_twisted.ingest.locks import FileLocks
@@ -77,7 +78,8 @@ class Pieces:
 
     body_limit: int
     session_quota: int
-    catalog: Catalog
+    sessions: SessionRecords
+    files: FileRecords
     store: IStore
     locks: FileLocks
     space: Space
@@ -94,8 +96,8 @@ class Pieces:
 
     def __attrs_post_init__(self) -> None:
         """Begin with no answer on its way."""
-        self.proofs = Proofs(self.catalog, self.clock)
-        self.growth = Growth(self.catalog, self.store, self.workers, self.metrics)
+        self.proofs = Proofs(self.files, self.clock)
+        self.growth = Growth(self.files, self.store, self.workers, self.metrics)
 
     async def length(self, session: Session, name: SafeName) -> int:
         """Return a file's committed length in bytes, without waiting for anybody; 0 when it has not begun.
@@ -157,11 +159,11 @@ class Pieces:
             received=upload.body.received,
             reason=error.words if isinstance(error, Refused) else type(error).__name__,
         )
-        await self.catalog.touch(upload.session.sessid, self.now())
+        await self.sessions.touch(upload.session.sessid, self.now())
 
     async def _sound(self, session: Session, name: SafeName) -> FileRecord | None:
         """Return what is on record of a file, None if nothing is. Raises ``FileDamaged``."""
-        record = await self.catalog.file(session.sessid, str(name))
+        record = await self.files.find(session.sessid, str(name))
         if record is not None and record.damaged:
             raise FileDamaged
         return record
@@ -173,7 +175,7 @@ class Pieces:
         if offset is not None and offset < await self.length(session, name):
             return nullcontext(0)
         if offset is None and body.length and self.space.is_over_quota_alone(session.held, body.length):
-            record = await self.catalog.file(session.sessid, str(name))
+            record = await self.files.find(session.sessid, str(name))
             if record is not None and not record.proven and body.length == record.committed - record.last_start:
                 return nullcontext(self.body_limit)  # if it is another piece, the catalog refuses it
         return self.space.promise(session.sessid, session.held, body, self.body_limit, user=session.username)
@@ -191,7 +193,7 @@ class Pieces:
         if record is not None and record.sealed:
             raise FileSealed
         if record is None:
-            self.catalog.check_files(session.sessid)
+            self.files.check_room(session.sessid)
         before = record.committed if record is not None else None
         try:
             if offset is not None and offset != (before or 0):
@@ -219,9 +221,7 @@ class Pieces:
             session,
             name,
             lambda: (before or 0) + bring(),
-            lambda grown: self.catalog.commit(
-                session, str(name), before, grown, self.session_quota, self.now(), kind
-            ),
+            lambda grown: self.files.commit(session, str(name), before, grown, self.session_quota, self.now(), kind),
         )
 
     async def _compare(self, session: Session, name: SafeName, body: IBody, offset: int, committed: int) -> int:
@@ -265,7 +265,7 @@ class Pieces:
             name=str(name),
             size=record.committed - record.last_start,
         )
-        await self.catalog.touch(session.sessid, self.now())
+        await self.sessions.touch(session.sessid, self.now())
         return record.committed
 
 

@@ -19,7 +19,7 @@ from onec_twisted.model.errors import StorageRemoved
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.catalog.files import FileRecords
     from onec_twisted.model.records import Session
 
 __all__ = ["PROOF_DELAY", "Proofs"]
@@ -32,7 +32,7 @@ PROOF_DELAY = 0.05
 class Proofs:
     """The answer to the last piece of each file, until its fate is on record."""
 
-    catalog: Catalog
+    files: FileRecords
     clock: IReactorTime
     _open: dict[str, dict[str, Acknowledgement]] = field(factory=lambda: defaultdict(dict), init=False)
     _call: IDelayedCall | None = field(default=None, init=False)
@@ -70,7 +70,7 @@ class Proofs:
         if self._call is not None:
             self._call.cancel()
             self._call = None
-        await self.catalog.flush()
+        await self.files.flush()
 
     def _look(self) -> bool:
         """Ask for all answers on their way; return whether any is still open."""
@@ -94,7 +94,7 @@ class Proofs:
         if not arrived:
             forget(None)
             return
-        recorded = self.catalog.prove(session, name, committed)
+        recorded = self.files.prove(session, name, committed)
         recorded.addCallback(forget)
         recorded.addErrback(lambda failure: failure.trap(StorageRemoved))  # presence tells
         recorded.addErrback(
@@ -108,4 +108,4 @@ class Proofs:
     def _record(self) -> None:
         """Put proofs on record that have waited for company long enough."""
         self._call = None
-        self.catalog.record_proofs()
+        self.files.record_proofs()

@@ -167,7 +167,7 @@ class Chunks:
             if (await self.registry.find(upload.id)).upload.state != OPEN:
                 return
             if upload.own:
-                await parts.catalog.end_session(upload.sessid)
+                await parts.catalog.sessions.end(upload.sessid)
                 await parts.workers(parts.store.discard, upload.sessid)
             elif await self.registry.remove(upload, parts.now()):
                 await self.remove_file(upload)
@@ -201,7 +201,7 @@ class Chunks:
         if found.upload.state == OPEN and found.file is not None and found.file.sealed:
             raise FileSealed
         if found.file is None:
-            self.parts.catalog.check_files(found.upload.sessid)
+            self.parts.catalog.files.check_room(found.upload.sessid)
         return found
 
     async def _take(self, found: Found, claim: Claim, checksum: Checksum | None) -> Found:
@@ -320,7 +320,7 @@ class Chunks:
             )
             try:
                 if parts.handoffs.settings.sync:
-                    await parts.catalog.sync()
+                    await parts.catalog.files.sync()
             finally:
                 parts.relay.add(handoff)
 
@@ -339,4 +339,4 @@ class Chunks:
             reason=error.words if isinstance(error, Refused) else type(error).__name__,
         )
         if upload.state == OPEN:
-            await self.parts.catalog.touch(upload.sessid, self.parts.now())
+            await self.parts.catalog.sessions.touch(upload.sessid, self.parts.now())

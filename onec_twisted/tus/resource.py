@@ -131,7 +131,7 @@ class Tus(RefusingResource):
     async def _client(self, request: ExchangeRequest) -> _Client:
         """Return who asks, by the cookie of a session or by Basic. Raises ``Refused``."""
         token = request.getCookie(COOKIE.encode("ascii"))
-        session = await self._parts.catalog.session(text.decoded(token)) if token else None
+        session = await self._parts.catalog.sessions.find(text.decoded(token)) if token else None
         ended = self._parts.now() - self._settings.session_ttl
         if session is not None and not session.is_over(ended, busy=self._parts.locks.busy(session.sessid)):
             return _Client(session.username, session)
@@ -199,7 +199,7 @@ class Tus(RefusingResource):
         self._parts.relay.check_room(upload.username)
         if length is not None and coming is not None and coming > length:
             raise FileTooLarge
-        there = None if upload.own else await self._parts.catalog.file(upload.sessid, upload.name)
+        there = None if upload.own else await self._parts.catalog.files.find(upload.sessid, upload.name)
         space = self._parts.pieces.space
         await space.look()
         rest = (length or 0) - (there.committed if there is not None else 0)
@@ -269,7 +269,7 @@ class Tus(RefusingResource):
             await parts.relay.idle(upload.sessid, self._settings.lock_timeout)
             try:
                 async with parts.locks.of_session(upload.sessid, UploadGone):
-                    await parts.catalog.end_session(upload.sessid)
+                    await parts.catalog.sessions.end(upload.sessid)
                     await parts.workers(parts.store.discard, upload.sessid)
             except InvalidSession:
                 raise UploadGone from None

@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 from in_memory import flush_failures
 from pytest_twisted import ensureDeferred
+from records import make_catalog
 from twisted.internet import defer
 
-from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.catalog.sqlite import Database, create_catalog
+from onec_twisted.catalog.sqlite import create_catalog
 from onec_twisted.model.errors import InsufficientStorage, InvalidSession, SessionRestarted
 from onec_twisted.model.records import FileRecord, Session
 from onec_twisted.runtime.workers import DiskWorkers
-from onec_twisted.testing import LateWorkers, inline
+from onec_twisted.testing import LateWorkers
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
     from pathlib import Path
 
     from twisted.internet.defer import Deferred
+
+    from onec_twisted.catalog.catalog import Catalog
 
 T = TypeVar("T")
 QUOTA = 1000
@@ -50,22 +52,22 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def catalog(path: Path) -> Iterator[Catalog]:
     """A catalog without its thread."""
-    catalog = Catalog(Database(path), inline)
+    catalog = make_catalog(path)
     yield catalog
-    catalog.close()
+    catalog.recorder.close()
 
 
 def opened(catalog: Catalog, sessid: str = "s", at: float = 1.0) -> Session:
     """Open a session whose token is its sessid, doubled."""
-    now_of(catalog.open_session(sessid, sessid * 2, "shop", at))
-    session = now_of(catalog.session(sessid * 2))
+    now_of(catalog.sessions.open(sessid, sessid * 2, "shop", at))
+    session = now_of(catalog.sessions.find(sessid * 2))
     assert session is not None
     return session
 
 
 def length(catalog: Catalog, sessid: str, name: str) -> int | None:
     """Return a file's committed length."""
-    record = now_of(catalog.file(sessid, name))
+    record = now_of(catalog.files.find(sessid, name))
     return record.committed if record is not None else None
 
 
@@ -74,12 +76,12 @@ def test_a_session_is_found_by_its_token(catalog: Catalog) -> None:
     session = opened(catalog)
 
     assert session == Session("s", "shop", epoch=1, held=0, touched=1.0)
-    assert now_of(catalog.session("s")) is None
+    assert now_of(catalog.sessions.find("s")) is None
 
 
 def test_the_token_is_not_in_the_database(catalog: Catalog, path: Path) -> None:
     """Whoever reads a copy of the database cannot take a session over; and only we may read it."""
-    now_of(catalog.open_session("s", "top-secret-token", "shop", 1.0))
+    now_of(catalog.sessions.open("s", "top-secret-token", "shop", 1.0))
     dump = b"".join(one.read_bytes() for one in path.parent.iterdir())
 
     assert b"top-secret-token" not in dump
@@ -90,12 +92,12 @@ def test_a_file_grows_by_what_is_committed(catalog: Catalog) -> None:
     """The length, what the session holds, and when it was touched are recorded together."""
     session = opened(catalog)
     assert length(catalog, "s", "a") is None
-    now_of(catalog.commit(session, "a", None, lambda: 0, QUOTA, 2.0))
-    now_of(catalog.commit(session, "a", 0, lambda: 10, QUOTA, 3.0))
-    now_of(catalog.commit(session, "b", None, lambda: 5, QUOTA, 4.0))
+    now_of(catalog.files.commit(session, "a", None, lambda: 0, QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "a", 0, lambda: 10, QUOTA, 3.0))
+    now_of(catalog.files.commit(session, "b", None, lambda: 5, QUOTA, 4.0))
 
     assert length(catalog, "s", "a") == 10
-    assert now_of(catalog.session("ss")) == Session("s", "shop", epoch=1, held=15, touched=4.0)
+    assert now_of(catalog.sessions.find("ss")) == Session("s", "shop", epoch=1, held=15, touched=4.0)
 
 
 @pytest.mark.parametrize("before", [None, 10])
@@ -103,9 +105,9 @@ def test_a_piece_over_the_quota_is_not_recorded(catalog: Catalog, before: int | 
     """Nothing changes."""
     session = opened(catalog)
     if before is not None:
-        now_of(catalog.commit(session, "a", None, lambda: before or 0, QUOTA, 2.0))
+        now_of(catalog.files.commit(session, "a", None, lambda: before or 0, QUOTA, 2.0))
     with pytest.raises(InsufficientStorage):
-        now_of(catalog.commit(session, "a", before, lambda: QUOTA + 1, QUOTA, 3.0))
+        now_of(catalog.files.commit(session, "a", before, lambda: QUOTA + 1, QUOTA, 3.0))
 
     assert length(catalog, "s", "a") == before
 
@@ -113,34 +115,34 @@ def test_a_piece_over_the_quota_is_not_recorded(catalog: Catalog, before: int | 
 def test_a_piece_of_an_old_epoch_is_not_recorded(catalog: Catalog) -> None:
     """What was on its way when ``init`` came never appears."""
     session = opened(catalog)
-    now_of(catalog.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
-    now_of(catalog.start_epoch("s", 3.0))
+    now_of(catalog.files.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
+    now_of(catalog.sessions.start_epoch("s", 3.0))
     with pytest.raises(SessionRestarted):
-        now_of(catalog.commit(session, "a", 10, lambda: 20, QUOTA, 4.0))
+        now_of(catalog.files.commit(session, "a", 10, lambda: 20, QUOTA, 4.0))
 
     assert length(catalog, "s", "a") is None
-    assert now_of(catalog.session("ss")) == Session("s", "shop", epoch=2, held=0, touched=3.0)
+    assert now_of(catalog.sessions.find("ss")) == Session("s", "shop", epoch=2, held=0, touched=3.0)
 
 
 def test_a_piece_of_a_session_that_is_gone_is_not_recorded(catalog: Catalog) -> None:
     """The sweep was quicker."""
     session = opened(catalog)
-    assert now_of(catalog.remove_session("s", 9.0, 9.0))
+    assert now_of(catalog.sessions.remove("s", 9.0, 9.0))
     with pytest.raises(InvalidSession):
-        now_of(catalog.commit(session, "a", None, lambda: 10, QUOTA, 4.0))
+        now_of(catalog.files.commit(session, "a", None, lambda: 10, QUOTA, 4.0))
 
 
 def test_a_second_writer_is_found_out(catalog: Catalog) -> None:
     """Turns see to it that there is none; if there were one, its piece would not be recorded."""
     session = opened(catalog)
-    now_of(catalog.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
     with pytest.raises(RuntimeError):
-        now_of(catalog.commit(session, "a", 5, lambda: 20, QUOTA, 2.0))
+        now_of(catalog.files.commit(session, "a", 5, lambda: 20, QUOTA, 2.0))
     with pytest.raises(sqlite3.IntegrityError):
-        now_of(catalog.commit(session, "a", None, lambda: 20, QUOTA, 2.0))
+        now_of(catalog.files.commit(session, "a", None, lambda: 20, QUOTA, 2.0))
 
     assert length(catalog, "s", "a") == 10
-    found = now_of(catalog.session("ss"))
+    found = now_of(catalog.sessions.find("ss"))
     assert found is not None
     assert found.held == 10
 
@@ -149,37 +151,37 @@ def test_archives(catalog: Catalog) -> None:
     """By their names, and how long they are."""
     session = opened(catalog)
     other = opened(catalog, "t")
-    now_of(catalog.commit(other, "x.ZIP", None, lambda: 1, QUOTA, 2.0))
-    now_of(catalog.commit(session, "a.xml", None, lambda: 1, QUOTA, 2.0))
+    now_of(catalog.files.commit(other, "x.ZIP", None, lambda: 1, QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "a.xml", None, lambda: 1, QUOTA, 2.0))
 
-    assert now_of(catalog.archives("s", 10)) == {}
-    assert now_of(catalog.archives("t", 10)) == {"x.ZIP": 1}
+    assert now_of(catalog.files.archives("s", 10)) == {}
+    assert now_of(catalog.files.archives("t", 10)) == {"x.ZIP": 1}
 
 
 def test_who_is_untouched(catalog: Catalog) -> None:
     """A session that was touched since is not among them."""
     opened(catalog, "old", 1.0)
     opened(catalog, "new", 1.0)
-    now_of(catalog.touch("new", 10.0))
+    now_of(catalog.sessions.touch("new", 10.0))
 
-    assert now_of(catalog.ended(5.0, 0.0)) == ["old"]
-    assert now_of(catalog.unknown(["old", "lost", "new"])) == ["lost"]
+    assert now_of(catalog.sessions.ended(5.0, 0.0)) == ["old"]
+    assert now_of(catalog.sessions.unknown(["old", "lost", "new"])) == ["lost"]
 
 
 def prove(catalog: Catalog, session: Session, committed: int) -> None:
     """Record a proof, which waits for company until it is told not to."""
-    proven = catalog.prove(session, "a", committed)
+    proven = catalog.files.prove(session, "a", committed)
     assert not proven.called
-    catalog.flush()
+    catalog.files.flush()
     now_of(proven)
 
 
 def test_a_session_that_was_touched_meanwhile_is_not_removed(catalog: Catalog) -> None:
     """Neither it nor its files."""
     session = opened(catalog)
-    now_of(catalog.commit(session, "a", None, lambda: 5, QUOTA, 8.0))
+    now_of(catalog.files.commit(session, "a", None, lambda: 5, QUOTA, 8.0))
 
-    assert not now_of(catalog.remove_session("s", 8.0, 8.0))
+    assert not now_of(catalog.sessions.remove("s", 8.0, 8.0))
     assert length(catalog, "s", "a") == 5
 
 
@@ -187,33 +189,33 @@ def test_damage_of_all(catalog: Catalog) -> None:
     """Of one session, in its epoch."""
     session, other = opened(catalog), opened(catalog, "t")
     for one in (session, other):
-        now_of(catalog.commit(one, "a", None, lambda: 5, QUOTA, 2.0))
-    now_of(catalog.damage_all(session))
+        now_of(catalog.files.commit(one, "a", None, lambda: 5, QUOTA, 2.0))
+    now_of(catalog.files.damage_all(session))
 
-    assert now_of(catalog.has_damaged("s"))
-    assert not now_of(catalog.has_damaged("t"))
+    assert now_of(catalog.files.has_damaged("s"))
+    assert not now_of(catalog.files.has_damaged("t"))
 
 
 def test_proof_and_damage(catalog: Catalog) -> None:
     """They belong to the file as it is now: a later piece or epoch has to prove itself."""
     session = opened(catalog)
-    now_of(catalog.commit(session, "a", None, lambda: 5, QUOTA, 2.0))
-    now_of(catalog.commit(session, "a", 5, lambda: 8, QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "a", None, lambda: 5, QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "a", 5, lambda: 8, QUOTA, 2.0))
     prove(catalog, session, 5)
-    assert now_of(catalog.file("s", "a")) == FileRecord(8, 5)
+    assert now_of(catalog.files.find("s", "a")) == FileRecord(8, 5)
     prove(catalog, session, 8)
-    assert now_of(catalog.file("s", "a")) == FileRecord(8, 5, proven=True)
-    now_of(catalog.damage(session, "a"))
-    now_of(catalog.commit(session, "a", 8, lambda: 9, QUOTA, 2.0))
-    assert now_of(catalog.file("s", "a")) == FileRecord(9, 8, damaged=True)
-    now_of(catalog.start_epoch("s", 3.0))
-    again = now_of(catalog.session("ss"))
+    assert now_of(catalog.files.find("s", "a")) == FileRecord(8, 5, proven=True)
+    now_of(catalog.files.damage(session, "a"))
+    now_of(catalog.files.commit(session, "a", 8, lambda: 9, QUOTA, 2.0))
+    assert now_of(catalog.files.find("s", "a")) == FileRecord(9, 8, damaged=True)
+    now_of(catalog.sessions.start_epoch("s", 3.0))
+    again = now_of(catalog.sessions.find("ss"))
     assert again is not None
-    now_of(catalog.commit(again, "a", None, lambda: 9, QUOTA, 2.0))
+    now_of(catalog.files.commit(again, "a", None, lambda: 9, QUOTA, 2.0))
     prove(catalog, session, 9)
 
-    assert now_of(catalog.file("s", "a")) == FileRecord(9, 0)
-    now_of(catalog.sync())
+    assert now_of(catalog.files.find("s", "a")) == FileRecord(9, 0)
+    now_of(catalog.files.sync())
 
 
 def test_a_full_disk(catalog: Catalog) -> None:
@@ -224,9 +226,9 @@ def test_a_full_disk(catalog: Catalog) -> None:
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(InsufficientStorage):
-        now_of(catalog.commit(session, "x" * 10_000, None, lambda: 1, QUOTA, 2.0))
+        now_of(catalog.files.commit(session, "x" * 10_000, None, lambda: 1, QUOTA, 2.0))
     connection.execute("PRAGMA max_page_count = 1000000")
-    now_of(catalog.commit(session, "x" * 10_000, None, lambda: 1, QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "x" * 10_000, None, lambda: 1, QUOTA, 2.0))
 
     assert length(catalog, "s", "x" * 10_000) == 1
 
@@ -237,31 +239,31 @@ async def test_a_restart_knows_what_was_recorded(path: Path, nothing_left_behind
     from twisted.internet import reactor
 
     workers = DiskWorkers(reactor, 4)  # type: ignore[arg-type]
-    first = Catalog(Database(path), workers)
-    await first.open_session("s", "token", "shop", 1.0)
-    session = await first.session("token")
+    first = make_catalog(path, workers)
+    await first.sessions.open("s", "token", "shop", 1.0)
+    session = await first.sessions.find("token")
     assert session is not None
-    await first.commit(session, "a", None, lambda: 10, QUOTA, 2.0)
+    await first.files.commit(session, "a", None, lambda: 10, QUOTA, 2.0)
     with pytest.raises(InsufficientStorage):
-        await first.commit(session, "a", 10, lambda: QUOTA + 1, QUOTA, 2.0)
-    first.close()
-    second = Catalog(Database(path), workers)
+        await first.files.commit(session, "a", 10, lambda: QUOTA + 1, QUOTA, 2.0)
+    first.recorder.close()
+    second = make_catalog(path, workers)
 
-    assert await second.file("s", "a") == FileRecord(10, 0)
-    assert await second.session("token") == Session("s", "shop", epoch=1, held=10, touched=2.0)
+    assert await second.files.find("s", "a") == FileRecord(10, 0)
+    assert await second.sessions.find("token") == Session("s", "shop", epoch=1, held=10, touched=2.0)
     workers.stop()
-    second.close()
+    second.recorder.close()
     assert flush_failures(nothing_left_behind) == []
 
 
 def opened_late(path: Path) -> tuple[LateWorkers, Catalog, Session]:
     """Return workers that wait to be told, and a catalog with a session whose opening they have recorded."""
     workers = LateWorkers()
-    catalog = Catalog(Database(path), workers)
-    opening = defer.ensureDeferred(catalog.open_session("s", "ss", "shop", 1.0))
+    catalog = make_catalog(path, workers)
+    opening = defer.ensureDeferred(catalog.sessions.open("s", "ss", "shop", 1.0))
     workers.run()
     now_of(opening)
-    session = now_of(catalog.session("ss"))
+    session = now_of(catalog.sessions.find("ss"))
     assert session is not None
     return workers, catalog, session
 
@@ -269,37 +271,37 @@ def opened_late(path: Path) -> tuple[LateWorkers, Catalog, Session]:
 def test_a_session_in_use_is_answered_from_memory(path: Path) -> None:
     """After its first request nothing is asked of the database; what fails is read anew."""
     workers, catalog, session = opened_late(path)
-    assert now_of(catalog.file("s", "a")) is None
+    assert now_of(catalog.files.find("s", "a")) is None
     assert workers.hops == 1
 
-    committing = defer.ensureDeferred(catalog.commit(session, "a", None, lambda: QUOTA + 1, QUOTA, 2.0))
+    committing = defer.ensureDeferred(catalog.files.commit(session, "a", None, lambda: QUOTA + 1, QUOTA, 2.0))
     workers.run()
     with pytest.raises(InsufficientStorage):
         now_of(committing)
-    reading = defer.ensureDeferred(catalog.session("ss"))
+    reading = defer.ensureDeferred(catalog.sessions.find("ss"))
     workers.run()
     assert now_of(reading) == session
     assert workers.hops == 3
-    catalog.close()
+    catalog.recorder.close()
 
 
 def test_what_is_read_while_it_is_written_is_not_kept(path: Path) -> None:
     """It may be older than what is recorded: the next request reads it again."""
-    first = Catalog(Database(path), inline)
+    first = make_catalog(path)
     session = opened(first)
-    first.close()
+    first.recorder.close()
     workers = LateWorkers()
-    catalog = Catalog(Database(path), workers)
-    reading = defer.ensureDeferred(catalog.session("ss"))
-    committing = defer.ensureDeferred(catalog.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
+    catalog = make_catalog(path, workers)
+    reading = defer.ensureDeferred(catalog.sessions.find("ss"))
+    committing = defer.ensureDeferred(catalog.files.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
     workers.run()
     assert now_of(reading) == session
     now_of(committing)
-    again = defer.ensureDeferred(catalog.session("ss"))
+    again = defer.ensureDeferred(catalog.sessions.find("ss"))
     workers.run()
     assert now_of(again) == Session("s", "shop", epoch=1, held=10, touched=2.0)
-    assert now_of(catalog.file("s", "a")) == FileRecord(10, 0)
-    catalog.close()
+    assert now_of(catalog.files.find("s", "a")) == FileRecord(10, 0)
+    catalog.recorder.close()
 
 
 def test_a_file_that_cannot_be_brought_to_the_disk_is_not_recorded(catalog: Catalog) -> None:
@@ -310,27 +312,27 @@ def test_a_file_that_cannot_be_brought_to_the_disk_is_not_recorded(catalog: Cata
         raise OSError(5, "Input/output error")
 
     with pytest.raises(OSError, match="Input"):
-        now_of(catalog.commit(session, "b", None, cannot, QUOTA, 2.0))
+        now_of(catalog.files.commit(session, "b", None, cannot, QUOTA, 2.0))
 
-    assert now_of(catalog.file("s", "b")) is None
+    assert now_of(catalog.files.find("s", "b")) is None
 
 
 def test_a_proof_does_not_wait_for_a_piece(path: Path) -> None:
     """One that is being brought to the disk may take seconds; the proof is on record before, and a flush waits."""
     workers, catalog, session = opened_late(path)
-    committing = defer.ensureDeferred(catalog.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
+    committing = defer.ensureDeferred(catalog.files.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
     workers.run()
     now_of(committing)
-    proven = catalog.prove(session, "a", 10)
+    proven = catalog.files.prove(session, "a", 10)
     seen: list[FileRecord | None] = []
 
     def slow() -> int:
         seen.append(catalog.recorder.database.read(statements.file, "s", "a"))
         return 1
 
-    catalog.record_proofs()
-    committing = defer.ensureDeferred(catalog.commit(session, "b", None, slow, QUOTA, 3.0))
-    flushed = catalog.flush()
+    catalog.files.record_proofs()
+    committing = defer.ensureDeferred(catalog.files.commit(session, "b", None, slow, QUOTA, 3.0))
+    flushed = catalog.files.flush()
     assert not flushed.called
     workers.run()
     now_of(proven)
@@ -338,7 +340,7 @@ def test_a_proof_does_not_wait_for_a_piece(path: Path) -> None:
 
     assert flushed.called
     assert seen == [FileRecord(10, 0, proven=True)]
-    catalog.close()
+    catalog.recorder.close()
 
 
 def test_a_proof_that_cannot_be_recorded(path: Path) -> None:
@@ -348,24 +350,24 @@ def test_a_proof_that_cannot_be_recorded(path: Path) -> None:
         def __call__(self, *_: Any) -> Any:
             raise RuntimeError("can't start new thread")
 
-    catalog = Catalog(Database(path), NoWorkers())  # type: ignore[arg-type]
-    proven = catalog.prove(Session("s", "shop", 1, 0, 1.0), "a", 10)
-    assert catalog.flush().called
+    catalog = make_catalog(path, NoWorkers())  # type: ignore[arg-type]
+    proven = catalog.files.prove(Session("s", "shop", 1, 0, 1.0), "a", 10)
+    assert catalog.files.flush().called
     with pytest.raises(RuntimeError, match="thread"):
         now_of(proven)
 
 
 def test_who_asks_first_goes_on_first(path: Path) -> None:
     """Requests that come while a session is read wait for the same reading, and keep their order."""
-    first = Catalog(Database(path), inline)
+    first = make_catalog(path)
     session = opened(first)
-    first.close()
+    first.recorder.close()
     workers = LateWorkers()
-    catalog = Catalog(Database(path), workers)
+    catalog = make_catalog(path, workers)
     order: list[tuple[int, Session | None]] = []
 
     async def ask(number: int) -> None:
-        order.append((number, await catalog.session("ss")))
+        order.append((number, await catalog.sessions.find("ss")))
 
     for number in range(3):
         defer.ensureDeferred(ask(number))
@@ -373,18 +375,18 @@ def test_who_asks_first_goes_on_first(path: Path) -> None:
     workers.run()
 
     assert order == [(number, session) for number in range(3)]
-    catalog.close()
+    catalog.recorder.close()
 
 
 def test_a_session_that_cannot_be_read(tmp_path: Path) -> None:
     """All who wait hear of it, and the next one tries again."""
     workers = LateWorkers()
-    catalog = Catalog(Database(tmp_path / "nowhere" / "catalog.sqlite3"), workers)
+    catalog = make_catalog(tmp_path / "nowhere" / "catalog.sqlite3", workers)
     outcomes: list[Any] = []
     for _ in range(2):
-        defer.ensureDeferred(catalog.session("ss")).addErrback(outcomes.append)
+        defer.ensureDeferred(catalog.sessions.find("ss")).addErrback(outcomes.append)
     workers.run()
-    defer.ensureDeferred(catalog.session("ss")).addErrback(outcomes.append)
+    defer.ensureDeferred(catalog.sessions.find("ss")).addErrback(outcomes.append)
     workers.run()
 
     assert [outcome.type for outcome in outcomes] == [sqlite3.OperationalError] * 3

@@ -12,6 +12,7 @@ from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sqlite import Database, create_catalog
 from onec_twisted.model.records import Session
+from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.testing import LateWorkers
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def recorder(tmp_path: Path, workers: LateWorkers) -> Iterator[Recorder]:
     """Return a recorder with an empty database."""
     path = tmp_path / "exchange.sqlite3"
     create_catalog(path)
-    recorder = Recorder(Database(path), workers)
+    recorder = Recorder(Database(path), workers, Metrics(), workers)
     yield recorder
     recorder.close()
 

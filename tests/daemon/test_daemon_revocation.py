@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 def looking(exchange: InMemory, *checkers: Any, others: tuple[Any, ...] = ()) -> Callable[[], None]:
     """Return what makes the daemon look once."""
     parts = exchange.parts
-    revocation = Revocation(checkers, others, parts.catalog, parts.locks, parts.workers)
+    revocation = Revocation(checkers, others, parts.catalog.sessions, parts.locks, parts.workers)
 
     def look() -> None:
         done: list[Any] = []

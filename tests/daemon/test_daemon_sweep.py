@@ -24,7 +24,14 @@ def sweep(exchange: InMemory) -> Sweep:
     """A sweep of the exchange in memory."""
     parts = exchange.parts
     return Sweep(
-        parts.catalog, parts.store, parts.locks, parts.workers, exchange.settings.session_ttl, KEEP, parts.now
+        parts.catalog.recorder,
+        parts.catalog.sessions,
+        parts.store,
+        parts.locks,
+        parts.workers,
+        exchange.settings.session_ttl,
+        KEEP,
+        parts.now,
     )
 
 

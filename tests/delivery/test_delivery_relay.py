@@ -9,13 +9,14 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 from in_memory import flush_failures
+from records import make_catalog
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from onec_twisted.catalog.catalog import Catalog
+from onec_twisted.catalog.handoffs import HandoffRecords
 from onec_twisted.catalog.sql import handoffs as outbox
-from onec_twisted.catalog.sqlite import Database, create_catalog
+from onec_twisted.catalog.sqlite import create_catalog
 from onec_twisted.delivery.interfaces import IImporter
 from onec_twisted.delivery.relay import AT_ONCE, IMPORT_GRACE, TRY_PAUSE, Relay, pause_before
 from onec_twisted.model.errors import HandoffRunning, ImportFailed, ImportInterrupted
@@ -27,6 +28,8 @@ from onec_twisted.testing import FakeImporter, LateWorkers, inline
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
     from pathlib import Path
+
+    from onec_twisted.catalog.catalog import Catalog
 
 TRIES = 3
 
@@ -47,19 +50,27 @@ class Site:
         self.store = Store(self.folder)
         self.store.prepare()
         create_catalog(self.store.database)
-        self.catalog = Catalog(Database(self.store.database), inline)
+        self.catalog = make_catalog(self.store.database, inline)
         self.relay = self.make_relay(self.catalog)
         self.relay.startService()
 
     def make_relay(self, catalog: Catalog) -> Relay:
         """Return a relay that spreads nothing."""
         return Relay(
-            TRIES, catalog, self.store, self.importer, self.clock.seconds, self.clock, Metrics(), lambda: 1.0
+            TRIES,
+            catalog.files,
+            catalog.handoffs,
+            self.store,
+            self.importer,
+            self.clock.seconds,
+            self.clock,
+            Metrics(),
+            lambda: 1.0,
         )
 
     def kill(self) -> None:
         """End without a word, and start again."""
-        self.catalog.close()
+        self.catalog.recorder.close()
         self.importer = FakeImporter(patient=True)
         self.start()
 
@@ -71,12 +82,12 @@ class Site:
 
     def hand_off(self, name: str, sessid: str = "s") -> Handoff:
         """Put a hand-off on record, and deliver it."""
-        if self.now(self.catalog.session(sessid)) is None:
-            self.now(self.catalog.open_session(sessid, sessid, "shop", 1.0))
-        session: Session = self.now(self.catalog.session(sessid))
-        if self.now(self.catalog.file(sessid, name)) is None:
-            self.now(self.catalog.commit(session, name, None, lambda: 5, 1000, 1.0))
-        handoff: Handoff = self.now(self.catalog.import_asked(session, "catalog", name, "", 5, 2.0))
+        if self.now(self.catalog.sessions.find(sessid)) is None:
+            self.now(self.catalog.sessions.open(sessid, sessid, "shop", 1.0))
+        session: Session = self.now(self.catalog.sessions.find(sessid))
+        if self.now(self.catalog.files.find(sessid, name)) is None:
+            self.now(self.catalog.files.commit(session, name, None, lambda: 5, 1000, 1.0))
+        handoff: Handoff = self.now(self.catalog.handoffs.import_asked(session, "catalog", name, "", 5, 2.0))
         self.relay.add(handoff)
         return handoff
 
@@ -88,7 +99,7 @@ class Site:
 
     def on_record(self, name: str, sessid: str = "s") -> Handoff:
         """Return what is on record of a hand-off."""
-        found: Handoff = self.now(self.catalog.imported(sessid, name))
+        found: Handoff = self.now(self.catalog.handoffs.imported(sessid, name))
         return found
 
     def idle(self, sessid: str, patience: float) -> list[Any]:
@@ -109,7 +120,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path)
     site.start()
     yield site
-    site.catalog.close()
+    site.catalog.recorder.close()
 
 
 def test_the_fake_is_an_importer() -> None:
@@ -234,7 +245,7 @@ def test_a_damaged_session_is_not_delivered(site: Site) -> None:
     """The importer is not even asked."""
     site.hand_off("a")
     second = site.hand_off("b")
-    site.now(site.catalog.damage(site.now(site.catalog.session("s")), "b"))
+    site.now(site.catalog.files.damage(site.now(site.catalog.sessions.find("s")), "b"))
     site.importer.end()
 
     assert site.wait(second)[0].words == "File damaged"
@@ -256,12 +267,13 @@ def test_kill_minus_9_forgets_nothing(site: Site) -> None:
     assert [one.id for one in site.importer.delivered] == [running.id, waiting.id]
 
 
-def test_kill_minus_9_before_the_end_is_on_record(site: Site) -> None:
+def test_kill_minus_9_before_the_end_is_on_record(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The importer hears the same id and the same body again."""
     site.hand_off("a")
     before = site.importer.delivered[0]
-    site.catalog.note_outcome = lambda *_: Deferred()  # type: ignore[method-assign, assignment]
-    site.importer.end()
+    with monkeypatch.context() as patched:
+        patched.setattr(HandoffRecords, "note_outcome", lambda *_: Deferred())
+        site.importer.end()
     site.kill()
 
     assert [one.as_json() for one in site.importer.delivered] == [before.as_json()]
@@ -283,13 +295,13 @@ def test_tries_are_counted_across_restarts(site: Site) -> None:
 def test_what_comes_before_the_record_is_read_keeps_its_order(site: Site) -> None:
     """The old ones first; nothing is delivered twice, nothing forgotten."""
     site.hand_off("a")
-    site.catalog.close()
+    site.catalog.recorder.close()
     site.importer = FakeImporter(patient=True)
     late = LateWorkers()
-    slow = Catalog(Database(site.store.database), late)
+    slow = make_catalog(site.store.database, late)
     relay = site.make_relay(slow)
     relay.startService()
-    site.catalog = Catalog(Database(site.store.database), inline)
+    site.catalog = make_catalog(site.store.database, inline)
     site.relay = relay
     second = site.hand_off("b")
     outcomes, idle = site.wait(second, 5), site.idle("s", 7)
@@ -305,7 +317,7 @@ def test_what_comes_before_the_record_is_read_keeps_its_order(site: Site) -> Non
             site.importer.end()
 
     assert site.delivered == ["a", "b"]
-    slow.close()
+    slow.recorder.close()
 
 
 def test_a_record_that_cannot_be_read(
@@ -388,7 +400,7 @@ def test_a_stop_while_the_record_is_read(site: Site) -> None:
     """Nothing is delivered any more, and nothing logged."""
     site.hand_off("a")
     late = LateWorkers()
-    slow = Catalog(Database(site.store.database), late)
+    slow = make_catalog(site.store.database, late)
     relay = site.make_relay(slow)
     site.importer = FakeImporter(patient=True)
     relay.startService()
@@ -396,7 +408,7 @@ def test_a_stop_while_the_record_is_read(site: Site) -> None:
     late.run()
 
     assert site.importer.delivered == []
-    slow.close()
+    slow.recorder.close()
 
 
 def test_what_comes_as_the_last_one_ends(site: Site) -> None:

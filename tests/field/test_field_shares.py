@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import pytest_twisted
 from line import Line, post
+from records import make_catalog
 from tus_in_memory import TusInMemory, metadata
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock, deferLater
 
 from onec_twisted.catalog import sqlite as database_module
-from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import uploads as tus_statements
 from onec_twisted.catalog.sqlite import CatalogUnusable, Database, create_catalog
@@ -202,7 +202,9 @@ def test_the_sweep_tidies(make_exchange: Callable[..., InMemory], monkeypatch: p
     parts = exchange.parts
     tidied: list[Database] = []
     monkeypatch.setattr(Database, "tidy", lambda database: tidied.append(database))  # noqa: PLW0108 - bound
-    sweep = Sweep(parts.catalog, parts.store, parts.locks, parts.workers, 60, 60, parts.now)
+    sweep = Sweep(
+        parts.catalog.recorder, parts.catalog.sessions, parts.store, parts.locks, parts.workers, 60, 60, parts.now
+    )
     sweep.once()
 
     assert tidied == [exchange.catalog.recorder.database]
@@ -211,13 +213,13 @@ def test_the_sweep_tidies(make_exchange: Callable[..., InMemory], monkeypatch: p
 def test_what_takes_long_has_threads_of_its_own(path: Path) -> None:
     """However many of those are busy, sessions are opened and pieces recorded."""
     errands = LateWorkers()
-    catalog = Catalog(Database(path), inline, None, errands)
-    asked = ensureDeferred(catalog.ended(5.0, 5.0))
-    opened = ensureDeferred(catalog.open_session("s", "t", "shop", 1.0))
+    catalog = make_catalog(path, errands=errands)
+    asked = ensureDeferred(catalog.sessions.ended(5.0, 5.0))
+    opened = ensureDeferred(catalog.sessions.open("s", "t", "shop", 1.0))
     assert (opened.called, asked.called) == (True, False)
     errands.run()
     assert asked.called
-    catalog.close()
+    catalog.recorder.close()
 
 
 def test_a_file_is_brought_to_the_disk_without_its_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,11 +293,11 @@ def relay(tmp_path: Path) -> Iterator[tuple[Relay, FakeImporter]]:
     store = Store(tmp_path)
     store.prepare()
     create_catalog(store.database)
-    catalog, clock, importer = Catalog(Database(store.database), inline), Clock(), FakeImporter(patient=True)
-    relay = Relay(3, catalog, store, importer, clock.seconds, clock, Metrics(), lambda: 1.0)
+    catalog, clock, importer = make_catalog(store.database, inline), Clock(), FakeImporter(patient=True)
+    relay = Relay(3, catalog.files, catalog.handoffs, store, importer, clock.seconds, clock, Metrics(), lambda: 1.0)
     relay.startService()
     yield relay, importer
-    catalog.close()
+    catalog.recorder.close()
 
 
 def handoff(user: str, number: int) -> Handoff:
@@ -408,7 +410,7 @@ def test_a_session_has_so_many_handoffs_at_most(exchange: InMemory, monkeypatch:
 
 def test_a_session_has_so_many_files_at_most(exchange: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty ones, too; what is there goes on, and init begins anew."""
-    monkeypatch.setattr("onec_twisted.catalog.catalog.FILES_OF_SESSION", 2)
+    monkeypatch.setattr("onec_twisted.catalog.files.FILES_OF_SESSION", 2)
     session = exchange.checkauth()
     for name in ("a", "b"):
         assert Line(exchange.site).send(post(session, name, b"")).endswith(b"success")

@@ -36,7 +36,7 @@ def session(exchange: InMemory) -> Session:
 @pytest.fixture
 def growth(exchange: InMemory) -> Growth:
     """Growth of the exchange's files."""
-    return Growth(exchange.catalog, exchange.store, inline, exchange.parts.metrics)
+    return Growth(exchange.catalog.files, exchange.store, inline, exchange.parts.metrics)
 
 
 def bring(exchange: InMemory, session: Session) -> Callable[[], int]:
@@ -63,7 +63,7 @@ def kept(growth: Growth, session: Session, brings: Callable[[], int], record: An
 def test_what_is_recorded_stays(exchange: InMemory, session: Session, growth: Growth) -> None:
     """And is timed."""
     before = exchange.metric("onec_sync_duration_seconds_count", target="file")
-    commit = exchange.catalog.commit
+    commit = exchange.catalog.files.commit
     assert kept(
         growth, session, bring(exchange, session), lambda brings: commit(session, "a", 3, brings, 100, 1.0)
     ) == [6]
@@ -87,7 +87,7 @@ def test_what_was_recorded_all_the_same_stays(exchange: InMemory, session: Sessi
     """The record has the last word."""
 
     async def record_and_fail(brings: Callable[[], int]) -> None:
-        await exchange.catalog.commit(session, "a", 3, brings, 100, 1.0)
+        await exchange.catalog.files.commit(session, "a", 3, brings, 100, 1.0)
         raise ZeroDivisionError
 
     (error,) = kept(growth, session, bring(exchange, session), record_and_fail)

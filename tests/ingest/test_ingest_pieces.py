@@ -34,7 +34,7 @@ def session(exchange: InMemory) -> Session:
     """A session of it."""
     cookie, _ = exchange.checkauth()
     found: list[Any] = []
-    Deferred.fromCoroutine(exchange.catalog.session(cookie.partition("=")[2])).addCallback(found.append)
+    Deferred.fromCoroutine(exchange.catalog.sessions.find(cookie.partition("=")[2])).addCallback(found.append)
     session: Session = found[0]
     return session
 
@@ -199,7 +199,8 @@ def test_a_proof_survives(exchange: InMemory, pieces: Pieces, session: Session, 
     restarted = Pieces(
         pieces.body_limit,
         pieces.session_quota,
-        pieces.catalog,
+        pieces.sessions,
+        pieces.files,
         pieces.store,
         pieces.locks,
         pieces.space,
@@ -237,7 +238,7 @@ def test_many_sessions_at_the_disks_edge(exchange: InMemory, pieces: Pieces) -> 
     for _ in range(50):
         cookie, _sessid = exchange.checkauth()
         found: list[Any] = []
-        Deferred.fromCoroutine(exchange.catalog.session(cookie.partition("=")[2])).addCallback(found.append)
+        Deferred.fromCoroutine(exchange.catalog.sessions.find(cookie.partition("=")[2])).addCallback(found.append)
         bodies.append(FakeBody(90))
         Deferred.fromCoroutine(pieces.take(found[0], NAME, bodies[-1], None)).addBoth(outcomes.append)
     for body in bodies:

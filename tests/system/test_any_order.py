@@ -12,12 +12,12 @@ from attrs import evolve
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from records import make_catalog
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
-from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.catalog.sqlite import Database, create_catalog, recorded_lengths
+from onec_twisted.catalog.sqlite import create_catalog, recorded_lengths
 from onec_twisted.ingest.locks import FileLocks
 from onec_twisted.ingest.pieces import Pieces, Stored
 from onec_twisted.ingest.space import Space
@@ -51,7 +51,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.proven = False
         self.sealed = False
         self.start()
-        self.now(self.catalog.open_session(SESSID, "token", "shop", 0.0))
+        self.now(self.catalog.sessions.open(SESSID, "token", "shop", 0.0))
 
     def start(self) -> None:
         """Start a daemon on what lies there; its timers are its own."""
@@ -61,16 +61,25 @@ class AnyOrder(RuleBasedStateMachine):
         self.store.lock()
         create_catalog(self.store.database)
         assert self.store.recover(recorded_lengths(self.store.database)) == []
-        self.catalog = Catalog(Database(self.store.database), inline)
+        self.catalog = make_catalog(self.store.database, inline)
         locks = FileLocks(self.clock, 30)
         space = Space(lambda: inline(lambda: LOTS), self.clock.seconds, 0, LOTS)
         self.pieces = Pieces(
-            LOTS, LOTS, self.catalog, self.store, locks, space, inline, self.clock.seconds, self.clock
+            LOTS,
+            LOTS,
+            self.catalog.sessions,
+            self.catalog.files,
+            self.store,
+            locks,
+            space,
+            inline,
+            self.clock.seconds,
+            self.clock,
         )
 
     def stop(self) -> None:
         """End the daemon as kill -9 does: what is not on record is gone."""
-        self.catalog.close()
+        self.catalog.recorder.close()
         self.store.unlock()
 
     def teardown(self) -> None:
@@ -86,7 +95,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def session(self) -> Session:
         """Return the session as it is now."""
-        session: Session = self.now(self.catalog.session("token"))
+        session: Session = self.now(self.catalog.sessions.find("token"))
         return session
 
     def send(self, body: FakeBody, offset: int | None = None) -> list[Any]:
@@ -157,7 +166,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         """After kill -9: proofs that were not on record are forgotten."""
-        record = self.now(self.catalog.file(SESSID, str(NAME)))
+        record = self.now(self.catalog.files.find(SESSID, str(NAME)))
         self.proven = record is not None and record.proven
         self.stop()
         self.start()
@@ -166,7 +175,7 @@ class AnyOrder(RuleBasedStateMachine):
     def a_moment_passes(self) -> None:
         """Proofs go on record."""
         self.clock.advance(1)
-        record = self.now(self.catalog.file(SESSID, str(NAME)))
+        record = self.now(self.catalog.files.find(SESSID, str(NAME)))
         assert record is None or record.proven == self.proven
 
     @rule(data=DATA, back=st.integers(-3, 60), arrives=st.booleans())
@@ -200,7 +209,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def init(self) -> None:
         """All of it is gone."""
-        self.now(self.catalog.start_epoch(SESSID, 0.0))
+        self.now(self.catalog.sessions.start_epoch(SESSID, 0.0))
         self.pieces.proofs.forget(SESSID)
         self.store.discard(SESSID)
         self.model, self.last, self.proven, self.sealed = None, b"", False, False
@@ -210,14 +219,14 @@ class AnyOrder(RuleBasedStateMachine):
     def hand_off(self) -> None:
         """The file is asked for, and imported: it takes no piece any more."""
         asked = self.session(), "catalog", str(NAME), "", len(self.model or b""), 0.0
-        handoff = self.now(self.catalog.import_asked(*asked))
-        self.now(self.catalog.note_outcome(evolve(handoff, state=SUCCEEDED), 0.0))
+        handoff = self.now(self.catalog.handoffs.import_asked(*asked))
+        self.now(self.catalog.handoffs.note_outcome(evolve(handoff, state=SUCCEEDED), 0.0))
         self.sealed = True
 
     @invariant()
     def memory_is_what_is_on_record(self) -> None:
         """What the catalog answers from memory stands in its database."""
-        known = self.session(), self.now(self.catalog.file(SESSID, str(NAME)))
+        known = self.session(), self.now(self.catalog.files.find(SESSID, str(NAME)))
         token_hash = hashlib.sha256(b"token").hexdigest()
         session, files = self.catalog.recorder.database.read(statements.session, token_hash)  # type: ignore[misc]
         assert (evolve(known[0], touched=session.touched), known[1]) == (session, files.get(str(NAME)))
@@ -228,7 +237,7 @@ class AnyOrder(RuleBasedStateMachine):
         if not hasattr(self, "store"):
             return
         path = self.store.temp / SESSID / str(NAME)
-        record = self.now(self.catalog.file(SESSID, str(NAME)))
+        record = self.now(self.catalog.files.find(SESSID, str(NAME)))
 
         assert (path.read_bytes() if path.exists() else None) == self.model
         assert (record.committed if record else None) == (None if self.model is None else len(self.model))
@@ -240,7 +249,7 @@ class AnyOrderByNeed(AnyOrder):
     def start(self) -> None:
         """Start a daemon that reads no file with a session."""
         super().start()
-        self.catalog.files_at_once = 0
+        self.catalog.sessions.files_at_once = 0
 
     @rule()
     def others_are_in_use(self) -> None:

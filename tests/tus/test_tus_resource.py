@@ -612,7 +612,16 @@ class TestExpiration:
     def test_one_that_records_only_at_its_end(self, tus: TusInMemory, clock: Clock) -> None:
         """Is in use as long as it comes, however often is swept meanwhile."""
         body, parts = b"x" * 100, tus.exchange.parts
-        sweep = Sweep(parts.catalog, parts.store, parts.locks, parts.workers, TTL, 600, parts.now)
+        sweep = Sweep(
+            parts.catalog.recorder,
+            parts.catalog.sessions,
+            parts.store,
+            parts.locks,
+            parts.workers,
+            TTL,
+            600,
+            parts.now,
+        )
         path = tus.made(100)
         told = f"sha1 {b64encode(hashlib.sha1(body).digest()).decode()}"
         line = tus.begin(path, 0, 100, Upload_Checksum=told)

@@ -1,0 +1,135 @@
+"""Files on record, without blocking: every file's committed length, and whether its answer arrived."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from onec_twisted.catalog.cache import FILES_OF_SESSION
+from onec_twisted.catalog.sql import sessions as statements
+from onec_twisted.model.errors import TooManyFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.defer import Deferred
+
+    from onec_twisted.catalog.cache import KnownSessions
+    from onec_twisted.catalog.recorder import Recorder
+    from onec_twisted.catalog.sqlite import Step
+    from onec_twisted.model.records import FileRecord, Session
+
+__all__ = ["FileRecords"]
+
+
+@frozen(eq=False)
+class FileRecords:
+    """Files on record. Lengths are in bytes, times are seconds since 1970 and come from the caller."""
+
+    recorder: Recorder
+    _known: KnownSessions = field(init=False)
+
+    @_known.default
+    def _of_recorder(self) -> KnownSessions:
+        return self.recorder.known
+
+    async def find(self, sessid: str, name: str) -> FileRecord | None:
+        """Return what is known of a file, None if it is not on record."""
+        known = self._known.of_sessid(sessid)
+        if known is not None and (known.complete or name in known.files):
+            return known.files.get(name)
+        with self.recorder.recorded_meanwhile() as meanwhile:
+            record = await self.recorder.read(statements.file, sessid, name)
+        if known is not None and record is not None and sessid not in meanwhile:
+            known.files.setdefault(name, record)
+            self._known.note_file()
+        return record
+
+    def check_room(self, sessid: str) -> None:
+        """Raise ``TooManyFiles`` when a session may have no other file."""
+        known = self._known.of_sessid(sessid)
+        if known is not None and known.count >= FILES_OF_SESSION:
+            raise TooManyFiles
+
+    async def archives(self, sessid: str, most: int) -> dict[str, int]:
+        """Return the names of a session's archives, ``most`` of them, and their committed lengths in bytes."""
+        return await self.recorder.survey(statements.archives, sessid, most)
+
+    async def commit(
+        self,
+        session: Session,
+        name: str,
+        before: int | None,
+        bring: Callable[[], int],
+        quota: int,
+        now: float,
+        kind: str = "catalog",
+    ) -> int:
+        """Record how far a file has grown from ``before`` bytes (None: it was not there); return its length in bytes.
+
+        ``kind`` is the query's type; ``bring`` is called in a worker, brings the file to the disk and returns that
+        length.
+
+        Raises what ``bring`` raises, ``FileSealed`` when it was handed off, ``SessionRestarted`` when the session is
+        in another epoch by now, ``InvalidSession`` when it is gone, ``InsufficientStorage`` when it would hold more
+        than ``quota`` bytes. Nothing is recorded then.
+        """
+        after = 0
+
+        def make() -> Step:
+            nonlocal after
+            after = bring()
+            return statements.commit, (session, name, before, after, quota, now, kind)
+
+        await self.recorder.record(session.sessid, make, at_once=False)
+        known = self._known.of_sessid(session.sessid)
+        if known is not None:
+            known.commit(session.epoch, name, before, after, now)
+            if before is None:
+                self._known.note_file()
+        return after
+
+    def prove(self, session: Session, name: str, committed: int) -> Deferred[None]:
+        """Record that the answer to the piece that ends at ``committed`` bytes is known to have been delivered.
+
+        It waits for another record to go to the disk with, or for ``record_proofs``.
+        """
+
+        def note(_: object) -> None:
+            known = self._known.of_sessid(session.sessid)
+            if known is not None:
+                known.prove(session.epoch, name, committed)
+
+        step = statements.prove, (session, name, committed)
+        return self.recorder.record_later(session.sessid, step).addCallback(note)
+
+    def record_proofs(self) -> None:
+        """Record what waits for company, now; who waits for it is told what became of it."""
+        self.recorder.record_waiting()
+
+    def flush(self) -> Deferred[None]:
+        """Record what waits for company; fires when nothing is left to record."""
+        return self.recorder.flush()
+
+    async def damage(self, session: Session, name: str) -> None:
+        """Record that acknowledged bytes of a file are doubtful."""
+        await self.recorder.record(session.sessid, lambda: (statements.damage, (session, name)))
+        known = self._known.of_sessid(session.sessid)
+        if known is not None:
+            known.damage(session.epoch, [name])
+
+    async def damage_all(self, session: Session) -> None:
+        """Record that acknowledged bytes of every file of a session are doubtful."""
+        await self.recorder.record(session.sessid, lambda: (statements.damage_all, (session,)))
+        known = self._known.of_sessid(session.sessid)
+        if known is not None:
+            known.damage(session.epoch, list(known.files))
+
+    async def has_damaged(self, sessid: str) -> bool:
+        """Return whether any file of a session is damaged."""
+        return await self.recorder.read(statements.has_damaged, sessid)
+
+    async def sync(self) -> None:
+        """Bring all that is recorded to the disk, where single transactions are not."""
+        await self.recorder.sync()

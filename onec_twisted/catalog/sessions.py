@@ -1,0 +1,118 @@
+"""Sessions on record, without blocking; one that is in use is answered from memory."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, cast
+
+from attrs import define, field
+
+from onec_twisted.catalog.cache import AT_ONCE, KnownSession
+from onec_twisted.catalog.sql import sessions as statements
+from onec_twisted.model.records import Session
+from onec_twisted.runtime.singleflight import SingleFlight
+
+if TYPE_CHECKING:
+    from onec_twisted.catalog.cache import KnownSessions
+    from onec_twisted.catalog.recorder import Recorder
+
+__all__ = ["SessionRecords"]
+
+
+def _hash(token: str) -> str:
+    """Return what is on record of a token, which is the session's secret: its SHA-256."""
+    return hashlib.sha256(token.encode("utf-8")).hexdigest()
+
+
+@define(eq=False)
+class SessionRecords:
+    """Sessions on record. Times are seconds since 1970 and come from the caller."""
+
+    recorder: Recorder
+    files_at_once: int = field(default=AT_ONCE, init=False)
+    _reading: SingleFlight[Session | None] = field(factory=SingleFlight, init=False)
+    _known: KnownSessions = field(init=False)
+
+    @_known.default
+    def _of_recorder(self) -> KnownSessions:
+        return self.recorder.known
+
+    async def open(self, sessid: str, token: str, username: str, now: float, most: int = 0) -> None:
+        """Put a new session on record. Raises ``TooManySessions`` when its user has ``most``; 0 is no limit."""
+        token_hash = _hash(token)
+        await self.recorder.record(
+            sessid, lambda: (statements.open_session, (sessid, token_hash, username, now, most))
+        )
+        self._known.add(token_hash, KnownSession(Session(sessid, username, 1, 0, now)))
+
+    async def find(self, token: str) -> Session | None:
+        """Return the session that a token opens, None if it opens none.
+
+        Those who ask for one that has to be read go on in the order in which they asked: pieces of a file do.
+        """
+        token_hash = _hash(token)
+        known = self._known.of_token(token_hash)
+        if known is not None:
+            return known.session
+        return await self._reading.call(token_hash, lambda: self._read(token_hash))
+
+    async def _read(self, token_hash: str) -> Session | None:
+        """Read a session, and keep it in memory."""
+        with self.recorder.recorded_meanwhile() as meanwhile:
+            found = await self.recorder.read(statements.known_session, token_hash, self.files_at_once)
+        # What was recorded meanwhile may be missing in what was read: it is good enough to answer with, not to keep
+        if found is not None and found.session.sessid not in meanwhile:
+            self._known.add(token_hash, found)
+        return found.session if found is not None else None
+
+    async def touch(self, sessid: str, now: float) -> None:
+        """Record that the session is in use."""
+        await self.recorder.record(sessid, lambda: (statements.touch, (sessid, now)))
+        known = self._known.of_sessid(sessid)
+        if known is not None:
+            known.touch(now)
+
+    async def start_epoch(self, sessid: str, now: float) -> None:
+        """Forget the session's files; pieces that are on their way belong to an epoch that is gone."""
+        epoch = cast("int", await self.recorder.record(sessid, lambda: (statements.start_epoch, (sessid, now))))
+        known = self._known.of_sessid(sessid)
+        if known is not None:
+            known.start_epoch(epoch, now)
+
+    async def users(self) -> list[str]:
+        """Return the users whose sessions let somebody in."""
+        return await self.recorder.read(statements.users)
+
+    async def of_user(self, username: str) -> list[str]:
+        """Return the sessids of all sessions of a user that let somebody in."""
+        return await self.recorder.read(statements.sessions_of, username)
+
+    async def revoke(self, sessid: str) -> None:
+        """Let nobody in by a session any more; what is in it stays, and goes its way."""
+        await self.recorder.record(sessid, lambda: (statements.revoke, (sessid,)))
+        self._known.forget(sessid)
+
+    async def end(self, sessid: str) -> None:
+        """Forget a session unless something of it is to be delivered; see ``statements.end_session``."""
+        await self.recorder.record(sessid, lambda: (statements.end_session, (sessid,)))
+        self._known.forget(sessid)
+
+    async def ended(self, ended: float, kept: float) -> list[str]:
+        """Return the sessids of all sessions that may go; see ``statements.ended``."""
+        return await self.recorder.survey(statements.ended, ended, kept)
+
+    async def unknown(self, sessids: list[str]) -> list[str]:
+        """Return those sessids that are not on record."""
+        return await self.recorder.survey(statements.unknown, sessids)
+
+    async def remove(self, sessid: str, ended: float, kept: float) -> bool:
+        """Forget a session and all that belongs to it, if it may still go; return whether."""
+        step = statements.remove_session, (sessid, ended, kept)
+        removed = cast("bool", await self.recorder.record(sessid, lambda: step))
+        if removed:
+            self._known.forget(sessid)
+        return removed
+
+    async def expire_uploads(self, ended: float, before: float, busy: frozenset[str]) -> None:
+        """Note which uploads of tus are gone, and forget those before; see ``statements.expire_uploads``."""
+        await self.recorder.record("", lambda: (statements.expire_uploads, (ended, before, busy)))
