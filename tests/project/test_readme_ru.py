@@ -11,11 +11,13 @@ import bcrypt
 import pytest
 from daemon import PATIENCE, SCRIPTS, Daemon, start
 from documents import DOCS, ROOT, TOOLS, kinds, text_of, words_of
+from handed_off import SCHEMA
 from processes import free_port
 
 from onec_twisted.admin.words import RUSSIAN
 from onec_twisted.daemon.options import Options
 from onec_twisted.model.errors import ImportFailed
+from onec_twisted.node.command import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,12 +152,40 @@ def test_what_the_status_page_shows_is_called_as_there() -> None:
     assert f"«{RUSSIAN.states['failed']}»; «{RUSSIAN.states['waiting']}»" in page
 
 
+def in_both_languages(name: str) -> tuple[str, str]:
+    """Return an English page and the Russian one."""
+    return (DOCS / name).read_text(encoding="utf-8"), (DOCS / "ru" / name).read_text(encoding="utf-8")
+
+
+NODE_OPTIONS = {option for command in main.commands.values() for one in command.params for option in one.opts}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_options_that_are_named_exist(page: Path) -> None:
     """Nobody copies one that does not."""
-    known = {name.rstrip("=") for name in Options().longOpt} | {"deploy-hook"}  # which is certbot's
+    known = {f"--{name.rstrip('=')}" for name in Options().longOpt} | {"--deploy-hook"}  # which is certbot's
 
-    assert set(re.findall(r"`--([a-z-]+)", page.read_text(encoding="utf-8"))) <= known
+    assert set(re.findall(r"`(--[a-z-]+)", page.read_text(encoding="utf-8"))) <= known | NODE_OPTIONS
+
+
+def test_onec_node_is_the_same_in_both_languages() -> None:
+    """Its options with their defaults, where these are no words, and its exit codes."""
+    english, russian = in_both_languages("onec-node.md")
+
+    for rows in (r"^\| `(--[a-z-]+)(?:=[^`]*)?` \|(?: (`[^`]+`) \|)?", r"^\| (\d+) \| .+ \|$"):
+        assert re.findall(rows, russian, re.MULTILINE) == re.findall(rows, english, re.MULTILINE)
+
+
+def test_importers_are_told_the_same_in_both_languages() -> None:
+    """The same examples of JSON, and every field of the description."""
+    english, russian = in_both_languages("importers.md")
+    fields = russian.partition("| поле |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (`[a-z`, ]+) \| [^|]+ \|$", fields, re.MULTILINE)
+
+    assert re.findall(r"```json\n(.*?)```", russian, re.DOTALL) == re.findall(
+        r"```json\n(.*?)```", english, re.DOTALL
+    )
+    assert sorted(re.findall("[a-z]+", " ".join(rows))) == sorted(SCHEMA["properties"])
 
 
 def test_the_readme_is_short() -> None:
