@@ -20,9 +20,10 @@ from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.catalog.registry import Registry
 from onec_twisted.catalog.sqlite import Database
+from onec_twisted.daemon.config import CannotStart
 from onec_twisted.daemon.listening import Certificate, ListeningReactor, is_local
 from onec_twisted.daemon.logs import LogFile, is_ours, log_file, make_observer
-from onec_twisted.daemon.options import CannotStart, Options
+from onec_twisted.daemon.options import Options
 from onec_twisted.daemon.revocation import LOOK_INTERVAL, Revocation
 from onec_twisted.daemon.service import ExchangeService, prepare
 from onec_twisted.daemon.sweep import Sweep, interval_for

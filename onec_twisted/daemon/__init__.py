@@ -2,6 +2,7 @@
 
 Modules, each of which imports only from those above it:
 
+* ``config``: what the administrator chose, as a value
 * ``logs``: the log, as text or as JSON
 * ``options``: the command line
 * ``listening``: endpoints whose renewed certificates are taken up

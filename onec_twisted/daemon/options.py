@@ -19,18 +19,18 @@ from twisted.cred.strcred import (
 from twisted.python import usage
 
 from onec_twisted.auth.access import PasswordFile
+from onec_twisted.daemon.config import CannotStart, Config
 from onec_twisted.daemon.logs import FORMATS
 from onec_twisted.delivery.importers import factory_of, importers_help
 from onec_twisted.http.connections import TrustedProxies
 from onec_twisted.ingest.writers import WRITERS
-from onec_twisted.model.shown import hidden
 from onec_twisted.model.written import DURATION, LONGEST, SIZE, NotPlain, parse_duration, parse_size, plain_bytes
 from onec_twisted.tus.origins import parse_header, parse_origin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DEFAULT_LISTEN", "DEFAULT_PATHS", "CannotStart", "Options"]
+__all__ = ["DEFAULT_LISTEN", "DEFAULT_PATHS", "Options"]
 
 DEFAULT_LISTEN = "tcp:8080:interface=127.0.0.1"
 DEFAULT_PATHS = ("/1c_exchange.php", "/bitrix/admin/1c_exchange.php")
@@ -61,22 +61,6 @@ NUMBERS = ("connections-per-address", "sessions-per-user", "max-uploads")
 
 IMPORT_AUTH = "ONEC_IMPORT_AUTH"
 """The variable that stands for ``--import-auth``; no importer's program is given it (``program_environment``)."""
-
-
-class CannotStart(SystemExit, Exception):
-    """The daemon cannot start; the words say why and what to do.
-
-    An Exception, so that a forked twistd tells its parent and removes its pid file; a SystemExit, so that Python
-    prints the words alone and ends with status 1.
-    """
-
-    def __init__(self, words: str) -> None:
-        """Keep the words to one line; an address in them tells no password."""
-        super().__init__(f"onec-exchange: {hidden(' '.join(words.split()))}")
-
-    def __str__(self) -> str:
-        """Return the words."""
-        return str(self.code)
 
 
 class Options(usage.Options, AuthOptionMixin):
@@ -214,6 +198,11 @@ class Options(usage.Options, AuthOptionMixin):
             _wrong("cors-header", "", "no page may send it without --cors-origin")
         self._check_places()
         self._check_site()
+
+    def config(self) -> Config:
+        """Return what was chosen, as a value; after ``parseOptions``."""
+        named = {name.replace("-", "_"): value for name, value in self.items() if not name.startswith("cred")}
+        return Config(auth=self["credCheckers"], **named)
 
     def opt_help_importers(self) -> NoReturn:
         """Show all importers available."""

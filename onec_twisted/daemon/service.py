@@ -12,7 +12,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
 from onec_twisted.catalog.sqlite import CatalogUnusable, create_catalog, record_damage, recorded_lengths
-from onec_twisted.daemon.options import CannotStart
+from onec_twisted.daemon.config import CannotStart
 from onec_twisted.model.errors import ShuttingDown
 from onec_twisted.storage.local import MediaRootTaken
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from twisted.cred.error import UnauthorizedLogin
 
-from onec_twisted.daemon.options import DEFAULT_LISTEN, DEFAULT_PATHS, SIZES, TIMES, CannotStart, Options
+from onec_twisted.daemon.config import CannotStart
+from onec_twisted.daemon.options import DEFAULT_LISTEN, DEFAULT_PATHS, SIZES, TIMES, Options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.web.test.requesthelper import DummyRequest
 from zope.interface.verify import verifyObject
 
-from onec_twisted.daemon.options import CannotStart, Options
+from onec_twisted.daemon.config import CannotStart
+from onec_twisted.daemon.options import Options
 from onec_twisted.tap import makeService
 from onec_twisted.tus.resource import Tus
 

@@ -14,7 +14,8 @@ from in_memory import basic
 from passwords import line
 
 from onec_twisted.auth.access import Access
-from onec_twisted.daemon.options import SIZES, TIMES, CannotStart, Options
+from onec_twisted.daemon.config import CannotStart
+from onec_twisted.daemon.options import SIZES, TIMES, Options
 from onec_twisted.testing import inline
 
 if TYPE_CHECKING:

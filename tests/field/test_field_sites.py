@@ -26,7 +26,8 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool, ResponseDone
 
-from onec_twisted.daemon.options import CannotStart, Options
+from onec_twisted.daemon.config import CannotStart
+from onec_twisted.daemon.options import Options
 from onec_twisted.delivery.client import SiteClient, address_of, basic
 from onec_twisted.delivery.importers import make_importer
 from onec_twisted.delivery.interfaces import Surroundings

@@ -1,0 +1,105 @@
+"""What the administrator chose, as a value: every option once, under its own name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import field, frozen
+
+from onec_twisted.model.shown import hidden
+
+__all__ = ["CannotStart", "Config"]
+
+
+class CannotStart(SystemExit, Exception):
+    """The daemon cannot start; the words say why and what to do.
+
+    An Exception, so that a forked twistd tells its parent and removes its pid file; a SystemExit, so that Python
+    prints the words alone and ends with status 1.
+    """
+
+    def __init__(self, words: str) -> None:
+        """Keep the words to one line; an address in them tells no password."""
+        super().__init__(f"onec-exchange: {hidden(' '.join(words.split()))}")
+
+    def __str__(self) -> str:
+        """Return the words."""
+        return str(self.code)
+
+
+def _is_yes(text: str) -> bool:
+    return text == "yes"
+
+
+@frozen(kw_only=True)
+class Config:
+    """The options, checked; ``options`` makes it from a command line, and says what each is for.
+
+    Sizes are in bytes, times in seconds. What may be repeated is a tuple; what is not there is None.
+    """
+
+    # Where files go and requests come from
+    media_root: str
+    listen: tuple[str, ...] = field(converter=tuple)
+    path: tuple[str, ...] = field(converter=tuple)
+    tus_path: str | None
+    trusted_proxy: tuple[str, ...] = field(converter=tuple)
+    cors_origin: tuple[str, ...] = field(converter=tuple)
+    cors_header: tuple[str, ...] = field(converter=tuple)
+
+    # Who may do what
+    auth: tuple[Any, ...] = field(converter=tuple)
+    """Checkers of ``twisted.cred``; so are those of ``admin_auth``."""
+    admin: str | None
+    admin_auth: tuple[Any, ...] = field(converter=tuple)
+
+    # What nodes are told
+    file_limit: int
+    zip: bool = field(converter=_is_yes)
+    sessid: str
+    status_codes: str
+
+    # How much there may be
+    body_limit: int
+    session_quota: int
+    min_free: int
+    connections_per_address: int
+    sessions_per_user: int
+    max_uploads: int
+    min_rate: int
+    """Bytes per second."""
+
+    # How long it may take
+    session_ttl: float
+    lock_timeout: float
+    idle_timeout: float
+    header_timeout: float
+
+    # How bodies come to the disk
+    durability: str
+    intake: str
+
+    # How files come to the site
+    importer: str
+    import_hold: float
+    import_timeout: float
+    import_tries: int
+    import_secret: bytes | None = field(repr=False)
+    import_auth: bytes | None = field(repr=False)
+    orders: str | None = field(repr=False)
+    settle: float
+    keep: float
+
+    # What is in the log
+    access_log: bool = field(converter=_is_yes)
+    log_format: str
+
+    @property
+    def synced(self) -> bool:
+        """Return whether each piece is brought to the disk before it is acknowledged."""
+        return self.durability == "piece"
+
+    @property
+    def always_ok(self) -> bool:
+        """Return whether refusals have the status 200."""
+        return self.status_codes == "ok"
