@@ -25,7 +25,15 @@ from zope.interface import implementer
 
 from onec_twisted.http.answer import head_of
 from onec_twisted.http.chunked import ChunkedBody
-from onec_twisted.http.sockets import RecordReads, SocketLine, is_plain, line_of, write_now
+from onec_twisted.http.sockets import (
+    RecordReads,
+    SocketLine,
+    WrittenLine,
+    is_plain,
+    line_of,
+    write_now,
+    write_through,
+)
 from onec_twisted.model.errors import HeadersTimedOut, MalformedRequest
 
 if TYPE_CHECKING:
@@ -37,9 +45,6 @@ if TYPE_CHECKING:
     from onec_twisted.model.errors import Refused
 
 __all__ = ["REASONS", "ExchangeChannel"]
-
-TLS_FLUSH = 0.01
-"""Seconds after which Twisted's TLS has handed an answer to TCP: it gathers small writes for a turn."""
 
 LONGEST_CONTENT_LENGTH = 64
 """Bytes of a Content-Length header; Python refuses to read numbers of thousands of digits."""
@@ -172,7 +177,8 @@ class ExchangeChannel(HTTPChannel):
             return  # no descriptor left to ask by: it counts as open, and as lost when the connection ends
         line = self._line.shared() if self._line is not None else None
         if line is not None and not is_plain(self.transport):
-            self.callLater(TLS_FLUSH, lambda: acknowledgement.sent(line))
+            write_through(self.transport)
+            acknowledgement.sent(WrittenLine(line))
         else:
             acknowledgement.sent(line)
 

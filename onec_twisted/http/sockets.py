@@ -3,6 +3,7 @@
 It uses private names of Twisted; ``tests/test_sockets.py`` pins them for the oldest and the newest one:
 
 * ``_transferDecoder`` of a channel: counts the bytes of a body that are still to come;
+* ``_aggregator`` of a TLS transport: gathers small writes;
 * ``_tempDataLen`` of a TCP transport, beside its ``dataBuffer`` and ``offset``: bytes not handed to the kernel.
 """
 
@@ -31,12 +32,14 @@ __all__ = [
     "BodySocket",
     "RecordReads",
     "SocketLine",
+    "WrittenLine",
     "close_now",
     "is_plain",
     "line_of",
     "read_at_once",
     "socket_of",
     "write_now",
+    "write_through",
 ]
 
 TCP_CLOSE = 7
@@ -50,6 +53,9 @@ LARGE_RECORD, TINY_RECORD = 4 * 1024, 512
 
 MANY_RECORDS = 16
 """Tiny records, one after another, of a sender who sends nothing else."""
+
+ACKNOWLEDGED = slice(120, 128)
+"""Where ``tcp_info`` of Linux 4.1 and later tells how many bytes the peer has acknowledged."""
 
 OUR_FIN = (4, 9, 11)
 """Linux's numbers for FIN_WAIT1, LAST_ACK and CLOSING: our FIN is unacknowledged, and counted as a byte."""
@@ -124,6 +130,11 @@ def write_now(transport: Any, data: bytes) -> int:
         return 0
     sent = transport.writeSomeData(data)
     return sent if isinstance(sent, int) else 0  # the reactor will find out as well
+
+
+def write_through(transport: Any) -> None:
+    """Have TLS hand to TCP at once what it gathers until the next turn of the reactor."""
+    transport._aggregator.flush()
 
 
 @implementer(IBodySocket)
@@ -210,10 +221,51 @@ class SocketLine:
         if not self._users:
             self._socket.close()
 
+    def acknowledged(self) -> int | None:
+        """Return the bytes that the peer has acknowledged since it connected; None where the system does not tell."""
+        if self._socket.family not in (socket.AF_INET, socket.AF_INET6):
+            return None
+        told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, ACKNOWLEDGED.stop)[ACKNOWLEDGED]
+        return int.from_bytes(told, sys.byteorder) if told else None
+
     def shared(self) -> SocketLine:
         """Return itself for somebody else, who closes it as well."""
         self._users += 1
         return self
+
+
+@implementer(ILine)
+class WrittenLine:
+    """A line as far as it has been written until now.
+
+    TLS writes a word of its own when a connection ends. A peer that has closed as soon as it had read the answer
+    acknowledges none, and has the answer all the same.
+    """
+
+    def __init__(self, line: SocketLine) -> None:
+        """Look how far a line has been written."""
+        self._line = line
+        self._end: int | None = None
+        acknowledged = line.acknowledged()
+        while acknowledged is not None and self._end is None:
+            end, before = acknowledged + line.unacknowledged(), acknowledged
+            acknowledged = line.acknowledged()
+            self._end = end if acknowledged == before else None  # else more was acknowledged in between
+
+    def unacknowledged(self) -> int:
+        """See ``ILine``."""
+        acknowledged = self._line.acknowledged() if self._end is not None else None
+        if self._end is None or acknowledged is None:
+            return self._line.unacknowledged()
+        return max(0, self._end - acknowledged)
+
+    def over(self) -> bool:
+        """See ``ILine``."""
+        return self._line.over()
+
+    def close(self) -> None:
+        """See ``ILine``."""
+        self._line.close()
 
 
 def line_of(transport: Any) -> SocketLine | None:

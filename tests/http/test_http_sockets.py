@@ -6,24 +6,26 @@ import errno
 import random
 import socket
 import struct
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_twisted
-from attrs import frozen
+from attrs import define, frozen
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import gatherResults, maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
+from twisted.protocols.tls import BufferingTLSTransport, _AggregateSmallWrites
 from twisted.web.http import HTTPChannel, _IdentityTransferDecoder
 from zope.interface.verify import verifyClass
 
 from onec_twisted.http.body import Body
 from onec_twisted.http.interfaces import IBodySocket, ILine
-from onec_twisted.http.sockets import BodySocket, SocketLine
+from onec_twisted.http.sockets import BodySocket, SocketLine, WrittenLine
 from onec_twisted.ingest import writers as intake_module
 from onec_twisted.model.errors import InsufficientStorage
 from onec_twisted.runtime.workers import DiskWorkers
@@ -135,8 +137,32 @@ def test_they_are_what_they_say() -> None:
     """What the house asks of a connection, and the names of Twisted that it stands on."""
     assert verifyClass(IBodySocket, BodySocket)
     assert verifyClass(ILine, SocketLine)
+    assert verifyClass(ILine, WrittenLine)
     assert HTTPChannel()._transferDecoder is None
+    assert callable(_AggregateSmallWrites(bytes, Clock()).flush)
+    assert "_aggregator" in BufferingTLSTransport.__init__.__code__.co_names
     assert _IdentityTransferDecoder(5, None, None).contentLength == 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what was acknowledged")
+def test_what_is_written_behind_an_answer_does_not_count() -> None:
+    """TLS writes a word of its own when a connection ends, which a peer that is gone never acknowledges."""
+
+    @define(eq=False)
+    class Asked(SocketLine):
+        """What the kernel says, one after another: what was acknowledged, and what was not."""
+
+        told: list[int]
+
+        def acknowledged(self) -> int:
+            return self.told.pop(0)
+
+        def unacknowledged(self) -> int:
+            return self.told.pop(0)
+
+    line = WrittenLine(Asked([100, 50, 120, 30, 120]))  # 20 were acknowledged while it asked
+    line._line.told = [120, 149, 150, 151]  # type: ignore[attr-defined]
+    assert [line.unacknowledged() for _ in range(4)] == [30, 1, 0, 0]
 
 
 @ensureDeferred

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from certificates import make_certificate
 from faulty_node import answer, connect, go_deaf, logged_in, request, reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from daemon import Daemon
 
@@ -37,6 +42,38 @@ def test_an_answer_that_was_read(daemons: Callable[..., Daemon], end: str) -> No
     assert (daemon.temp / node.sessid / "a").read_bytes() == SAME * 4
     for line in lines:
         line.close()
+
+
+@pytest.mark.parametrize("end", ["close", "FIN", "notify", "both"])
+def test_an_answer_that_was_read_with_tls(daemons: Callable[..., Daemon], tmp_path: Path, end: str) -> None:
+    """Also where its reader is gone at once, as ``curl`` is, or wants the connection to end behind the answer."""
+    made = make_certificate(tmp_path)
+    daemon = daemons(
+        listen=(
+            "tcp:0:interface=127.0.0.1",
+            f"ssl:0:interface=127.0.0.1:privateKey={made.key}:certKey={made.chain}",
+        )
+    )
+    node = logged_in(daemon)
+    piece = request(node, "a", SAME)
+    if end == "close":
+        piece = piece.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+    for _ in range(8):
+        plain = socket.create_connection(("127.0.0.1", int(daemon.endpoints[1])), 20)
+        line = made.trusted().wrap_socket(plain, server_hostname="localhost")
+        line.sendall(piece)
+        assert answer(line)
+        if end == "close":
+            assert line.recv(1) == b""
+        elif end == "both":
+            line.unwrap()
+        elif end == "notify":
+            line.setblocking(False)
+            with suppress(ssl.SSLError):
+                line.unwrap()
+        line.close()
+
+    assert (daemon.temp / node.sessid / "a").read_bytes() == SAME * 8
 
 
 def test_equal_pieces_on_one_connection(daemons: Callable[..., Daemon]) -> None:
