@@ -46,14 +46,15 @@ WALKS = {
 }
 
 
-def test_there_are_eight_walks() -> None:
-    """A first upload; a wrong password; a program, a web application, a page that uploads; a shop from nothing."""
+def test_there_are_nine_walks() -> None:
+    """A first upload, a wrong password, two importers, a look, tus by hand and from Python, a shop from nothing."""
     assert list(WALKS) == [
         ("README.ru.md", "Первая выгрузка"),
         ("docs/ru/connect-1c.md", "Проверка без 1С"),
         ("docs/ru/import-by-program.md", "Пример"),
         ("docs/ru/import-over-http.md", "Пример"),
         ("docs/ru/status-page.md", "Для программ"),
+        ("docs/ru/tus.md", "То же через curl"),
         ("docs/ru/tutorial.md", "2. Первая выгрузка"),
         ("docs/ru/tutorial.md", "3. Программа, которая загружает"),
         ("docs/ru/upload-by-tus.md", "Из Python"),
@@ -174,6 +175,21 @@ def test_onec_node_is_the_same_in_both_languages() -> None:
 
     for rows in (r"^\| `(--[a-z-]+)(?:=[^`]*)?` \|(?: (`[^`]+`) \|)?", r"^\| (\d+) \| .+ \|$"):
         assert re.findall(rows, russian, re.MULTILINE) == re.findall(rows, english, re.MULTILINE)
+
+
+def test_tus_refuses_the_same_in_both_languages() -> None:
+    """By status and words."""
+    english, russian = (
+        sorted(
+            (status, words)
+            for status, cell in re.findall(r"^\| (\d{3}) \| (`[^|]+) \| [^|]+ \|$", page, re.MULTILINE)
+            for words in re.findall("`([^`]+)`", cell)
+        )
+        for page in in_both_languages("tus.md")
+    )
+
+    assert len(russian) > 20
+    assert russian == english
 
 
 def test_importers_are_told_the_same_in_both_languages() -> None:
