@@ -14,10 +14,13 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from onec_twisted.http.acknowledgement import Acknowledgement
-from onec_twisted.model.errors import StorageRemoved
+from onec_twisted.model.errors import CatalogBusy, StorageRemoved
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.python.failure import Failure
 
     from onec_twisted.catalog.files import FileRecords
     from onec_twisted.model.records import Session
@@ -26,6 +29,9 @@ __all__ = ["PROOF_DELAY", "Proofs"]
 
 PROOF_DELAY = 0.05
 """Seconds that a proof waits for another record to go on the disk with."""
+
+PROOF_RETRY = 5.0
+"""Seconds after which proofs are recorded that could not be, as the database was held or gone."""
 
 
 @define(eq=False)
@@ -36,6 +42,9 @@ class Proofs:
     clock: IReactorTime
     _open: dict[str, dict[str, Acknowledgement]] = field(factory=lambda: defaultdict(dict), init=False)
     _call: IDelayedCall | None = field(default=None, init=False)
+    _put_off: list[Callable[[], None]] = field(factory=list, init=False)
+    """What records the proofs that could not be recorded."""
+    _retry_call: IDelayedCall | None = field(default=None, init=False)
     _log = Logger()
 
     def __len__(self) -> int:
@@ -70,6 +79,9 @@ class Proofs:
         if self._call is not None:
             self._call.cancel()
             self._call = None
+        if self._retry_call is not None:
+            self._retry_call.cancel()
+            self._retry()
         await self.files.flush()
 
     def _look(self) -> bool:
@@ -94,9 +106,31 @@ class Proofs:
         if not arrived:
             forget(None)
             return
+        self._prove(session, name, committed, acknowledgement, forget)
+
+    def _prove(
+        self,
+        session: Session,
+        name: str,
+        committed: int,
+        acknowledgement: Acknowledgement,
+        forget: Callable[[object], None],
+    ) -> None:
+        """Put a proof on record; without it an equal piece would be taken for a repeat after the next start."""
+
+        def put_off(failure: Failure) -> None:
+            failure.trap(CatalogBusy, StorageRemoved)  # the log has been told by others
+            self._put_off.append(again)
+            if self._retry_call is None:
+                self._retry_call = self.clock.callLater(PROOF_RETRY, self._retry)
+
+        def again() -> None:
+            if self.of(session.sessid, name) is acknowledgement:
+                self._prove(session, name, committed, acknowledgement, forget)
+
         recorded = self.files.prove(session, name, committed)
         recorded.addCallback(forget)
-        recorded.addErrback(lambda failure: failure.trap(StorageRemoved))  # presence tells
+        recorded.addErrback(put_off)
         recorded.addErrback(
             lambda failure: self._log.failure(
                 "{sessid}: a proof of delivery was not recorded", failure, sessid=session.sessid
@@ -109,3 +143,10 @@ class Proofs:
         """Put proofs on record that have waited for company long enough."""
         self._call = None
         self.files.record_proofs()
+
+    def _retry(self) -> None:
+        """Record the proofs that could not be recorded, those of them that still matter."""
+        self._retry_call = None
+        put_off, self._put_off = self._put_off, []
+        for again in put_off:
+            again()

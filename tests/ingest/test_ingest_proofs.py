@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from twisted.internet.defer import Deferred
 
-from onec_twisted.ingest.proofs import PROOF_DELAY, Proofs
+from onec_twisted.ingest.proofs import PROOF_DELAY, PROOF_RETRY, Proofs
 
 if TYPE_CHECKING:
     from in_memory import InMemory
@@ -60,3 +63,31 @@ def test_the_next_piece_takes_its_place(exchange: InMemory, session: Session) ->
     assert proofs.of(session.sessid, "a") is second
     proofs.forget(session.sessid)
     assert len(proofs) == 0
+
+
+@pytest.mark.parametrize("settles", [False, True])
+def test_a_proof_that_cannot_be_recorded_is_recorded_later(
+    exchange: InMemory, session: Session, monkeypatch: pytest.MonkeyPatch, settles: bool
+) -> None:
+    """While another program holds the database; without it an equal piece were a repeat after the next start."""
+    exchange.clock.advance(10)
+    database = exchange.parts.catalog.recorder.database
+    monkeypatch.setattr(database, "patience", 0.0)
+    proofs = Proofs(exchange.parts.catalog.files, exchange.clock)
+    exchange.parts.catalog.recorder.known.of_sessid(session.sessid).commit(1, "a", 3, 3, 0)  # type: ignore[union-attr]
+    acknowledgement = proofs.watch(session, "a", 3)
+    with closing(sqlite3.connect(exchange.store.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        acknowledgement.sent(None)
+        exchange.clock.advance(PROOF_DELAY)
+        exchange.clock.advance(PROOF_RETRY)
+        exchange.clock.advance(PROOF_DELAY)
+        assert proofs.of(session.sessid, "a") is acknowledgement
+    if settles:
+        Deferred.fromCoroutine(proofs.settle(0.1))
+    else:
+        exchange.clock.advance(PROOF_RETRY)
+        exchange.clock.advance(PROOF_DELAY)
+
+    assert len(proofs) == 0
+    assert is_proven(exchange, session)
