@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from typing import TYPE_CHECKING
 
 import pytest
@@ -110,6 +111,16 @@ def test_every_package_is_on_the_map() -> None:
     house = dict(section.split("\n", 1) for section in re.split(r"^## ", ARCHITECTURE, flags=re.MULTILINE)[1:])
 
     assert re.findall(r"^\| `(\w+)` \|", house["The house"], re.MULTILINE) == list(PACKAGES)
+
+
+@pytest.mark.parametrize("source", sorted((DOCS / "diagrams").glob("*.txt")), ids=lambda path: str(path.stem))
+def test_diagrams_are_drawn_from_their_texts(source: Path) -> None:
+    """By ``python docs/diagrams/draw.py``, so that the picture says what the text does."""
+    draw = runpy.run_path(str(DOCS / "diagrams" / "draw.py"))
+
+    drawn = draw["as_svg"](source.read_text(encoding="utf-8"))
+
+    assert source.with_suffix(".svg").read_text(encoding="utf-8") == drawn
 
 
 def test_names_in_the_architecture_exist() -> None:

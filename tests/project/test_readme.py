@@ -32,11 +32,14 @@ PAGES = (
 """Where somebody is led through something, step by step."""
 
 BEGIN = {
-    "A first upload": "Run it",
-    "2. Upload an export": "1. Run the daemon",
-    "3. The same with curl": "1. Run the daemon",
+    "A first upload": ["Run it"],
+    "2. Upload an export": ["1. Run the daemon"],
+    "3. The same with curl": ["1. Run the daemon"],
+    "5. Import the export": ["2. Upload an export", "4. Write an importer"],
 }
-"""Sections that go on with the daemon of another one."""
+"""Sections whose commands come before those of another one."""
+
+TYPED = re.compile(r"```sh\n.*?```", re.DOTALL)
 
 
 def walks_of(name: str) -> dict[str, str]:
@@ -44,7 +47,7 @@ def walks_of(name: str) -> dict[str, str]:
     page = (ROOT / name).read_text(encoding="utf-8")
     sections = {section.partition("\n")[0].removeprefix("# "): section for section in page.split("\n## ")}
     return {
-        title: sections.get(BEGIN.get(title, ""), "") + section
+        title: "".join("\n".join(TYPED.findall(sections[before])) for before in BEGIN.get(title, [])) + section
         for title, section in sections.items()
         if "```console" in section
     }
@@ -61,9 +64,10 @@ def as_told(section: str, folder: Path) -> Iterator[Daemon]:
     match = re.search(r"twistd -n onec-exchange (--auth=\S+)(?: (--importer=\S+))?(?: --admin=\S+)?\n", setup)
     assert match is not None
     for name, content in re.findall(r"cat > (\S+) <<'END'\n(.*?)END\n", setup, re.DOTALL):
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(content)
-    if "chmod +x import.sh" in setup:
-        (folder / "import.sh").chmod(0o755)
+    for name in re.findall(r"^chmod \+x (\S+)$", setup, re.MULTILINE):
+        (folder / name).chmod(0o755)
     shop = subprocess.Popen([sys.executable, "shop.py"], cwd=folder) if "python3 shop.py &" in setup else None
     admin = ["--admin=tcp:0:interface=127.0.0.1"] if "--admin=" in match[0] else []
     daemon = start(folder, *([match[2]] if match[2] else []), *admin, auth=match[1])
@@ -76,15 +80,16 @@ def as_told(section: str, folder: Path) -> Iterator[Daemon]:
             shop.wait(PATIENCE)
 
 
-def test_there_are_seven_walks() -> None:
-    """A first upload, twice, and by hand; a program and a web application that import; tus; a look at the page."""
+def test_there_are_eight_walks() -> None:
+    """A first upload, twice, and by hand; two programs and a web application that import; tus; the status page."""
     assert list(WALKS) == [
         ("README.md", "A first upload"),
         ("docs/tutorial.md", "2. Upload an export"),
         ("docs/tutorial.md", "3. The same with curl"),
+        ("docs/tutorial.md", "5. Import the export"),
         ("docs/import-by-program.md", "Import with a program"),
         ("docs/import-over-http.md", "Import over HTTP"),
-        ("docs/upload-by-tus.md", "Upload from a browser or a script"),
+        ("docs/upload-by-tus.md", "From a script"),
         ("docs/status-page.md", "Watch it work"),
     ]
 
