@@ -60,8 +60,8 @@ html_sidebars = {
     ]
 }
 
-LINK = re.compile(r"\]\(((?:ru/|\.\./)[A-Za-z0-9/.-]+)\.md(#[^)\s]*)?\)")
-"""A link to a document of the other language, or of a folder beside docs/."""
+LINK = re.compile(r"\[([^]]+)\]\(((?:ru/|\.\./)[\w./-]+)(#[^)\s]*)?\)")
+"""A link out of the pages of this language."""
 
 
 def is_russian(app: Sphinx) -> bool:
@@ -70,15 +70,18 @@ def is_russian(app: Sphinx) -> bool:
 
 
 def lead_out(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Keep links of the code host working on the site: to the other language, and, as downloads, to files beside."""
+    """Keep links of the code host working on the site: to the other language, to files (as downloads) and folders."""
 
     def replaced(match: re.Match[str]) -> str:
-        page = (Path(app.srcdir) / posixpath.dirname(docname) / f"{match[1]}.md").resolve()
-        if not page.is_relative_to(DOCS):
-            return f"](path:{match[1]}.md)"
-        if not page.is_file():
-            return match[0]  # Sphinx fails on it
-        return f"](site:{match[1]}.html{match[2] or ''})"
+        words, target, anchor = match[1], match[2], match[3] or ""
+        there = (Path(app.srcdir) / posixpath.dirname(docname) / target).resolve()
+        if there.is_dir():
+            return words
+        if there.suffix != ".md" or not there.is_file():
+            return match[0]  # Sphinx has it downloaded, or fails
+        if there.is_relative_to(DOCS):
+            return f"[{words}](site:{target.removesuffix('.md')}.html{anchor})"
+        return f"[{words}](path:{target})"
 
     source[0] = LINK.sub(replaced, source[0])
 
