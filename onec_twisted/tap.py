@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import platform
-import signal
 import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import TimerService
-from twisted.application.strports import service as listening_service
-from twisted.logger import Logger
 
 import twisted
 from onec_twisted import __version__
@@ -21,11 +18,11 @@ from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.catalog.registry import Registry
 from onec_twisted.catalog.sqlite import Database
 from onec_twisted.daemon.config import CannotStart
-from onec_twisted.daemon.listening import Certificate, ListeningReactor, is_local
-from onec_twisted.daemon.logs import LogFile, is_ours, log_file, make_observer
+from onec_twisted.daemon.listening import Certificate, listening, warn_of_strangers
+from onec_twisted.daemon.logs import log_of
 from onec_twisted.daemon.options import Options
 from onec_twisted.daemon.revocation import LOOK_INTERVAL, Revocation
-from onec_twisted.daemon.service import ExchangeService, prepare
+from onec_twisted.daemon.service import ExchangeService, end_at_the_next_signal, obey_signals, prepare
 from onec_twisted.daemon.sweep import Sweep, interval_for
 from onec_twisted.delivery.archives import Archives
 from onec_twisted.delivery.client import SiteClient, address_of, basic
@@ -52,11 +49,7 @@ from onec_twisted.tus.origins import Origins
 from onec_twisted.tus.resource import Tus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from twisted.application.service import IService
-    from twisted.internet.interfaces import IProtocolFactory, IReactorTime
-    from twisted.logger import FileLogObserver
+    from twisted.internet.interfaces import IReactorTime
     from twisted.web.resource import Resource
 
     from onec_twisted.delivery.interfaces import IImporter
@@ -71,12 +64,6 @@ WORKERS, ERRANDS = 16, 4
 
 ARCHIVE_TIMEOUT = 300.0
 """Seconds that the reading of one archive may take: it waits for the disk, and stands back behind all else."""
-
-
-def _end_at_the_next_signal() -> None:
-    """Let a second SIGTERM or Ctrl-C end the process at once."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def makeService(options: Options, reactor: Any = None) -> ExchangeService:
@@ -170,15 +157,15 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         catalog.recorder, catalog.sessions, store, locks, errands, options["session-ttl"], options["keep"], now
     )
 
-    observer, file = _log_of(options) if twistd_runs_it else (None, None)
+    observer, reopen = log_of(options.parent or {}, options["log-format"]) if twistd_runs_it else (None, None)
     daemon = ExchangeService(workers, pieces, clock, partial(prepare, store, options["media-root"]), observer)
     daemon.site, daemon.errands = site, errands
     if twistd_runs_it:
-        daemon.at_stop = _end_at_the_next_signal
+        daemon.at_stop = end_at_the_next_signal
     revocation = Revocation(options["credCheckers"], options["admin-auth"], catalog.sessions, locks, workers)
     certificates: list[Certificate] = []
     for description in options["listen"]:
-        _listen("listen", description, site, reactor, certificates).setServiceParent(daemon)
+        listening("listen", description, site, reactor, certificates).setServiceParent(daemon)
     if options["admin"] is not None:
         _add_admin(daemon, options, reactor, parts, site, certificates)
     relay.setServiceParent(daemon)
@@ -193,10 +180,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
             certificate.reload()
 
     if twistd_runs_it:
-        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
-        if observer is not None:  # else twistd does something of its own at that signal
-            reopen = file.reopen if file is not None else bool
-            signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(reopen))
+        obey_signals(reactor, reload, reopen if observer is not None else None)
     for interval, call in (
         (interval_for(options["settle"]), handoffs.settle_quiet),
         (interval_for(options["session-ttl"], options["keep"]), sweep.once),
@@ -277,62 +261,9 @@ def _add_admin(
     connections = Connections(options["connections-per-address"], site.connections.trusted)
     admin_site = AdminSite(admin, reactor, site.limits, connections)
     is_locked = checkers and options["admin"].startswith("ssl:")
-    heard = None if is_locked else _warn_of_strangers
-    _listen("admin", options["admin"], admin_site, reactor, certificates, heard).setServiceParent(daemon)
+    heard = None if is_locked else warn_of_strangers
+    listening("admin", options["admin"], admin_site, reactor, certificates, heard).setServiceParent(daemon)
     LagMeter(parts.metrics.reactor_lag, reactor).setServiceParent(daemon)
-
-
-def _listen(
-    option: str,
-    description: str,
-    site: IProtocolFactory,
-    reactor: Any,
-    certificates: list[Certificate],
-    heard: Callable[[Any], None] | None = None,
-) -> IService:
-    """Return the service that serves a site at an endpoint. Raises ``CannotStart``."""
-    try:
-        return listening_service(description, site, ListeningReactor(reactor, description, certificates, heard))  # type: ignore[arg-type]  # it delegates the rest
-    except Exception as error:  # a plugin's parser, or a certificate's, may raise anything
-        raise CannotStart(
-            f"--{option}={description}: cannot be understood ({type(error).__name__}: {error}); "
-            f"{_advice(description)}"
-        ) from None
-
-
-def _advice(description: str) -> str:
-    """Return what to do about an endpoint that cannot be used."""
-    if description.startswith("ssl:") and "privateKey=" in description:
-        return (
-            "see that privateKey and certKey name PEM files that fit each other, and that we may read: "
-            "plain text, without the mark that editors on Windows put before it"
-        )
-    return "write a Twisted endpoint as in tcp:8080:interface=127.0.0.1"
-
-
-def _warn_of_strangers(address: Any) -> None:
-    """Warn when others than this machine can reach the status page."""
-    if not is_local(address):
-        Logger(namespace=__name__).warn(
-            "--admin can be reached from other machines, at {address}; "
-            "give it a loopback address or a unix socket, or protect it by --admin-auth and TLS",
-            address=str(address),
-        )
-
-
-def _log_of(options: Options) -> tuple[FileLogObserver | None, LogFile | None]:
-    """Return what writes the log, and its file; None where twistd does it, or there is no file.
-
-    Raises ``CannotStart``.
-    """
-    twistd: Any = options.parent or {}
-    if not is_ours(twistd):
-        return None, None
-    try:
-        file = log_file(twistd)
-    except OSError as error:
-        raise CannotStart(f"--logfile={twistd.get('logfile')}: cannot be written ({error.strerror})") from None
-    return make_observer(options["log-format"], file), file
 
 
 def _credentials(options: Options) -> tuple[bytes, str]:

@@ -16,14 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 from OpenSSL.SSL import Connection
+from twisted.application.strports import service as listening_service
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.ssl import Certificate as PEMCertificate
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from onec_twisted.daemon.config import CannotStart
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from twisted.application.service import IService
+    from twisted.internet.interfaces import IProtocolFactory
 
 _FILE = re.compile(r"(privateKey|certKey|extraCertChain|dhParameters)=")
 _PART = re.compile(r"(?:[^:\\]|\\.)+", re.DOTALL)
@@ -35,7 +41,7 @@ LISTEN_BACKLOG = 1024
 Twisted's number is 50: a burst of strangers has that at once.
 """
 
-__all__ = ["Certificate", "ListeningReactor", "is_local"]
+__all__ = ["Certificate", "ListeningReactor", "is_local", "listening", "warn_of_strangers"]
 
 
 class _Catcher:
@@ -126,17 +132,17 @@ def _chain(context: Any) -> list[bytes]:
 class ListeningReactor:
     """A reactor for one endpoint: its TLS port takes up renewed certificates; all else is the real one's.
 
-    ``heard`` is told where it listens.
+    ``on_listening`` is called with each address at which it listens.
     """
 
     reactor: Any
     description: str
     certificates: list[Certificate] = field(factory=list)
-    heard: Callable[[Any], None] | None = None
+    on_listening: Callable[[Any], None] | None = None
 
     def listenTCP(self, *arguments: Any, **options: Any) -> Any:
-        """Listen, and tell where."""
-        return self._told(self.reactor.listenTCP(*arguments, **self._with_backlog(options)))
+        """Listen at a TCP port."""
+        return self._noted(self.reactor.listenTCP(*arguments, **self._with_backlog(options)))
 
     def listenUNIX(self, *arguments: Any, **options: Any) -> Any:
         """Listen at a unix socket."""
@@ -147,19 +153,19 @@ class ListeningReactor:
         certificate = Certificate(self.description, _with_chain(contextFactory, self.description))
         self.certificates.append(certificate)
         options = self._with_backlog(options)
-        return self._told(self.reactor.listenSSL(port, factory, certificate, *arguments, **options))
+        return self._noted(self.reactor.listenSSL(port, factory, certificate, *arguments, **options))
 
     def adoptStreamPort(self, *arguments: Any, **options: Any) -> Any:
         """Listen on a socket of the service manager's."""
-        return self._told(self.reactor.adoptStreamPort(*arguments, **options))
+        return self._noted(self.reactor.adoptStreamPort(*arguments, **options))
 
     def _with_backlog(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return what to listen with: where the administrator says nothing of a backlog, ours."""
         return options if "backlog=" in self.description else {**options, "backlog": LISTEN_BACKLOG}
 
-    def _told(self, port: Any) -> Any:
-        if self.heard is not None:
-            self.heard(port.getHost())
+    def _noted(self, port: Any) -> Any:
+        if self.on_listening is not None:
+            self.on_listening(port.getHost())
         return port
 
     def __getattr__(self, name: str) -> Any:
@@ -171,3 +177,45 @@ def is_local(address: Any) -> bool:
     """Return whether only this machine can connect to an address: a unix socket, or the loopback network."""
     host = getattr(address, "host", None)
     return host is None or (host != "" and ip_address(host.partition("%")[0]).is_loopback)
+
+
+def listening(
+    option: str,
+    description: str,
+    factory: IProtocolFactory,
+    reactor: Any,
+    certificates: list[Certificate],
+    on_listening: Callable[[Any], None] | None = None,
+) -> IService:
+    """Return the service that listens at an endpoint, which an option describes. Raises ``CannotStart``.
+
+    ``certificates`` gets the certificate of one that has; ``on_listening`` is called with each address.
+    """
+    listener = ListeningReactor(reactor, description, certificates, on_listening)
+    try:
+        return listening_service(description, factory, listener)  # type: ignore[arg-type]  # it delegates the rest
+    except Exception as error:  # a plugin's parser, or a certificate's, may raise anything
+        raise CannotStart(
+            f"--{option}={description}: cannot be understood ({type(error).__name__}: {error}); "
+            f"{_advice(description)}"
+        ) from None
+
+
+def _advice(description: str) -> str:
+    """Return what to do about an endpoint that cannot be used."""
+    if description.startswith("ssl:") and "privateKey=" in description:
+        return (
+            "see that privateKey and certKey name PEM files that fit each other, and that we may read: "
+            "plain text, without the mark that editors on Windows put before it"
+        )
+    return "write a Twisted endpoint as in tcp:8080:interface=127.0.0.1"
+
+
+def warn_of_strangers(address: Any) -> None:
+    """Warn when others than this machine can reach the status page."""
+    if not is_local(address):
+        Logger(namespace=__name__).warn(
+            "--admin can be reached from other machines, at {address}; "
+            "give it a loopback address or a unix socket, or protect it by --admin-auth and TLS",
+            address=str(address),
+        )

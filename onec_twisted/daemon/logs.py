@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 from attrs import define, field
 from twisted.logger import FileLogObserver, Logger, eventAsText, formatEvent
 
+from onec_twisted.daemon.config import CannotStart
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["FORMATS", "LogFile", "is_ours", "json_line", "log_file", "make_observer", "text_line"]
+__all__ = ["FORMATS", "LogFile", "is_ours", "json_line", "log_file", "log_of", "make_observer", "text_line"]
 
 _OBEYED = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
 """What ends a line, or a terminal obeys, and JSON leaves as it is."""
@@ -140,3 +142,21 @@ def _never_fails(line_of: Callable[[dict[str, Any]], str | None], event: dict[st
         return line_of(event)
     except Exception as error:
         return f"an event of {event.get('log_namespace')} could not be written: {type(error).__name__}\n"
+
+
+def log_of(twistd: Mapping[str, Any], form: str) -> tuple[FileLogObserver | None, Callable[[], None]]:
+    """Return what writes the log, None where twistd does; and what opens its file anew, if there is one.
+
+    Raises ``CannotStart``.
+    """
+    if not is_ours(twistd):
+        return None, _do_nothing
+    try:
+        file = log_file(twistd)
+    except OSError as error:
+        raise CannotStart(f"--logfile={twistd.get('logfile')}: cannot be written ({error.strerror})") from None
+    return make_observer(form, file), file.reopen if file is not None else _do_nothing
+
+
+def _do_nothing() -> None:
+    """Leave standard output open."""

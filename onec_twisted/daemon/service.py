@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from onec_twisted.runtime.workers import DiskWorkers
     from onec_twisted.storage.local import Store
 
-__all__ = ["ExchangeService", "prepare"]
+__all__ = ["ExchangeService", "end_at_the_next_signal", "obey_signals", "prepare"]
 
 ANSWER_LINGER = 0.2
 """Seconds that the last answers have to leave."""
@@ -162,3 +163,16 @@ def prepare(store: Store, named: str) -> None:
             sessid=sessid,
             name=name,
         )
+
+
+def obey_signals(reactor: Any, reload: Callable[[], None], reopen: Callable[[], None] | None) -> None:
+    """Reload certificates at SIGHUP, and open the log anew at SIGUSR1; with None twistd has that signal."""
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
+    if reopen is not None:
+        signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(reopen))
+
+
+def end_at_the_next_signal() -> None:
+    """Let a second SIGTERM or Ctrl-C end the process at once."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)

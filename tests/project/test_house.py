@@ -54,7 +54,7 @@ DEBTS: dict[str, set[str]] = {
     "front doors": {"http.request", "http.site", "resumable.chunks", "tus.resource"},
     "sql": {"catalog.sqlite", "catalog.recorder", "admin.health"},
     "time": {"tap"},
-    "one sitting": {"catalog.sqlite", "tap"},
+    "one sitting": {"catalog.sqlite"},
     "short": {"http.body", "http.channel", "tap"},
     "reaches": {
         "http.sockets",
