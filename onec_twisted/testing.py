@@ -21,7 +21,7 @@ from onec_twisted.delivery.interfaces import IImporter
 from onec_twisted.http.interfaces import IBody, IBodyConsumer
 from onec_twisted.storage.archive import entries
 from onec_twisted.storage.directory import Directory
-from onec_twisted.storage.interfaces import IPieceFile, IStore
+from onec_twisted.storage.interfaces import IStore, IStoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -153,12 +153,12 @@ class FakeBody:
                 self._streamed.errback(reason)
 
 
-@implementer(IPieceFile)
+@implementer(IStoredFile)
 @frozen(eq=False)
 class _FaultyFile:
     """A file of a ``FaultyStore``."""
 
-    file: IPieceFile
+    file: IStoredFile
     store: FaultyStore
 
     def write(self, chunks: Sequence[bytes]) -> None:
@@ -201,11 +201,11 @@ class FaultyStore:
     opened: int = field(default=0, init=False)
     directories: int = field(default=0, init=False)
 
-    def open(self, sessid: str, name: SafeName, committed: int | None) -> IPieceFile:
+    def open(self, sessid: str, name: SafeName, committed: int | None) -> IStoredFile:
         self.opened += 1
         return _FaultyFile(self.store.open(sessid, name, committed), self)
 
-    def compare(self, sessid: str, name: SafeName, start: int, committed: int) -> IPieceFile:
+    def compare(self, sessid: str, name: SafeName, start: int, committed: int) -> IStoredFile:
         return self.store.compare(sessid, name, start, committed)
 
     def open_archive(self, sessid: str, name: SafeName) -> int:

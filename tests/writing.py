@@ -11,14 +11,14 @@ from zope.interface import implementer
 
 from onec_twisted.ingest.append import receive
 from onec_twisted.ingest.writers import WRITERS
-from onec_twisted.storage.interfaces import IPieceFile
+from onec_twisted.storage.interfaces import IStoredFile
 from onec_twisted.testing import FakeBody, LateWorkers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-@implementer(IPieceFile)
+@implementer(IStoredFile)
 @define(eq=False)
 class MemoryFile:
     """A file in memory, and what happened to it."""
@@ -38,34 +38,34 @@ class MemoryFile:
         return self
 
     def write(self, chunks: Sequence[bytes]) -> None:
-        """See ``IPieceFile``."""
+        """See ``IStoredFile``."""
         if self.fails is not None and (self.fails_after is None or sum(map(len, chunks)) > self.fails_after):
             raise self.fails
         self.data += b"".join(chunks)
         self.chunks.append(len(chunks))
 
     def splice(self, pipe: int, size: int) -> None:
-        """See ``IPieceFile``."""
+        """See ``IStoredFile``."""
         self.write([os.read(pipe, size)])
 
     def finish(self) -> None:
-        """See ``IPieceFile``."""
+        """See ``IStoredFile``."""
         self.state = "finished"
 
     def keep_first(self, size: int) -> None:
-        """See ``IPieceFile``."""
+        """See ``IStoredFile``."""
         self.data = self.data[: self.opened_at + size]
 
     def feed(self, update: Callable[[bytes], object]) -> None:
-        """See ``IPieceFile``."""
+        """See ``IStoredFile``."""
         update(self.data)
 
     def repeats(self, start: int) -> bool:
-        """See ``IPieceFile``."""
+        """See ``IStoredFile``."""
         return False
 
     def roll_back(self) -> None:
-        """See ``IPieceFile``."""
+        """See ``IStoredFile``."""
         self.state = "rolled back"
 
 

@@ -13,7 +13,7 @@ from attrs import frozen
 from twisted.web.template import Tag, tags
 
 from onec_twisted.admin.words import duration, size
-from onec_twisted.catalog.sql.overview import FEW, MANY
+from onec_twisted.catalog.sql.overview import FEW_FILES, MANY_FILES
 from onec_twisted.model.records import FAILED, WAITING
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class Page:
         return [
             self._sessid(session.sessid),
             session.username,
-            str(line.files) if line.files <= MANY else f"{words.and_more} {MANY}",
+            str(line.files) if line.files <= MANY_FILES else f"{words.and_more} {MANY_FILES}",
             self._size(session.held),
             tags.time(f"{moment:%Y-%m-%d %H:%M:%S}", datetime=moment.isoformat(timespec="seconds")),
             state,
@@ -222,5 +222,5 @@ class Page:
 
 def _files(handoff: Handoff) -> str:
     """Return the names of a hand-off's files, the first ones of many."""
-    names = [name for name, _ in handoff.files[:FEW]]
+    names = [name for name, _ in handoff.files[:FEW_FILES]]
     return ", ".join(names) + (", …" if handoff.count > len(names) else "")

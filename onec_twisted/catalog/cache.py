@@ -10,19 +10,19 @@ from onec_twisted.model.records import FileRecord, Session
 
 __all__ = ["KnownSession", "KnownSessions"]
 
-SESSIONS = 2000
+MOST_SESSIONS = 2000
 """Sessions kept in memory."""
 
 FILES_OF_SESSION = 300_000
 """Files that a session may have, whatever their size; a hand-off of that many is 60 MB in memory while it runs."""
 
-FILES = 100_000
+MOST_FILES = 100_000
 """Files kept in memory, of all sessions together; about 250 bytes each. The session used last may have as many."""
 
 AT_ONCE = 1000
 """Files of a session that are read with it; of one that has more each is read when it is asked for."""
 
-TRIM = 1000
+TRIM_AFTER = 1000
 """New files after which it is looked whether too many are in memory."""
 
 
@@ -106,7 +106,7 @@ class KnownSession:
 class KnownSessions:
     """The sessions in use, by token and by sessid; the least recently used is forgotten first."""
 
-    def __init__(self, sessions: int = SESSIONS, files: int = FILES) -> None:
+    def __init__(self, sessions: int = MOST_SESSIONS, files: int = MOST_FILES) -> None:
         """Know none, and keep at most so many sessions, and files of others than the last."""
         self._most_sessions, self._most_files = sessions, files
         self._sessions: OrderedDict[str, tuple[KnownSession, str]] = OrderedDict()
@@ -136,7 +136,7 @@ class KnownSessions:
     def note_file(self) -> None:
         """Note that a session has one more file in memory."""
         self._new += 1
-        if self._new >= TRIM:
+        if self._new >= TRIM_AFTER:
             self._trim()
 
     def _trim(self) -> None:

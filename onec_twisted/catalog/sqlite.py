@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define
 from twisted.python.failure import Failure
 
-from onec_twisted.catalog.sql.schema import INDEXES, MIGRATIONS, PATIENCE, SCHEMA, SCHEMA_VERSION, UPLOADS
+from onec_twisted.catalog.sql.schema import INDEXES, LOCK_PATIENCE, MIGRATIONS, SCHEMA, SCHEMA_VERSION, UPLOADS
 from onec_twisted.model.errors import CatalogBusy, StorageRemoved
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "CHECKPOINT",
+    "CHECKPOINT_PAGES",
     "CatalogUnusable",
     "Database",
     "Step",
@@ -34,7 +34,7 @@ __all__ = [
     "recorded_lengths",
 ]
 
-CHECKPOINT = 4000
+CHECKPOINT_PAGES = 4000
 """Pages of the write-ahead log, 4 KiB each, after which it is taken into the database; that costs syncs."""
 
 
@@ -48,11 +48,11 @@ def opened(path: Path, *, synced: bool = True) -> sqlite3.Connection:
     The write-ahead log is on the disk when a transaction ends. Without ``synced`` it is safe against kill -9, but not
     against a power cut.
     """
-    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
-        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
     except BaseException:
         connection.close()
         raise
@@ -127,7 +127,7 @@ def record_damage(path: Path, damaged: list[tuple[str, str]]) -> None:
 
 T = TypeVar("T")
 
-LOOK = 100
+LOOK_AFTER = 100
 """Transactions after which it is looked how long the write-ahead log is."""
 
 LONG_LOG = 64 * 1024 * 1024
@@ -231,9 +231,9 @@ class Database:
         self._questions = _Line(path, self._names, synced=synced)
         self._surveys = _Line(path, self._names, synced=synced)
         self._gathered: deque[_Asked] = deque()
-        self.patience = PATIENCE
+        self.patience = LOCK_PATIENCE
         """Seconds that a record waits for another process."""
-        self._waits = PATIENCE
+        self._waits = LOCK_PATIENCE
         self._is_held = False
         """Whether another process had the database when it was tried last: nobody else waits until it has let go."""
         self._log_is_long = False
@@ -320,7 +320,7 @@ class Database:
         A long log is taken into the database by ``tidy``, for that would take as long as it is.
         """
         self._unseen += 1
-        if self._unseen > LOOK:
+        if self._unseen > LOOK_AFTER:
             self._look_at_log(cursor)
         patience = 0.0 if self._is_held else self.patience
         try:
@@ -337,7 +337,7 @@ class Database:
         """With the turn: let records take the log into the database, or ``tidy`` alone."""
         self._unseen, is_long = 0, self._is_log_long()
         if is_long != self._log_is_long:
-            cursor.execute(f"PRAGMA wal_autocheckpoint={0 if is_long else CHECKPOINT}")
+            cursor.execute(f"PRAGMA wal_autocheckpoint={0 if is_long else CHECKPOINT_PAGES}")
             self._log_is_long = is_long
 
     def _wait(self, cursor: sqlite3.Cursor, seconds: float) -> None:

@@ -24,7 +24,7 @@ from onec_twisted.daemon.logs import FORMATS
 from onec_twisted.delivery.importers import factory_of, importers_help
 from onec_twisted.http.connections import TrustedProxies
 from onec_twisted.ingest.writers import WRITERS
-from onec_twisted.model.written import DURATION, LONGEST, SIZE, NotPlain, parse_duration, parse_size, plain_bytes
+from onec_twisted.model.written import DURATION, LONGEST_TIME, SIZE, NotPlain, parse_duration, parse_size, plain_bytes
 from onec_twisted.tus.origins import parse_header, parse_origin
 
 if TYPE_CHECKING:
@@ -329,6 +329,6 @@ def _seconds(name: str, text: str) -> float:
         seconds = parse_duration(text)
     except ValueError:
         _wrong(name, text, f"is not a number of seconds; {DURATION}")
-    if not 0 < seconds < LONGEST:
+    if not 0 < seconds < LONGEST_TIME:
         _wrong(name, text, "must be more than 0 seconds, and finite")
     return seconds

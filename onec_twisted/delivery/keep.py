@@ -13,7 +13,7 @@ from attrs import frozen
 from zope.interface import implementer
 
 from onec_twisted.delivery.interfaces import IImporter
-from onec_twisted.model.description import VERSION, iso_time
+from onec_twisted.model.description import JSON_VERSION, iso_time
 from onec_twisted.model.errors import ImportInterrupted
 from onec_twisted.storage.folders import modified, read_manifest, write_manifest
 
@@ -38,7 +38,7 @@ def _grown(before: bytes, description: Description, times: dict[str, str]) -> by
     for file in description.files:
         files[file.name] = {"name": file.name, "size": file.size, "time": times[file.name], "type": description.type}
     about: dict[str, Any] = {
-        "version": VERSION,
+        "version": JSON_VERSION,
         "sessid": description.sessid,
         "user": description.user,
         "type": description.type,

@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from onec_twisted.http.client import reason_of
 from onec_twisted.http.interfaces import IAnswerStream
-from onec_twisted.model.description import VERSION
+from onec_twisted.model.description import JSON_VERSION
 from onec_twisted.model.errors import ConfirmationFailed, OrdersUnavailable
 from onec_twisted.runtime.fairness import Places, Slots
 
@@ -244,7 +244,7 @@ class Orders:
 
     async def confirm(self, session: Session) -> None:
         """Tell the site that the node has taken what it was given. Raises ``ConfirmationFailed``."""
-        told: dict[str, Any] = {"version": VERSION, "event": "success", "type": "sale"}
+        told: dict[str, Any] = {"version": JSON_VERSION, "event": "success", "type": "sale"}
         told |= {"user": session.username, "sessid": session.sessid}
         headers = {"Content-Type": "application/json"}
         try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from onec_twisted.model.records import Session
     from onec_twisted.runtime.metrics import Metrics
     from onec_twisted.runtime.workers import Workers
-    from onec_twisted.storage.interfaces import IPieceFile, IStore
+    from onec_twisted.storage.interfaces import IStore, IStoredFile
 
 __all__ = ["Growth", "receive", "receive_what_comes"]
 
@@ -31,7 +31,7 @@ async def receive(
     limit: int,
     too_large: BaseException,
     keep: Commit,
-    is_repeat: Callable[[IPieceFile], Awaitable[bool]] | None = None,
+    is_repeat: Callable[[IStoredFile], Awaitable[bool]] | None = None,
 ) -> int | None:
     """Bring a whole body to the disk, or nothing of it; return its bytes.
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from onec_twisted.model.names import SafeName
     from onec_twisted.model.records import FileRecord, Session
     from onec_twisted.runtime.workers import Workers
-    from onec_twisted.storage.interfaces import IPieceFile, IStore
+    from onec_twisted.storage.interfaces import IStore, IStoredFile
 
 __all__ = ["Pieces", "Stored", "outcome_of"]
 
@@ -250,7 +250,9 @@ class Pieces:
             acknowledgement.look()
         return acknowledgement is None or not acknowledgement.arrived
 
-    async def _is_repeat(self, record: FileRecord, acknowledgement: Acknowledgement | None, file: IPieceFile) -> bool:
+    async def _is_repeat(
+        self, record: FileRecord, acknowledgement: Acknowledgement | None, file: IStoredFile
+    ) -> bool:
         """Return whether what was written is the last piece again, whose answer never arrived."""
         if not await self.workers(file.repeats, record.last_start):
             return False

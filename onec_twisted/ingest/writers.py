@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from onec_twisted.http.interfaces import IBody
     from onec_twisted.ingest.checkpoints import Checkpoints, Commit
     from onec_twisted.runtime.workers import Workers
-    from onec_twisted.storage.interfaces import IPieceFile
+    from onec_twisted.storage.interfaces import IStoredFile
 
-    Writer = Callable[[IBody, Workers, Callable[[], IPieceFile]], "BufferedWriter"]
+    Writer = Callable[[IBody, Workers, Callable[[], IStoredFile]], "BufferedWriter"]
 
 __all__ = ["WRITERS", "BufferedWriter", "ZeroCopyWriter"]
 
@@ -66,9 +66,9 @@ class BufferedWriter:
 
     body: IBody
     workers: Workers
-    open_file: Callable[[], IPieceFile]
+    open_file: Callable[[], IStoredFile]
     checkpoints: Checkpoints | None = field(default=None, init=False)
-    _file: IPieceFile | None = field(default=None, init=False)
+    _file: IStoredFile | None = field(default=None, init=False)
     _waiting: list[bytes] = field(factory=list, init=False)
     _waiting_size: int = field(default=0, init=False)
     _writing: int | None = field(default=None, init=False)
@@ -104,7 +104,7 @@ class BufferedWriter:
             return False
         return self._waiting_size + self._writing >= HIGH_WATER or self.workers.crowded()
 
-    async def written(self) -> IPieceFile:
+    async def written(self) -> IStoredFile:
         """Write the rest, and return the file."""
         await self._end()
         return await self.workers(self._write, self._take_waiting())
@@ -230,7 +230,7 @@ class BufferedWriter:
         while self._writing is None and self._idle:
             self._idle.pop(0).callback(None)
 
-    def _write(self, chunks: list[bytes]) -> IPieceFile:
+    def _write(self, chunks: list[bytes]) -> IStoredFile:
         """In a worker: write, and open the file first if need be."""
         if self._file is None:
             self._file = self.open_file()

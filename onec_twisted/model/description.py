@@ -17,12 +17,12 @@ from onec_twisted.model.names import from_disk
 if TYPE_CHECKING:
     from onec_twisted.model.records import Handoff
 
-__all__ = ["VERSION", "Description", "UploadedFile", "describe", "iso_time"]
+__all__ = ["JSON_VERSION", "Description", "UploadedFile", "describe", "iso_time"]
 
-VERSION = 1
+JSON_VERSION = 1
 """The version of the JSON: it changes when a reader has to."""
 
-STEP = 1000
+JSON_STEP = 1000
 """Files that are put into JSON at once: the interpreter does nothing else meanwhile."""
 
 
@@ -64,7 +64,7 @@ class Description:
     def _about(self) -> dict[str, Any]:
         """Return what comes before its files."""
         return {
-            "version": VERSION,
+            "version": JSON_VERSION,
             "id": self.id,
             "event": self.event,
             "type": self.type,
@@ -86,8 +86,8 @@ class Description:
         """Return it as one line of JSON in UTF-8: made once, of many files in steps that let others in between."""
         if not self._json:
             steps = []
-            for start in range(0, len(self.files), STEP):
-                files = [{"name": file.name, "size": file.size} for file in self.files[start : start + STEP]]
+            for start in range(0, len(self.files), JSON_STEP):
+                files = [{"name": file.name, "size": file.size} for file in self.files[start : start + JSON_STEP]]
                 steps.append(_json(files)[1:-1])
             about = _json(self._about())[:-1]
             text = f'{about}, "files": [{", ".join(steps)}], "metadata": {_json(self.metadata)}}}'

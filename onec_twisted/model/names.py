@@ -25,7 +25,7 @@ SEGMENT_LIMIT = 255
 NAME_LIMIT = 1024
 """Bytes of a whole name; with the media root in front it stays far under Linux's 4096 of a path."""
 
-DEEPEST = 32
+DEEPEST_NAME = 32
 """Folders and the file in one name: each folder that is made takes a sync, and costs no quota."""
 
 _ELSEWHERE = (
@@ -76,7 +76,7 @@ def safe_name(raw: bytes | None) -> SafeName:
     if segments[0] == MANIFEST or any(not segment or segment.startswith(".") for segment in segments):
         raise InvalidFilename
     sizes = [len(segment.encode("utf-8")) for segment in segments]
-    if max(sizes) > SEGMENT_LIMIT or sum(sizes) + len(sizes) > NAME_LIMIT or len(segments) > DEEPEST:
+    if max(sizes) > SEGMENT_LIMIT or sum(sizes) + len(sizes) > NAME_LIMIT or len(segments) > DEEPEST_NAME:
         raise InvalidFilename
     return SafeName(segments)
 

@@ -10,10 +10,10 @@ from onec_twisted.model.text import decoded
 __all__ = ["DURATION", "SIZE", "NotPlain", "parse_duration", "parse_size", "plain_bytes", "plain_text"]
 
 SIZES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-LARGEST = 2**62
+LARGEST_SIZE = 2**62
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-LONGEST = 3.2e10
+LONGEST_TIME = 3.2e10
 """Seconds; a thousand years."""
 
 SIZE = "write bytes, or a number with K, M or G, as in 100M"
@@ -32,7 +32,7 @@ def parse_size(text: str) -> int:
         raise ValueError(text)
     unit = SIZES[match[2]]
     size = int(float(match[1]) * unit) if "." in match[1] else int(match[1]) * unit
-    if size > LARGEST:
+    if size > LARGEST_SIZE:
         raise ValueError(text)
     return size
 

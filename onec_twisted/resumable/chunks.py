@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from onec_twisted.model.uploads import Found, UploadRecord
     from onec_twisted.resumable.checksums import Checksum
     from onec_twisted.resumable.claims import Claim
-    from onec_twisted.storage.interfaces import IPieceFile
+    from onec_twisted.storage.interfaces import IStoredFile
 
 __all__ = ["Chunks"]
 
@@ -225,7 +225,7 @@ class Chunks:
         progress = _Progress(found, found.committed)
         name = upload.safe_name
 
-        def open_file() -> IPieceFile:
+        def open_file() -> IStoredFile:
             """In a worker; what is on record by then stays."""
             return parts.store.open(upload.sessid, name, progress.before)
 
@@ -256,7 +256,7 @@ class Chunks:
             raise
         return progress.found
 
-    async def _verify(self, checksum: Checksum, claim: Claim, file: IPieceFile) -> bool:
+    async def _verify(self, checksum: Checksum, claim: Claim, file: IStoredFile) -> bool:
         """See that what was written is what was meant; it is no repeat.
 
         Raises ``ChecksumMismatch``, and ``UploadTakenOver`` as soon as a newer request has come.

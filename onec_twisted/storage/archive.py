@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 __all__ = ["ENCODINGS", "ArchiveDamaged", "Entry", "entries"]
 
-DIRECTORY = 32 * 1024 * 1024
+DIRECTORY_LIMIT = 32 * 1024 * 1024
 """Bytes of a directory that are read at most: some 200,000 pictures."""
 
-ENTRIES = 250_000
+MOST_ENTRIES = 250_000
 """Entries of a directory at most."""
 
-CHECKED = 256 * 1024 * 1024
+CHECKED_LIMIT = 256 * 1024 * 1024
 """Bytes of documents whose checksums are looked at, packed or unpacked, of one archive."""
 
-DOCUMENTS = 1000
+MOST_DOCUMENTS = 1000
 """Documents whose checksums are looked at."""
 
 LONGEST_NAME = 1024
 """Characters of a name at most: no node can ask for a longer one (``names.NAME_LIMIT``)."""
 
-BLOCK = 1024 * 1024
+READ_BLOCK = 1024 * 1024
 """Bytes of a directory that are read, and of a document that are unpacked, at a time."""
 
-PORTION = 64 * 1024
+PACKED_BLOCK = 64 * 1024
 """Bytes of a packed document that are read at a time."""
 
 LIKELY_NAME = 128
@@ -54,10 +54,10 @@ _END = struct.Struct("<4sH6x2LH")
 _END64 = struct.Struct("<4s36x2Q")
 _LOCATOR64 = struct.Struct("<4s4xQL")
 
-COMMENT = 2**16 + _END.size
+LONGEST_END = 2**16 + _END.size
 """Bytes from the end in which the end of the directory is looked for: a comment may follow it."""
 
-ABSENT = 2**32 - 1
+IN_ZIP64 = 2**32 - 1
 """A size or an offset that stands in the ZIP64 field instead (APPNOTE.TXT 4.4.8)."""
 
 ZIP64, UNICODE_PATH = 0x0001, 0x7075
@@ -111,7 +111,7 @@ class _Stream:
     def take(self, size: int) -> bytes:
         """Return the next bytes; fewer when there are no more."""
         if len(self._data) - self._at < size:
-            more = self._held.read(self._place, min(max(BLOCK, size), self._end - self._place))
+            more = self._held.read(self._place, min(max(READ_BLOCK, size), self._end - self._place))
             self._place += len(more)
             self._data, self._at = self._data[self._at :] + more, 0
         taken = self._data[self._at : self._at + size]
@@ -139,8 +139,8 @@ def _read_end(held: _Held, place: int) -> tuple[int, int, int]:
                 break
     if disk not in (0, 0xFFFF):
         raise ArchiveDamaged("it is one part of several")
-    if size > DIRECTORY:
-        raise ArchiveDamaged(f"its directory is larger than {DIRECTORY} bytes")
+    if size > DIRECTORY_LIMIT:
+        raise ArchiveDamaged(f"its directory is larger than {DIRECTORY_LIMIT} bytes")
     for start in (place - size, offset):
         if (size == 0 and start == place) or held.read(start, 4) == ENTRY:
             return start, start + size, start - offset
@@ -149,8 +149,8 @@ def _read_end(held: _Held, place: int) -> tuple[int, int, int]:
 
 def _find_end(held: _Held) -> tuple[int, int, int]:
     """Return what ``_read_end`` does of the last end that fits. Raises ``ArchiveDamaged`` with words of the last."""
-    begin = max(0, held.size - COMMENT)
-    tail = held.read(begin, COMMENT)
+    begin = max(0, held.size - LONGEST_END)
+    tail = held.read(begin, LONGEST_END)
     why = None
     place = tail.rfind(END)
     while place >= 0:
@@ -174,12 +174,12 @@ def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _from_zip64(extra: bytes, *values: int) -> Iterable[int | None]:
     """Return sizes and offset; those that stand in the ZIP64 field instead from there, None when they do not."""
-    if ABSENT not in values:
+    if IN_ZIP64 not in values:
         return values
     content = next((content for kind, content in _fields(extra) if kind == ZIP64), b"")
     found: list[int | None] = []
     for value in values:
-        if value == ABSENT:
+        if value == IN_ZIP64:
             found.append(int.from_bytes(content[:8], "little") if len(content) >= 8 else None)
             content = content[8:]
         else:
@@ -225,9 +225,9 @@ def _unpacked(held: _Held, place: int, packed: int, method: int, most: int) -> I
     stream = _Stream(held, place, place + packed)
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     left = most
-    while left >= 0 and (data := stream.take(PORTION)):
+    while left >= 0 and (data := stream.take(PACKED_BLOCK)):
         while data and left >= 0:
-            out, data = (inflate.decompress(data, BLOCK), inflate.unconsumed_tail) if method else (data, b"")
+            out, data = (inflate.decompress(data, READ_BLOCK), inflate.unconsumed_tail) if method else (data, b"")
             left -= len(out)
             yield out
     if left >= 0:
@@ -262,7 +262,7 @@ class _Checks:
 
     def __init__(self, held: _Held) -> None:
         self._held = held
-        self._bytes, self._documents = CHECKED, DOCUMENTS
+        self._bytes, self._documents = CHECKED_LIMIT, MOST_DOCUMENTS
 
     def passes(self, place: int, packed: int, size: int, checksum: int, method: int, flags: int) -> bool:
         """Return whether a document is what the directory says, or is none that we look at."""
@@ -278,21 +278,22 @@ class _Checks:
 def entries(fd: int, size: int) -> Iterator[Entry]:
     """Yield what lies in the archive in the first ``size`` bytes of a file.
 
-    The documents at its top are read to their ends, and compared with their checksums, as far as ``CHECKED`` and
-    ``DOCUMENTS`` allow; what is packed in a way that cannot be read in small portions, or with a password, is left
-    to the importer. Raises ``ArchiveDamaged``: it is cut off, bytes are missing or doubled, there is too much in it.
+    The documents at its top are read to their ends, and compared with their checksums, as far as ``CHECKED_LIMIT``
+    and ``MOST_DOCUMENTS`` allow; what is packed in a way that cannot be read in small portions, or with a password,
+    is left to the importer. Raises ``ArchiveDamaged``: it is cut off, bytes are missing or doubled, there is too much
+    in it.
     """
     held = _Held(fd, size)
     start, end, shift = _find_end(held)
     stream, checks = _Stream(held, start, end), _Checks(held)
-    for number in range(ENTRIES + 1):
+    for number in range(MOST_ENTRIES + 1):
         head = stream.take(_ENTRY.size)
         if not head or head.startswith(SIGNED):
             return
         if len(head) < _ENTRY.size or not head.startswith(ENTRY):
             raise ArchiveDamaged("its central directory is broken")
-        if number == ENTRIES:
-            raise ArchiveDamaged(f"it has more than {ENTRIES} entries")
+        if number == MOST_ENTRIES:
+            raise ArchiveDamaged(f"it has more than {MOST_ENTRIES} entries")
         _, flags, method, checksum, packed, whole, raw_size, extra_size, comment, offset = _ENTRY.unpack(head)
         raw, extra, _ = stream.take(raw_size), stream.take(extra_size), stream.take(comment)
         whole, packed, offset = _from_zip64(extra, whole, packed, offset)

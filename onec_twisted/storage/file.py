@@ -16,7 +16,7 @@ from attrs import define
 from zope.interface import implementer
 
 from onec_twisted.model.errors import FileDamaged, InsufficientStorage, SyncFailed, WrongOffset
-from onec_twisted.storage.interfaces import IPieceFile
+from onec_twisted.storage.interfaces import IStoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,10 +36,10 @@ __all__ = [
 ]
 
 FILE_MODE = 0o644
-BLOCK = 1024 * 1024
+COMPARE_BLOCK = 1024 * 1024
 """Bytes that are compared at a time."""
 
-WRITEBACK = 4 * 1024 * 1024
+WRITEBACK_SIZE = 4 * 1024 * 1024
 """Bytes that are worth starting the disk for."""
 
 IOV_MAX = 1024
@@ -48,7 +48,7 @@ IOV_MAX = 1024
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What the system says when there is no room."""
 
-_OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_OPEN_FLAGS = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _sync_data = getattr(os, "fdatasync", os.fsync)
 _sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)
 if _sync_file_range is not None:
@@ -79,7 +79,7 @@ def full_disk_told() -> Iterator[None]:
 
 def open_to_read(path: Path) -> int:
     """Open a file that is there, and no symbolic link; what else it may be is not waited for."""
-    return os.open(path, (_OPEN & ~os.O_RDWR) | os.O_NONBLOCK)
+    return os.open(path, (_OPEN_FLAGS & ~os.O_RDWR) | os.O_NONBLOCK)
 
 
 def sync_file(path: Path) -> None:
@@ -148,7 +148,7 @@ def open_at(path: Path, committed: int | None) -> int:
 
 def _made(path: Path) -> int:
     """Make a file; what a crash has left in its place goes. It is not written to: it may have a name elsewhere."""
-    flags = _OPEN | os.O_CREAT | os.O_EXCL
+    flags = _OPEN_FLAGS | os.O_CREAT | os.O_EXCL
     try:
         fd = os.open(path, flags, FILE_MODE)
     except FileExistsError:
@@ -167,7 +167,7 @@ def _made(path: Path) -> int:
 def _open_ours(path: Path) -> int:
     """Open a file that is there. Raises ``NotOurs`` for what is no file, or not ours to write to."""
     try:
-        fd = os.open(path, _OPEN | os.O_NONBLOCK)
+        fd = os.open(path, _OPEN_FLAGS | os.O_NONBLOCK)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.ENXIO):
             raise NotOurs(error.errno, "is not ours to write to", str(path)) from error
@@ -178,7 +178,7 @@ def _open_ours(path: Path) -> int:
     return fd
 
 
-@implementer(IPieceFile)
+@implementer(IStoredFile)
 @define
 class PieceFile:
     """One file, open for one piece at ``offset`` bytes.
@@ -201,14 +201,14 @@ class PieceFile:
     started: int = 0
 
     def write(self, chunks: Sequence[bytes]) -> None:
-        """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
+        """Raise ``InsufficientStorage`` on a full disk."""
         with full_disk_told():
             _write_at(self.fd, chunks, self.offset)
         self.offset += sum(map(len, chunks))
         self._start_writeback()
 
     def splice(self, pipe: int, size: int) -> None:
-        """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
+        """Raise ``InsufficientStorage`` on a full disk."""
         end = self.offset + size
         with full_disk_told():
             while self.offset < end:
@@ -223,12 +223,12 @@ class PieceFile:
     def _start_writeback(self) -> None:
         """Let the disk begin with what has come, so that the sync at the end finds little left to do."""
         started = self.started or self.committed or 0
-        if self.synced and self.offset - started >= WRITEBACK:
+        if self.synced and self.offset - started >= WRITEBACK_SIZE:
             _start_writeback(self.fd, started, self.offset - started)
             self.started = self.offset
 
     def finish(self) -> None:
-        """See ``IPieceFile``. Raises ``InsufficientStorage`` on a full disk."""
+        """Raise ``InsufficientStorage`` on a full disk."""
         if self.synced:
             with full_disk_told():
                 _sync(_sync_data, self.fd)
@@ -239,28 +239,24 @@ class PieceFile:
         os.close(fd)
 
     def keep_first(self, size: int) -> None:
-        """See ``IPieceFile``."""
         self.offset = (self.committed or 0) + size
         os.ftruncate(self.fd, self.offset)
 
     def feed(self, update: Callable[[bytes], object]) -> None:
-        """See ``IPieceFile``."""
-        for place in range(self.committed or 0, self.offset, BLOCK):
-            update(os.pread(self.fd, min(BLOCK, self.offset - place), place))
+        for place in range(self.committed or 0, self.offset, COMPARE_BLOCK):
+            update(os.pread(self.fd, min(COMPARE_BLOCK, self.offset - place), place))
 
     def repeats(self, start: int) -> bool:
-        """See ``IPieceFile``."""
         committed = self.committed or 0
         if self.offset - committed != committed - start:
             return False
-        for place in range(start, committed, BLOCK):
-            size = min(BLOCK, committed - place)
+        for place in range(start, committed, COMPARE_BLOCK):
+            size = min(COMPARE_BLOCK, committed - place)
             if os.pread(self.fd, size, place) != os.pread(self.fd, size, place - start + committed):
                 return False
         return True
 
     def roll_back(self) -> None:
-        """See ``IPieceFile``."""
         if self.fd < 0:
             return
         fd, self.fd = self.fd, -1
@@ -281,7 +277,7 @@ class PieceFile:
                 self.durable.discard(folder)
 
 
-@implementer(IPieceFile)
+@implementer(IStoredFile)
 @define
 class HeldRange:
     """A range of a file that a piece claims to repeat; nothing is written."""
@@ -301,26 +297,24 @@ class HeldRange:
     def splice(self, pipe: int, size: int) -> None:
         """Compare as well."""
         while size:
-            chunk = os.read(pipe, min(size, BLOCK))
+            chunk = os.read(pipe, min(size, COMPARE_BLOCK))
             size -= len(chunk)
             self.write([chunk])
 
     def finish(self) -> None:
-        """See ``IPieceFile``."""
         self.roll_back()
 
     def keep_first(self, size: int) -> None:
-        """See ``IPieceFile``: nothing is written."""
+        """Do nothing: nothing is written."""
 
     def feed(self, update: Callable[[bytes], object]) -> None:
-        """See ``IPieceFile``: nothing is written."""
+        """Do nothing: nothing is written."""
 
     def repeats(self, start: int) -> bool:
-        """See ``IPieceFile``: it never asks."""
+        """Return False: what is compared by ``write`` is not asked for again."""
         return False
 
     def roll_back(self) -> None:
-        """See ``IPieceFile``."""
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
             os.close(fd)

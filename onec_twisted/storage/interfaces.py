@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from onec_twisted.model.description import UploadedFile
     from onec_twisted.model.names import SafeName
 
-__all__ = ["IPieceFile", "IStore"]
+__all__ = ["IStore", "IStoredFile"]
 
 
-class IPieceFile(Interface):
+class IStoredFile(Interface):
     """One file, open for one piece. Its functions block: they are called in workers, one at a time."""
 
     def write(chunks: Sequence[bytes]) -> None:
@@ -43,14 +43,14 @@ class IPieceFile(Interface):
 class IStore(Interface):
     """The media root. Its functions block: they are called in workers."""
 
-    def open(sessid: str, name: SafeName, committed: int | None) -> IPieceFile:
+    def open(sessid: str, name: SafeName, committed: int | None) -> IStoredFile:
         """Open a file to write at its committed length in bytes; None makes a new file.
 
         What lies behind the committed length is cut off. Raises ``FileDamaged`` when the file is shorter,
         ``FileInTheWay`` for what is none of ours, ``StorageRemoved``.
         """
 
-    def compare(sessid: str, name: SafeName, start: int, committed: int) -> IPieceFile:
+    def compare(sessid: str, name: SafeName, start: int, committed: int) -> IStoredFile:
         """Open a file whose bytes from ``start`` on a piece claims to repeat.
 
         Its ``write`` writes nothing, and raises ``WrongOffset`` when bytes differ, or go beyond what is committed.

@@ -67,10 +67,10 @@ GONE = ".gone-"
 SESSID = re.compile(r"[0-9a-f]{32}")
 """What our folders are called; whatever else lies beside them is not ours to touch."""
 
-SESSIONS, FOLDERS = 500, 1000
+SYNCED_SESSIONS, SYNCED_FOLDERS = 500, 1000
 """Sessions, and folders of each, that are known to be on the disk; when there are more, all are synced once again."""
 
-INODES = 100
+FREE_INODE_SHARE = 100
 """One in so many of the disk's inodes stays free, as ``--min-free`` of its bytes: empty files take no bytes."""
 
 
@@ -142,7 +142,7 @@ class Store:
             os.close(self._locks.pop())
 
     def check(self) -> None:
-        """See ``IStore``: what was locked at the start is still there under its name."""
+        """See that what was locked at the start is still there under its name."""
         for fd in self._locks:
             try:
                 is_there = os.path.samestat(os.fstat(fd), os.stat(self.temp / LOCK))
@@ -156,7 +156,7 @@ class Store:
         return self.temp.joinpath(sessid, *(on_disk(segment) for segment in name.segments))
 
     def open(self, sessid: str, name: SafeName, committed: int | None) -> PieceFile:
-        """See ``IStore``. Raises ``InvalidFilename`` when a folder has the name of a file or the reverse.
+        """Raise ``InvalidFilename`` when a folder has the name of a file or the reverse.
 
         Raises ``OSError`` while no descriptors but those that are kept for others are left.
         """
@@ -175,10 +175,10 @@ class Store:
             if error.errno in NOT_A_NAME:
                 raise InvalidFilename from error
             raise
-        if len(self._durable) > SESSIONS:
+        if len(self._durable) > SYNCED_SESSIONS:
             self._durable.clear()
         durable = self._durable.setdefault(sessid, set())
-        if len(durable) > FOLDERS:
+        if len(durable) > SYNCED_FOLDERS:
             durable.clear()
         unsynced = []
         if committed is None:
@@ -200,16 +200,14 @@ class Store:
         return file
 
     def compare(self, sessid: str, name: SafeName, start: int, committed: int) -> HeldRange:
-        """See ``IStore``. Raises ``FileDamaged`` when the file is shorter than what is committed."""
+        """Raise ``FileDamaged`` when the file is shorter than what is committed."""
         file = self.open(sessid, name, committed)
         return HeldRange(file.fd, start, committed)
 
     def folder(self, sessid: str) -> str:
-        """See ``IStore``."""
         return str(self.temp / sessid)
 
     def open_archive(self, sessid: str, name: SafeName) -> int:
-        """See ``IStore``."""
         path = self._path(sessid, name)
         for folder in path.parents[: len(name.segments)]:
             check_folder(folder, make=False)
@@ -231,7 +229,6 @@ class Store:
         return damaged
 
     def lost(self, sessid: str, files: Sequence[UploadedFile]) -> list[str]:
-        """See ``IStore``."""
         folder = self.temp / sessid
         lost = []
         for file in files:
@@ -243,12 +240,10 @@ class Store:
         return lost
 
     def cut(self, sessid: str, name: SafeName, committed: int | None) -> None:
-        """See ``IStore``."""
         with suppress(FileDamaged):
             self.open(sessid, name, committed).roll_back()
 
     def sync(self, sessid: str, name: SafeName | None = None) -> None:
-        """See ``IStore``."""
         if name is not None:
             path = self._path(sessid, name)
             sync_file(path)
@@ -266,7 +261,7 @@ class Store:
                 sync_folder(place)
 
     def discard(self, sessid: str) -> None:
-        """See ``IStore``. The folder is renamed first: what is still being written to it is out of sight."""
+        """Rename the folder first: what is still being written to it is out of sight."""
         folder = self.temp / sessid
         gone = self.temp / f"{GONE}{sessid}-{secrets.token_hex(4)}"
         try:
@@ -279,7 +274,6 @@ class Store:
         remove(gone)
 
     def folders(self) -> dict[str, float]:
-        """See ``IStore``."""
         self.check()
         found = {}
         with os.scandir(self.temp) as entries:
@@ -290,15 +284,14 @@ class Store:
         return found
 
     def free(self) -> int:
-        """See ``IStore``."""
         try:
             disk = os.statvfs(self.temp)
         except FileNotFoundError as error:
             raise StorageRemoved from error
-        return 0 if disk.f_favail < disk.f_files // INODES else disk.f_bavail * disk.f_frsize
+        return 0 if disk.f_favail < disk.f_files // FREE_INODE_SHARE else disk.f_bavail * disk.f_frsize
 
     def probe(self) -> None:
-        """See ``IStore``: what is written has no name, and vanishes."""
+        """Write a file that has no name, and vanishes."""
         self.check()
         with tempfile.TemporaryFile(dir=self.temp) as file:
             file.write(b"x")

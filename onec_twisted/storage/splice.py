@@ -14,7 +14,7 @@ __all__ = ["PIPE_SIZE", "Pipe", "Pipes", "fill", "readable_soon"]
 PIPE_SIZE = 1024 * 1024
 """Bytes that a pipe between a socket and a file may hold; Linux gives no more to those who are not root."""
 
-SOON = 2
+READABLE_WAIT = 2
 """Milliseconds that a worker waits for a socket that has run dry: longer than the way to the reactor and back."""
 
 
@@ -70,4 +70,4 @@ def readable_soon(socket: int) -> bool:
     """Return whether something comes within a moment."""
     poll = select.poll()
     poll.register(socket, select.POLLIN)
-    return bool(poll.poll(SOON))
+    return bool(poll.poll(READABLE_WAIT))

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.catalog.sql.overview import MANY, overview, summary
+from onec_twisted.catalog.sql.overview import MANY_FILES, overview, summary
 from onec_twisted.catalog.sqlite import create_catalog, opened
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Session
 
@@ -76,10 +76,10 @@ def test_a_few_of_many(cursor: Cursor) -> None:
 def test_a_session_with_many_files(cursor: Cursor) -> None:
     """They are not counted to the end."""
     b = Session("b", "shop", 1, 0, 2.0)
-    for number in range(MANY + 5):
+    for number in range(MANY_FILES + 5):
         statements.commit(cursor, b, f"{number}.jpg", None, 0, 1000, 9.0)
 
-    assert overview(cursor, 1).sessions[0].files == MANY + 1
+    assert overview(cursor, 1).sessions[0].files == MANY_FILES + 1
 
 
 def test_what_it_costs_does_not_grow(cursor: Cursor) -> None:

@@ -194,7 +194,7 @@ def test_it_takes_only_so_much(tmp_path: Path, limit: str, value: int) -> None:
     slow_archive(path)
     script = changed(
         f"examine.{limit} = {value}",
-        f"archive.CHECKED = {2**40 if limit == 'SECONDS' else 0}",
+        f"archive.CHECKED_LIMIT = {2**40 if limit == 'SECONDS' else 0}",
         "entries = archive.entries",
         "archive.entries = lambda *told: (one for _ in range(100) for one in entries(*told))",
     )

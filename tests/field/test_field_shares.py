@@ -34,7 +34,7 @@ from onec_twisted.model.errors import (
     OrdersUnavailable,
     TooManyUploads,
 )
-from onec_twisted.model.names import DEEPEST, SafeName, safe_name
+from onec_twisted.model.names import DEEPEST_NAME, SafeName, safe_name
 from onec_twisted.model.records import Handoff, Session
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage import local as store_module
@@ -152,7 +152,7 @@ def test_a_node_hears_that_the_database_is_held(exchange: InMemory) -> None:
 
 def test_a_start_with_a_held_database_says_what_to_do(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is told to move a sound catalog away."""
-    monkeypatch.setattr("onec_twisted.catalog.sqlite.PATIENCE", 0.01)
+    monkeypatch.setattr("onec_twisted.catalog.sqlite.LOCK_PATIENCE", 0.01)
     path.unlink()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -173,7 +173,7 @@ def test_the_log_of_the_database_is_short_again(
 ) -> None:
     """When a reader has gone that kept it from being taken in; while it is long, no record takes it in."""
     monkeypatch.setattr(database_module, "LONG_LOG", 1_000_000)
-    monkeypatch.setattr(database_module, "LOOK", 0)
+    monkeypatch.setattr(database_module, "LOOK_AFTER", 0)
     log = path.with_name(f"{path.name}-wal")
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
@@ -399,7 +399,7 @@ def test_no_more_imports_of_a_user_wait_than_there_may(
 
 def test_a_session_has_so_many_handoffs_at_most(exchange: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     """However fast they are delivered: each is a row, and none counts for the quota."""
-    monkeypatch.setattr(outbox, "HANDOFFS", 3)
+    monkeypatch.setattr(outbox, "MOST_HANDOFFS", 3)
     cookie, sessid = exchange.checkauth()
     answers = [
         exchange.request("GET", f"type=catalog&mode=deactivate&timestamp={n}&sessid={sessid}", Cookie=cookie).status
@@ -423,15 +423,15 @@ def test_a_session_has_so_many_files_at_most(exchange: InMemory, monkeypatch: py
 
 def test_a_name_is_no_tower_of_folders() -> None:
     """Each takes an inode and a sync."""
-    assert len(safe_name(b"/".join([b"a"] * DEEPEST)).segments) == DEEPEST
+    assert len(safe_name(b"/".join([b"a"] * DEEPEST_NAME)).segments) == DEEPEST_NAME
     with pytest.raises(InvalidFilename):
-        safe_name(b"/".join([b"a"] * (DEEPEST + 1)))
+        safe_name(b"/".join([b"a"] * (DEEPEST_NAME + 1)))
 
 
 def test_folders_that_are_remembered_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a session, and in all; those that are forgotten are synced once more."""
-    monkeypatch.setattr(store_module, "FOLDERS", 10)
-    monkeypatch.setattr(store_module, "SESSIONS", 5)
+    monkeypatch.setattr(store_module, "SYNCED_FOLDERS", 10)
+    monkeypatch.setattr(store_module, "SYNCED_SESSIONS", 5)
     store = Store(tmp_path)
     store.prepare()
     for sessid in range(20):
@@ -464,7 +464,7 @@ def test_unfinished_uploads_are_bounded(
     """Of a session, and of a user; one that is ended makes room, and what it told is forgotten."""
     monkeypatch.setattr(tus_statements, "UNFINISHED_OF_SESSION", 2)
     monkeypatch.setattr(tus_statements, "UNFINISHED_OF_USER", 4)
-    monkeypatch.setattr(tus_statements, "REMEMBERED", 4)
+    monkeypatch.setattr(tus_statements, "REMEMBERED_UPLOADS", 4)
     tus = make_tus()
     tus.cookie = tus.exchange.checkauth()[0]
     paths = [tus.made(9, Upload_Metadata=metadata(filename=f"f{n}", note="x" * 50)) for n in range(2)]
@@ -486,7 +486,7 @@ def test_uploads_that_are_gone_are_forgotten_when_they_are_many(
     make_tus: Callable[..., TusInMemory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who makes and ends them for ever leaves no more than so many rows."""
-    monkeypatch.setattr(tus_statements, "REMEMBERED", 10)
+    monkeypatch.setattr(tus_statements, "REMEMBERED_UPLOADS", 10)
     tus = make_tus()
     paths = []
     for _ in range(30):

@@ -16,7 +16,7 @@ from onec_twisted.http.interfaces import IBodyConsumer, ISocketConsumer
 from onec_twisted.ingest.append import receive
 from onec_twisted.ingest.writers import HIGH_WATER, LOW_WATER, WRITE_SIZE, BufferedWriter, ZeroCopyWriter
 from onec_twisted.model.errors import ConnectionDropped, InsufficientStorage
-from onec_twisted.storage.interfaces import IPieceFile
+from onec_twisted.storage.interfaces import IStoredFile
 from onec_twisted.testing import FakeBody, LateWorkers, inline
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def test_they_are_what_they_say() -> None:
     """The intakes provide what a body asks of them, and the file here what the intakes ask."""
     assert verifyObject(IBodyConsumer, BufferedWriter(FakeBody(), inline, MemoryFile))
     assert verifyObject(ISocketConsumer, ZeroCopyWriter(FakeBody(), inline, MemoryFile))
-    assert verifyObject(IPieceFile, MemoryFile())
+    assert verifyObject(IStoredFile, MemoryFile())
 
 
 def test_a_small_body_costs_one_hop() -> None:

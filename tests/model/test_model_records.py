@@ -112,7 +112,7 @@ def test_a_file_that_was_not_read_is_not_known() -> None:
 
 def test_files_that_come_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that has more than may be in memory goes on, and each file is read when it is asked for."""
-    monkeypatch.setattr(cache, "TRIM", 10)
+    monkeypatch.setattr(cache, "TRIM_AFTER", 10)
     sessions = KnownSessions(files=100)
     one, two = known("a"), known("b")
     sessions.add("ta", one)

@@ -77,7 +77,7 @@ def test_packings_without_a_limit_are_left_alone(path: Path, packing: int) -> No
 
 def test_only_so_many_documents_are_looked_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The names of all are known."""
-    monkeypatch.setattr(archive, "DOCUMENTS", 1)
+    monkeypatch.setattr(archive, "MOST_DOCUMENTS", 1)
     content = bytearray(packed({"a.xml": b"<?xml", "b.xml": b"<?xml"}, zipfile.ZIP_STORED))
     content[content.rindex(b"<?xml")] ^= 1
     found = read(path, bytes(content))
@@ -166,7 +166,7 @@ def test_names_in_the_letters_of_russian_dos(path: Path) -> None:
 
 def test_too_many_entries_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before they are taken apart."""
-    monkeypatch.setattr(archive, "ENTRIES", 2)
+    monkeypatch.setattr(archive, "MOST_ENTRIES", 2)
     with pytest.raises(ArchiveDamaged, match="more than 2 entries"):
         read(path, packed(CONTENTS))
 
@@ -191,7 +191,7 @@ def test_a_directory_that_is_too_large_is_not_read(path: Path) -> None:
 
 def test_a_bomb_is_not_unpacked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Documents larger than we look at are left to the importer; others are read without keeping them."""
-    monkeypatch.setattr(archive, "CHECKED", 10_000_000)
+    monkeypatch.setattr(archive, "CHECKED_LIMIT", 10_000_000)
     content = packed({"a.xml": bytes(20_000_000), "b.xml": bytes(5_000_000)})
     tracemalloc.start()
     found = read(path, content)

@@ -14,8 +14,8 @@ from zope.interface.verify import verifyObject
 from onec_twisted.model.errors import FileDamaged, InsufficientStorage, InvalidFilename, WrongOffset
 from onec_twisted.model.names import SafeName
 from onec_twisted.storage import file as piecefile
-from onec_twisted.storage.file import IOV_MAX, WRITEBACK, PieceFile
-from onec_twisted.storage.interfaces import IPieceFile, IStore
+from onec_twisted.storage.file import IOV_MAX, WRITEBACK_SIZE, PieceFile
+from onec_twisted.storage.interfaces import IStore, IStoredFile
 from onec_twisted.storage.local import MediaRootTaken, Store
 from onec_twisted.testing import FaultyStore
 
@@ -66,7 +66,7 @@ def test_they_are_what_they_say(store: Store) -> None:
     assert verifyObject(IStore, faulty)
     for one in (store, faulty):
         file = one.open(SESSID, NAME, None)
-        assert verifyObject(IPieceFile, file)
+        assert verifyObject(IStoredFile, file)
         file.roll_back()
 
 
@@ -436,12 +436,12 @@ def test_the_disk_begins_before_the_end(tmp_path: Path, monkeypatch: pytest.Monk
     store.prepare()
     write(store, None, b"12345")
     file = store.open(SESSID, NAME, 5)
-    half = bytes(WRITEBACK // 2)
+    half = bytes(WRITEBACK_SIZE // 2)
     for _ in range(5):
         file.write([half])
     file.finish()
 
-    assert begun == ([(5, WRITEBACK), (5 + WRITEBACK, WRITEBACK)] if synced else [])
+    assert begun == ([(5, WRITEBACK_SIZE), (5 + WRITEBACK_SIZE, WRITEBACK_SIZE)] if synced else [])
 
 
 def test_a_folder_that_vanishes_while_folders_are_listed(

@@ -102,14 +102,14 @@ class FileHasGrown(Exception):
     """A piece was appended to a file between looking at it and sealing it."""
 
 
-HANDOFFS = 10_000
+MOST_HANDOFFS = 10_000
 """Hand-offs that a session may have on record: they are looked through for each new one, and cost no quota."""
 
 
 def _check_room(cursor: Cursor, sessid: str) -> None:
     """Raise ``TooManyImports`` when a session has so many hand-offs that it may have no other."""
     cursor.execute("SELECT COUNT(*) FROM handoffs WHERE sessid = ?", (sessid,))
-    if cursor.fetchone()[0] >= HANDOFFS:
+    if cursor.fetchone()[0] >= MOST_HANDOFFS:
         raise TooManyImports
 
 

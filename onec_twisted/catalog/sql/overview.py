@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from onec_twisted.model.records import Handoff
 
-__all__ = ["FEW", "MANY", "Overview", "SessionLine", "Summary", "latest", "overview", "summary"]
+__all__ = ["FEW_FILES", "MANY_FILES", "Overview", "SessionLine", "Summary", "latest", "overview", "summary"]
 
-MANY = 1000
+MANY_FILES = 1000
 """Files of a session that are counted; one with more has many."""
 
-FEW = 3
+FEW_FILES = 3
 """Files of a hand-off that are shown."""
 
 
@@ -47,7 +47,7 @@ class Summary:
 class SessionLine:
     """A session, and what there is of it.
 
-    ``files`` are counted up to ``MANY`` and one; ``waiting`` and ``failed`` are hand-offs.
+    ``files`` are counted up to ``MANY_FILES`` and one; ``waiting`` and ``failed`` are hand-offs.
     """
 
     session: Session
@@ -90,7 +90,7 @@ def latest(cursor: Cursor, state: str, most: int) -> list[Handoff]:
     """
     cursor.execute("SELECT number FROM handoffs WHERE state = ? ORDER BY number DESC LIMIT ?", (state, most))
     handoffs = [outbox.where(cursor, "number = ?", number)[0] for (number,) in cursor.fetchall()]
-    return [evolve(handoff, files=tuple(outbox.files_of(cursor, handoff, FEW))) for handoff in handoffs]
+    return [evolve(handoff, files=tuple(outbox.files_of(cursor, handoff, FEW_FILES))) for handoff in handoffs]
 
 
 def overview(cursor: Cursor, most: int) -> Overview:
@@ -102,7 +102,7 @@ def overview(cursor: Cursor, most: int) -> Overview:
         " (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'waiting'),"
         " (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'failed')"
         " FROM (SELECT * FROM sessions ORDER BY touched DESC LIMIT ?) AS sessions ORDER BY touched DESC",
-        (MANY + 1, most),
+        (MANY_FILES + 1, most),
     )
     sessions = tuple(
         SessionLine(Session(*row[:5]), bool(row[5]), row[6], bool(row[7]), row[8], row[9])

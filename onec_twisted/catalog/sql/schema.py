@@ -6,7 +6,7 @@ PostgreSQL knows as well, pragmas and ``WITHOUT ROWID`` aside.
 
 from __future__ import annotations
 
-__all__ = ["MIGRATIONS", "PATIENCE", "SCHEMA_VERSION"]
+__all__ = ["LOCK_PATIENCE", "MIGRATIONS", "SCHEMA_VERSION"]
 
 SCHEMA_VERSION = 3
 
@@ -116,7 +116,7 @@ ALTER TABLE files ADD COLUMN by_node INTEGER NOT NULL DEFAULT 1;
 }
 """What makes a database of a version one of the next."""
 
-PATIENCE = 3.0
+LOCK_PATIENCE = 3.0
 """Seconds that another process may have the database to itself, before whoever wants to record hears that it is busy.
 
 A backup of the database, or a statement that somebody types, takes less; a node waits 60 s at least (protocol.md,

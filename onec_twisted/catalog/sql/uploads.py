@@ -29,7 +29,7 @@ UNFINISHED_OF_SESSION = 1000
 UNFINISHED_OF_USER = 10_000
 """The same of a user, in all of its sessions."""
 
-REMEMBERED = 10_000
+REMEMBERED_UPLOADS = 10_000
 """Uploads of a user that are gone, and remembered as gone; when they are more, the older half is forgotten."""
 
 COLUMNS = "id, username, sessid, name, length, metadata, own, brought, state"
@@ -120,11 +120,11 @@ def _check_room(cursor: Cursor, upload: UploadRecord, left: int) -> None:
         raise InsufficientStorage
     cursor.execute("SELECT COUNT(*) FROM uploads WHERE username = ? AND state = ?", (upload.username, GONE))
     (gone,) = cursor.fetchone()
-    if gone >= REMEMBERED:
+    if gone >= REMEMBERED_UPLOADS:
         cursor.execute(
             "DELETE FROM uploads WHERE id IN ("
             "SELECT id FROM uploads WHERE username = ? AND state = ? ORDER BY changed LIMIT ?)",
-            (upload.username, GONE, gone - REMEMBERED // 2),
+            (upload.username, GONE, gone - REMEMBERED_UPLOADS // 2),
         )
 
 
