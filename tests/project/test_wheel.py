@@ -71,7 +71,7 @@ def test_the_sdist_holds_what_is_needed_to_test_it(built: Path) -> None:
         "pyproject.toml",
         "README.md",
         "LICENSE",
-        "tests/test_wheel.py",
+        "tests/project/test_wheel.py",
         "deploy/nginx/http.conf",
     }
     assert not any("dropin.cache" in name or name.startswith(".ci") or "__pycache__" in name for name in names)

@@ -1171,10 +1171,10 @@ def test_a_later_length_may_be_too_large(tus: Server) -> None:
 
 INTRODUCTION = """\
 What the clauses of [tus 1.0.0](https://tus.io/protocols/resumable-upload) ask of a server, in our words, and what
-`tests/test_tus_conformance.py` saw when it asked. It goes by the wire alone, so it can ask any server:
+`tests/system/test_tus_conformance.py` saw when it asked. It goes by the wire alone, so it can ask any server:
 
 ```
-ONEC_TUS_URL=http://127.0.0.1:1080/files/ ONEC_TUS_USER=user:password pytest tests/test_tus_conformance.py
+ONEC_TUS_URL=http://127.0.0.1:1080/files/ ONEC_TUS_USER=user:password pytest tests/system/test_tus_conformance.py
 ```
 
 `tox -e deploy` asks both servers of the tables again, and fails when they are not what it saw; with
@@ -1238,7 +1238,7 @@ def test_the_page_is_what_was_seen() -> None:
         Path(TABLE).write_text(page(), encoding="utf-8")
     elif DEPLOY and not URL:
         seen = page()
-        hint = "ONEC_TUS_TABLE=docs/tus-conformance.md tox -e deploy -- tests/test_tus_conformance.py writes it anew"
+        hint = "ONEC_TUS_TABLE=docs/tus-conformance.md tox -e deploy -- tests/system/test_tus_conformance.py mends it"
         assert DOCUMENT.read_text(encoding="utf-8") == seen, hint
     else:
         pytest.skip("tox -e deploy runs it")
