@@ -163,7 +163,7 @@ class _Names:
             known = self._known.get(path)
             try:
                 found = os.stat(path)
-            except FileNotFoundError as error:
+            except (FileNotFoundError, NotADirectoryError) as error:
                 if known is None:
                     continue  # nothing has been written to it
                 raise StorageRemoved from error

@@ -160,6 +160,14 @@ class Store:
 
         Raises ``OSError`` while no descriptors but those that are kept for others are left.
         """
+        try:
+            return self._open(sessid, name, committed)
+        except FileDamaged:
+            self.check()
+            return self._open(sessid, name, committed)  # all may have been away for a moment
+
+    def _open(self, sessid: str, name: SafeName, committed: int | None) -> PieceFile:
+        """Open a file, with what is there now."""
         path = self._path(sessid, name)
         chain = list(reversed(path.parents[: len(name.segments)]))
         try:
@@ -173,6 +181,7 @@ class Store:
             raise StorageRemoved from error  # the folder of all sessions: those below it are made
         except OSError as error:
             if error.errno in NOT_A_NAME:
+                self.check()
                 raise InvalidFilename from error
             raise
         if len(self._durable) > SYNCED_SESSIONS:
@@ -229,6 +238,14 @@ class Store:
         return damaged
 
     def lost(self, sessid: str, files: Sequence[UploadedFile]) -> list[str]:
+        lost = self._not_there(sessid, files)
+        if lost:
+            self.check()
+            lost = self._not_there(sessid, files)  # all may have been away for a moment
+        return lost
+
+    def _not_there(self, sessid: str, files: Sequence[UploadedFile]) -> list[str]:
+        """Return the names of files that are missing or too short now."""
         folder = self.temp / sessid
         lost = []
         for file in files:
@@ -259,6 +276,7 @@ class Store:
         for place in (*(folder for folder, _ in folders), self.temp):
             with suppress(FileNotFoundError):
                 sync_folder(place)
+        self.check()  # of what is away nothing was synced
 
     def discard(self, sessid: str) -> None:
         """Rename the folder first: what is still being written to it is out of sight."""
@@ -286,7 +304,7 @@ class Store:
     def free(self) -> int:
         try:
             disk = os.statvfs(self.temp)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise StorageRemoved from error
         return 0 if disk.f_favail < disk.f_files // FREE_INODE_SHARE else disk.f_bavail * disk.f_frsize
 

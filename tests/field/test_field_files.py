@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -25,6 +26,7 @@ from trade import ExchangeFailed, Trade
 from onec_twisted.delivery import launch
 from onec_twisted.delivery.handoffs import HandoffSettings
 from onec_twisted.delivery.keep import Keep
+from onec_twisted.model.description import UploadedFile
 from onec_twisted.model.errors import FileDamaged, FileInTheWay, InvalidFilename, StorageRemoved, SyncFailed
 from onec_twisted.model.names import LOCK, SafeName, safe_name
 from onec_twisted.runtime import presence
@@ -727,3 +729,47 @@ def test_a_file_that_is_damaged_is_not_made_anew(store: Store) -> None:
     shutil.rmtree(store.temp)
     with pytest.raises(StorageRemoved):
         store.open(SESSID, A, None)
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_what_is_away_with_all_is_not_damaged(
+    store: Store, monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    """Nor is what was away for a moment: a file that is called damaged is refused until ``init``."""
+    write(store, None, b"12345")
+    store.lock()
+    away = store.media_root.with_name("away")
+    looks: list[Callable[[], object]] = [
+        lambda: store.open(SESSID, A, 5).finish(),
+        lambda: store.lost(SESSID, [UploadedFile("a", 5)]),
+    ]
+    for look in looks:
+        store.media_root.rename(away)
+        if comes_back:
+            monkeypatch.setattr(Store, "check", lambda _: away.rename(store.media_root))
+            assert not look()
+        else:
+            for attempt in (look, partial(store.sync, SESSID)):
+                with pytest.raises(StorageRemoved):
+                    attempt()
+            away.rename(store.media_root)
+    store.unlock()
+
+
+def test_a_file_in_place_of_the_media_root(exchange: InMemory, nothing_left_behind: list[dict[str, Any]]) -> None:
+    """It is gone then, and not only a name in it wrong."""
+    with locked(exchange):
+        session = exchange.checkauth()
+        send(exchange, session, "a", b"1")
+        exchange.folder.rename(exchange.folder.with_name("away"))
+        exchange.folder.write_bytes(b"")
+        first = send(exchange, session, "a", b"2")
+        exchange.clock.advance(2)
+        replies = [
+            first,
+            send(exchange, session, "b", b"2"),
+            exchange.request("GET", "type=catalog&mode=checkauth", Authorization="Basic c2hvcDpzZWNyZXQ="),
+        ]
+
+        assert [(reply.status, reply.body) for reply in replies] == [(503, REMOVED)] * 3
+    assert not [event for event in nothing_left_behind if "log_failure" in event]
