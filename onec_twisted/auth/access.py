@@ -169,9 +169,9 @@ class Access:
     async def login_again(self, header: bytes | None, address: str) -> str:
         """Return the user's name as ``login`` does, for a client that sends its password with each request.
 
-        Those who send the same at the same time have one answer. Where no checker knows passwords again, one that was
-        right is right for a while, and is known by a keyed digest. So a client with many requests at once neither
-        waits for itself nor for others.
+        Those who send the same at the same time have one answer. Where no checker that knows passwords again has the
+        user, one that was right is right for a while, and is known by a keyed digest. So a client with many requests
+        at once neither waits for itself nor for others.
         """
         asked = hmac.digest(self._key, b"%s\0%s" % (address.encode(), header or b""), "sha256")
         user, until = self._good.get(asked, ("", 0.0))
@@ -181,7 +181,8 @@ class Access:
 
     async def _login_and_remember(self, asked: bytes, header: bytes | None, address: str) -> str:
         user = await self.login(header, address)
-        if not self.knowing:
+        name = basic_credentials(header).username
+        if not any(checker.has(name) for checker in self.knowing):
             self._good[asked] = user, self.clock.seconds() + GOOD_FOR
             self._good.move_to_end(asked)
             if len(self._good) > REMEMBERED_PASSWORDS:

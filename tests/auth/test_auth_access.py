@@ -367,6 +367,27 @@ def test_many_requests_of_one_client_ask_once(clock: Clock) -> None:
     assert again(access, "secret") == []
 
 
+def test_users_of_a_checker_that_forgets_beside_one_that_knows(clock: Clock) -> None:
+    """They wait no more than without it: an upload of tus has a request for each of its chunks."""
+    knowing, slow = Knowing(), Slow()
+    access = Access.by([knowing, slow], clock)
+    outcomes: list[str] = []
+    for _ in range(3):
+        Deferred.fromCoroutine(access.login_again(basic("other", "x").encode(), "192.0.2.1")).addCallback(
+            outcomes.append
+        )
+        while knowing.asked:
+            knowing.asked.pop().errback(UnauthorizedLogin())
+        while slow.asked:
+            slow.asked.pop().callback(b"other")
+            assert len(outcomes) == 1
+    assert outcomes == ["other"] * 3
+    for _ in range(2):
+        again(access, "secret")
+        assert len(knowing.asked) == 1
+        knowing.asked.pop().callback(b"shop")
+
+
 def test_what_was_wrong_is_asked_again(clock: Clock) -> None:
     """Those who wait hear it too; another password, or address, is another question."""
     slow = Slow()
