@@ -175,7 +175,7 @@ def algorithms(tus: Server) -> list[str]:
 
 
 def not_numbers() -> tuple[str, ...]:
-    """Return what is no non-negative integer."""
+    """Return what is not a non-negative integer."""
     return "-1", "1.5", "many", "0x10", ""
 
 
@@ -210,7 +210,7 @@ def _in_another_version(tus: Server, url: str) -> dict[str, Answer]:
 
 @clause("Tus-Resumable-2", "MUST")
 def test_another_version_is_refused(tus: Server) -> None:
-    """A request in a version that the server does not speak hears 412."""
+    """A request in a version that the server does not speak gets 412."""
     for answer in _in_another_version(tus, tus.make(5)).values():
         answer.must_be(412)
 
@@ -233,7 +233,7 @@ def test_another_version_does_nothing(tus: Server) -> None:
 
 @clause("Upload-Offset-1", "MUST")
 def test_an_offset_is_a_number(tus: Server) -> None:
-    """A PATCH whose Upload-Offset is not a non-negative integer is refused, and brings nothing."""
+    """A PATCH whose Upload-Offset is not a non-negative integer is refused, and stores nothing."""
     url = tus.make(20)
     for offset in not_numbers():
         try:
@@ -245,7 +245,7 @@ def test_an_offset_is_a_number(tus: Server) -> None:
 
 @clause("Upload-Offset-2", "MUST")
 def test_an_offset_has_to_be_told(tus: Server) -> None:
-    """A PATCH without Upload-Offset is refused, and brings nothing."""
+    """A PATCH without Upload-Offset is refused, and stores nothing."""
     url = tus.make(20)
     tus.patch(url, None, b"bytes").must_refuse()
     must_stay(tus, url, 0)
@@ -278,7 +278,7 @@ def test_a_length_stays(tus: Server) -> None:
 
 @clause("Upload-Length-3", "MUST")
 def test_no_offset_is_beyond_the_length(tus: Server) -> None:
-    """An upload never has more bytes than Upload-Length, though a PATCH brought more, by its Content-Length."""
+    """An upload never has more bytes than Upload-Length, though a PATCH sent more, by its Content-Length."""
     url = tus.make(10 * KB)
     tus.patch(url, 0, CONTENT[: 15 * KB])
     must(tus.offset(url) <= 10 * KB, "offset beyond the length")
@@ -286,7 +286,7 @@ def test_no_offset_is_beyond_the_length(tus: Server) -> None:
 
 @clause("Upload-Length-4", "MUST")
 def test_no_offset_is_beyond_the_length_by_chunks(tus: Server) -> None:
-    """An upload never has more bytes than Upload-Length, though a PATCH in chunks brought more."""
+    """An upload never has more bytes than Upload-Length, though a PATCH in chunks sent more."""
     url = tus.make(10 * KB)
     with tus.begin_patch(url, 0, None) as line:
         line.send_chunks([CONTENT[: 5 * KB]] * 3)
@@ -320,7 +320,7 @@ def test_head_may_come_as_post(tus: Server) -> None:
 
 @clause("X-HTTP-Method-Override-4", "MUST")
 def test_the_method_on_the_wire_does_not_count(tus: Server) -> None:
-    """The method of the request itself is ignored: a PATCH with X-HTTP-Method-Override: HEAD brings nothing."""
+    """The method of the request itself is ignored: a PATCH with X-HTTP-Method-Override: HEAD stores nothing."""
     url = tus.make(5)
     tus.patch(url, 0, b"bytes", {"X-HTTP-Method-Override": "HEAD"})
     must_stay(tus, url, 0)
@@ -331,14 +331,14 @@ def test_the_method_on_the_wire_does_not_count(tus: Server) -> None:
 
 @clause("OPTIONS-1", "MUST")
 def test_options_tell_the_versions(tus: Server) -> None:
-    """OPTIONS hears 204 or 200, and the versions in Tus-Version."""
+    """OPTIONS gets 204 or 200, and the versions in Tus-Version."""
     answer = tus.options().must_be(200, 204)
     must(VERSION in (answer.header("Tus-Version") or ""), "no Tus-Version")
 
 
 @clause("OPTIONS-2", "MUST")
 def test_options_ask_for_no_version(tus: Server) -> None:
-    """A Tus-Resumable in OPTIONS does not count, even of a version that nobody speaks."""
+    """A Tus-Resumable in OPTIONS does not count, even of a version that the server does not speak."""
     tus.ask("OPTIONS", tus.url, {"Tus-Resumable": "0.2.2"}).must_be(200, 204)
 
 
@@ -371,7 +371,7 @@ def test_what_is_announced_is_there(tus: Server) -> None:
 
 @clause("Tus-Max-Size-1", "MUST")
 def test_the_largest_size_is_a_number(tus: Server) -> None:
-    """Tus-Max-Size, when it is told, is a non-negative integer."""
+    """Tus-Max-Size, when it is given, is a non-negative integer."""
     _largest(tus)
 
 
@@ -388,19 +388,19 @@ def _largest(tus: Server) -> int:
 
 @clause("HEAD-1", "SHOULD")
 def test_head_is_a_success(tus: Server) -> None:
-    """HEAD hears 200 or 204 while an upload is there."""
+    """HEAD gets 200 or 204 while an upload is there."""
     tus.head(tus.make(5)).must_be(200, 204)
 
 
 @clause("HEAD-2", "MUST")
 def test_head_tells_that_nothing_came(tus: Server) -> None:
-    """HEAD tells Upload-Offset: 0 for an upload that is new."""
+    """HEAD reports Upload-Offset: 0 for an upload that is new."""
     must_stay(tus, tus.make(5), 0)
 
 
 @clause("HEAD-3", "MUST")
 def test_head_tells_how_much_came(tus: Server) -> None:
-    """HEAD tells in Upload-Offset how many bytes have come."""
+    """HEAD reports in Upload-Offset how many bytes have come."""
     url = tus.make(9)
     tus.patch(url, 0, b"bytes").must_be(204)
     must_stay(tus, url, 5)
@@ -408,7 +408,7 @@ def test_head_tells_how_much_came(tus: Server) -> None:
 
 @clause("HEAD-4", "MUST")
 def test_head_tells_that_all_came(tus: Server) -> None:
-    """HEAD tells Upload-Offset for an upload that is complete as well."""
+    """HEAD reports Upload-Offset for an upload that is complete as well."""
     url = tus.make(5)
     tus.patch(url, 0, b"bytes").must_be(204)
     must_stay(tus, url, 5)
@@ -416,7 +416,7 @@ def test_head_tells_that_all_came(tus: Server) -> None:
 
 @clause("HEAD-5", "MUST")
 def test_head_tells_the_length(tus: Server) -> None:
-    """HEAD tells Upload-Length when it is known, before and after the bytes."""
+    """HEAD reports Upload-Length when it is known, before and after the bytes."""
     url = tus.make(5)
     for body in (b"bytes", b""):
         length = tus.head(url).length
@@ -433,13 +433,13 @@ def test_head_is_not_stored(tus: Server) -> None:
 
 @clause("HEAD-7", "SHOULD")
 def test_head_of_no_upload(tus: Server) -> None:
-    """HEAD of an upload that is not there hears 404, 410 or 403."""
+    """HEAD of an upload that is not there gets 404, 410 or 403."""
     tus.head(tus.nowhere()).must_be(404, 410, 403)
 
 
 @clause("HEAD-8", "SHOULD")
 def test_head_of_no_upload_tells_no_offset(tus: Server) -> None:
-    """HEAD of an upload that is not there tells no Upload-Offset."""
+    """HEAD of an upload that is not there reports no Upload-Offset."""
     must(tus.head(tus.nowhere()).header("Upload-Offset") is None, "Upload-Offset")
 
 
@@ -448,13 +448,13 @@ def test_head_of_no_upload_tells_no_offset(tus: Server) -> None:
 
 @clause("PATCH-1", "MUST")
 def test_bytes_at_the_offset_are_taken(tus: Server) -> None:
-    """PATCH at the offset that the upload has hears 204."""
+    """PATCH at the offset that the upload has gets 204."""
     tus.patch(tus.make(5), 0, b"bytes").must_be(204)
 
 
 @clause("PATCH-2", "MUST")
 def test_patch_tells_the_new_offset(tus: Server) -> None:
-    """The answer to PATCH tells the offset that follows its bytes, for one after the other."""
+    """The answer to PATCH reports the offset that follows its bytes, for one after the other."""
     url = tus.make(9)
     for offset, body in ((0, b"bytes"), (5, b"more")):
         found = tus.patch(url, offset, body).must_be(204).offset
@@ -472,7 +472,7 @@ def test_chunks_are_taken(tus: Server) -> None:
 
 @clause("PATCH-4", "MUST")
 def test_another_offset_is_refused(tus: Server) -> None:
-    """PATCH at an offset that the upload does not have, smaller or larger, hears 409."""
+    """PATCH at an offset that the upload does not have, smaller or larger, gets 409."""
     url = tus.make(20)
     tus.patch(url, 0, b"bytes").must_be(204)
     for offset in (0, 4, 6, 20, 10**12):
@@ -491,7 +491,7 @@ def test_another_offset_changes_nothing(tus: Server) -> None:
 
 @clause("PATCH-6", "SHOULD")
 def test_another_content_type_is_refused(tus: Server) -> None:
-    """PATCH with another Content-Type than that of tus, or with none, hears 415 and changes nothing."""
+    """PATCH with another Content-Type than that of tus, or with none, gets 415 and changes nothing."""
     url = tus.make(20)
     for told in ("application/octet-stream", "text/plain", None):
         tus.patch(url, 0, b"bytes", {"Content-Type": told}).must_be(415)
@@ -500,13 +500,13 @@ def test_another_content_type_is_refused(tus: Server) -> None:
 
 @clause("PATCH-7", "SHOULD")
 def test_bytes_for_no_upload(tus: Server) -> None:
-    """PATCH of an upload that is not there hears 404 or 410."""
+    """PATCH of an upload that is not there gets 404 or 410."""
     tus.patch(tus.nowhere(), 0, b"bytes").must_be(404, 410)
 
 
 @clause("PATCH-8", "MUST")
 def test_no_bytes_are_fine(tus: Server) -> None:
-    """PATCH without a body hears 204, and the offset stays as it is."""
+    """PATCH without a body gets 204, and the offset stays as it is."""
     url = tus.make(9)
     tus.patch(url, 0, b"bytes").must_be(204)
     must(tus.patch(url, 5, b"").must_be(204).offset == 5, "another offset")
@@ -559,7 +559,7 @@ def _offset_in_the_end(tus: Server, url: str, least: int) -> int:
 
 @clause("PATCH-12", "MUST")
 def test_a_broken_upload_goes_on(tus: Server) -> None:
-    """After a break an upload goes on from the offset that HEAD tells, until it is complete."""
+    """After a break an upload continues from the offset that HEAD reports, until it is complete."""
     whole = 3 * CONTENT
     url = tus.make(len(whole))
     with tus.begin_patch(url, 0, len(whole)) as line:
@@ -582,7 +582,7 @@ def test_the_little_that_came_is_kept(tus: Server) -> None:
 
 @clause("PATCH-14", "MUST")
 def test_an_immense_offset_is_another_one(tus: Server) -> None:
-    """PATCH at an offset of many digits hears 409 as for any other that the upload does not have."""
+    """PATCH at an offset of many digits gets 409 as for any other that the upload does not have."""
     tus.patch(tus.make(20), 10**20, b"x").must_be(409)
 
 
@@ -591,13 +591,13 @@ def test_an_immense_offset_is_another_one(tus: Server) -> None:
 
 @clause("Creation-1", "MUST", "creation")
 def test_an_upload_is_made(tus: Server) -> None:
-    """POST with Upload-Length hears 201."""
+    """POST with Upload-Length gets 201."""
     tus.post({"Upload-Length": 5}).must_be(201)
 
 
 @clause("Creation-2", "MUST", "creation")
 def test_an_upload_has_a_url(tus: Server) -> None:
-    """POST hears a Location, absolute or relative, that leads to the upload."""
+    """POST gets a Location, absolute or relative, that leads to the upload."""
     answer = tus.head(tus.located(tus.post({"Upload-Length": 5}))).must_be(200, 204)
     must((answer.offset, answer.length) == (0, 5), f"offset {answer.offset}, length {answer.length}")
 
@@ -613,7 +613,7 @@ def test_each_upload_has_a_url_of_its_own(tus: Server) -> None:
 
 @clause("Creation-4", "MUST", "creation")
 def test_an_upload_may_be_too_large(tus: Server) -> None:
-    """POST with an Upload-Length over Tus-Max-Size hears 413."""
+    """POST with an Upload-Length over Tus-Max-Size gets 413."""
     tus.post({"Upload-Length": _largest(tus) + 1}).must_be(413)
 
 
@@ -632,14 +632,14 @@ def test_a_length_has_to_be_told(tus: Server) -> None:
 
 @clause("Creation-7", "MUST", "creation")
 def test_an_upload_may_be_immense(tus: Server) -> None:
-    """POST with an Upload-Length of many digits hears 413 as for any other over Tus-Max-Size."""
+    """POST with an Upload-Length of many digits gets 413 as for any other over Tus-Max-Size."""
     _largest(tus)
     tus.post({"Upload-Length": 10**20}).must_be(413)
 
 
 @clause("Upload-Metadata-1", "MUST", "creation")
 def test_metadata_come_back(tus: Server) -> None:
-    """HEAD tells the metadata that POST brought, whatever their values are."""
+    """HEAD reports the metadata that POST sent, whatever their values are."""
     told = {"filename": "Каталог товаров.xml".encode(), "note": b"a, b", "raw": b"\x00\xff"}
     url = tus.make(5, ",".join(f"{key} {encoded(value)}" for key, value in told.items()))
     found = unpacked(tus.head(url).header("Upload-Metadata"))
@@ -658,13 +658,13 @@ def test_metadata_may_be_empty(tus: Server) -> None:
 
 @clause("Upload-Defer-Length-1", "MUST", "creation", "creation-defer-length")
 def test_a_length_may_come_later(tus: Server) -> None:
-    """POST with Upload-Defer-Length: 1 hears 201 and a Location."""
+    """POST with Upload-Defer-Length: 1 gets 201 and a Location."""
     tus.located(tus.post({"Upload-Defer-Length": 1}))
 
 
 @clause("Upload-Defer-Length-2", "MUST", "creation", "creation-defer-length")
 def test_head_tells_that_the_length_comes_later(tus: Server) -> None:
-    """HEAD tells Upload-Defer-Length: 1 and no Upload-Length until the length is known."""
+    """HEAD reports Upload-Defer-Length: 1 and no Upload-Length until the length is known."""
     url = tus.make()
     tus.patch(url, 0, b"bytes").must_be(204)
     answer = tus.head(url).must_be(200, 204)
@@ -675,7 +675,7 @@ def test_head_tells_that_the_length_comes_later(tus: Server) -> None:
 
 @clause("Upload-Defer-Length-3", "MUST", "creation", "creation-defer-length")
 def test_a_length_comes_with_a_patch(tus: Server) -> None:
-    """A later PATCH may tell the length, and HEAD tells it from then on, without Upload-Defer-Length."""
+    """A later PATCH may give the length, and HEAD reports it from then on, without Upload-Defer-Length."""
     url = tus.make()
     tus.patch(url, 0, b"bytes").must_be(204)
     tus.patch(url, 5, b"more", {"Upload-Length": 20}).must_be(204)
@@ -686,7 +686,7 @@ def test_a_length_comes_with_a_patch(tus: Server) -> None:
 
 @clause("Upload-Defer-Length-4", "MUST", "creation", "creation-defer-length")
 def test_a_length_that_came_later_stays(tus: Server) -> None:
-    """A length that a PATCH told is not changed by another PATCH."""
+    """A length that a PATCH gave is not changed by another PATCH."""
     url = tus.make()
     tus.patch(url, 0, b"bytes", {"Upload-Length": 20}).must_be(204)
     tus.patch(url, 5, b"more", {"Upload-Length": 30})
@@ -696,7 +696,7 @@ def test_a_length_that_came_later_stays(tus: Server) -> None:
 
 @clause("Upload-Defer-Length-5", "MUST", "creation")
 def test_a_length_comes_later_or_not(tus: Server) -> None:
-    """Upload-Defer-Length with any value but 1 hears 400."""
+    """Upload-Defer-Length with any value but 1 gets 400."""
     for told in ("0", "2", "true", ""):
         answer = tus.post({"Upload-Defer-Length": told})
         must(answer.status == 400, f'"{told}": {answer.status}')
@@ -704,7 +704,7 @@ def test_a_length_comes_later_or_not(tus: Server) -> None:
 
 @clause("Upload-Defer-Length-6", "MUST", "creation")
 def test_a_known_length_is_not_deferred(tus: Server) -> None:
-    """HEAD tells no Upload-Defer-Length for an upload whose length POST told."""
+    """HEAD reports no Upload-Defer-Length for an upload whose length POST gave."""
     must(tus.head(tus.make(5)).header("Upload-Defer-Length") is None, "Upload-Defer-Length")
 
 
@@ -729,7 +729,7 @@ def test_a_length_may_come_last(tus: Server) -> None:
 
 @clause("Creation-With-Upload-1", "MUST", "creation-with-upload")
 def test_a_post_may_bring_all(tus: Server) -> None:
-    """POST may bring all of an upload: it hears 201, and the Upload-Offset that follows the bytes."""
+    """POST may send all of an upload: it gets 201, and the Upload-Offset that follows the bytes."""
     answer = tus.post({"Upload-Length": 5, "Content-Type": CHUNK}, b"bytes")
     url = tus.located(answer)
     must(answer.offset == 5, f"offset {answer.offset}, not 5")
@@ -738,7 +738,7 @@ def test_a_post_may_bring_all(tus: Server) -> None:
 
 @clause("Creation-With-Upload-2", "MUST", "creation-with-upload")
 def test_a_post_may_bring_part(tus: Server) -> None:
-    """POST may bring the first bytes of an upload, and PATCH the others."""
+    """POST may send the first bytes of an upload, and PATCH the others."""
     answer = tus.post({"Upload-Length": 9, "Content-Type": CHUNK}, b"bytes")
     url = tus.located(answer)
     must(answer.offset == 5, f"offset {answer.offset}, not 5")
@@ -747,7 +747,7 @@ def test_a_post_may_bring_part(tus: Server) -> None:
 
 @clause("Creation-With-Upload-3", "MUST", "creation-with-upload", "creation-defer-length")
 def test_a_post_may_bring_part_of_who_knows(tus: Server) -> None:
-    """POST may bring bytes of an upload whose length is told later."""
+    """POST may send bytes of an upload whose length is given later."""
     answer = tus.post({"Upload-Defer-Length": 1, "Content-Type": CHUNK}, b"bytes")
     url = tus.located(answer)
     must(answer.offset == 5, f"offset {answer.offset}, not 5")
@@ -756,7 +756,7 @@ def test_a_post_may_bring_part_of_who_knows(tus: Server) -> None:
 
 @clause("Creation-With-Upload-4", "MUST", "creation-with-upload")
 def test_a_post_may_bring_chunks(tus: Server) -> None:
-    """POST may bring its bytes in chunks."""
+    """POST may send its bytes in chunks."""
     headers: Headers = {"Upload-Length": 9, "Content-Type": CHUNK, "Transfer-Encoding": "chunked"}
     with tus.begin("POST", tus.url, headers) as line:
         line.send_chunks([b"bytes", b"more"])
@@ -766,7 +766,7 @@ def test_a_post_may_bring_chunks(tus: Server) -> None:
 
 @clause("Creation-With-Upload-5", "MUST", "creation-with-upload")
 def test_a_post_brings_no_more_than_the_length(tus: Server) -> None:
-    """A POST that brings more than Upload-Length makes no upload with an offset beyond its length."""
+    """A POST that sends more than Upload-Length makes no upload with an offset beyond its length."""
     answer = tus.post({"Upload-Length": 5, "Content-Type": CHUNK}, b"bytes and more")
     if answer.status == 201:
         must(tus.offset(tus.located(answer)) <= 5, "offset beyond the length")
@@ -776,7 +776,7 @@ def test_a_post_brings_no_more_than_the_length(tus: Server) -> None:
 
 @clause("Creation-With-Upload-6", "SHOULD", "creation-with-upload")
 def test_a_post_of_another_content_type_brings_nothing(tus: Server) -> None:
-    """The body of a POST with another Content-Type is no part of an upload."""
+    """The body of a POST with another Content-Type is not part of an upload."""
     answer = tus.post({"Upload-Length": 5, "Content-Type": "text/plain"}, b"bytes")
     if answer.status == 201:
         must_stay(tus, tus.located(answer), 0)
@@ -815,7 +815,7 @@ def test_the_end_of_an_upload_is_a_date(tus: Server) -> None:
 
 @clause("Checksum-1", "MUST", "checksum")
 def test_the_algorithms_are_listed(tus: Server) -> None:
-    """OPTIONS tells in Tus-Checksum-Algorithm which algorithms there are, in lower case."""
+    """OPTIONS reports in Tus-Checksum-Algorithm which algorithms there are, in lower case."""
     told = tus.options().header("Tus-Checksum-Algorithm") or ""
     must(bool(told) and told == told.lower() and told.isascii(), f'"{told}"')
 
@@ -828,7 +828,7 @@ def test_sha1_is_listed(tus: Server) -> None:
 
 @clause("Checksum-3", "MUST", "checksum")
 def test_bytes_with_their_checksum_are_taken(tus: Server) -> None:
-    """PATCH whose bytes have the checksum that it tells is taken, by each algorithm that is listed."""
+    """PATCH whose bytes have the checksum that it names is taken, by each algorithm that is listed."""
     for algorithm in algorithms(tus):
         told: Headers = {"Upload-Checksum": checksum(algorithm, CONTENT)}
         answer = tus.patch(tus.make(2**20), 0, CONTENT, told)
@@ -837,7 +837,7 @@ def test_bytes_with_their_checksum_are_taken(tus: Server) -> None:
 
 @clause("Checksum-4", "MUST", "checksum")
 def test_other_bytes_are_refused(tus: Server) -> None:
-    """PATCH whose bytes do not have the checksum that it tells hears 460, by each algorithm that is listed."""
+    """PATCH whose bytes do not have the checksum that it names gets 460, by each algorithm that is listed."""
     for algorithm in algorithms(tus):
         answer = tus.patch(tus.make(2**20), 0, CONTENT, {"Upload-Checksum": checksum(algorithm, b"other")})
         must(answer.status == 460, f"{algorithm}: {answer.status}")
@@ -856,7 +856,7 @@ def test_other_bytes_are_not_kept(tus: Server) -> None:
 
 @clause("Checksum-6", "MUST", "checksum")
 def test_another_algorithm_is_refused(tus: Server) -> None:
-    """PATCH with an algorithm that is not listed hears 400."""
+    """PATCH with an algorithm that is not listed gets 400."""
     told: Headers = {"Upload-Checksum": f"sha0 {encoded(bytes(20))}"}
     tus.patch(tus.make(5), 0, b"bytes", told).must_be(400)
 
@@ -891,7 +891,7 @@ def test_other_bytes_do_not_tell_the_length(tus: Server) -> None:
 
 @clause("Checksum-10", "MUST", "checksum")
 def test_no_bytes_have_a_checksum(tus: Server) -> None:
-    """A PATCH without a body has a checksum as well: the right one hears 204, another 460."""
+    """A PATCH without a body has a checksum as well: the right one gets 204, another 460."""
     url = tus.make(9)
     tus.patch(url, 0, b"bytes").must_be(204)
     tus.patch(url, 5, b"", {"Upload-Checksum": checksum("sha1", b"")}).must_be(204)
@@ -900,7 +900,7 @@ def test_no_bytes_have_a_checksum(tus: Server) -> None:
 
 @clause("Checksum-11", "MUST", "checksum")
 def test_no_bytes_have_a_checksum_when_all_came(tus: Server) -> None:
-    """A PATCH without a body, but with a checksum, hears 460 at the end of a complete upload, too."""
+    """A PATCH without a body, but with a checksum, gets 460 at the end of a complete upload, too."""
     url = tus.make(5)
     tus.patch(url, 0, b"bytes").must_be(204)
     tus.patch(url, 5, b"", {"Upload-Checksum": checksum("sha1", b"more")}).must_be(460)
@@ -911,7 +911,7 @@ def test_no_bytes_have_a_checksum_when_all_came(tus: Server) -> None:
 
 @clause("Termination-1", "MUST", "termination")
 def test_an_unfinished_upload_is_removed(tus: Server) -> None:
-    """DELETE of an upload that is not complete hears 204."""
+    """DELETE of an upload that is not complete gets 204."""
     url = tus.make(9)
     tus.patch(url, 0, b"bytes").must_be(204)
     tus.ask("DELETE", url).must_be(204)
@@ -919,7 +919,7 @@ def test_an_unfinished_upload_is_removed(tus: Server) -> None:
 
 @clause("Termination-2", "MUST", "termination")
 def test_a_complete_upload_is_removed(tus: Server) -> None:
-    """DELETE of an upload that is complete hears 204."""
+    """DELETE of an upload that is complete gets 204."""
     url = tus.make(5)
     tus.patch(url, 0, b"bytes").must_be(204)
     tus.ask("DELETE", url).must_be(204)
@@ -941,7 +941,7 @@ def test_a_removed_upload_is_gone(tus: Server) -> None:
 
 @clause("Practice-1", "SHOULD")
 def test_another_offset_hears_the_right_one(tus: Server) -> None:
-    """A 409 tells the right Upload-Offset, which saves a HEAD, and is how a lost 204 shows."""
+    """A 409 reports the right Upload-Offset, which saves a HEAD, and is how a lost 204 shows."""
     url = tus.make(9)
     tus.patch(url, 0, b"bytes").must_be(204)
     must(tus.patch(url, 0, b"bytes").must_be(409).offset == 5, "another offset")
@@ -951,13 +951,13 @@ def test_another_offset_hears_the_right_one(tus: Server) -> None:
 
 @clause("Practice-2", "SHOULD")
 def test_head_takes_over(tus: Server) -> None:
-    """HEAD hears the offset within 200 ms though a PATCH whose sender has stopped holds the upload."""
+    """HEAD gets the offset within 200 ms though a PATCH whose sender has stopped holds the upload."""
     must_be_soon(tus, tus.offset, CONTENT)
 
 
 @clause("Practice-3", "SHOULD")
 def test_the_older_sender_learns_it(tus: Server) -> None:
-    """The sender of a PATCH that HEAD has ended hears 409, or the offset that HEAD told, or is cut off."""
+    """The sender of a PATCH that HEAD has ended gets 409, or the offset that HEAD reported, or is cut off."""
     url = tus.make(2**20)
     with tus.stalled(url, 0, CONTENT) as line:
         offset = tus.offset(url)
@@ -970,7 +970,7 @@ def test_the_older_sender_learns_it(tus: Server) -> None:
 
 @clause("Practice-4", "MUST")
 def test_what_head_told_stands(tus: Server) -> None:
-    """Bytes that an older PATCH sends after HEAD told an offset are not added: a PATCH at that offset is taken."""
+    """Bytes that an older PATCH sends after HEAD reported an offset are not added: a PATCH there is accepted."""
     url = tus.make(2**20)
     with tus.stalled(url, 0, CONTENT) as line:
         offset = tus.offset(url)
@@ -987,7 +987,7 @@ def test_patch_takes_over(tus: Server) -> None:
 
 @clause("Practice-6", "MUST")
 def test_equal_patches_count_once(tus: Server) -> None:
-    """Of PATCHes that come at once for one offset one alone counts; the others hear 409 or 423, or are cut off."""
+    """Of PATCHes that come at once for one offset one alone counts; the others get 409 or 423, or are cut off."""
     url = tus.make(2**20)
 
     def send(_: int) -> str:
@@ -1008,7 +1008,7 @@ def test_equal_patches_count_once(tus: Server) -> None:
 
 @clause("Practice-7", "MUST")
 def test_an_offset_never_goes_back(tus: Server) -> None:
-    """Upload-Offset is never smaller than one that was told before, whatever breaks off in between."""
+    """Upload-Offset is never smaller than one that was reported before, whatever breaks off in between."""
     url = tus.make(2**20)
     told = tus.patch(url, 0, CONTENT).must_be(204).offset
     for is_reset in (False, True, False, True):
@@ -1025,7 +1025,7 @@ def test_an_offset_never_goes_back(tus: Server) -> None:
 
 @clause("Practice-8", "MUST")
 def test_too_many_chunks_never_complete(tus: Server) -> None:
-    """A PATCH in chunks that brings more than Upload-Length is refused, and never completes the upload."""
+    """A PATCH in chunks that sends more than Upload-Length is refused, and never completes the upload."""
     url = tus.make(10 * KB)
     with tus.begin_patch(url, 0, None) as line:
         line.send_chunks([CONTENT[: 5 * KB]] * 3)
@@ -1044,7 +1044,7 @@ def test_too_long_a_body_never_completes(tus: Server) -> None:
 
 @clause("Practice-10", "MUST")
 def test_an_upload_survives_too_much(tus: Server) -> None:
-    """After a PATCH that brought too much the upload can still be completed with the right bytes."""
+    """After a PATCH that sent too much the upload can still be completed with the right bytes."""
     url = tus.make(10 * KB)
     with tus.begin_patch(url, 0, None) as line:
         line.send_chunks([CONTENT[: 5 * KB]] * 3)
@@ -1055,7 +1055,7 @@ def test_an_upload_survives_too_much(tus: Server) -> None:
 
 @clause("Practice-11", "SHOULD")
 def test_an_offset_that_is_no_number_hears_400(tus: Server) -> None:
-    """A PATCH whose Upload-Offset is missing or no number hears 400."""
+    """A PATCH whose Upload-Offset is missing or not a number gets 400."""
     url = tus.make(20)
     for offset in ("-1", "many", "1.5", None):
         tus.patch(url, offset, b"bytes").must_be(400)
@@ -1063,7 +1063,7 @@ def test_an_offset_that_is_no_number_hears_400(tus: Server) -> None:
 
 @clause("Practice-12", "SHOULD")
 def test_a_length_that_is_no_number_hears_400(tus: Server) -> None:
-    """A POST whose Upload-Length is missing, no number, or deferred at the same time hears 400."""
+    """A POST whose Upload-Length is missing, not a number, or deferred at the same time gets 400."""
     told: Headers
     for told in (
         {},
@@ -1076,7 +1076,7 @@ def test_a_length_that_is_no_number_hears_400(tus: Server) -> None:
 
 @clause("Practice-13", "SHOULD")
 def test_metadata_that_cannot_be_read_hear_400(tus: Server) -> None:
-    """A POST whose Upload-Metadata have a key twice, an empty key, or a value that is no Base64 hears 400."""
+    """A POST whose Upload-Metadata have a key twice, an empty key, or a value that is not Base64 gets 400."""
     for told in ("a YQ==,a Yg==", "a YQ==,,b Yg==", "a !!!!"):
         answer = tus.post({"Upload-Length": 5, "Upload-Metadata": told})
         must(answer.status == 400, f'"{told}": {answer.status}')
@@ -1084,7 +1084,7 @@ def test_metadata_that_cannot_be_read_hear_400(tus: Server) -> None:
 
 @clause("Practice-14", "SHOULD")
 def test_a_request_without_a_version_is_refused(tus: Server) -> None:
-    """A request other than OPTIONS without Tus-Resumable hears 412, and does nothing."""
+    """A request other than OPTIONS without Tus-Resumable gets 412, and does nothing."""
     tus.post({"Upload-Length": 5, "Tus-Resumable": None}).must_be(412)
     url = tus.make(5)
     tus.patch(url, 0, b"bytes", {"Tus-Resumable": None}).must_be(412)
@@ -1093,7 +1093,7 @@ def test_a_request_without_a_version_is_refused(tus: Server) -> None:
 
 @clause("Practice-15", "SHOULD")
 def test_a_refusal_needs_no_body(tus: Server) -> None:
-    """A PATCH with Expect: 100-continue that is to be refused hears so before its body is asked for."""
+    """A PATCH with Expect: 100-continue that is to be refused is refused before its body is asked for."""
     with tus.begin_patch(tus.make(2**20), 5, 2**20 - 5, {"Expect": "100-continue"}) as line:
         must(not line.is_invited(), "100")
         line.answer().must_be(409)
@@ -1101,7 +1101,7 @@ def test_a_refusal_needs_no_body(tus: Server) -> None:
 
 @clause("Practice-16", "MUST", "checksum", "creation-with-upload")
 def test_a_post_has_a_checksum(tus: Server) -> None:
-    """The checksum of a POST that brings bytes counts, or is refused with 400; it is never passed over."""
+    """The checksum of a POST that sends bytes counts, or is refused with 400; it is never ignored."""
     headers: Headers = {"Upload-Length": 9, "Content-Type": CHUNK}
     answer = tus.post({**headers, "Upload-Checksum": checksum("sha1", b"bytes")}, b"bytes")
     if answer.status == 201:
@@ -1113,7 +1113,7 @@ def test_a_post_has_a_checksum(tus: Server) -> None:
 
 @clause("Practice-17", "MUST", "checksum")
 def test_part_of_what_has_a_checksum_is_not_kept(tus: Server) -> None:
-    """A PATCH with a checksum that breaks off brings nothing: nobody can tell whether the part is right."""
+    """A PATCH with a checksum that breaks off stores nothing: nobody can tell whether the part is right."""
     url = tus.make(2**20)
     told: Headers = {"Upload-Checksum": checksum("sha1", 2 * CONTENT)}
     with tus.begin_patch(url, 0, 2 * len(CONTENT), told) as line:
@@ -1124,7 +1124,7 @@ def test_part_of_what_has_a_checksum_is_not_kept(tus: Server) -> None:
 
 @clause("Practice-18", "SHOULD", "checksum")
 def test_a_checksum_that_cannot_be_read_is_not_passed_over(tus: Server) -> None:
-    """A PATCH whose Upload-Checksum cannot be read hears 400, and brings nothing."""
+    """A PATCH whose Upload-Checksum cannot be read gets 400, and stores nothing."""
     url = tus.make(5)
     for told in ("sha1", "sha1 !!!!", f"sha1 {encoded(b'short')}", ""):
         answer = tus.patch(url, 0, b"bytes", {"Upload-Checksum": told})
@@ -1134,7 +1134,7 @@ def test_a_checksum_that_cannot_be_read_is_not_passed_over(tus: Server) -> None:
 
 @clause("Practice-19", "MUST", "creation-defer-length")
 def test_a_length_covers_what_is_there(tus: Server) -> None:
-    """A PATCH that tells a length smaller than what has come is refused, and the length stays open."""
+    """A PATCH that gives a length smaller than what has come is refused, and the length stays open."""
     url = tus.make()
     tus.patch(url, 0, b"bytes").must_be(204)
     tus.patch(url, 5, b"", {"Upload-Length": 4}).must_refuse()
@@ -1144,7 +1144,7 @@ def test_a_length_covers_what_is_there(tus: Server) -> None:
 
 @clause("Practice-20", "SHOULD", "termination")
 def test_delete_takes_over(tus: Server) -> None:
-    """DELETE hears 204 within 200 ms though a PATCH whose sender has stopped holds the upload."""
+    """DELETE gets 204 within 200 ms though a PATCH whose sender has stopped holds the upload."""
     must_be_soon(tus, lambda url: tus.ask("DELETE", url).must_be(204), CONTENT)
 
 
@@ -1160,7 +1160,7 @@ def test_a_complete_upload_takes_no_more(tus: Server) -> None:
 
 @clause("Practice-22", "SHOULD", "creation-defer-length")
 def test_a_later_length_may_be_too_large(tus: Server) -> None:
-    """A PATCH that tells a length over Tus-Max-Size is refused, and the length stays open."""
+    """A PATCH that gives a length over Tus-Max-Size is refused, and the length stays open."""
     url = tus.make()
     tus.patch(url, 0, b"", {"Upload-Length": _largest(tus) + 1}).must_refuse()
     must(tus.head(url).must_be(200, 204).header("Upload-Length") is None, "a length")
@@ -1170,26 +1170,26 @@ def test_a_later_length_may_be_too_large(tus: Server) -> None:
 
 
 INTRODUCTION = """\
-What the clauses of [tus 1.0.0](https://tus.io/protocols/resumable-upload) ask of a server, in our words, and what
-`tests/system/test_tus_conformance.py` saw when it asked. It goes by the wire alone, so it can ask any server:
+What the clauses of [tus 1.0.0](https://tus.io/protocols/resumable-upload) require of a server, in our words, and what
+`tests/system/test_tus_conformance.py` observed. It uses only the wire, so it can test any server:
 
 ```
 ONEC_TUS_URL=http://127.0.0.1:1080/files/ ONEC_TUS_USER=user:password pytest tests/system/test_tus_conformance.py
 ```
 
-`tox -e deploy` asks both servers of the tables again, and fails when they are not what it saw; with
-`ONEC_TUS_TABLE=docs/tus-conformance.md` it writes this page anew. @tus/server runs with @tus/file-store STORE, a
-largest size and an expiration, and all else as it comes.
+`tox -e deploy` tests both servers of the tables again, and fails if the results differ; with
+`ONEC_TUS_TABLE=docs/tus-conformance.md` it rewrites this page. @tus/server runs with @tus/file-store STORE, a maximum
+size and an expiration, and defaults for everything else.
 
-✓ holds · ✗ does not, and what was seen instead · – is about something that the server does not announce
+✓ holds · ✗ does not, and what was observed instead · – is about something that the server does not announce
 
-A clause is named after the section or the header of the specification that it is from. Where the text obliges the
-client alone, the clause says what a server does not let pass. Not asked: what happens when an upload expires (it
-would have to be waited for), the extensions *concatenation* and *checksum-trailer*, and what a client has to do.
+A clause is named after the section or the header of the specification that it comes from. Where the text obliges only
+the client, the clause says what a server does not accept. Not tested: what happens when an upload expires (that would
+take too long), the extensions *concatenation* and *checksum-trailer*, and the duties of clients.
 """
 
 IN_PRACTICE = """\
-The specification leaves these open; clients in use count on them, or lose bytes or time without them. The strength is
+The specification leaves these open; clients in use rely on them, or lose bytes or time without them. The strength is
 ours.
 """
 
@@ -1221,7 +1221,7 @@ def page() -> str:
             INTRODUCTION.replace("STORE", wanted(NODE)["@tus/file-store"]),
             "## The specification\n",
             *table(text, servers),
-            "\nThat hold, of those that are about something announced: " + "; ".join(counts) + ".\n",
+            "\nClauses that hold, of those about something announced: " + "; ".join(counts) + ".\n",
             "## Good practice\n",
             IN_PRACTICE,
             *table(practice, servers),
