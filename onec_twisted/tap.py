@@ -32,9 +32,12 @@ from onec_twisted.delivery.importers import make_importer
 from onec_twisted.delivery.interfaces import Surroundings
 from onec_twisted.delivery.relay import Relay
 from onec_twisted.exchange.orders import Orders
+from onec_twisted.exchange.protocol import failure, failure_with_200
 from onec_twisted.exchange.resource import Exchange, Parts, Settings
 from onec_twisted.http.connections import Connections, TrustedProxies
-from onec_twisted.http.site import ExchangeSite, Limits, tree
+from onec_twisted.http.refusals import Refusals
+from onec_twisted.http.server import Limits, Server
+from onec_twisted.http.site import ExchangeSite, tree
 from onec_twisted.ingest.locks import FileLocks
 from onec_twisted.ingest.pieces import Pieces
 from onec_twisted.ingest.space import Space
@@ -142,17 +145,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         orders=_orders(options, reactor),
         metrics=metrics,
     )
-    resources = _resources(options, settings, parts)
-    site = ExchangeSite(
-        tree(resources, status=200 if settings.always_ok else 404),
-        clock,
-        options["idle-timeout"],
-        limits=Limits(options["header-timeout"], options["min-rate"]),
-        connections=Connections(options["connections-per-address"], TrustedProxies.of(options["trusted-proxy"])),
-        metrics=metrics,
-        always_ok=settings.always_ok,
-        access_log=options["access-log"] == "yes",
-    )
+    site = _site(options, clock, metrics, _resources(options, settings, parts))
     sweep = Sweep(
         catalog.recorder, catalog.sessions, store, locks, errands, options["session-ttl"], options["keep"], now
     )
@@ -194,6 +187,20 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     return daemon
 
 
+def _site(options: Options, clock: IReactorTime, metrics: Metrics, resources: dict[bytes, Resource]) -> ExchangeSite:
+    """Return what serves nodes."""
+    wording = failure_with_200 if options["status-codes"] == "ok" else failure
+    refusals = Refusals(metrics, wording)
+    server = Server(
+        clock,
+        Limits(options["header-timeout"], options["min-rate"], options["idle-timeout"]),
+        Connections(options["connections-per-address"], TrustedProxies.of(options["trusted-proxy"])),
+        metrics,
+        refusals,
+    )
+    return ExchangeSite(tree(resources, refusals), server, access_log=options["access-log"] == "yes")
+
+
 def _resources(options: Options, settings: Settings, parts: Parts) -> dict[bytes, Resource]:
     """Return what is served at which path."""
     exchange = Exchange(settings, parts)
@@ -230,7 +237,7 @@ def _add_admin(
         parts.store,
         parts.relay,
         parts.pieces.uploads,
-        site,
+        site.server,
         parts.metrics,
         parts.pieces.workers,
         options["min-free"],
@@ -258,8 +265,8 @@ def _add_admin(
         actions,
         Access.by(checkers, reactor, most=MOST_CONNECTIONS // 2) if checkers else None,
     )
-    connections = Connections(options["connections-per-address"], site.connections.trusted)
-    admin_site = AdminSite(admin, reactor, site.limits, connections)
+    connections = Connections(options["connections-per-address"], site.server.connections.trusted)
+    admin_site = AdminSite(admin, reactor, site.server.limits, connections)
     is_locked = checkers and options["admin"].startswith("ssl:")
     heard = None if is_locked else warn_of_strangers
     listening("admin", options["admin"], admin_site, reactor, certificates, heard).setServiceParent(daemon)

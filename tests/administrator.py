@@ -18,6 +18,8 @@ from onec_twisted.admin.health import HealthCheck
 from onec_twisted.admin.site import AdminParts, AdminSite
 from onec_twisted.admin.status import Observed
 from onec_twisted.auth.access import Access, NodeRealm
+from onec_twisted.http.connections import Connections
+from onec_twisted.http.server import Limits
 from onec_twisted.testing import LateWorkers
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def observed(exchange: InMemory, workers: Workers | None = None) -> Observed:
         parts.store,
         parts.relay,
         parts.pieces.uploads,
-        exchange.site,
+        exchange.site.server,
         parts.metrics,
         workers or parts.workers,
         MIN_FREE,
@@ -82,7 +84,7 @@ class Administrator:
         health = HealthCheck(looked_at, self.exchange.parts.locks)
         gauges = Gauges(looked_at, health, lambda: self.expiries)
         parts = AdminParts(looked_at, health, gauges, actions(self.exchange), access)
-        self.site = AdminSite(parts, self.exchange.clock)
+        self.site = AdminSite(parts, self.exchange.clock, Limits(), Connections())
 
     def ask(self, path: str, method: str = "GET", body: str = "", **headers: str) -> Reply:
         """Send a request, and return the answer."""

@@ -23,7 +23,11 @@ from onec_twisted.delivery.archives import Archives
 from onec_twisted.delivery.handoffs import Handoffs, HandoffSettings
 from onec_twisted.delivery.keep import Keep
 from onec_twisted.delivery.relay import Relay
+from onec_twisted.exchange.protocol import failure, failure_with_200
 from onec_twisted.exchange.resource import COOKIE, Exchange, Parts, Settings
+from onec_twisted.http.connections import Connections
+from onec_twisted.http.refusals import Refusals
+from onec_twisted.http.server import Limits, Server
 from onec_twisted.http.site import ExchangeSite, tree
 from onec_twisted.ingest.locks import FileLocks
 from onec_twisted.ingest.pieces import Pieces
@@ -51,8 +55,8 @@ if TYPE_CHECKING:
 
     from onec_twisted.delivery.interfaces import IImporter
     from onec_twisted.exchange.orders import Orders
-    from onec_twisted.http.connections import Connections
-    from onec_twisted.http.site import Limits
+    from onec_twisted.http.answer import Answer
+    from onec_twisted.model.errors import Refused
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.directory import Directory
 
@@ -153,6 +157,19 @@ def basic(user: str, password: str, encoding: str = "utf-8") -> str:
     return "Basic " + b64encode(f"{user}:{password}".encode(encoding)).decode("ascii")
 
 
+def server_of(
+    clock: Clock,
+    limits: Limits | None = None,
+    connections: Connections | None = None,
+    metrics: Metrics | None = None,
+    wording: Callable[[Refused], Answer] = failure,
+) -> Server:
+    """Return what the connections of a site share."""
+    metrics = metrics or Metrics(clock.seconds)
+    refusals = Refusals(metrics, wording)
+    return Server(clock, limits or Limits(), connections or Connections(), metrics, refusals)
+
+
 def make_in_memory(
     folder: Path,
     clock: Clock,
@@ -230,16 +247,9 @@ def make_in_memory(
         PATH.encode(): Exchange(settings, parts),
         TUS_PATH.encode(): Tus(TUS_PATH.encode(), settings, parts, registry, chunks, Origins(frozenset({ORIGIN}))),
     }
-    root = tree(resources, 200 if settings.always_ok else 404)
-    site = ExchangeSite(
-        root,
-        clock,
-        body_timeout=60,
-        limits=limits,
-        connections=connections,
-        metrics=metrics,
-        always_ok=settings.always_ok,
-    )
+    wording = failure_with_200 if settings.always_ok else failure
+    server = server_of(clock, limits, connections, metrics, wording)
+    site = ExchangeSite(tree(resources, server.refusals), server)
     pipe = Pipe(site)
     agent = Agent.usingEndpointFactory(clock, pipe, pool=HTTPConnectionPool(clock, persistent=False))
     # a node sends only the cookies that it was told to

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from twisted.web.server import Request
 
@@ -14,11 +14,9 @@ if TYPE_CHECKING:
     from twisted.web.resource import Resource
 
     from onec_twisted.http.channel import ExchangeChannel
-    from onec_twisted.http.connections import Connections
-    from onec_twisted.http.site import Limits
-    from onec_twisted.runtime.metrics import Metrics
+    from onec_twisted.http.server import Server
 
-__all__ = ["AdminDoor"]
+__all__ = ["MOST_CONNECTIONS", "AdminDoor"]
 
 MOST_CONNECTIONS = 100
 """Connections of administrators, and of programs that watch."""
@@ -71,15 +69,6 @@ class AdminDoor(GuardedSite):
     Of too many, those that ask for nothing make room. A request has the time of a head, its form included.
     """
 
-    def __init__(
-        self,
-        resource: Resource,
-        reactor: Any,
-        limits: Limits | None,
-        connections: Connections | None,
-        metrics: Metrics,
-    ) -> None:
-        """Serve a resource with the reactor's clock."""
-        super().__init__(
-            resource, reactor, limits, connections, metrics, most=MOST_CONNECTIONS, requestFactory=AdminRequest
-        )
+    def __init__(self, resource: Resource, server: Server) -> None:
+        """Serve a resource."""
+        super().__init__(resource, server, requestFactory=AdminRequest)

@@ -86,7 +86,7 @@ class Gauges:
         health = await self.health.look()
         self._set(
             onec_ready=health.ready,
-            onec_connections=self.observed.site.connections.total,
+            onec_connections=self.observed.server.connections.total,
             onec_uploads_in_progress=len(uploads),
             onec_uploads_waiting=uploads.waiting(),
             onec_disk_reserved_bytes=self.observed.min_free,

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -18,15 +18,19 @@ from twisted.web.server import NOT_DONE_YET, Request
 from twisted.web.template import flattenString
 
 import onec_twisted
-from onec_twisted.admin.door import AdminDoor
+from onec_twisted.admin.door import MOST_CONNECTIONS, AdminDoor
 from onec_twisted.admin.page import Page
 from onec_twisted.admin.words import words_for
+from onec_twisted.http.answer import Answer
 from onec_twisted.http.head import fields_of_target
-from onec_twisted.model.errors import MissingCredentials, Refused
+from onec_twisted.http.refusals import Refusals, address_of
+from onec_twisted.http.server import Server
+from onec_twisted.model.errors import MissingCredentials, Refused, Unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from twisted.internet.interfaces import IReactorTime
     from twisted.web.http import Request as HTTPRequest
 
     from onec_twisted.admin.actions import Actions
@@ -34,9 +38,8 @@ if TYPE_CHECKING:
     from onec_twisted.admin.health import HealthCheck
     from onec_twisted.admin.status import Observed
     from onec_twisted.auth.access import Access
-    from onec_twisted.http.answer import Answer
     from onec_twisted.http.connections import Connections
-    from onec_twisted.http.site import Limits
+    from onec_twisted.http.server import Limits
 
 __all__ = ["AdminParts", "AdminSite"]
 
@@ -59,25 +62,13 @@ HEADERS = {
 """On every answer. ``same-origin`` lets forms tell where they come from; with ``no-referrer`` they would not."""
 
 ASSETS = {
-    "status.css": "text/css; charset=utf-8",
-    "status.js": "text/javascript; charset=utf-8",
-    "status.svg": "image/svg+xml",
+    "status.css": b"text/css; charset=utf-8",
+    "status.js": b"text/javascript; charset=utf-8",
+    "status.svg": b"image/svg+xml",
 }
 """What belongs to the page, and lies beside this module."""
 
-HTML = "text/html; charset=utf-8"
-TEXT = "text/plain; charset=utf-8"
-
-
-@frozen
-class Answered:
-    """What is answered: status, body, type, and where to go on."""
-
-    body: bytes
-    content_type: str = TEXT
-    status: int = 200
-    location: str | None = None
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+HTML, JSON = b"text/html; charset=utf-8", b"application/json"
 
 
 @define(eq=False)
@@ -112,8 +103,8 @@ class Admin(Resource):
         self._access = parts.access
         self._token = secrets.token_urlsafe(32)
         self._live_parts: dict[str, tuple[float, bytes]] = {}
-        self._assets = {name: Answered(_asset(name), kind) for name, kind in ASSETS.items()}
-        self._pages: dict[str, Callable[[Request], Awaitable[Answered]]] = {
+        self._assets = {name: Answer(body=_asset(name), content_type=kind) for name, kind in ASSETS.items()}
+        self._pages: dict[str, Callable[[Request], Awaitable[Answer]]] = {
             "": self._page,
             "live": self._live,
             "metrics": self._metrics,
@@ -131,44 +122,42 @@ class Admin(Resource):
         gone = request.notifyFinish()
         gone.addErrback(lambda _: None)
         try:
-            answered = await self._answer(request)
+            answer = await self._answer(request)
         except Refused as refused:
-            answered = Answered(f"{refused.words}\n".encode(), status=refused.status, headers=refused.headers)
+            answer = worded(refused)
         except defer.TimeoutError:
-            answered = Answered(b"The disk or the database does not answer: see /health\n", status=503)
+            answer = Answer(503, b"The disk or the database does not answer: see /health\n")
         except Exception:
             self._log.failure("{path} failed", **fields_of_target(request.method, request.uri))
-            answered = Answered(b"Internal server error\n", status=500)
+            answer = worded(Unforeseen())
         if gone.called:
             return
-        request.setResponseCode(answered.status)
-        for name, value in (*HEADERS.items(), *answered.headers):
+        request.setResponseCode(answer.status)
+        for name, value in (*HEADERS.items(), *answer.headers):
             request.setHeader(name, value)
-        request.setHeader(b"content-type", answered.content_type.encode("ascii"))
-        request.setHeader(b"content-length", b"%d" % len(answered.body))
-        if answered.location is not None:
-            request.setHeader(b"location", answered.location.encode("ascii"))
-        request.write(b"" if request.method == b"HEAD" else answered.body)
+        request.setHeader(b"content-type", answer.content_type)
+        request.setHeader(b"content-length", b"%d" % len(answer.body))
+        request.write(b"" if request.method == b"HEAD" else answer.body)
         request.finish()
 
-    async def _answer(self, request: Request) -> Answered:
+    async def _answer(self, request: Request) -> Answer:
         path = [part.decode("utf-8", "replace") for part in request.postpath or []]
         if path[:1] == ["health"] and request.method in {b"GET", b"HEAD"}:
             return await self._health(path[1:])
         if self._access is None and not _names_us(request):
-            return Answered(b"Open this page by its address, as in http://127.0.0.1:PORT/\n", status=403)
+            return Answer(403, b"Open this page by its address, as in http://127.0.0.1:PORT/\n")
         await self._login(request)
         page = self._pages.get(path[0]) if len(path) == 1 else None
         if page is not None and request.method in {b"GET", b"HEAD"}:
             return await page(request)
         if len(path) == 3 and request.method == b"POST":
             return await self._act(path, request)
-        return Answered(b"Nothing here\n", status=404 if page is None else 405)
+        return Answer(404 if page is None else 405, b"Nothing here\n")
 
     async def _login(self, request: Request) -> None:
         """See that whoever asks may see it. Raises ``Refused``."""
         if self._access is not None:
-            address = str(getattr(request.getClientAddress(), "host", "-"))
+            address = address_of(request)
             try:
                 await self._access.login(request.getHeader(b"authorization"), address)
             except MissingCredentials as missing:
@@ -179,19 +168,19 @@ class Admin(Resource):
                 self._log.warn("--admin refused {peer}: {words}", peer=address, words=refused.words)
                 raise
 
-    async def _health(self, path: list[str]) -> Answered:
+    async def _health(self, path: list[str]) -> Answer:
         if path == ["live"]:
-            return Answered(b'{"live": true}\n', "application/json")
+            return Answer(body=b'{"live": true}\n', content_type=JSON)
         if path not in ([], ["ready"]):
-            return Answered(b"Nothing here\n", status=404)
+            return Answer(404, b"Nothing here\n")
         health = await self._check.look()
-        return Answered(health.as_json(), "application/json", 200 if health.ready else 503)
+        return Answer(200 if health.ready else 503, health.as_json(), JSON)
 
-    async def _metrics(self, request: Request) -> Answered:
+    async def _metrics(self, request: Request) -> Answer:
         body, content_type = await self._gauges.exposition(_header(request, b"accept"))
-        return Answered(body, content_type)
+        return Answer(body=body, content_type=content_type.encode("ascii"))
 
-    async def _asset(self, request: Request) -> Answered:
+    async def _asset(self, request: Request) -> Answer:
         return self._assets[(request.postpath or [b""])[0].decode("ascii")]
 
     async def _made(self, request: Request) -> Page:
@@ -200,12 +189,13 @@ class Admin(Resource):
         status = await self._observed.status()
         return Page(words, status, onec_twisted.__version__, self._token)
 
-    async def _page(self, request: Request) -> Answered:
+    async def _page(self, request: Request) -> Answer:
         page = await self._made(request)
         notice = request.args.get(b"notice", [b""])[0].decode("ascii", "replace")
-        return Answered(b"<!DOCTYPE html>\n" + await flattenString(None, page.document(notice)), HTML)
+        document = await flattenString(None, page.document(notice))
+        return Answer(body=b"<!DOCTYPE html>\n" + document, content_type=HTML)
 
-    async def _live(self, request: Request) -> Answered:
+    async def _live(self, request: Request) -> Answer:
         """Return the part that changes, which several browsers may ask for at the same time."""
         language = words_for(_header(request, b"accept-language")).language
         made, body = self._live_parts.get(language, (float("-inf"), b""))
@@ -213,9 +203,9 @@ class Admin(Resource):
         if now - made >= PART_FRESH_FOR:
             body = await flattenString(None, (await self._made(request)).main())
             self._live_parts[language] = now, body
-        return Answered(body, HTML)
+        return Answer(body=body, content_type=HTML)
 
-    async def _act(self, path: list[str], request: Request) -> Answered:
+    async def _act(self, path: list[str], request: Request) -> Answer:
         """Do what a button says, if it was ours that was pressed; then show the page."""
         kind, name, verb = path
         actions = {
@@ -225,14 +215,14 @@ class Admin(Resource):
         }
         act = actions.get((kind, verb))
         if act is None:
-            return Answered(b"Nothing here\n", status=404)
+            return Answer(404, b"Nothing here\n")
         token = request.args.get(b"token", [b""])[0]
         from_here = _header(request, b"sec-fetch-site") in {"", "same-origin"}
         if not from_here or not compare_digest(token, self._token.encode("ascii")):
             self._log.warn("a form that did not come from the status page was refused")
-            return Answered(b"This form is not of this page, or too old. Go back, and reload the page.\n", status=403)
+            return Answer(403, b"This form is not of this page, or too old. Go back, and reload the page.\n")
         notice = await act(name)
-        return Answered(b"", status=303, location=f"../../?notice={notice}")
+        return Answer(303, headers=((b"Location", f"../../?notice={notice}".encode("ascii")),))
 
 
 def _names_us(request: HTTPRequest) -> bool:
@@ -255,23 +245,25 @@ def _header(request: HTTPRequest, name: bytes) -> str:
     return (request.getHeader(name) or b"").decode("latin-1")
 
 
+def worded(refused: Refused) -> Answer:
+    """Return the answer to what is refused: the words alone, for a person."""
+    return Answer(refused.status, f"{refused.words}\n".encode(), headers=refused.headers)
+
+
+def _worded_unseen(refused: Refused) -> Answer:
+    """Return the answer to what this page has not seen, with the headers that it would have."""
+    answer = worded(refused)
+    return evolve(answer, headers=(*answer.headers, *HEADERS.items()))
+
+
 class AdminSite(AdminDoor):
     """Serves the administrator."""
 
-    def __init__(
-        self,
-        parts: AdminParts,
-        reactor: Any,
-        limits: Limits | None = None,
-        connections: Connections | None = None,
-    ) -> None:
-        """Serve these parts, with the reactor's clock."""
-        super().__init__(Admin(parts), reactor, limits, connections, parts.observed.metrics)
-
-    def refusal(self, refused: Refused, address: str) -> Answer:
-        """Return the words alone, for a person."""
-        answer = super().refusal(refused, address)
-        return evolve(answer, body=f"{refused.words}\n".encode(), headers=(*answer.headers, *HEADERS.items()))
+    def __init__(self, parts: AdminParts, clock: IReactorTime, limits: Limits, connections: Connections) -> None:
+        """Serve these parts."""
+        metrics = parts.observed.metrics
+        refusals = Refusals(metrics, _worded_unseen)
+        super().__init__(Admin(parts), Server(clock, limits, connections, metrics, refusals, MOST_CONNECTIONS))
 
     def log(self, request: HTTPRequest) -> None:
         """Write nothing: a scrape every few seconds is no news, and actions are events of their own."""

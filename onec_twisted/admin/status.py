@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onec_twisted.catalog.recorder import Recorder
     from onec_twisted.catalog.sql.overview import Overview, Summary
     from onec_twisted.delivery.relay import Relay
-    from onec_twisted.http.site import ExchangeSite
+    from onec_twisted.http.server import Server
     from onec_twisted.ingest.transfers import Transfer, Transfers
     from onec_twisted.runtime.metrics import Metrics
     from onec_twisted.runtime.workers import Workers
@@ -87,7 +87,7 @@ class Observed:
     store: IStore
     relay: Relay
     uploads: Transfers
-    site: ExchangeSite
+    server: Server
     metrics: Metrics
     workers: Workers
     min_free: int
@@ -107,7 +107,7 @@ class Observed:
         uploads = [await self._line(upload) for upload in self.uploads.all()[:MOST_SHOWN]]
         return Status(
             running=self.seconds() - self.started,
-            connections=self.site.connections.total,
+            connections=self.server.connections.total,
             free=free,
             reserved=self.min_free,
             received=self.metrics.received,

@@ -98,7 +98,7 @@ class ExchangeService(MultiService):
         self.at_stop()
         self._locks.close()
         if self.site is not None:
-            self.site.closing = True
+            self.site.server.closing = True
         late = self._clock.callLater(STOP_GRACE, self._locks.drop_all, ShuttingDown)
         idle = self._locks.idle()
         if not idle.called:

@@ -14,7 +14,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
 from onec_twisted.http.bounds import BoundedPool
-from onec_twisted.http.client import CONNECT, TEXT_LIMIT, BodyReader, _timed_out, plain_client, url_of
+from onec_twisted.http.client import CONNECT_TIMEOUT, TEXT_LIMIT, BodyReader, _timed_out, plain_client, url_of
 from onec_twisted.http.trust import Trust
 from onec_twisted.model.text import decoded
 
@@ -80,7 +80,7 @@ class SiteClient:
         self.clock: IReactorTime = reactor
         self._secret = secret
         self._authorization = authorization
-        self._client = plain_client(Agent(reactor, Trust(CURE), CONNECT, pool=pool))
+        self._client = plain_client(Agent(reactor, Trust(CURE), CONNECT_TIMEOUT, pool=pool))
 
     async def ask(
         self, method: str, url: str, timeout: float, body: bytes | None = None, headers: dict[str, str] | None = None

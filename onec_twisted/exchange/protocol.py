@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from onec_twisted.http.answer import Answer
 from onec_twisted.model.errors import InvalidOffset, UnknownMode
@@ -26,6 +26,7 @@ __all__ = [
     "Query",
     "checkauth_answer",
     "failure",
+    "failure_with_200",
     "init_answer",
     "offset_header",
     "parse_offset",
@@ -142,6 +143,11 @@ def offset_header(committed: int) -> tuple[bytes, bytes]:
 def failure(refused: Refused) -> Answer:
     """Return the answer to a refused request: ``failure`` alone in its line, then the reason."""
     return Answer(refused.status, b"failure\n" + _one_line(refused.words).encode("utf-8"), headers=refused.headers)
+
+
+def failure_with_200(refused: Refused) -> Answer:
+    """Return the answer to a refused request for nodes that look at nothing but status 200."""
+    return evolve(failure(refused), status=200)
 
 
 def progress(words: str) -> Answer:

@@ -15,7 +15,8 @@ from onec_twisted.delivery.archives import StillReading
 from onec_twisted.exchange import commerceml, protocol
 from onec_twisted.http import answer, head
 from onec_twisted.http.answer import Answer
-from onec_twisted.http.resource import RefusingResource, address_of
+from onec_twisted.http.refusals import address_of
+from onec_twisted.http.resource import RefusingResource
 from onec_twisted.model import text
 from onec_twisted.model.errors import (
     ConnectionDropped,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from onec_twisted.delivery.relay import Relay
     from onec_twisted.exchange.orders import Orders
     from onec_twisted.exchange.protocol import Query
-    from onec_twisted.http.request import ExchangeRequest
+    from onec_twisted.http.interfaces import IRequest
     from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.ingest.pieces import Pieces
     from onec_twisted.model.records import Session
@@ -103,7 +104,7 @@ class Exchange(RefusingResource):
         self._settings = settings
         self._parts = parts
         self._pieces = parts.pieces
-        self._modes: dict[str, Callable[[Session, Query, ExchangeRequest], Awaitable[Answer]]] = {
+        self._modes: dict[str, Callable[[Session, Query, IRequest], Awaitable[Answer]]] = {
             "init": self._init,
             "file": self._file,
             "import": self._import,
@@ -117,13 +118,13 @@ class Exchange(RefusingResource):
     def refusal(self, refused: Refused) -> Answer:
         return protocol.failure(refused)
 
-    async def respond(self, request: ExchangeRequest, refused: Refused | None = None) -> Answer:
+    async def respond(self, request: IRequest, refused: Refused | None = None) -> Answer:
         answer = await super().respond(request, refused)
         if self._settings.always_ok and answer.status != 304:
             answer = evolve(answer, status=200)
         return answer
 
-    async def carry_out(self, request: ExchangeRequest) -> Answer:
+    async def carry_out(self, request: IRequest) -> Answer:
         """Do what the query asks, or raise ``Refused``."""
         if request.postpath:
             raise NoExchangeHere
@@ -138,7 +139,7 @@ class Exchange(RefusingResource):
         session = await self._session(query, request)
         return await self._modes[query.mode](session, query, request)
 
-    async def _checkauth(self, request: ExchangeRequest) -> Answer:
+    async def _checkauth(self, request: IRequest) -> Answer:
         """Open a session: every ``checkauth`` opens one of its own (protocol.md, A.7)."""
         user = await self._parts.access.login(
             request.getHeader(b"authorization"), address_of(request), lambda: request.gone
@@ -151,13 +152,13 @@ class Exchange(RefusingResource):
         )
         return protocol.checkauth_answer(COOKIE, token, sessid, int(now), secure=request.isSecure())
 
-    async def _session(self, query: Query, request: ExchangeRequest) -> Session:
+    async def _session(self, query: Query, request: IRequest) -> Session:
         """Return the session that a request belongs to, by its cookie and its sessid."""
         if not query.sessid and self._settings.sessid_required:
             raise MissingSessid
         token = request.getCookie(COOKIE.encode("ascii"))
         session = await self._parts.catalog.sessions.find(text.decoded(token)) if token else None
-        if session is None:
+        if token is None or session is None:
             raise InvalidSession
         if query.sessid:
             is_sessid = compare_digest(query.sessid, session.sessid.encode("ascii"))
@@ -171,7 +172,7 @@ class Exchange(RefusingResource):
             await self._parts.catalog.sessions.touch(session.sessid, now)
         return session
 
-    async def _init(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
+    async def _init(self, session: Session, query: Query, request: IRequest) -> Answer:
         """Start the session afresh: what came before is gone, and never comes back.
 
         What is being handed off does not vanish under the importer's hands: it is waited for.
@@ -186,7 +187,7 @@ class Exchange(RefusingResource):
             query, session.sessid, zipped=self._settings.zipped, file_limit=self._settings.file_limit
         )
 
-    async def _file(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
+    async def _file(self, session: Session, query: Query, request: IRequest) -> Answer:
         """Take a piece of a file, or tell how long the file is; a refusal tells that as well."""
         name = safe_name(query.filename)
         try:
@@ -201,10 +202,10 @@ class Exchange(RefusingResource):
         except Refused as refused:
             refused.headers = (*refused.headers, protocol.offset_header(await self._pieces.length(session, name)))
             raise
-        request.acknowledgement = stored.acknowledgement
-        return Answer(body=SUCCESS.body, headers=(protocol.offset_header(stored.committed),))
+        offset_now = protocol.offset_header(stored.committed)
+        return Answer(body=SUCCESS.body, headers=(offset_now,), acknowledgement=stored.acknowledgement)
 
-    async def _import(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
+    async def _import(self, session: Session, query: Query, request: IRequest) -> Answer:
         """Have a file imported: the node hears ``progress`` and asks again, until it is done (protocol.md, A.6)."""
         if not query.filename:
             raise MissingFilename
@@ -225,19 +226,19 @@ class Exchange(RefusingResource):
             await self._parts.handoffs.tell(handoff)
         raise ImportFailed(handoff.words)
 
-    async def _event(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
+    async def _event(self, session: Session, query: Query, request: IRequest) -> Answer:
         """Pass on that the node has sent everything, or what is to be deactivated; that is for the site to do."""
         timestamp = text.decoded(query.timestamp or b"")[:LONGEST_TIMESTAMP]
         await self._parts.handoffs.event_came(session, query.mode, query.type, timestamp)
         return SUCCESS
 
-    async def _success(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
+    async def _success(self, session: Session, query: Query, request: IRequest) -> Answer:
         """Tell the site that the node has taken its orders."""
         if self._parts.orders is not None and query.type == "sale":
             await self._parts.orders.confirm(session)
         return SUCCESS
 
-    async def _document(self, session: Session, query: Query, request: ExchangeRequest) -> Answer:
+    async def _document(self, session: Session, query: Query, request: IRequest) -> Answer:
         """Give the site's orders, or what 1C:UNF asks about them; an empty document when the site has none.
 
         Who asks for the site's goods is given no orders, which it would confirm and lose.

@@ -7,14 +7,16 @@ Modules, each of which imports only from those above it:
 * ``allowance``: how much small work the reactor does before it turns to others
 * ``chunked``: the chunks of a body, decoded many at a time
 * ``interfaces``: what the parts of the server ask of one another
+* ``refusals``: where exceptions become answers: counted, logged, and worded for whoever asks
 * ``connections``: how many an address has, and who sends through a proxy
 * ``sockets``: what the kernel knows of a connection
 * ``acknowledgement``: whether an answer has arrived
 * ``body``: the body of a request: kept back, given away, or thrown away
 * ``newcomers``: who makes room for a new connection when descriptors run out
+* ``server``: what all connections share: bounds, counts, clock, and how they are refused
 * ``channel``: HTTP/1.1 as nodes speak it; the time-outs of a head
 * ``request``: a request that asks its resource when the headers are there, and gives its body away
-* ``resource``: a Resource whose refusals become answers, are counted and told the log
+* ``resource``: a Resource whose refusals become answers
 * ``site``: the tree of paths, the access log
 * ``bounds``: bounds for a site's answers: their beginnings, and their chunks
 * ``trust``: whom we take for a site by its certificate, and in which words we do not

@@ -7,11 +7,14 @@ counts as one that brings all that is written to it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
+from zope.interface import implementer
 
+from onec_twisted.http.interfaces import IAcknowledgement
+from onec_twisted.http.sockets import SocketLine, WrittenLine, is_plain, line_of, write_through
 from onec_twisted.runtime.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.http.interfaces import ILine
 
-__all__ = ["Acknowledgement"]
+__all__ = ["Acknowledgement", "OpenAnswers"]
 
 LOOKS = Backoff(first=0.02, longest=1.0)
 """When the kernel is asked after an answer, unless a request of the connection comes before."""
@@ -30,6 +33,7 @@ LAST_CHANCE = 2.0
 """Seconds that acknowledgements may still take when the connection has ended."""
 
 
+@implementer(IAcknowledgement)
 @define(eq=False)
 class Acknowledgement:
     """The answer to one piece, on its way. ``decided`` is called once, with whether it has arrived."""
@@ -119,3 +123,38 @@ class Acknowledgement:
 
 def _nobody(_: bool) -> None:
     """Nobody wants to know."""
+
+
+@define(eq=False)
+class OpenAnswers:
+    """The answers of one connection whose arrival somebody wants to know, in the order in which they were written."""
+
+    transport: Any
+    _open: tuple[IAcknowledgement, ...] = field(default=(), init=False)
+    _line: SocketLine | None = field(default=None, init=False)
+
+    def watch(self, acknowledgement: IAcknowledgement) -> None:
+        """See an answer that was written arrive."""
+        self._open = (*(one for one in self._open if one.arrived is None), acknowledgement)
+        try:
+            self._line = self._line or line_of(self.transport)
+        except OSError:
+            return  # no descriptor left to ask by: it counts as open, and as lost when the connection ends
+        line = self._line.shared() if self._line is not None else None
+        if line is not None and not is_plain(self.transport):
+            write_through(self.transport)
+            acknowledgement.sent(WrittenLine(line))
+        else:
+            acknowledgement.sent(line)
+
+    def look(self) -> None:
+        """Ask for all of them: a request that comes brings their acknowledgement with it."""
+        for one in self._open:
+            one.look()
+
+    def lost(self) -> None:
+        """Note that the connection has ended."""
+        for one in self._open:
+            one.lost()
+        if self._line is not None:
+            self._line.close()

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Allowance"]
 
-PERIOD = 0.01
+ALLOWANCE_PERIOD = 0.01
 """Seconds in which there is so much."""
 
-MOST = 4096
+MOST_IN_PERIOD = 4096
 """What may be done in that time; a unit is a chunk, less than a microsecond of work."""
 
-SHARE = 1024
+SHARE_OF_ONE = 1024
 """What one connection may do before the next has its turn."""
 
 AT_ONCE = 64
@@ -37,7 +37,7 @@ class Allowance:
     """Of all connections of a site, by ``clock``."""
 
     clock: IReactorTime
-    _left: int = field(default=MOST, init=False)
+    _left: int = field(default=MOST_IN_PERIOD, init=False)
     _until: float = field(default=0.0, init=False)
     _waiting: deque[Callable[[int], None]] = field(factory=deque, init=False)
     _call: IDelayedCall | None = field(default=None, init=False)
@@ -61,18 +61,18 @@ class Allowance:
         """Call back with how much may be done then, after those who wait already."""
         self._waiting.append(go_on)
         if self._call is None:
-            self._call = self.clock.callLater(0 if self._renewed() > 0 else PERIOD, self._go_on)
+            self._call = self.clock.callLater(0 if self._renewed() > 0 else ALLOWANCE_PERIOD, self._go_on)
 
     def _renewed(self) -> int:
         """Return what is left, now."""
         now = self.clock.seconds()
         if now >= self._until:
-            self._until, self._left = now + PERIOD, MOST
+            self._until, self._left = now + ALLOWANCE_PERIOD, MOST_IN_PERIOD
         return self._left
 
     def _go_on(self) -> None:
         """Let those who wait do their share, one after the other, as long as there is any."""
         self._renewed()
         while self._waiting and self._left > 0:
-            self._waiting.popleft()(SHARE)
-        self._call = self.clock.callLater(PERIOD, self._go_on) if self._waiting else None
+            self._waiting.popleft()(SHARE_OF_ONE)
+        self._call = self.clock.callLater(ALLOWANCE_PERIOD, self._go_on) if self._waiting else None

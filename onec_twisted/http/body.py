@@ -42,10 +42,10 @@ nginx looks at an answer only when it cannot send on; closed before that, the no
 DRAIN_TIME = 2.0
 """Seconds that a refused body is read for."""
 
-MINUTE = 60.0
+RATE_WINDOW = 60.0
 """Seconds over which the rate of a body is taken."""
 
-SAMPLES = 6
+RATE_SAMPLES = 6
 """How often in that time it is looked at."""
 
 
@@ -78,7 +78,7 @@ class Body:
         self._idle_timeout = idle_timeout
         self._wanted = wanted
         self._min_rate = min_rate
-        self._samples: deque[int] = deque(maxlen=SAMPLES)
+        self._samples: deque[int] = deque(maxlen=RATE_SAMPLES)
         """Bytes received when the rate was looked at; empty when we have held the sender back since then."""
         self._next_sample = 0.0
         self._socket = socket
@@ -133,7 +133,6 @@ class Body:
     # IBody
 
     def stream_to(self, consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
-        """See ``IBody``."""
         if self._failure is not None:
             return fail(self._failure)
         self._wanted()
@@ -149,38 +148,33 @@ class Body:
             else:
                 self._last_byte = self._clock.seconds()
                 self._samples.append(self.received)
-                self._next_sample = self._last_byte + MINUTE / SAMPLES
+                self._next_sample = self._last_byte + RATE_WINDOW / RATE_SAMPLES
                 self._watch()
                 self._offer_socket(consumer)
         return streamed
 
     def pauseProducing(self) -> None:
-        """See ``IBody``."""
         if not self._held and not self.complete:
             self._held = True
             self._samples.clear()
             self._transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """See ``IBody``."""
         if self._held and not self.complete and not self._moving:
             self._last_byte = self._clock.seconds()
             self._transport.resumeProducing()
         self._held = False
 
     def silence(self) -> float:
-        """See ``IBody``."""
         if self._consumer is None or self._held or self._moving:
             return 0.0
         return self._clock.seconds() - self._last_byte
 
     def drop(self, reason: BaseException) -> None:
-        """See ``IBody``."""
         if not self.complete:
             self._stop(reason)
 
     def left(self) -> list[bytes]:
-        """See ``IBody``."""
         left, self._early = self._early, []
         return left
 
@@ -285,7 +279,7 @@ class Body:
                 if self._is_slow():
                     self._stop(UploadTooSlow())
                     return
-                self._next_sample = now + MINUTE / SAMPLES
+                self._next_sample = now + RATE_WINDOW / RATE_SAMPLES
             pause = min(pause, self._next_sample - now)
         self._idle_call = self._clock.callLater(pause, self._watch)
 
@@ -294,9 +288,9 @@ class Body:
         if self._held or self._moving:
             self._samples.clear()
             return False
-        a_minute_ago = self._samples[0] if len(self._samples) == SAMPLES else None
+        a_minute_ago = self._samples[0] if len(self._samples) == RATE_SAMPLES else None
         self._samples.append(self.received)
-        return a_minute_ago is not None and self.received - a_minute_ago < self._min_rate * MINUTE
+        return a_minute_ago is not None and self.received - a_minute_ago < self._min_rate * RATE_WINDOW
 
     def _end_drain(self) -> None:
         """Stop throwing away, and say so."""

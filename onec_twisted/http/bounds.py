@@ -22,14 +22,14 @@ from onec_twisted.http.chunked import Chunked, MalformedChunks
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-__all__ = ["LONGEST", "MOST_LINES", "BoundedHeads", "BoundedPool", "HeadRefused"]
+__all__ = ["LONGEST_HEAD", "MOST_LINES", "BoundedHeads", "BoundedPool", "HeadRefused"]
 
-LONGEST = 64 * 1024
+LONGEST_HEAD = 64 * 1024
 """Bytes of a head, together with the 1xx answers before it."""
 
 MOST_LINES = 200
 
-READ = 8 * 1024
+READ_SIZE = 8 * 1024
 """Bytes that are read from a site in one turn of the reactor."""
 
 _END = re.compile(rb"\n\r?\n")
@@ -57,7 +57,7 @@ class BoundedHeads(ProtocolWrapper):
         below = transport
         while isinstance(below, Protocol):  # TLS
             below = below.transport
-        below.bufferSize = READ
+        below.bufferSize = READ_SIZE
         super().makeConnection(transport)
 
     def expect(self) -> None:
@@ -78,7 +78,7 @@ class BoundedHeads(ProtocolWrapper):
         if self._chunks is not None:
             self._chunks.feed(data)
             try:
-                decoded, _ = self._chunks.decode(LONGEST)  # more than can be in what is read at once
+                decoded, _ = self._chunks.decode(LONGEST_HEAD)  # more than can be in what is read at once
             except MalformedChunks as error:
                 self._refuse(f"its answer is malformed: {error}")
                 return
@@ -98,7 +98,7 @@ class BoundedHeads(ProtocolWrapper):
             if status is None:
                 self._refuse("its answer is not HTTP")
                 return
-            if self._seen > LONGEST or head.count(b"\n") > MOST_LINES:
+            if self._seen > LONGEST_HEAD or head.count(b"\n") > MOST_LINES:
                 break
             if status[1] != b"1":  # RFC 9110 section 15.2: others may be passed over
                 self._head = None
@@ -107,7 +107,7 @@ class BoundedHeads(ProtocolWrapper):
                 return
             del held[: len(head)]
             begun = 0
-        if end is not None or self._seen + len(held) > LONGEST:
+        if end is not None or self._seen + len(held) > LONGEST_HEAD:
             self._refuse("the headers of its answer are too long")
 
     def _refuse(self, words: str) -> None:
@@ -131,7 +131,7 @@ class _Bounded:
     endpoint: Any
 
     def connect(self, factory: Any) -> Deferred[Any]:
-        """See ``IStreamClientEndpoint``: Twisted's client asks for its own protocol."""
+        """Connect with bounds around the protocol that Twisted's client asks for."""
         factory.noisy = False
         wrapping: Any = WrappingFactory(factory)
         wrapping.noisy = False

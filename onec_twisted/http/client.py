@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BodyReader", "is_host", "plain_client", "reason_of", "url_of", "was_cancelled"]
 
-CONNECT = 10.0
+CONNECT_TIMEOUT = 10.0
 """Seconds that a connection may take to come about."""
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -148,7 +148,6 @@ class _Uncompressed:
     agent: IAgent
 
     def request(self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: Any = None) -> Deferred[Any]:  # noqa: N803 - IAgent's name
-        """See ``IAgent``."""
         plain = headers.copy()
         plain.removeHeader(b"accept-encoding")
         return self.agent.request(method, uri, plain, bodyProducer).addCallback(self._as_it_is)

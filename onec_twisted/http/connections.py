@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["UNIX", "Connections", "TrustedProxies", "counted_as"]
+__all__ = ["UNIX", "Connections", "Entry", "TrustedProxies", "counted_as"]
 
 MOST_HOPS = 20
 """Proxies in a row that are looked at."""
@@ -132,3 +132,27 @@ class Connections:
         self._open[counted] -= 1
         if not self._open[counted]:
             del self._open[counted]
+
+
+@define(eq=False)
+class Entry:
+    """One connection among those of its address."""
+
+    connections: Connections
+    address: str | None = field(default=None, init=False)
+    is_one_too_many: bool = field(default=False, init=False)
+    _is_counted: bool = field(default=False, init=False)
+
+    def enter(self, address: str | None) -> None:
+        """Count the connection for an address, unless that is a trusted proxy's or a unix socket."""
+        self.leave()
+        self.address = address
+        if address is not None and not self.connections.trusts(address):
+            self._is_counted = self.connections.enter(address)
+            self.is_one_too_many = not self._is_counted
+
+    def leave(self) -> None:
+        """Count the connection no more."""
+        if self._is_counted and self.address is not None:
+            self.connections.leave(self.address)
+        self._is_counted = self.is_one_too_many = False

@@ -6,23 +6,25 @@ from typing import TYPE_CHECKING
 
 from zope.interface import Attribute, Interface
 
-from onec_twisted.model.errors import Refused
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IAddress
+    from twisted.web.http_headers import Headers
 
     from onec_twisted.http.answer import Answer
-    from onec_twisted.http.request import ExchangeRequest
     from onec_twisted.model.errors import Refused
 
 __all__ = [
+    "IAcknowledgement",
     "IAnswerStream",
     "IBody",
     "IBodyConsumer",
     "IBodySocket",
+    "IConnection",
     "ILine",
+    "IRequest",
     "ISocketConsumer",
     "IStreamingResource",
 ]
@@ -112,6 +114,30 @@ class ILine(Interface):
         """Ask no more."""
 
 
+class IAcknowledgement(Interface):
+    """An answer that somebody wants to know the arrival of."""
+
+    arrived: bool | None = Attribute("Whether it has arrived; None while that is open.")
+
+    def sent(line: ILine | None) -> None:
+        """Note that the answer was written to a line; None for one that cannot be asked."""
+
+    def look() -> None:
+        """Ask the kernel now."""
+
+    def lost() -> None:
+        """Note that the connection has ended, before the answer was written or after."""
+
+
+class IConnection(Interface):
+    """A connection that may have to make room for another."""
+
+    transport: object = Attribute("What carries it.")
+
+    def abort() -> None:
+        """End it at once, without a word, and take nothing more from it."""
+
+
 class IAnswerStream(Interface):
     """The body of an answer, on its way from elsewhere. Also an ``IPushProducer``."""
 
@@ -121,12 +147,42 @@ class IAnswerStream(Interface):
         """Write all of it; fires after the last byte, and fails when it breaks off."""
 
 
+class IRequest(Interface):
+    """What a resource may ask of a request. Names in camelCase are those of Twisted's ``Request``."""
+
+    method: bytes = Attribute("As it came.")
+    uri: bytes = Attribute("The target, as it came.")
+    postpath: list[bytes] = Attribute("The segments of the path below the resource, decoded.")
+    requestHeaders: Headers = Attribute("All headers.")
+    body: IBody = Attribute("The body, which may still be on its way.")
+    gone: bool = Attribute("Whether nobody is left to receive an answer.")
+    trusted_proxy: bool = Attribute("Whether a trusted proxy sends it for its client.")
+
+    def getHeader(name: bytes) -> bytes | None:
+        """Return the last value of a header."""
+
+    def getCookie(name: bytes) -> bytes | None:
+        """Return the value of a cookie."""
+
+    def getClientAddress() -> IAddress:
+        """Return the address of the client, which a trusted proxy may have reported."""
+
+    def isSecure() -> bool:
+        """Return whether the client's connection is TLS, to us or to a trusted proxy."""
+
+    def notifyFinish() -> Deferred[None]:
+        """Return a Deferred that fires when the answer is out, and fails when the connection ends before that."""
+
+    def told_by_proxy(name: bytes) -> bytes:
+        """Return the value of a header that the proxy next to the client has set; others append theirs."""
+
+
 class IStreamingResource(Interface):
     """A resource that is asked as soon as the headers are complete."""
 
-    def respond(request: ExchangeRequest, refused: Refused | None = None) -> Awaitable[Answer]:
+    def respond(request: IRequest, refused: Refused | None = None) -> Awaitable[Answer]:
         """Return the answer; ``request.body`` may still be on its way, and is drained if it is left alone.
 
         ``refused`` is why the request is refused whatever it asks for. Raises ``ConnectionDropped`` when nobody is
-        left to hear an answer.
+        left to receive an answer.
         """

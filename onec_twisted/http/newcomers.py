@@ -18,15 +18,15 @@ from onec_twisted.runtime.descriptors import NEWCOMER_SHARE, is_scarce
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from onec_twisted.http.channel import ExchangeChannel
     from onec_twisted.http.connections import Connections
+    from onec_twisted.http.interfaces import IConnection
 
 __all__ = ["Newcomers"]
 
 LOOKED_AT = 100
 """Connections of which one is closed: those that have rested longest."""
 
-QUIET = 60.0
+WARNING_INTERVAL = 60.0
 """Seconds between two lines in the log about it."""
 
 
@@ -40,19 +40,19 @@ class Newcomers:
     connections: Connections
     clock: IReactorTime
     most: int = 0
-    _resting: dict[ExchangeChannel, str | None] = field(factory=dict, init=False)
+    _resting: dict[IConnection, str | None] = field(factory=dict, init=False)
     """Those that rest, the longest first, and their addresses."""
     _told_at: float | None = field(default=None, init=False)
     _log = Logger()
 
-    def comes(self, channel: ExchangeChannel, address: str | None) -> None:
+    def comes(self, connection: IConnection, address: str | None) -> None:
         """Let a new connection stay, or end it."""
         if self._may_stay(address):
-            self.rests(channel, address)
-        elif is_plain(channel.transport):
-            close_now(channel.transport)
+            self.rests(connection, address)
+        elif is_plain(connection.transport):
+            close_now(connection.transport)
         else:  # a TLS handshake is about to begin
-            channel.abort()
+            connection.abort()
 
     def _may_stay(self, address: str | None) -> bool:
         """Return whether a new connection may stay; where that is one too many, another is closed for it."""
@@ -71,18 +71,18 @@ class Newcomers:
         close_now(other.transport)
         return True
 
-    def rests(self, channel: ExchangeChannel, address: str | None) -> None:
+    def rests(self, connection: IConnection, address: str | None) -> None:
         """Note that nothing is to be done for a connection until its next request."""
-        self._resting[channel] = address
+        self._resting[connection] = address
 
-    def leaves(self, channel: ExchangeChannel) -> None:
+    def leaves(self, connection: IConnection) -> None:
         """Note that a connection is at work, or has ended."""
-        self._resting.pop(channel, None)
+        self._resting.pop(connection, None)
 
     def _tell(self) -> None:
         """Say so in the log, now and then."""
         now = self.clock.seconds()
-        if self._told_at is None or now - self._told_at >= QUIET:
+        if self._told_at is None or now - self._told_at >= WARNING_INTERVAL:
             self._told_at = now
             self._log.warn(
                 "{connections} connections are open, other descriptors are kept for those who are in: connections "

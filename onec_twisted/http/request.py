@@ -2,14 +2,15 @@
 
 Twisted looks a resource up after the last byte of the body, which it keeps in memory or in a temporary file until
 then. ``ExchangeRequest`` does so at the headers, and keeps nothing. It uses private names of
-``twisted.web.http.HTTPChannel``; ``tests/test_request.py`` pins them for the oldest and the newest Twisted:
+``twisted.web.http.HTTPChannel``; ``tests/http/test_http_request.py`` pins them for the oldest and the newest Twisted:
 
-* ``_command``, ``_path``, ``_version``: the request line, which a Request learns only after the body otherwise.
+* ``_command``, ``_path``, ``_version``: the request line, which a Request learns only after the body otherwise;
+* ``_networkProducer``, and ``_transferDecoder`` for chunks: what holds the sender of a body back.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -17,28 +18,31 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web.http import toChunk
 from twisted.web.server import Request
+from zope.interface import implementer
 
-from onec_twisted.exchange.protocol import failure
 from onec_twisted.http.answer import Answer, head_of
 from onec_twisted.http.body import Body
 from onec_twisted.http.channel import REASONS
 from onec_twisted.http.head import contradicted, fields_of_target, path_of
-from onec_twisted.http.interfaces import IStreamingResource
-from onec_twisted.http.sockets import read_at_once, socket_of
-from onec_twisted.model.errors import ConnectionDropped, ContradictoryHeaders, TooManyConnections, Unforeseen
+from onec_twisted.http.interfaces import IRequest, IStreamingResource
+from onec_twisted.http.sockets import read_at_once, send, socket_of
+from onec_twisted.model.errors import ConnectionDropped, ContradictoryHeaders, TooManyConnections
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
+    from twisted.web.server import Site
 
-    from onec_twisted.http.acknowledgement import Acknowledgement
     from onec_twisted.http.channel import ExchangeChannel
-    from onec_twisted.http.site import ExchangeSite
+    from onec_twisted.http.server import Server
     from onec_twisted.model.errors import Refused
 
 __all__ = ["ExchangeRequest"]
 
-READ = 64 * 1024
+READ_SIZE = 64 * 1024
 """Bytes that are read from a connection at a time: Twisted's own number."""
+
+READ_BODY = 256 * 1024
+"""Bytes that are read at a time while a large body comes in."""
 
 MAPPED = "::ffff:"
 """What an IPv4 address begins with on an IPv6 socket."""
@@ -46,10 +50,8 @@ MAPPED = "::ffff:"
 SLOW_NODE = 600
 """Seconds for the end of a document, which may wait in our buffers, when its connection closes behind it."""
 
-READ_BODY = 256 * 1024
-"""Bytes that are read at a time while a large body comes in."""
 
-
+@implementer(IRequest)
 class ExchangeRequest(Request):
     """A request whose resource, an ``IStreamingResource``, is asked when the headers are complete.
 
@@ -59,12 +61,13 @@ class ExchangeRequest(Request):
 
     _log = Logger()
     body: Body
-    site: ExchangeSite
+    channel: ExchangeChannel
+    server: Server
+    site: Site
 
     def __init__(self, *args: Any, **kw: Any) -> None:
         """Begin without an answer."""
         super().__init__(*args, **kw)
-        self.acknowledgement: Acknowledgement | None = None
         self._headers_complete = False
         self._answered = False
         self._is_out = False
@@ -91,20 +94,21 @@ class ExchangeRequest(Request):
         # as PHP sites do: slashes count once, and the last one does not (nginx merges them, PHP has PATH_INFO)
         self.postpath: list[bytes] = [unquote_to_bytes(part) for part in self.path.split(b"/") if part]
         self.args: dict[bytes, list[bytes]] = {}
-        self.site = cast("ExchangeSite", channel.site)  # set by Site.buildProtocol
+        self.site, self.server = channel.site, channel.server
         too_many = self._meet_client()
         twice = contradicted(self.requestHeaders.getAllRawHeaders())
-        channel.look_at_acknowledgements()
+        channel.open_answers.look()
         self._expected = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
         self.requestHeaders.removeHeader(b"expect")  # or Twisted answers it before anybody has decided
+        limits = self.server.limits
         self.body = Body(
-            channel.body_producer(),
-            self.site.reactor,
+            channel._networkProducer if length is not None else channel._transferDecoder,
+            self.server.clock,
             length,
-            self.site.body_timeout,
+            limits.body_timeout,
             self._accept_body,
             socket_of(channel, length),
-            self.site.limits.min_rate,
+            limits.min_rate,
         )
         channel.head_ended()
         self._headers_complete = True
@@ -113,8 +117,7 @@ class ExchangeRequest(Request):
 
     def _meet_client(self) -> bool:
         """Find out who sends; return whether that address has too many connections, or requests through a proxy."""
-        channel = cast("ExchangeChannel", self.channel)
-        connections = self.site.connections
+        channel, connections = self.channel, self.server.connections
         peer = getattr(self.client, "host", None)
         if peer is not None and peer.startswith(MAPPED):  # IPv4, on a socket that takes both
             peer = peer[len(MAPPED) :]
@@ -153,11 +156,11 @@ class ExchangeRequest(Request):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Note that the body has ended; nothing of it is ever parsed."""
-        cast("ExchangeChannel", self.channel).body_ended()
+        self.channel.body_ended()
         self.body.ended()
         self._body_over = True
         self._count()
-        read_at_once(self.channel.transport, READ)
+        read_at_once(self.channel.transport, READ_SIZE)
         if self._is_out:
             self.finish()
 
@@ -176,9 +179,10 @@ class ExchangeRequest(Request):
         """Count the body when all of it came or will come, and it is known what became of it."""
         if self._decided and (self._body_over or self._disconnected) and not self._counted:
             self._counted = True
-            self.site.metrics.body(self.body.received, self.body.accepted)
+            server = self.server
+            server.metrics.body(self.body.received, self.body.accepted)
             if self._entered is not None:
-                self.site.connections.leave(self._entered)
+                server.connections.leave(self._entered)
 
     async def _respond(self, refused: Refused | None) -> None:
         """Ask the resource, and answer; whoever is refused before it was asked loses the connection."""
@@ -189,40 +193,40 @@ class ExchangeRequest(Request):
             answer = await resource.respond(self, refused)
         except ConnectionDropped:
             return
-        except Exception:
-            self._log.failure("{method} {path} failed", **fields_of_target(self.method, self.uri))
-            self.site.metrics.refused(Unforeseen())
-            answer = failure(Unforeseen())
+        except Exception as error:
+            refusals = self.server.refusals
+            answer = refusals.answer(error, self)
         finally:
             self._decided = True
             self._count()
         if not self._disconnected:
             self._answer(answer)
             return
-        if self.acknowledgement is not None:
-            self.acknowledgement.lost()
+        if answer.acknowledgement is not None:
+            answer.acknowledgement.lost()
         if answer.stream is not None:
             answer.stream.stopProducing()
 
     def _answer(self, answer: Answer) -> None:
         """Write an answer; after that, read or throw away what is left of the body."""
-        if not self.body.complete or self.site.closing:
+        if not self.body.complete or self.server.closing:
             self.channel.persistent = False
         self.setResponseCode(answer.status, REASONS.get(answer.status))
         head = head_of(
             answer,
             self.clientproto,
             self.code_message,
-            self.site.date(),
+            self.server.date(),
             closes=not self.channel.persistent and self.clientproto == b"HTTP/1.1",
         )
         has_body = self.method != b"HEAD" and answer.status not in {204, 304}
         self.startedWriting = 1
         self.sentLength = len(answer.body) if has_body else 0
-        cast("ExchangeChannel", self.channel).send(head + answer.body if has_body else head)
+        send(self.channel.transport, head + answer.body if has_body else head)
         self._answered = True
-        if self.acknowledgement is not None:
-            cast("ExchangeChannel", self.channel).watch(self.acknowledgement)
+        if answer.acknowledgement is not None:
+            open_answers = self.channel.open_answers
+            open_answers.watch(answer.acknowledgement)
         if answer.stream is not None:
             self._pass_on(answer.stream)
         else:
@@ -281,11 +285,11 @@ class ExchangeRequest(Request):
             self.finish()
         elif not self.body.complete:
             channel = self.channel
-            self.body.drain(lambda: cast("None", channel.loseConnection()))
+            self.body.drain(channel.loseConnection)
 
     def _accept_body(self) -> None:
         """Make room for a large body, and tell a client that asked first to send it."""
-        if self.body.length is None or self.body.length > READ:
+        if self.body.length is None or self.body.length > READ_SIZE:
             read_at_once(self.channel.transport, READ_BODY)
         if self._expected and self.clientproto == b"HTTP/1.1" and not self.body.received and not self.body.complete:
             self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")

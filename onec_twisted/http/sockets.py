@@ -1,6 +1,6 @@
 """What the kernel knows of a connection: what its peer has acknowledged, and a body that nobody has read yet.
 
-It uses private names of Twisted; ``tests/test_sockets.py`` pins them for the oldest and the newest one:
+It uses private names of Twisted; ``tests/http/test_http_sockets.py`` pins them for the oldest and the newest one:
 
 * ``_transferDecoder`` of a channel: counts the bytes of a body that are still to come;
 * ``_aggregator`` of a TLS transport: gathers small writes;
@@ -37,6 +37,7 @@ __all__ = [
     "is_plain",
     "line_of",
     "read_at_once",
+    "send",
     "socket_of",
     "write_now",
     "write_through",
@@ -107,6 +108,15 @@ class RecordReads:
         self._tiny = 0
         self._size = self._transport.bufferSize = FIRST_READ
 
+    def before(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """Return what takes a record's bytes as ``take`` does, and goes by their number first."""
+
+        def take_record(data: bytes) -> None:
+            self.came(len(data))
+            take(data)
+
+        return take_record
+
     def came(self, size: int) -> None:
         """Go by the size of a record, in bytes."""
         if size >= LARGE_RECORD:
@@ -137,6 +147,13 @@ def write_through(transport: Any) -> None:
     transport._aggregator.flush()
 
 
+def send(transport: Any, data: bytes) -> None:
+    """Write an answer, at once where nothing waits to be written before it."""
+    sent = write_now(transport, data)
+    if sent < len(data):
+        transport.write(data[sent:])
+
+
 @implementer(IBodySocket)
 class BodySocket:
     """The socket of a connection without TLS, while a body comes in."""
@@ -148,22 +165,19 @@ class BodySocket:
         self._descriptor: int | None = None
 
     def when_readable(self, moves: Callable[[], bool]) -> None:
-        """See ``IBodySocket``."""
         read = self._transport.doRead
         self._transport.doRead = lambda: None if moves() else read()
 
     def waiting(self) -> int:
-        """See ``IBodySocket``."""
         return int.from_bytes(fcntl.ioctl(self._transport.socket, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     def fileno(self) -> int:
-        """See ``IBodySocket``: a duplicate, for Twisted may close its own at any moment."""
+        # a duplicate, for Twisted may close its own at any moment
         if self._descriptor is None:
             self._descriptor = _duplicate(self._transport.fileno())
         return self._descriptor
 
     def moved(self, size: int) -> None:
-        """See ``IBodySocket``."""
         decoder = self._channel._transferDecoder
         if self._transport.connected and decoder is not None:
             decoder.contentLength -= size
@@ -171,8 +185,7 @@ class BodySocket:
                 self._channel.rawDataReceived(b"")
 
     def release(self) -> None:
-        """See ``IBodySocket``."""
-        self._transport.__dict__.pop("doRead", None)
+        vars(self._transport).pop("doRead", None)
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -197,7 +210,7 @@ class SocketLine:
         self._socket = socket.socket(fileno=_duplicate(transport.socket.fileno()))
 
     def unacknowledged(self) -> int:
-        """See ``ILine``: SIOCOUTQ, and what Twisted still holds."""
+        """Return SIOCOUTQ, and what Twisted still holds."""
         transport = self._transport
         held: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
         sent = int.from_bytes(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
@@ -212,11 +225,10 @@ class SocketLine:
         return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
     def over(self) -> bool:
-        """See ``ILine``: the state is CLOSE. What is no TCP acknowledges nothing afterwards."""
+        """Return whether the state is CLOSE. What is no TCP acknowledges nothing afterwards."""
         return self._state() in (None, TCP_CLOSE)
 
     def close(self) -> None:
-        """See ``ILine``."""
         self._users -= 1
         if not self._users:
             self._socket.close()
@@ -253,18 +265,15 @@ class WrittenLine:
             self._end = end if acknowledged == before else None  # else more was acknowledged in between
 
     def unacknowledged(self) -> int:
-        """See ``ILine``."""
         acknowledged = self._line.acknowledged() if self._end is not None else None
         if self._end is None or acknowledged is None:
             return self._line.unacknowledged()
         return max(0, self._end - acknowledged)
 
     def over(self) -> bool:
-        """See ``ILine``."""
         return self._line.over()
 
     def close(self) -> None:
-        """See ``ILine``."""
         self._line.close()
 
 

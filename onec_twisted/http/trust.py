@@ -32,7 +32,7 @@ NOT_YET, EXPIRED = 9, 10
 UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})
 """The chain ends with a certificate that is not trusted, or signs itself."""
 
-SHOWN = 5
+NAMES_SHOWN = 5
 """Names of a certificate that are told."""
 
 
@@ -84,7 +84,7 @@ def _objection_to_names(certificate: Any, host: str) -> str:
         names = _names_of(certificate)
         if not names:
             return f"its certificate names no host (subjectAltName); have one issued for {host}"
-        told = harmless(", ".join(names[:SHOWN])[:200])
+        told = harmless(", ".join(names[:NAMES_SHOWN])[:200])
         return f"its certificate is for {told}, not for {host}; ask by a name of the certificate, or have one issued"
     return ""
 
@@ -111,7 +111,6 @@ class _Checking:
     cure: str
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> Any:  # noqa: N803 - Twisted's name
-        """See ``IOpenSSLClientConnectionCreator``."""
         connection = self.twisted.clientConnectionForTLS(tlsProtocol)
         check = partial(_verify, tlsProtocol, self.host, self.cure)
         connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, check)
@@ -127,6 +126,5 @@ class Trust:
     roots: Any = None
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> _Checking:
-        """See ``IPolicyForHTTPS``."""
         host = hostname.decode("ascii")
         return _Checking(optionsForClientTLS(host, trustRoot=self.roots), host, self.cure)

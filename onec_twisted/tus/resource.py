@@ -13,7 +13,8 @@ from twisted.web.http import datetimeToString
 from onec_twisted.exchange import protocol
 from onec_twisted.exchange.resource import COOKIE
 from onec_twisted.http.answer import Answer
-from onec_twisted.http.resource import RefusingResource, address_of
+from onec_twisted.http.refusals import address_of
+from onec_twisted.http.resource import RefusingResource
 from onec_twisted.model import text
 from onec_twisted.model.errors import (
     FileBusy,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.catalog.registry import Registry
     from onec_twisted.exchange.resource import Parts, Settings
-    from onec_twisted.http.request import ExchangeRequest
+    from onec_twisted.http.interfaces import IRequest
     from onec_twisted.model.records import Session
     from onec_twisted.model.uploads import Found
     from onec_twisted.resumable.chunks import Chunks
@@ -83,23 +84,22 @@ class Tus(RefusingResource):
         self._chunks = chunks
         self._origins = origins
         self._claims = Claims()
-        self._methods: dict[bytes, Callable[[_Client, str, int, ExchangeRequest], Awaitable[Answer]]] = {
+        self._methods: dict[bytes, Callable[[_Client, str, int, IRequest], Awaitable[Answer]]] = {
             b"HEAD": self._head,
             b"PATCH": self._patch,
             b"DELETE": self._delete,
         }
 
-    async def respond(self, request: ExchangeRequest, refused: Refused | None = None) -> Answer:
+    async def respond(self, request: IRequest, refused: Refused | None = None) -> Answer:
         answer = await super().respond(request, refused)
         preflight = _method_of(request) == b"OPTIONS"
         cors = self._origins.headers(request.getHeader(b"origin"), preflight=preflight)
         return evolve(answer, headers=((b"Tus-Resumable", VERSION), *answer.headers, *cors))
 
     def refusal(self, refused: Refused) -> Answer:
-        """See ``RefusingResource``; the words alone, for a person."""
         return Answer(refused.status, refused.words.encode("utf-8") + b"\n", headers=refused.headers)
 
-    async def carry_out(self, request: ExchangeRequest) -> Answer:
+    async def carry_out(self, request: IRequest) -> Answer:
         number = self._claims.arrive()
         method = _method_of(request)
         upload_id = text.decoded(b"/".join(request.postpath or []))
@@ -128,7 +128,7 @@ class Tus(RefusingResource):
             ),
         )
 
-    async def _client(self, request: ExchangeRequest) -> _Client:
+    async def _client(self, request: IRequest) -> _Client:
         """Return who asks, by the cookie of a session or by Basic. Raises ``Refused``."""
         token = request.getCookie(COOKIE.encode("ascii"))
         session = await self._parts.catalog.sessions.find(text.decoded(token)) if token else None
@@ -139,7 +139,7 @@ class Tus(RefusingResource):
             await self._parts.access.login_again(request.getHeader(b"authorization"), address_of(request)), None
         )
 
-    async def _post(self, client: _Client, number: int, request: ExchangeRequest) -> Answer:
+    async def _post(self, client: _Client, number: int, request: IRequest) -> Answer:
         """Make an upload, and take what comes along; what is not answered with 201 leaves nothing behind."""
         body = request.body
         if request.getHeader(b"upload-concat") is not None:
@@ -206,7 +206,7 @@ class Tus(RefusingResource):
         if not space.fits(max(rest, len(upload.metadata))):
             raise InsufficientStorage
 
-    async def _head(self, client: _Client, upload_id: str, number: int, request: ExchangeRequest) -> Answer:
+    async def _head(self, client: _Client, upload_id: str, number: int, request: IRequest) -> Answer:
         """Tell how far an upload is; who asks goes on from there, so nobody else may."""
         found = await self._find(client, upload_id)
         try:
@@ -229,7 +229,7 @@ class Tus(RefusingResource):
             )
         )
 
-    async def _patch(self, client: _Client, upload_id: str, number: int, request: ExchangeRequest) -> Answer:
+    async def _patch(self, client: _Client, upload_id: str, number: int, request: IRequest) -> Answer:
         """Append what comes."""
         if _content_type_of(request) != CHUNK:
             raise WrongContentType
@@ -252,7 +252,7 @@ class Tus(RefusingResource):
             raise
         return Answer(204, headers=(protocol.offset_header(found.committed), *self._expires(found)))
 
-    async def _delete(self, client: _Client, upload_id: str, number: int, request: ExchangeRequest) -> Answer:
+    async def _delete(self, client: _Client, upload_id: str, number: int, request: IRequest) -> Answer:
         """End an upload, and remove what has come of it; a file that was handed off as well, once it is delivered."""
         found = await self._find(client, upload_id)
         with self._claims.hold(upload_id, number, request.body):
@@ -308,7 +308,7 @@ class Tus(RefusingResource):
             return ()
         return ((b"Upload-Expires", datetimeToString(found.session.touched + self._settings.session_ttl)),)
 
-    def _location(self, request: ExchangeRequest, upload: UploadRecord) -> bytes:
+    def _location(self, request: IRequest, upload: UploadRecord) -> bytes:
         """Return the URL of an upload."""
         path = self._path + b"/" + upload.id.encode("ascii")
         host, prefix = request.getHeader(b"host") or b"", b""
@@ -320,13 +320,13 @@ class Tus(RefusingResource):
         return location(path, host.strip(), prefix.strip(), secure=request.isSecure())
 
 
-def _method_of(request: ExchangeRequest) -> bytes:
+def _method_of(request: IRequest) -> bytes:
     """Return the method that is meant: some clients and proxies let only GET and POST through."""
     override: bytes = request.getHeader(b"x-http-method-override") or request.method
     return override.upper()
 
 
-def _content_type_of(request: ExchangeRequest) -> bytes:
+def _content_type_of(request: IRequest) -> bytes:
     """Return the media type of a body, without parameters."""
     told: bytes = request.getHeader(b"content-type") or b""
     return told.partition(b";")[0].strip().lower()

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from onec_twisted.exchange import protocol
 from onec_twisted.exchange.protocol import Query, failure, parse_offset, parse_query
-from onec_twisted.http.head import path_of, query_of, without_secrets
 from onec_twisted.model import errors
 from onec_twisted.model.errors import Refused, UnknownMode
 
@@ -72,38 +71,6 @@ def test_a_filename_survives_percent_encoding(name: bytes) -> None:
     query = f"type=catalog&mode=file&filename={quote_from_bytes(name, safe='')}"
 
     assert parse_query(query.encode()).filename == name
-
-
-@pytest.mark.parametrize(
-    ("uri", "path", "query"),
-    [
-        (b"/1c_exchange.php?a=1", b"/1c_exchange.php", b"a=1"),
-        (b"/?wc1c=exchange?type=x", b"/", b"wc1c=exchange?type=x"),
-        (b"http://shop.example/1c_exchange.php?a=http://b/", b"/1c_exchange.php", b"a=http://b/"),
-        (b"http://shop.example", b"/", b""),
-        (b"/a?u=http://x", b"/a", b"u=http://x"),
-        (b"*", b"*", b""),
-    ],
-)
-def test_request_targets(uri: bytes, path: bytes, query: bytes) -> None:
-    """A proxy may send the whole URL, RFC 9112 section 3.2.2."""
-    assert (path_of(uri), query_of(uri)) == (path, query)
-
-
-@given(st.text("0123456789abcdef", min_size=16, max_size=16), st.sampled_from(["sessid", "SESSID", "s%65ssid"]))
-def test_secrets_are_hidden(secret: str, key: str) -> None:
-    """However the key is written, and wherever it stands."""
-    for uri in (f"/x?type=a&{key}={secret}", f"/x?{key}={secret}&mode=b", f"/x?a=b?{key}={secret}&"):
-        hidden = without_secrets(uri.encode())
-
-        assert secret.encode() not in hidden
-        assert b"=***" in hidden
-
-
-def test_what_is_no_secret_is_shown() -> None:
-    """The rest of a URL helps whoever reads the log."""
-    assert without_secrets(b"/x?mode=file&filename=a&sessid=1") == b"/x?mode=file&filename=a&sessid=***"
-    assert without_secrets(b"/x") == b"/x"
 
 
 def every_refusal() -> list[Refused]:

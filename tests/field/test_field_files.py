@@ -209,16 +209,16 @@ def test_who_rests_makes_room(exchange: InMemory, room_for: Callable[[int], None
 def test_who_is_at_work_is_let_alone(exchange: InMemory, room_for: Callable[[int], None]) -> None:
     """A body on its way is not broken off for a newcomer, who is turned away then; afterwards it rests as all do."""
     session = exchange.checkauth()
-    exchange.site.newcomers._resting.clear()
+    exchange.site.server.newcomers._resting.clear()
     working = Line(exchange.site, "10.0.0.2")
     wire = post(session, "a", b"x" * 10)
     working.send(wire[:-1])
-    room_for(exchange.site.connections.total)
+    room_for(exchange.site.server.connections.total)
     assert Line(exchange.site, "10.0.0.3").transport.disconnected
     assert not working.transport.disconnected
     room_for(1000)
     assert working.send(wire[-1:]).endswith(b"success")
-    room_for(exchange.site.connections.total)
+    room_for(exchange.site.server.connections.total)
     assert not Line(exchange.site, "10.0.0.4").transport.disconnected
     assert working.transport.disconnected
 
@@ -228,7 +228,7 @@ def test_a_crowd_does_not_grow_at_the_cost_of_others(exchange: InMemory, room_fo
     lonely = Line(exchange.site, "10.0.0.1")
     working = [Line(exchange.site, "10.0.0.2") for _ in range(2)]
     for one in working:
-        exchange.site.newcomers.leaves(one.protocol)
+        exchange.site.server.newcomers.leaves(one.protocol)
     room_for(3)
 
     assert Line(exchange.site, "10.0.0.2").transport.disconnected

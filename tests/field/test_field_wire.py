@@ -22,12 +22,12 @@ from twisted.test.iosim import FakeTransport, connect
 from onec_twisted.admin.door import MOST_CONNECTIONS
 from onec_twisted.daemon.listening import LISTEN_BACKLOG, ListeningReactor
 from onec_twisted.daemon.logs import json_line, text_line
-from onec_twisted.http.allowance import MOST, PERIOD
+from onec_twisted.http.allowance import ALLOWANCE_PERIOD, MOST_IN_PERIOD
 from onec_twisted.http.body import DRAIN_PAUSE, DRAIN_TIME
-from onec_twisted.http.channel import REQUEST
+from onec_twisted.http.channel import REQUEST_COST
 from onec_twisted.http.connections import Connections, TrustedProxies
 from onec_twisted.http.head import without_secrets
-from onec_twisted.http.site import Limits
+from onec_twisted.http.server import Limits
 from onec_twisted.http.sockets import LEAST_READ, MANY_RECORDS, RecordReads
 
 if TYPE_CHECKING:
@@ -70,11 +70,11 @@ def test_tiny_chunks_are_decoded_a_few_at_a_time(make_exchange: Callable[..., In
     sizes = calls_of_body(line)
     line.send(b"1\r\nx\r\n" * 10_000)
 
-    assert sizes == [MOST]
+    assert sizes == [MOST_IN_PERIOD]
     assert str(line.transport.producerState) == "paused"
-    exchange.clock.advance(PERIOD)
-    assert sum(sizes) == 2 * MOST
-    exchange.clock.advance(PERIOD)
+    exchange.clock.advance(ALLOWANCE_PERIOD)
+    assert sum(sizes) == 2 * MOST_IN_PERIOD
+    exchange.clock.advance(ALLOWANCE_PERIOD)
     assert sum(sizes) == 10_000
     assert len(sizes) < 10
     assert str(line.transport.producerState) == "producing"
@@ -91,11 +91,11 @@ def test_senders_of_tiny_chunks_share_a_turn(make_exchange: Callable[..., InMemo
     bodies = [line.protocol.requests[-1].body for line in lines]
     for line in lines:
         line.send(b"1\r\nx\r\n" * 5000)
-    assert sum(body.received for body in bodies) < MOST * 1.2
-    exchange.clock.advance(PERIOD)
-    assert sum(body.received for body in bodies) < MOST * 2.5
+    assert sum(body.received for body in bodies) < MOST_IN_PERIOD * 1.2
+    exchange.clock.advance(ALLOWANCE_PERIOD)
+    assert sum(body.received for body in bodies) < MOST_IN_PERIOD * 2.5
     for _ in range(20):
-        exchange.clock.advance(PERIOD)
+        exchange.clock.advance(ALLOWANCE_PERIOD)
 
     assert [body.received for body in bodies] == [5000] * 8
     for line in lines:
@@ -114,8 +114,8 @@ def test_chunks_of_a_usual_size_do_not_wait_behind_tiny_ones(make_exchange: Call
 
     assert usual.answered.endswith(b"success")
     tiny.lose()
-    exchange.clock.advance(PERIOD)
-    exchange.clock.advance(PERIOD)
+    exchange.clock.advance(ALLOWANCE_PERIOD)
+    exchange.clock.advance(ALLOWANCE_PERIOD)
 
 
 def test_a_refused_body_of_tiny_chunks_is_thrown_away_a_few_at_a_time(make_exchange: Callable[..., InMemory]) -> None:
@@ -126,11 +126,11 @@ def test_a_refused_body_of_tiny_chunks_is_thrown_away_a_few_at_a_time(make_excha
     sizes = calls_of_body(line)
     assert line.answered.startswith(b"HTTP/1.1 403 ")
     line.send(b"1\r\nx\r\n" * 10_000)
-    assert sum(sizes) == MOST
+    assert sum(sizes) == MOST_IN_PERIOD
     exchange.clock.pump([DRAIN_PAUSE, DRAIN_TIME])
     assert line.closed
     seen = len(sizes)
-    exchange.clock.advance(PERIOD)
+    exchange.clock.advance(ALLOWANCE_PERIOD)
 
     assert len(sizes) == seen
     line.lose()
@@ -176,9 +176,9 @@ def test_requests_in_one_read_are_answered_a_few_at_a_time(exchange: InMemory) -
     line = Line(exchange.site)
     line.send(b"GET /elsewhere HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
 
-    assert 1 < line.answered.count(b"HTTP/1.1 404") <= MOST // REQUEST + 1
-    for _ in range(100 * REQUEST // MOST + 1):
-        exchange.clock.advance(PERIOD)
+    assert 1 < line.answered.count(b"HTTP/1.1 404") <= MOST_IN_PERIOD // REQUEST_COST + 1
+    for _ in range(100 * REQUEST_COST // MOST_IN_PERIOD + 1):
+        exchange.clock.advance(ALLOWANCE_PERIOD)
     assert line.answered.count(b"HTTP/1.1 404") == 100
     assert not line.closed
 
@@ -189,7 +189,7 @@ def test_a_connection_that_is_lost_while_its_requests_wait(exchange: InMemory) -
     line.send(b"GET /elsewhere HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
     answered = line.answered
     line.lose()
-    exchange.clock.advance(PERIOD)
+    exchange.clock.advance(ALLOWANCE_PERIOD)
 
     assert line.answered == answered
     assert exchange.clock.getDelayedCalls() == []
@@ -558,7 +558,7 @@ def test_an_administrators_connection_may_rest(exchange: InMemory) -> None:
 def test_the_administrators_port_counts_by_address(exchange: InMemory) -> None:
     """As the main one does, by the same option."""
     administrator = Administrator(exchange)
-    administrator.site.connections.most = 2
+    administrator.site.server.connections.most = 2
     lines = [Line(administrator.site) for _ in range(3)]
     answers = [line.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")[:13] for line in lines]
 
@@ -634,7 +634,7 @@ def test_after_the_handshake_a_connection_may_rest(exchange: InMemory, tmp_path:
     pump.flush()
 
     assert exchange.metric("onec_refusals_total", reason="headers_timed_out") == 0
-    assert exchange.site.connections.total == 0
+    assert exchange.site.server.connections.total == 0
 
 
 def test_tiny_records_of_tls_are_read_a_few_at_a_time() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onec_twisted.http.allowance import AT_ONCE, MOST, PERIOD, SHARE, Allowance
+from onec_twisted.http.allowance import ALLOWANCE_PERIOD, AT_ONCE, MOST_IN_PERIOD, SHARE_OF_ONE, Allowance
 
 if TYPE_CHECKING:
     from twisted.internet.task import Clock
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
 def test_it_is_for_all_together(clock: Clock) -> None:
     """Who comes late waits, but for a little; later there is as much again."""
     allowance = Allowance(clock)
-    assert allowance.at_once() == MOST
-    allowance.spend(MOST)
+    assert allowance.at_once() == MOST_IN_PERIOD
+    allowance.spend(MOST_IN_PERIOD)
 
     assert allowance.at_once() == AT_ONCE
     assert not allowance.take(1)
-    clock.advance(PERIOD)
-    assert allowance.at_once() == MOST
+    clock.advance(ALLOWANCE_PERIOD)
+    assert allowance.at_once() == MOST_IN_PERIOD
     assert allowance.take(1)
 
 
 def test_who_waits_goes_first_and_in_turn(clock: Clock) -> None:
     """Each does its share, one after the other, and no more is done at a time than may be."""
     allowance = Allowance(clock)
-    allowance.spend(MOST)
+    allowance.spend(MOST_IN_PERIOD)
     done: list[str] = []
 
     def work(name: str, times: int) -> None:
         """Do a share, and wait for the next."""
 
         def go_on(most: int) -> None:
-            assert most == SHARE
+            assert most == SHARE_OF_ONE
             done.append(name)
             allowance.spend(most)
             if times > 1:
@@ -42,13 +42,13 @@ def test_who_waits_goes_first_and_in_turn(clock: Clock) -> None:
         allowance.wait(go_on)
 
     allowance.at_once()
-    allowance.spend(MOST)
+    allowance.spend(MOST_IN_PERIOD)
     work("a", 4)
     work("b", 4)
-    clock.advance(PERIOD)
+    clock.advance(ALLOWANCE_PERIOD)
     assert "".join(done) == "abab"
     assert allowance.at_once() == AT_ONCE
-    clock.advance(PERIOD)
+    clock.advance(ALLOWANCE_PERIOD)
 
     assert "".join(done) == "abababab"
     assert clock.getDelayedCalls() == []
@@ -61,4 +61,4 @@ def test_where_there_is_something_left_nobody_waits_long(clock: Clock) -> None:
     allowance.wait(done.append)
     clock.advance(0)
 
-    assert done == [SHARE]
+    assert done == [SHARE_OF_ONE]

@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 
-from onec_twisted.http.bounds import LONGEST, MOST_LINES, READ, BoundedHeads, HeadRefused
+from onec_twisted.http.bounds import LONGEST_HEAD, MOST_LINES, READ_SIZE, BoundedHeads, HeadRefused
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -56,7 +56,7 @@ def lost(line: BoundedHeads) -> None:
 def test_little_is_read_in_one_turn(line: BoundedHeads) -> None:
     """A turn has a bounded number of chunks."""
     assert line.transport is not None
-    assert getattr(line.transport, "bufferSize", 0) == READ
+    assert getattr(line.transport, "bufferSize", 0) == READ_SIZE
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
@@ -92,9 +92,9 @@ def test_lines_may_end_with_a_lf_alone(line: BoundedHeads, client: Client) -> No
     ("data", "words"),
     [
         (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * MOST_LINES + b"\r\n", "too long"),
-        (b"HTTP/1.1 200 OK\r\nA: " + b"b" * LONGEST, "too long"),
-        (b"b" * (LONGEST + 1), "too long"),
-        (CONTINUE * (LONGEST // len(CONTINUE) + 1), "too long"),
+        (b"HTTP/1.1 200 OK\r\nA: " + b"b" * LONGEST_HEAD, "too long"),
+        (b"b" * (LONGEST_HEAD + 1), "too long"),
+        (CONTINUE * (LONGEST_HEAD // len(CONTINUE) + 1), "too long"),
         (b"HTTP/1.1 100 Continue\r\n" + b"A: b\r\n" * MOST_LINES + b"\r\n", "too long"),
         (b"HTTP/1.1 1_00 Continue\r\n\r\n", "not HTTP"),
         (b"\r\n\r\n", "not HTTP"),
@@ -103,8 +103,8 @@ def test_lines_may_end_with_a_lf_alone(line: BoundedHeads, client: Client) -> No
 )
 def test_what_does_not_end_is_ended(line: BoundedHeads, client: Client, data: bytes, words: str) -> None:
     """In lines, in one line, in answers before the answer; and what Twisted would take for one of those."""
-    for start in range(0, len(data), READ):
-        line.dataReceived(data[start : start + READ])
+    for start in range(0, len(data), READ_SIZE):
+        line.dataReceived(data[start : start + READ_SIZE])
     line.dataReceived(OK)
     assert getattr(line.transport, "aborting", True)
     assert client.heard == []

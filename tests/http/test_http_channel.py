@@ -12,7 +12,7 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 
 from onec_twisted.http.connections import Connections, TrustedProxies
-from onec_twisted.http.site import Limits
+from onec_twisted.http.server import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ def test_clients_behind_a_proxy(limited: InMemory) -> None:
     for line in lines[2:]:
         line.lose()
 
-    assert not limited.site.connections._open
+    assert not limited.site.server.connections._open
 
 
 @pytest.mark.parametrize(
@@ -191,12 +191,12 @@ def test_a_body_has_no_head_to_hurry_with(limited: InMemory) -> None:
 def test_connections_are_counted(limited: InMemory) -> None:
     """All that are open, whoever has them."""
     lines = [Line(limited.site), Line(limited.site, PROXY)]
-    assert limited.site.connections.total == 2
+    assert limited.site.server.connections.total == 2
     for line in lines:
         line.lose()
 
-    assert limited.site.connections.total == 0
-    assert not limited.site.connections._open
+    assert limited.site.server.connections.total == 0
+    assert not limited.site.server.connections._open
 
 
 @pytest.mark.parametrize("rest", [b"nonsense\r\n\r\n", b"Content-Length: x\r\n\r\n"])

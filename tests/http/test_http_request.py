@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from in_memory import InMemory, flush_failures, occupied
+from in_memory import InMemory, flush_failures, occupied, server_of
 from line import Line, post
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
@@ -15,15 +15,16 @@ from twisted.web.client import ResponseDone
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
 from onec_twisted.exchange.orders import Document
 from onec_twisted.http.answer import Answer
 from onec_twisted.http.body import DRAIN_LIMIT, DRAIN_PAUSE, DRAIN_TIME
-from onec_twisted.http.interfaces import IStreamingResource
+from onec_twisted.http.interfaces import IConnection, IRequest, IStreamingResource
 from onec_twisted.http.request import SLOW_NODE, ExchangeRequest
 from onec_twisted.http.site import ExchangeSite
 from onec_twisted.ingest.proofs import PROOF_DELAY
-from onec_twisted.testing import LateWorkers
+from onec_twisted.testing import FakeBody, LateWorkers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -464,7 +465,7 @@ class Broken(Resource):
 
     isLeaf = True
 
-    async def respond(self, request: ExchangeRequest, refused: Refused | None = None) -> Answer:
+    async def respond(self, request: IRequest, refused: Refused | None = None) -> Answer:
         """Raise."""
         raise ZeroDivisionError
 
@@ -475,7 +476,7 @@ class Telling(Resource):
 
     isLeaf = True
 
-    async def respond(self, request: ExchangeRequest, refused: Refused | None = None) -> Answer:
+    async def respond(self, request: IRequest, refused: Refused | None = None) -> Answer:
         """Return a document that has ended."""
         document = Document(Clock(), None)
         document.makeConnection(StringTransport())
@@ -486,7 +487,7 @@ class Telling(Resource):
 
 def test_a_slow_node_has_time_for_the_end_of_a_document(clock: Clock) -> None:
     """It may still wait in our buffers when all of it was passed on, and the connection is to be closed."""
-    line = Line(ExchangeSite(Telling(), clock, 60))
+    line = Line(ExchangeSite(Telling(), server_of(clock)))
     line.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert line.closed
     clock.advance(SLOW_NODE - 1)
@@ -498,11 +499,23 @@ def test_a_slow_node_has_time_for_the_end_of_a_document(clock: Clock) -> None:
 @pytest.mark.parametrize("root", [Broken(), Resource()])
 def test_a_resource_that_fails(root: Resource, clock: Clock, nothing_left_behind: list[dict[str, Any]]) -> None:
     """One that raises, or that cannot stream, is an internal error, and the log has the traceback."""
-    answered = Line(ExchangeSite(root, clock, 60)).send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    answered = Line(ExchangeSite(root, server_of(clock))).send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 
     assert answered.startswith(b"HTTP/1.1 500 ")
     assert answered.endswith(b"failure\nInternal server error")
     assert len(flush_failures(nothing_left_behind)) == 1
+
+
+def test_it_is_what_it_says(exchange: InMemory) -> None:
+    """A request has what its resource may ask, and a channel what others may have to end."""
+    channel: Any = exchange.site.buildProtocol(None)
+    channel.makeConnection(StringTransport())
+    request = ExchangeRequest(channel)
+    request.body = FakeBody()  # type: ignore[assignment]
+    request.uri, request.method, request.postpath = b"/", b"GET", []
+    assert verifyObject(IRequest, request)
+    assert verifyObject(IConnection, channel)
+    channel.connectionLost(Failure(ConnectionDone()))
 
 
 def test_the_private_names_of_the_channel_are_where_we_look_for_them() -> None:
@@ -532,7 +545,7 @@ def test_the_private_names_of_the_channel_are_where_we_look_for_them() -> None:
     channel, transport = HTTPChannel(), StringTransport()
     assert channel._receivedHeaderSize == 0
     channel.requestFactory = Probe
-    channel.site = ExchangeSite(Resource(), None, 60)  # type: ignore[attr-defined, arg-type]
+    channel.site = ExchangeSite(Resource(), server_of(Clock()))  # type: ignore[attr-defined]
     channel.makeConnection(transport)
     channel.dataReceived(b"POST /a?b HTTP/1.1\r\nContent-Length: 1\r\n\r\n")
 

@@ -6,21 +6,20 @@ import gc
 from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
-import pytest
 from attrs import define
 from in_memory import flush_failures
-from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from onec_twisted.http.answer import Answer
 from onec_twisted.http.interfaces import IStreamingResource
-from onec_twisted.http.resource import RefusingResource, address_of
+from onec_twisted.http.resource import RefusingResource
 from onec_twisted.model.errors import ConnectionDropped, FileTooLarge, Refused, Unforeseen
 from onec_twisted.runtime.metrics import Metrics
 
 if TYPE_CHECKING:
-    from onec_twisted.http.request import ExchangeRequest
+    from onec_twisted.http.interfaces import IRequest
 
 
 SENDER = IPv4Address("TCP", "203.0.113.9", 1)
@@ -33,7 +32,7 @@ class Raising(RefusingResource):
         super().__init__(metrics)
         self._raises = raises
 
-    async def carry_out(self, request: ExchangeRequest) -> Answer:
+    async def carry_out(self, request: IRequest) -> Answer:
         if self._raises is not None:
             raise self._raises
         return Answer(body=b"done")
@@ -58,7 +57,7 @@ class Asked:
 def answered(metrics: Metrics, raises: BaseException | None) -> Any:
     """Return the answer, or what was raised."""
     outcome: list[Any] = []
-    request = cast("ExchangeRequest", Asked())
+    request = cast("IRequest", Asked())
     Deferred.fromCoroutine(Raising(metrics, raises).respond(request)).addBoth(outcome.append)
     return outcome[0]
 
@@ -67,7 +66,7 @@ def test_what_is_refused_beforehand_is_not_carried_out() -> None:
     """It is counted, told the log and answered as any other refusal, and no cycle keeps its request."""
     metrics, request = Metrics(), Asked()
     kept, outcome = ref(request), list[Any]()
-    asked = Raising(metrics, ZeroDivisionError()).respond(cast("ExchangeRequest", request), FileTooLarge())
+    asked = Raising(metrics, ZeroDivisionError()).respond(cast("IRequest", request), FileTooLarge())
     Deferred.fromCoroutine(asked).addBoth(outcome.append)
     assert outcome == [Answer(413, b"File too large")]
     assert metrics.registry.get_sample_value("onec_refusals_total", {"reason": "file_too_large"}) == 1
@@ -110,9 +109,3 @@ def test_what_nobody_thought_of(nothing_left_behind: list[dict[str, Any]]) -> No
 def test_nobody_is_left_to_hear() -> None:
     """Then there is no answer."""
     assert answered(Metrics(), ConnectionDropped()).check(ConnectionDropped)
-
-
-@pytest.mark.parametrize(("address", "text"), [(SENDER, "203.0.113.9"), (UNIXAddress("/run/x"), "-")])
-def test_who_sends(address: Any, text: str) -> None:
-    """As text for the log."""
-    assert address_of(cast("ExchangeRequest", Asked(address))) == text

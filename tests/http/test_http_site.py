@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from in_memory import PATH, InMemory
+from in_memory import PATH, InMemory, server_of
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.web.iweb import IAccessLogFormatter
 from twisted.web.resource import Resource
@@ -16,14 +17,11 @@ from zope.interface.verify import verifyObject
 from onec_twisted.http.interfaces import IStreamingResource
 from onec_twisted.http.site import Elsewhere, access_log_line, tree
 
-if TYPE_CHECKING:
-    from twisted.internet.task import Clock
-
 
 def test_they_are_what_they_say() -> None:
     """The log's formatter and the resource of all other paths."""
     assert IAccessLogFormatter.providedBy(access_log_line)
-    assert verifyObject(IStreamingResource, Elsewhere())
+    assert verifyObject(IStreamingResource, Elsewhere(server_of(Clock()).refusals))
 
 
 @pytest.mark.parametrize(
@@ -42,7 +40,8 @@ def test_paths(path: bytes, found: bool) -> None:
     """The exchange stands where it was put, and nowhere else."""
     exchange = Resource()
     exchange.isLeaf = True
-    root = tree({b"/1c_exchange.php": exchange, b"/bitrix/admin/1c_exchange.php": exchange})
+    paths = dict.fromkeys((b"/1c_exchange.php", b"/bitrix/admin/1c_exchange.php"), exchange)
+    root = tree(paths, server_of(Clock()).refusals)
     request = DummyRequest(path[1:].split(b"/"))
     resource: Any = root
     while request.postpath and not resource.isLeaf:
@@ -55,7 +54,9 @@ def test_the_root_can_be_the_exchange() -> None:
     """Sites that route by query give ``/?…`` as their address."""
     exchange = Resource()
 
-    assert tree({b"/": exchange}).getChildWithDefault(b"", DummyRequest([b""])) is exchange
+    root = tree({b"/": exchange}, server_of(Clock()).refusals)
+
+    assert root.getChildWithDefault(b"", DummyRequest([b""])) is exchange
 
 
 def test_the_access_log_hides_sessid_and_cookie(exchange: InMemory, clock: Clock) -> None:

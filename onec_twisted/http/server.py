@@ -1,0 +1,69 @@
+"""What all connections to one of our ports share: their bounds, counts and clock, and how they are refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+from twisted.web.http import datetimeToString
+
+from onec_twisted.http.allowance import Allowance
+from onec_twisted.http.newcomers import Newcomers
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from onec_twisted.http.connections import Connections
+    from onec_twisted.http.refusals import Refusals
+    from onec_twisted.runtime.metrics import Metrics
+
+__all__ = ["REST_TIMEOUT", "Limits", "Server"]
+
+REST_TIMEOUT = 60.0
+"""Seconds that a connection may stay open without a request: Twisted's own number."""
+
+
+@frozen
+class Limits:
+    """What a stranger may take.
+
+    The head of a request may take ``header_timeout`` seconds, a body must bring ``min_rate`` bytes per second on
+    average over the last minute; 0 is no limit. A body may be silent for ``body_timeout`` seconds.
+    """
+
+    header_timeout: float = 30.0
+    min_rate: int = 0
+    body_timeout: float = 60.0
+
+
+@define(eq=False)
+class Server:
+    """What a channel and a request need to know of who listens.
+
+    ``refusals`` answers what no resource has seen; ``most_connections`` are open in all, 0 is no limit. ``closing``
+    says that the daemon is about to end: an answer closes its connection, so that the node turns to the next one.
+    """
+
+    clock: IReactorTime
+    limits: Limits
+    connections: Connections
+    metrics: Metrics
+    refusals: Refusals
+    most_connections: int = 0
+    closing: bool = field(default=False, init=False)
+    newcomers: Newcomers = field(init=False)
+    allowance: Allowance = field(init=False)
+    _date: bytes = field(default=b"", init=False)
+    _date_made: int = field(default=-1, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin without connections."""
+        self.newcomers = Newcomers(self.connections, self.clock, self.most_connections)
+        self.allowance = Allowance(self.clock)
+
+    def date(self) -> bytes:
+        """Return the value of a Date header; made once a second."""
+        second = int(self.clock.seconds())
+        if self._date_made != second:
+            self._date, self._date_made = datetimeToString(), second
+        return self._date
