@@ -30,7 +30,7 @@ from onec_twisted.http.connections import Entry
 from onec_twisted.http.interfaces import IConnection
 from onec_twisted.http.server import REST_TIMEOUT
 from onec_twisted.http.sockets import RecordReads
-from onec_twisted.model.errors import HeadersTimedOut, MalformedRequest
+from onec_twisted.model.errors import HeadersTimedOut, MalformedRequest, TlsNotSpoken
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -45,6 +45,9 @@ LONGEST_CONTENT_LENGTH = 64
 
 SURPLUS_TIMEOUT = 5
 """Seconds that a connection has that is one too many."""
+
+TLS = b"\x16"
+"""What a client that speaks TLS begins with, and no request does (RFC 8446 section 5.1)."""
 
 REASONS = {423: b"Locked", 429: b"Too Many Requests", 460: b"Checksum Mismatch"}
 """What Twisted has no words for (RFC 4918 section 11.3, RFC 6585 section 4, tus 1.0.0)."""
@@ -90,7 +93,17 @@ class ExchangeChannel(HTTPChannel):
             self.setTimeout(server.limits.header_timeout)
         if self._shakes_hands:
             self.dataReceived = RecordReads(self.transport).before(self.dataReceived)  # type: ignore[method-assign]
+        else:
+            self.dataReceived = self._first_received  # type: ignore[method-assign]
         server.newcomers.comes(self, self._entry.address)
+
+    def _first_received(self, data: bytes) -> None:
+        """Take what comes first: who speaks TLS here would wait for an answer until its time is over."""
+        del self.dataReceived
+        if data.startswith(TLS):
+            self.refuse(TlsNotSpoken())
+        else:
+            self.dataReceived(data)
 
     def handshakeCompleted(self) -> None:
         """Treat it as any other connection from here on."""

@@ -13,8 +13,9 @@ __all__ = [
     "InsufficientStorage", "InvalidFilename", "InvalidOffset", "InvalidSession", "MalformedRequest",
     "MethodNotAllowed", "MissingCredentials", "MissingFilename", "MissingSessid", "NoExchangeHere",
     "OrdersUnavailable", "Refused", "SessionEnded", "SessionRestarted", "ShuttingDown", "StorageRemoved",
-    "StorageUnavailable", "SyncFailed", "TooManyConnections", "TooManyFiles", "TooManyImports", "TooManySessions",
-    "TooManyTries", "TooManyUploads", "Unforeseen", "UnknownMode", "UploadTooSlow", "WrongCredentials", "WrongOffset",
+    "StorageUnavailable", "SyncFailed", "TlsNotSpoken", "TooManyConnections", "TooManyFiles", "TooManyImports",
+    "TooManySessions", "TooManyTries", "TooManyUploads", "Unforeseen", "UnknownMode", "UploadTooSlow",
+    "WrongCredentials", "WrongOffset",
 ]
 # fmt: on
 
@@ -41,6 +42,12 @@ class MalformedRequest(Refused):
     """The bytes that came are no HTTP/1.1 request."""
 
     words = "Malformed request"
+
+
+class TlsNotSpoken(Refused):
+    """A node speaks TLS to a port that does not. It understands no answer, so the words are for the log."""
+
+    words = "TLS came to a port without TLS - give 1C an address with http://, or listen with ssl:"
 
 
 class ContradictoryHeaders(Refused):
@@ -156,29 +163,25 @@ class MethodNotAllowed(Refused):
 class BodyTimedOut(Refused):
     """The body brought no byte for too long."""
 
-    status = 408
-    words = "Upload timed out"
+    status, words = 408, "Upload timed out"
 
 
 class UploadTooSlow(Refused):
     """The body brought less than ``--min-rate`` over the last minute."""
 
-    status = 408
-    words = "Upload too slow"
+    status, words = 408, "Upload too slow"
 
 
 class HeadersTimedOut(Refused):
     """The headers of a request took longer than ``--header-timeout``."""
 
-    status = 408
-    words = "Request headers timed out"
+    status, words = 408, "Request headers timed out"
 
 
 class SessionRestarted(Refused):
     """``init`` started a new epoch while this piece was on its way: it belongs to the old one."""
 
-    status = 409
-    words = "Session was initialised again"
+    status, words = 409, "Session was initialised again"
 
 
 class WrongOffset(Refused):
@@ -195,15 +198,13 @@ class WrongOffset(Refused):
 class FileSealed(Refused):
     """The file was handed off: what the site has been told of does not change."""
 
-    status = 409
-    words = "File was handed off already - init starts anew"
+    status, words = 409, "File was handed off already - init starts anew"
 
 
 class FileTooLarge(Refused):
     """The body is larger than ``--body-limit``."""
 
-    status = 413
-    words = "File too large"
+    status, words = 413, "File too large"
 
 
 class TooManyTries(RetryLater):
@@ -236,15 +237,13 @@ class TooManyImports(TooManySessions):
 class FileDamaged(Refused):
     """The file on disk is shorter than what was acknowledged; only ``init`` cures it."""
 
-    status = 500
-    words = "File damaged"
+    status, words = 500, "File damaged"
 
 
 class Unforeseen(Refused):
     """Anything that nobody thought of; the traceback is in the log."""
 
-    status = 500
-    words = "Internal server error"
+    status, words = 500, "Internal server error"
 
 
 class StorageUnavailable(RetryLater):

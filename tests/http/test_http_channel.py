@@ -47,6 +47,26 @@ def test_one_connection_too_many(limited: InMemory) -> None:
     assert not Line(limited.site).send(HEAD + b"\r\n").endswith(TOO_MANY)
 
 
+@pytest.mark.parametrize("hello", [b"\x16\x03\x01\x02\x00\x01", b"\x16"])
+def test_tls_on_a_port_without(limited: InMemory, nothing_left_behind: list[dict[str, Any]], hello: bytes) -> None:
+    """It is closed at its first byte, not when its time is over, and the log says what to do."""
+    line = Line(limited.site)
+
+    assert line.send(hello).startswith(b"HTTP/1.1 400 ")
+    assert line.closed
+    assert [event["peer"] for event in nothing_left_behind if "http://" in event.get("words", "")] == ["192.168.1.1"]
+    assert limited.metric("onec_refusals_total", reason="tls_not_spoken") == 1
+
+
+def test_what_looks_like_tls_in_a_body(exchange: InMemory) -> None:
+    """Is a body: the first byte of a connection alone counts."""
+    line = Line(exchange.site)
+    request = post(exchange.checkauth(), "a", b"\x16\x03")
+
+    assert line.send(request[:-2], request[-2:]).endswith(b"\r\n\r\nsuccess")
+    assert not line.closed
+
+
 def test_an_upload_on_one_connection_too_many(limited: InMemory) -> None:
     """It is refused at the headers, and nothing of it is kept."""
     session = limited.checkauth()
