@@ -61,6 +61,15 @@ MOST_READS = 256
 _RAW = re.compile(rb"[ \x7f-\xff]")
 
 
+def _first_received(channel: ExchangeChannel, data: bytes) -> None:
+    """Take what a connection brings first: who speaks TLS would wait for an answer until its time is over."""
+    del channel.dataReceived
+    if data.startswith(TLS):
+        channel.refuse(TlsNotSpoken())
+    else:
+        channel.dataReceived(data)
+
+
 @implementer(IConnection, IHandshakeListener)
 class ExchangeChannel(HTTPChannel):
     """Speaks HTTP/1.1 with a node, and says ``failure`` to whatever is none."""
@@ -94,16 +103,8 @@ class ExchangeChannel(HTTPChannel):
         if self._shakes_hands:
             self.dataReceived = RecordReads(self.transport).before(self.dataReceived)  # type: ignore[method-assign]
         else:
-            self.dataReceived = self._first_received  # type: ignore[method-assign]
+            self.dataReceived = partial(_first_received, self)  # type: ignore[method-assign]
         server.newcomers.comes(self, self._entry.address)
-
-    def _first_received(self, data: bytes) -> None:
-        """Take what comes first: who speaks TLS here would wait for an answer until its time is over."""
-        del self.dataReceived
-        if data.startswith(TLS):
-            self.refuse(TlsNotSpoken())
-        else:
-            self.dataReceived(data)
 
     def handshakeCompleted(self) -> None:
         """Treat it as any other connection from here on."""
