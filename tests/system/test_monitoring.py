@@ -399,7 +399,7 @@ def events() -> Iterator[tuple[str, str, frozenset[str]]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LEVELS:
                 source = ast.unparse(node.func.value)
-                if source == "self._log" or source.startswith("Logger("):
+                if source in {"self._log", "self.log"} or source.startswith("Logger("):
                     words = ast.literal_eval(node.args[0])
                     yield words, LEVELS[node.func.attr], fields_of(node)
             if isinstance(node, ast.FunctionDef) and node.name == "_log_outcome":
