@@ -183,6 +183,8 @@ class ExchangeChannel(HTTPChannel):
             self._head_begun = False  # an empty line behind the request before it begins nothing
             if self.timeOut is not None and not self._entry.is_one_too_many:
                 self.setTimeout(REST_TIMEOUT)
+            if self._buffer:
+                self.resetTimeout()
         elif self._receivedHeaderSize == 0:
             self.resetTimeout()  # of a head that came with the request before it
             if _RAW.search(line):
@@ -234,21 +236,26 @@ class ExchangeChannel(HTTPChannel):
 
     def requestDone(self, request: Any) -> None:
         """Go on with the next request; of those that have come already, so many are taken at a time."""
+        allowance = self.server.allowance
         has_come = bool(self._buffer) or any(self._dataBuffer)
-        server = self.server
-        if self.persistent and not has_come:
-            server.newcomers.rests(self, self._entry.address)
-        if has_come and self.persistent and not server.allowance.take(REQUEST_COST):
-            server.allowance.wait(partial(self._next_request, request))
+        if has_come and self.persistent and not allowance.take(REQUEST_COST):
+            allowance.wait(partial(self._next_request, request))
         else:
-            super().requestDone(request)
+            self._go_on(request)
 
     def _next_request(self, request: Any, _: int) -> None:
         """Go on with a request whose turn it is."""
-        allowance = self.server.allowance
-        allowance.spend(REQUEST_COST)
+        self.server.allowance.spend(REQUEST_COST)
         if self.is_open:
-            super().requestDone(request)
+            self._go_on(request)
+
+    def _go_on(self, request: Any) -> None:
+        """Rest until the head of the next request has come; its time begins when some of it has come already."""
+        if self.persistent:
+            self.server.newcomers.rests(self, self._entry.address)
+        super().requestDone(request)
+        if self._buffer:
+            self.resetTimeout()
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that does not end."""

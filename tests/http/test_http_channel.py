@@ -234,6 +234,30 @@ def test_a_head_that_is_none_is_refused_once(limited: InMemory, rest: bytes) -> 
     assert limited.clock.getDelayedCalls() == []
 
 
+@pytest.mark.parametrize("before", [b"", HEAD + b"\r\n", b"\r\n"])
+def test_half_a_request_line_in_one_read(limited: InMemory, before: bytes) -> None:
+    """Behind a whole request, or an empty line: it hears why it is closed, as ever."""
+    line = Line(limited.site)
+    line.send(before + b"GET /1c_ex")
+    limited.clock.advance(30)
+
+    assert line.answered.endswith(TIMED_OUT)
+    line.lose()
+
+
+@pytest.mark.parametrize("behind", [b"", b"\r\n", b"GET /1c_ex"])
+def test_who_has_been_answered_makes_room(limited: InMemory, behind: bytes) -> None:
+    """Also with an empty line, or half of one, behind the request: else strangers hold all descriptors so."""
+    line = Line(limited.site)
+    line.send(HEAD + b"\r\n" + behind)
+    newcomer = Line(limited.site)
+    newcomers = limited.site.server.newcomers
+    assert list(newcomers._resting) == [line.protocol, newcomer.protocol]
+    for one in (line, newcomer):
+        one.lose()
+    assert not newcomers._resting
+
+
 def test_half_a_head_behind_a_whole_request(limited: InMemory) -> None:
     """Its time runs from then on."""
     line = Line(limited.site)
