@@ -161,7 +161,7 @@ def _run(main: Callable[[Any], Awaitable[int]], hint: str = "") -> None:
 
     reactor.callWhenRunning(begin)
     reactor.run(installSignalHandlers=False)
-    if code == [0]:  # all of it was done: nothing that comes now makes it something else
+    if code:  # it is over, and told: nothing that comes now makes it something else
         for one in numbers:
             signal.signal(one, signal.SIG_IGN)
     sys.exit(code[0] if code else STRANGE)

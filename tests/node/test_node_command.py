@@ -14,6 +14,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import termios
 import time
 from contextlib import suppress
@@ -319,6 +320,28 @@ def test_a_stop_while_packing(
     assert (code, complaints) == (130, "Stopped. Run the same command to begin anew.\n")
     assert took < 3
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_signals_when_all_is_told() -> None:
+    """They change no exit code: who presses Ctrl-C twice may do so while the interpreter ends."""
+    script = """
+import atexit, os, signal
+from twisted.internet.defer import CancelledError
+from onec_twisted.node import command
+
+@atexit.register
+def late():
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+async def stopped(reactor):
+    raise CancelledError
+
+command._run(stopped)
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, timeout=PATIENCE)
+
+    assert (done.returncode, done.stderr) == (130, b"Stopped.\n")
 
 
 def test_a_stop_of_a_load(daemons: Callable[..., Daemon]) -> None:
