@@ -13,6 +13,7 @@ from twisted.application.internet import TimerService
 import twisted
 from onec_twisted import __version__
 from onec_twisted.auth.access import Access
+from onec_twisted.auth.sessions import Sessions
 from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.catalog.registry import Registry
@@ -33,13 +34,15 @@ from onec_twisted.delivery.interfaces import Surroundings
 from onec_twisted.delivery.relay import Relay
 from onec_twisted.exchange.orders import Orders
 from onec_twisted.exchange.protocol import failure, failure_with_200
-from onec_twisted.exchange.resource import Exchange, Parts, Settings
+from onec_twisted.exchange.resource import Exchange, Settings
 from onec_twisted.http.connections import Connections, TrustedProxies
 from onec_twisted.http.refusals import Refusals
 from onec_twisted.http.server import Limits, Server
 from onec_twisted.http.site import ExchangeSite, tree
+from onec_twisted.ingest.engine import Ingest
 from onec_twisted.ingest.locks import FileLocks
 from onec_twisted.ingest.pieces import Pieces
+from onec_twisted.ingest.proofs import Proofs
 from onec_twisted.ingest.space import Space
 from onec_twisted.ingest.transfers import Transfers
 from onec_twisted.ingest.writers import WRITERS
@@ -91,32 +94,21 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     database = Database(store.database, synced=store.synced)
     catalog = Catalog(Recorder(database, workers, metrics, errands))
     locks = FileLocks(clock, options["lock-timeout"])
-    space = Space(partial(workers, store.free), time.monotonic, options["min-free"], options["session-quota"])
-    pieces = Pieces(
-        options["body-limit"],
-        options["session-quota"],
-        catalog.sessions,
-        catalog.files,
-        store,
-        locks,
-        space,
-        workers,
-        now,
-        clock,
-        WRITERS[options["intake"]],
-        options["access-log"] == "yes",
-        Transfers(time.monotonic, options["max-uploads"]),
-        metrics,
+    ingest = Ingest(
+        sessions=catalog.sessions,
+        files=catalog.files,
+        store=store,
+        locks=locks,
+        space=Space(partial(workers, store.free), time.monotonic, options["min-free"], options["session-quota"]),
+        transfers=Transfers(time.monotonic, options["max-uploads"]),
+        workers=workers,
+        writer=WRITERS[options["intake"]],
+        metrics=metrics,
+        now=now,
+        logs_each=options["access-log"] == "yes",
     )
-    settings = Settings(
-        file_limit=options["file-limit"],
-        session_ttl=options["session-ttl"],
-        zipped=options["zip"] == "yes",
-        sessid_required=options["sessid"] == "required",
-        always_ok=options["status-codes"] == "ok",
-        lock_timeout=options["lock-timeout"],
-        sessions_per_user=options["sessions-per-user"],
-    )
+    proofs = Proofs(catalog.files, clock)
+    pieces = Pieces(ingest, proofs, options["body-limit"], options["session-quota"])
     importer = _importer(options, Surroundings(reactor, errands, options["import-timeout"], *_credentials(options)))
     relay = Relay(options["import-tries"], catalog.files, catalog.handoffs, store, importer, now, clock, metrics)
     archives = Archives(store, workers, clock, Examiner(reactor, ARCHIVE_TIMEOUT))
@@ -132,26 +124,18 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
         now,
         clock.seconds,
     )
-    parts = Parts(
-        access=Access.by(options["credCheckers"], clock),
-        catalog=catalog,
-        store=store,
-        locks=locks,
-        pieces=pieces,
-        workers=errands,
-        handoffs=handoffs,
-        relay=relay,
-        now=now,
-        orders=_orders(options, reactor),
-        metrics=metrics,
+    resources = _resources(
+        options, _orders(options, reactor), clock, catalog, ingest, pieces, handoffs, relay, errands
     )
-    site = _site(options, clock, metrics, _resources(options, settings, parts))
+    site = _site(options, clock, metrics, resources)
     sweep = Sweep(
         catalog.recorder, catalog.sessions, store, locks, errands, options["session-ttl"], options["keep"], now
     )
 
     observer, reopen = log_of(options.parent or {}, options["log-format"]) if twistd_runs_it else (None, None)
-    daemon = ExchangeService(workers, pieces, clock, partial(prepare, store, options["media-root"]), observer)
+    daemon = ExchangeService(
+        workers, catalog.recorder, locks, proofs, clock, partial(prepare, store, options["media-root"]), observer
+    )
     daemon.site, daemon.errands = site, errands
     if twistd_runs_it:
         daemon.at_stop = end_at_the_next_signal
@@ -160,7 +144,7 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     for description in options["listen"]:
         listening("listen", description, site, reactor, certificates).setServiceParent(daemon)
     if options["admin"] is not None:
-        _add_admin(daemon, options, reactor, parts, site, certificates)
+        _add_admin(daemon, options, reactor, ingest, proofs, catalog, handoffs, relay, errands, site, certificates)
     relay.setServiceParent(daemon)
     archives.setServiceParent(daemon)
 
@@ -201,16 +185,66 @@ def _site(options: Options, clock: IReactorTime, metrics: Metrics, resources: di
     return ExchangeSite(tree(resources, refusals), server, access_log=options["access-log"] == "yes")
 
 
-def _resources(options: Options, settings: Settings, parts: Parts) -> dict[bytes, Resource]:
+def _resources(
+    options: Options,
+    orders: Orders | None,
+    clock: IReactorTime,
+    catalog: Catalog,
+    ingest: Ingest,
+    pieces: Pieces,
+    handoffs: Handoffs,
+    relay: Relay,
+    errands: DiskWorkers,
+) -> dict[bytes, Resource]:
     """Return what is served at which path."""
-    exchange = Exchange(settings, parts)
+    sessions = Sessions(
+        records=catalog.sessions,
+        now=ingest.now,
+        is_busy=ingest.locks.busy,
+        ttl=options["session-ttl"],
+        sessid_required=options["sessid"] == "required",
+        most=options["sessions-per-user"],
+    )
+    access = Access.by(options["credCheckers"], clock)
+    exchange = Exchange(
+        Settings(
+            file_limit=options["file-limit"],
+            zipped=options["zip"] == "yes",
+            always_ok=options["status-codes"] == "ok",
+            lock_timeout=options["lock-timeout"],
+        ),
+        access=access,
+        sessions=sessions,
+        ingest=ingest,
+        pieces=pieces,
+        handoffs=handoffs,
+        relay=relay,
+        errands=errands,
+        orders=orders,
+    )
     resources: dict[bytes, Resource] = {path.encode("ascii"): exchange for path in options["path"]}
     if options["tus-path"] is not None:
         path = options["tus-path"].rstrip("/").encode("ascii")
-        registry = Registry(parts.catalog.recorder, options["session-quota"])
-        chunks = Chunks(parts, registry, settings.session_ttl)
-        origins = Origins(frozenset(options["cors-origin"]), tuple(options["cors-header"]))
-        resources[path] = Tus(path, settings, parts, registry, chunks, origins)
+        registry = Registry(catalog.recorder, options["session-quota"])
+        chunks = Chunks(
+            ingest=ingest,
+            registry=registry,
+            handoffs=handoffs,
+            relay=relay,
+            errands=errands,
+            session_ttl=options["session-ttl"],
+        )
+        resources[path] = Tus(
+            path,
+            access=access,
+            sessions=sessions,
+            ingest=ingest,
+            relay=relay,
+            registry=registry,
+            chunks=chunks,
+            origins=Origins(frozenset(options["cors-origin"]), tuple(options["cors-header"])),
+            lock_timeout=options["lock-timeout"],
+        )
     return resources
 
 
@@ -218,7 +252,12 @@ def _add_admin(
     daemon: ExchangeService,
     options: Options,
     reactor: Any,
-    parts: Parts,
+    ingest: Ingest,
+    proofs: Proofs,
+    catalog: Catalog,
+    handoffs: Handoffs,
+    relay: Relay,
+    errands: DiskWorkers,
     site: ExchangeSite,
     certificates: list[Certificate],
 ) -> None:
@@ -232,31 +271,23 @@ def _add_admin(
     from onec_twisted.admin.status import Observed
 
     observed = Observed(
-        parts.catalog.recorder,
-        parts.catalog.files,
-        parts.store,
-        parts.relay,
-        parts.pieces.uploads,
+        catalog.recorder,
+        catalog.files,
+        ingest.store,
+        relay,
+        ingest.transfers,
         site.server,
-        parts.metrics,
-        parts.pieces.workers,
+        ingest.metrics,
+        ingest.workers,
         options["min-free"],
-        parts.now,
+        ingest.now,
         time.monotonic,
         reactor,
     )
     checkers = options["admin-auth"]
-    health = HealthCheck(observed, parts.locks)
-    proofs, workers, catalog = parts.pieces.proofs, parts.workers, parts.catalog
+    health = HealthCheck(observed, ingest.locks)
     actions = Actions(
-        catalog.sessions,
-        catalog.handoffs,
-        parts.store,
-        parts.locks,
-        parts.handoffs,
-        parts.relay,
-        proofs,
-        workers,
+        catalog.sessions, catalog.handoffs, ingest.store, ingest.locks, handoffs, relay, proofs, errands
     )
     admin = AdminParts(
         observed,
@@ -270,7 +301,7 @@ def _add_admin(
     is_locked = checkers and options["admin"].startswith("ssl:")
     heard = None if is_locked else warn_of_strangers
     listening("admin", options["admin"], admin_site, reactor, certificates, heard).setServiceParent(daemon)
-    LagMeter(parts.metrics.reactor_lag, reactor).setServiceParent(daemon)
+    LagMeter(ingest.metrics.reactor_lag, reactor).setServiceParent(daemon)
 
 
 def _credentials(options: Options) -> tuple[bytes, str]:

@@ -39,7 +39,7 @@ def observed(exchange: InMemory, workers: Workers | None = None) -> Observed:
         parts.catalog.files,
         parts.store,
         parts.relay,
-        parts.pieces.uploads,
+        parts.ingest.transfers,
         exchange.site.server,
         parts.metrics,
         workers or parts.workers,

@@ -58,8 +58,8 @@ PACKAGES = {
         "catalog",
         "registry",
     ],
-    "auth": ["interfaces", "guesses", "htpasswd", "access"],
-    "ingest": ["locks", "space", "transfers", "checkpoints", "writers", "append", "proofs", "pieces"],
+    "auth": ["interfaces", "guesses", "htpasswd", "access", "sessions"],
+    "ingest": ["locks", "space", "transfers", "checkpoints", "writers", "engine", "append", "proofs", "pieces"],
     "delivery": [
         "interfaces",
         "client",

@@ -6,7 +6,7 @@ from base64 import b64encode
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 from records import make_catalog
 from treq.client import HTTPClient
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
@@ -17,6 +17,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
 from onec_twisted.auth.access import Access, NodeRealm
+from onec_twisted.auth.sessions import COOKIE, Sessions
 from onec_twisted.catalog.registry import Registry
 from onec_twisted.catalog.sqlite import create_catalog
 from onec_twisted.delivery.archives import Archives
@@ -24,13 +25,16 @@ from onec_twisted.delivery.handoffs import Handoffs, HandoffSettings
 from onec_twisted.delivery.keep import Keep
 from onec_twisted.delivery.relay import Relay
 from onec_twisted.exchange.protocol import failure, failure_with_200
-from onec_twisted.exchange.resource import COOKIE, Exchange, Parts, Settings
+from onec_twisted.exchange.resource import Exchange
+from onec_twisted.exchange.resource import Settings as ExchangeSettings
 from onec_twisted.http.connections import Connections
 from onec_twisted.http.refusals import Refusals
 from onec_twisted.http.server import Limits, Server
 from onec_twisted.http.site import ExchangeSite, tree
+from onec_twisted.ingest.engine import Ingest
 from onec_twisted.ingest.locks import FileLocks
 from onec_twisted.ingest.pieces import Pieces
+from onec_twisted.ingest.proofs import Proofs
 from onec_twisted.ingest.space import Space
 from onec_twisted.ingest.transfers import Transfers
 from onec_twisted.ingest.writers import WRITERS
@@ -65,11 +69,44 @@ USER, PASSWORD = "shop", "secret"
 PATH = "/1c_exchange.php"
 TUS_PATH = "/files"
 ORIGIN = b"https://shop.example"
-SETTINGS = Settings(file_limit=1000, session_ttl=3600)
 HANDOFF = HandoffSettings()
 BODY_LIMIT = 5000
 SESSION_QUOTA = 20_000
 MIN_FREE = 1000
+
+
+@frozen
+class Settings:
+    """What a test chooses."""
+
+    file_limit: int = 1000
+    session_ttl: float = 3600
+    zipped: bool = True
+    sessid_required: bool = True
+    always_ok: bool = False
+    lock_timeout: float = 30.0
+    sessions_per_user: int = 0
+
+
+SETTINGS = Settings()
+
+
+@frozen
+class Parts:
+    """What an exchange is made of."""
+
+    access: Access
+    sessions: Sessions
+    catalog: Catalog
+    store: FaultyStore
+    locks: FileLocks
+    ingest: Ingest
+    pieces: Pieces
+    workers: Workers
+    handoffs: Handoffs
+    relay: Relay
+    now: Callable[[], float]
+    metrics: Metrics
 
 
 def flush_failures(events: list[dict[str, Any]]) -> list[BaseException]:
@@ -212,41 +249,75 @@ def make_in_memory(
     handoffs = Handoffs(
         handoff, catalog.files, catalog.handoffs, store, locks, inline, archives, relay, clock.seconds, clock.seconds
     )
-    parts = Parts(
-        access=Access(Portal(NodeRealm(), [checker]), clock),
-        catalog=catalog,
+    ingest = Ingest(
+        sessions=catalog.sessions,
+        files=catalog.files,
         store=store,
         locks=locks,
-        pieces=Pieces(
-            body_limit,
-            session_quota,
-            catalog.sessions,
-            catalog.files,
-            store,
-            locks,
-            space,
-            workers,
-            clock.seconds,
-            clock,
-            WRITERS[intake],
-            logs_each=True,
-            uploads=Transfers(clock.seconds, most_uploads),
-            metrics=metrics,
-        ),
+        space=space,
+        transfers=Transfers(clock.seconds, most_uploads),
         workers=workers,
+        writer=WRITERS[intake],
+        metrics=metrics,
+        now=clock.seconds,
+        logs_each=True,
+    )
+    pieces = Pieces(ingest, Proofs(catalog.files, clock), body_limit, session_quota)
+    sessions = Sessions(
+        records=catalog.sessions,
+        now=clock.seconds,
+        is_busy=locks.busy,
+        ttl=settings.session_ttl,
+        sessid_required=settings.sessid_required,
+        most=settings.sessions_per_user,
+    )
+    access = Access(Portal(NodeRealm(), [checker]), clock)
+    exchange = Exchange(
+        ExchangeSettings(settings.file_limit, settings.zipped, settings.always_ok, settings.lock_timeout),
+        access=access,
+        sessions=sessions,
+        ingest=ingest,
+        pieces=pieces,
         handoffs=handoffs,
         relay=relay,
-        now=clock.seconds,
+        errands=workers,
         orders=orders,
-        metrics=metrics,
     )
     relay.startService()
     registry = Registry(catalog.recorder, session_quota)
-    chunks = Chunks(parts, registry, settings.session_ttl)
-    resources = {
-        PATH.encode(): Exchange(settings, parts),
-        TUS_PATH.encode(): Tus(TUS_PATH.encode(), settings, parts, registry, chunks, Origins(frozenset({ORIGIN}))),
-    }
+    tus = Tus(
+        TUS_PATH.encode(),
+        access=access,
+        sessions=sessions,
+        ingest=ingest,
+        relay=relay,
+        registry=registry,
+        chunks=Chunks(
+            ingest=ingest,
+            registry=registry,
+            handoffs=handoffs,
+            relay=relay,
+            errands=workers,
+            session_ttl=settings.session_ttl,
+        ),
+        origins=Origins(frozenset({ORIGIN})),
+        lock_timeout=settings.lock_timeout,
+    )
+    parts = Parts(
+        access,
+        sessions,
+        catalog,
+        store,
+        locks,
+        ingest,
+        pieces,
+        workers,
+        handoffs,
+        relay,
+        clock.seconds,
+        metrics,
+    )
+    resources = {PATH.encode(): exchange, TUS_PATH.encode(): tus}
     wording = failure_with_200 if settings.always_ok else failure
     server = server_of(clock, limits, connections, metrics, wording)
     site = ExchangeSite(tree(resources, server.refusals), server)

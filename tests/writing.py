@@ -9,8 +9,11 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from onec_twisted.ingest.append import receive
+from onec_twisted.ingest.append import append_whole
 from onec_twisted.ingest.writers import WRITERS
+from onec_twisted.model.names import SafeName
+from onec_twisted.model.records import Session
+from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage.interfaces import IStoredFile
 from onec_twisted.testing import FakeBody, LateWorkers
 
@@ -69,20 +72,45 @@ class MemoryFile:
         self.state = "rolled back"
 
 
+class NoFiles:
+    """No file is on record, and none is in the store: nothing is left to be cut back."""
+
+    async def find(self, sessid: str, name: str) -> None:
+        """Know of none."""
+
+    def cut(self, sessid: str, name: str, committed: int | None) -> None:
+        """Cut nothing."""
+
+
 @define(eq=False)
 class Receiving:
-    """A body that is received by workers which a test sets going."""
+    """A body that is received by workers which a test sets going; an append, and what it needs of ``Ingest``."""
 
-    workers: LateWorkers = field(factory=LateWorkers)
+    workers: Any = field(factory=LateWorkers)
     body: FakeBody = field(factory=FakeBody)
     file: MemoryFile = field(factory=MemoryFile)
     outcome: list[Any] = field(factory=list)
+    metrics: Metrics = field(factory=lambda: Metrics(lambda: 0.0))
+    transfers: Metrics = field(factory=lambda: Metrics(lambda: 0.0))
+    files: NoFiles = field(factory=NoFiles)
+    store: NoFiles = field(factory=NoFiles)
+    session: Any = field(factory=lambda: Session("s", "u", 1, 0, 0.0))
+    name: SafeName = field(factory=lambda: SafeName(("a",)))
+    start: int = 0
 
-    def start(self) -> Receiving:
-        """Begin."""
-        intake = WRITERS["auto"](self.body, self.workers, self.file.open)
-        coroutine = receive(self.body, intake, 10**9, ValueError(), self.workers)
-        Deferred.fromCoroutine(coroutine).addCallbacks(
+    async def commit(self, write: Callable[[], int]) -> None:
+        """Put nothing on record."""
+        await self.workers(write)
+
+    def start_receiving(self, append: Any) -> None:
+        """Note what becomes of it."""
+        Deferred.fromCoroutine(append).addCallbacks(
             self.outcome.append, lambda failure: self.outcome.append(failure.value)
         )
+
+    def begin(self, open_file: Callable[[], Any] | None = None) -> Receiving:
+        """Begin."""
+        writer = WRITERS["auto"](self.body, self.workers, open_file or self.file.open)
+        this: Any = self
+        self.start_receiving(append_whole(this, this, writer, limit=10**9, too_large=ValueError()))
         return self

@@ -71,7 +71,7 @@ class NodeRealm:
 def basic_credentials(header: bytes | None) -> UsernamePassword:
     """Return the user name and password of an ``Authorization`` header, both UTF-8.
 
-    A password may hold colons. What is not UTF-8 is taken for cp1251 (protocol.md, A.9): the checkers compare
+    A password may hold colons. What is not UTF-8 is taken for cp1251 (docs/protocol.md, N4): the checkers compare
     bytes, and an administrator types UTF-8.
 
     Raises ``MissingCredentials`` when there is no Basic header to read.

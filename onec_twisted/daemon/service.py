@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.logger import FileLogObserver
 
+    from onec_twisted.catalog.recorder import Recorder
     from onec_twisted.http.site import ExchangeSite
-    from onec_twisted.ingest.pieces import Pieces
+    from onec_twisted.ingest.locks import FileLocks
+    from onec_twisted.ingest.proofs import Proofs
     from onec_twisted.runtime.workers import DiskWorkers
     from onec_twisted.storage.local import Store
 
@@ -49,7 +51,9 @@ class ExchangeService(MultiService):
     def __init__(
         self,
         workers: DiskWorkers,
-        pieces: Pieces,
+        recorder: Recorder,
+        locks: FileLocks,
+        proofs: Proofs,
         clock: IReactorTime,
         prepare: Callable[[], None],
         observer: FileLogObserver | None = None,
@@ -57,8 +61,9 @@ class ExchangeService(MultiService):
         """Begin with nothing running."""
         super().__init__()
         self._workers = workers
-        self._pieces = pieces
-        self._locks = pieces.locks
+        self._recorder = recorder
+        self._locks = locks
+        self._proofs = proofs
         self._clock = clock
         self._prepare = prepare
         self._observer = observer
@@ -108,11 +113,11 @@ class ExchangeService(MultiService):
         if late.active():
             late.cancel()
         await deferLater(self._clock, ANSWER_LINGER)  # who has connected just now is answered as well
-        await self._pieces.proofs.settle(ANSWER_LINGER)
+        await self._proofs.settle(ANSWER_LINGER)
         if self.errands is not None:
             self.errands.stop()
         self._workers.stop()
-        self._pieces.files.recorder.close()
+        self._recorder.close()
 
 
 def _do_nothing() -> None:

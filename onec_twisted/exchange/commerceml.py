@@ -1,7 +1,7 @@
 """The CommerceML documents that a site without orders answers with. No Twisted, no disk.
 
 They are complete, and empty: a node that asks for orders wants a document even if there are none, one that
-starts with ``<?xml`` (protocol.md, A.2 rows 13 and 17, B.7).
+starts with ``<?xml`` (docs/protocol.md, N10).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def no_orders(now: datetime) -> bytes:
 def no_directories() -> bytes:
     """Return the answer to ``type=sale&mode=info``: no statuses, payment systems or delivery services.
 
-    The first letter of ``Cтатусы`` is a Latin C: 1C:UNF looks for exactly that (protocol.md, A.2 row 17).
+    The first letter of ``Cтатусы`` is a Latin C: 1C:UNF looks for exactly that (docs/protocol.md, N10).
     """
     root = ET.Element("Справочник")
     for name in ("C" + "татусы", "ПлатежныеСистемы", "СлужбыДоставки"):

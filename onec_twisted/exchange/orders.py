@@ -1,7 +1,7 @@
 """Orders: what the site has for 1C, passed on as it comes.
 
 ``type=sale&mode=query`` is answered with the document that the site gives, ``mode=info`` likewise, and
-``mode=success`` tells the site that 1C has taken it (protocol.md, A.2 rows 13, 14 and 17). Nothing is held: a slow
+``mode=success`` tells the site that 1C has taken it (docs/protocol.md, N10). Nothing is held: a slow
 node slows the site.
 """
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Document", "Orders"]
 
 SITE_PATIENCE = 60.0
-"""Seconds for the site to begin its answer, and to go on with it; nodes wait 180 s at least (protocol.md, B.8)."""
+"""Seconds for the site to begin its answer, and to go on with it; nodes wait 180 s (docs/protocol.md, N12)."""
 
 AT_ONCE = 32
 """Documents of a user that are on their way at the same time; of all users twice as many."""
@@ -50,7 +50,7 @@ NODE_PATIENCE = 600.0
 """Seconds that a node may take nothing of its answer."""
 
 BEGINNING = b"<?xml"
-"""What nodes look for; anything before it, a BOM too, makes them refuse the document (A.2 row 13)."""
+"""What nodes look for; anything before it, a BOM too, makes them refuse the document (docs/protocol.md, N10)."""
 
 LONGEST_DECLARATION = 1024
 """Bytes that are held to look for its encoding."""

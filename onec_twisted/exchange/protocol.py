@@ -1,7 +1,7 @@
 """Query bytes to frozen values, values to answer texts. No Twisted, no disk.
 
 1C chooses everything by the query string of one URL, which its clients put together as plain text:
-``?type=catalog&mode=file&filename=import0_1.xml&sessid=…`` (protocol.md, A.1 and B.1).
+``?type=catalog&mode=file&filename=import0_1.xml&sessid=…`` (docs/protocol.md, N2).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 CATALOG_TYPES = frozenset({"catalog", "reference", "get_catalog"})
-"""Types that are answered as ``catalog`` is (protocol.md, A.2 row 21)."""
+"""Types that are answered as ``catalog`` is (docs/protocol.md, N11)."""
 
 SALE_TYPES = frozenset({"sale", "crm"})
 """Types that are answered as ``sale`` is: 1C-Bitrix has one component for both."""
@@ -64,7 +64,7 @@ class Query:
 
 
 def _fields(query: bytes) -> list[tuple[bytes, bytes]]:
-    """Cut a query into keys and values; 1C may send a second ``?``, ``&&`` and a trailing ``&`` (B.1)."""
+    """Cut a query into keys and values; 1C may send a second ``?``, ``&&`` and a trailing ``&``: N2."""
     pairs = (part.partition(b"=") for part in query.replace(b"?", b"&").split(b"&"))
     return [(key, value) for key, _, value in pairs if key]
 
@@ -78,7 +78,7 @@ def parse_query(query: bytes) -> Query:
 
     Keys, ``type`` and ``mode`` come in any case, fields in any order, unknown ones are passed over, and of
     two equal keys the first counts. ``;`` separates nothing and ``+`` is a plus: clients concatenate file names
-    unescaped (protocol.md, A.5).
+    unescaped (docs/protocol.md, N2).
 
     Raises ``UnknownMode`` when type or mode are missing or not the protocol's.
     """
@@ -151,12 +151,12 @@ def failure_with_200(refused: Refused) -> Answer:
 
 
 def progress(words: str) -> Answer:
-    """Return the answer to a request that is not done yet: the node asks again (protocol.md, A.2 row 11)."""
+    """Return the answer to a request that is not done yet: the node asks again (docs/protocol.md, N7)."""
     return Answer(body=b"progress\n" + _one_line(words).encode("utf-8"))
 
 
 def checkauth_answer(cookie: str, token: str, sessid: str, timestamp: int, *, secure: bool) -> Answer:
-    """Return the answer to a good ``checkauth`` (protocol.md, A.3).
+    """Return the answer to a good ``checkauth`` (docs/protocol.md, N4).
 
     The node sends ``cookie=token`` back by itself, from lines 2 and 3; Set-Cookie serves browsers and scripts.
     ``timestamp`` is in seconds since 1970; ``secure`` says that the connection is TLS.
@@ -170,10 +170,10 @@ def checkauth_answer(cookie: str, token: str, sessid: str, timestamp: int, *, se
 
 
 def init_answer(query: Query, sessid: str, *, zipped: bool, file_limit: int) -> Answer:
-    """Return the answer to ``init``: exactly two lines, which real nodes count (protocol.md, A.4).
+    """Return the answer to ``init``: exactly two lines, which real nodes count (docs/protocol.md, N5).
 
     A node that sends ``version=`` with ``type=sale`` wants four, and the last four characters of the fourth to
-    be a number of at least 2.08 (A.2 row 6). ``file_limit`` is in bytes.
+    be a number of at least 2.08 (N5). ``file_limit`` is in bytes.
     """
     lines = [f"zip={'yes' if zipped else 'no'}", f"file_limit={file_limit}"]
     if query.type == "sale" and query.version is not None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import datetime
-from hmac import compare_digest
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
+from onec_twisted.auth.sessions import COOKIE
 from onec_twisted.delivery.archives import StillReading
 from onec_twisted.exchange import commerceml, protocol
 from onec_twisted.http import answer, head
@@ -22,37 +21,30 @@ from onec_twisted.model.errors import (
     ConnectionDropped,
     FileDamaged,
     ImportFailed,
-    InvalidSession,
     MethodNotAllowed,
     MissingFilename,
-    MissingSessid,
     NoExchangeHere,
     Refused,
 )
 from onec_twisted.model.names import safe_name
 from onec_twisted.model.records import FAILED, SUCCEEDED
-from onec_twisted.runtime.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from onec_twisted.auth.access import Access
-    from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.auth.sessions import Sessions
     from onec_twisted.delivery.handoffs import Handoffs
     from onec_twisted.delivery.relay import Relay
     from onec_twisted.exchange.orders import Orders
     from onec_twisted.exchange.protocol import Query
     from onec_twisted.http.interfaces import IRequest
-    from onec_twisted.ingest.locks import FileLocks
+    from onec_twisted.ingest.engine import Ingest
     from onec_twisted.ingest.pieces import Pieces
     from onec_twisted.model.records import Session
     from onec_twisted.runtime.workers import Workers
-    from onec_twisted.storage.interfaces import IStore
 
-__all__ = ["COOKIE", "Exchange", "Parts", "Settings"]
-
-COOKIE = "onec_session"
-"""The name of the cookie that carries the token."""
+__all__ = ["Exchange", "Settings"]
 
 SUCCESS = Answer(body=b"success")
 
@@ -65,45 +57,43 @@ class Settings:
     """What the administrator chose: sizes in bytes, times in seconds."""
 
     file_limit: int
-    session_ttl: float
     zipped: bool = True
-    sessid_required: bool = True
     always_ok: bool = False
     lock_timeout: float = 30.0
-    sessions_per_user: int = 0
-
-
-@frozen
-class Parts:
-    """What the exchange works with; ``orders`` is None for a site without. ``now`` returns seconds since 1970.
-
-    ``workers`` are for what takes long; those of ``pieces`` are quick.
-    """
-
-    access: Access
-    catalog: Catalog
-    store: IStore
-    locks: FileLocks
-    pieces: Pieces
-    workers: Workers
-    handoffs: Handoffs
-    relay: Relay
-    now: Callable[[], float]
-    orders: Orders | None = None
-    metrics: Metrics = field(factory=Metrics)
 
 
 class Exchange(RefusingResource):
-    """``1c_exchange.php``: one URL, whose query chooses what it does (protocol.md, A)."""
+    """``1c_exchange.php``: one URL, whose query chooses what it does (docs/protocol.md)."""
 
     _log = Logger()
 
-    def __init__(self, settings: Settings, parts: Parts) -> None:
-        """Serve with these settings and parts."""
-        super().__init__(parts.metrics)
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        access: Access,
+        sessions: Sessions,
+        ingest: Ingest,
+        pieces: Pieces,
+        handoffs: Handoffs,
+        relay: Relay,
+        errands: Workers,
+        orders: Orders | None,
+    ) -> None:
+        """Serve with these settings and parts.
+
+        ``errands`` are workers for what takes long; ``orders`` is None for a site without.
+        """
+        super().__init__(ingest.metrics)
         self._settings = settings
-        self._parts = parts
-        self._pieces = parts.pieces
+        self._access = access
+        self._sessions = sessions
+        self._ingest = ingest
+        self._pieces = pieces
+        self._handoffs = handoffs
+        self._relay = relay
+        self._errands = errands
+        self._orders = orders
         self._modes: dict[str, Callable[[Session, Query, IRequest], Awaitable[Answer]]] = {
             "init": self._init,
             "file": self._file,
@@ -130,58 +120,44 @@ class Exchange(RefusingResource):
             raise NoExchangeHere
         query = protocol.parse_query(head.query_of(request.uri))
         if query.type == "listen":
-            return Answer(status=304)  # a 200 would start an exchange, again and again (A.2 row 20)
+            return Answer(status=304)  # a 200 would start an exchange, again and again (docs/protocol.md, N11)
         allowed = b"POST, HEAD" if query.mode == "file" else b"GET, POST"
         if request.method not in allowed.split(b", "):
             raise MethodNotAllowed(allowed)
         if query.mode == "checkauth":
             return await self._checkauth(request)
-        session = await self._session(query, request)
+        session = await self._sessions.of_node(request.getCookie(COOKIE.encode("ascii")), query.sessid)
+        if query.mode != "file":  # a piece is noted with its record
+            await self._sessions.touch(session)
         return await self._modes[query.mode](session, query, request)
 
     async def _checkauth(self, request: IRequest) -> Answer:
-        """Open a session: every ``checkauth`` opens one of its own (protocol.md, A.7)."""
-        user = await self._parts.access.login(
+        """Open a session: every ``checkauth`` opens one of its own (docs/protocol.md, N8)."""
+        user = await self._access.login(
             request.getHeader(b"authorization"), address_of(request), lambda: request.gone
         )
-        sessid, token, now = secrets.token_hex(16), secrets.token_hex(32), self._parts.now()
-        most = self._settings.sessions_per_user
-        await self._parts.catalog.sessions.open(sessid, token, user, now, most)
+        opened = await self._sessions.open(user)
         self._log.info(
-            "{sessid}: session opened by {user} from {peer}", sessid=sessid, user=user, peer=address_of(request)
+            "{sessid}: session opened by {user} from {peer}",
+            sessid=opened.sessid,
+            user=user,
+            peer=address_of(request),
         )
-        return protocol.checkauth_answer(COOKIE, token, sessid, int(now), secure=request.isSecure())
-
-    async def _session(self, query: Query, request: IRequest) -> Session:
-        """Return the session that a request belongs to, by its cookie and its sessid."""
-        if not query.sessid and self._settings.sessid_required:
-            raise MissingSessid
-        token = request.getCookie(COOKIE.encode("ascii"))
-        session = await self._parts.catalog.sessions.find(text.decoded(token)) if token else None
-        if token is None or session is None:
-            raise InvalidSession
-        if query.sessid:
-            is_sessid = compare_digest(query.sessid, session.sessid.encode("ascii"))
-            is_token = compare_digest(query.sessid, token)
-            if not is_sessid and not is_token:
-                raise InvalidSession
-        now = self._parts.now()
-        if session.is_over(now - self._settings.session_ttl, busy=self._parts.locks.busy(session.sessid)):
-            raise InvalidSession
-        if query.mode != "file":  # a piece is noted with its record
-            await self._parts.catalog.sessions.touch(session.sessid, now)
-        return session
+        return protocol.checkauth_answer(
+            COOKIE, opened.token, opened.sessid, int(opened.now), secure=request.isSecure()
+        )
 
     async def _init(self, session: Session, query: Query, request: IRequest) -> Answer:
         """Start the session afresh: what came before is gone, and never comes back.
 
         What is being handed off does not vanish under the importer's hands: it is waited for.
         """
-        async with self._parts.locks.of_session(session.sessid):
-            await self._parts.relay.idle(session.sessid, self._settings.lock_timeout)
-            await self._parts.catalog.sessions.start_epoch(session.sessid, self._parts.now())
-            self._pieces.proofs.forget(session.sessid)
-            await self._parts.workers(self._parts.store.discard, session.sessid)
+        ingest, proofs = self._ingest, self._pieces.proofs
+        async with ingest.locks.of_session(session.sessid):
+            await self._relay.idle(session.sessid, self._settings.lock_timeout)
+            await ingest.sessions.start_epoch(session.sessid, ingest.now())
+            proofs.forget(session.sessid)
+            await self._errands(ingest.store.discard, session.sessid)
         self._log.info("{sessid}: new epoch", sessid=session.sessid, user=session.username)
         return protocol.init_answer(
             query, session.sessid, zipped=self._settings.zipped, file_limit=self._settings.file_limit
@@ -206,14 +182,14 @@ class Exchange(RefusingResource):
         return Answer(body=SUCCESS.body, headers=(offset_now,), acknowledgement=stored.acknowledgement)
 
     async def _import(self, session: Session, query: Query, request: IRequest) -> Answer:
-        """Have a file imported: the node hears ``progress`` and asks again, until it is done (protocol.md, A.6)."""
+        """Have a file imported: on ``progress`` the node asks again, until it is done (docs/protocol.md, N7)."""
         if not query.filename:
             raise MissingFilename
         name, asked = safe_name(query.filename), text.decoded(query.filename)
         gone = request.notifyFinish()
         gone.addErrback(lambda _: None)
         try:
-            handoff = await self._parts.handoffs.import_file(session, query.type, name, asked, gone)
+            handoff = await self._handoffs.import_file(session, query.type, name, asked, gone)
         except StillReading as waits:
             return protocol.progress(str(waits))
         except CancelledError as error:
@@ -223,19 +199,19 @@ class Exchange(RefusingResource):
         if handoff.state != FAILED:
             return protocol.progress(handoff.words)
         if not request.gone:
-            await self._parts.handoffs.tell(handoff)
+            await self._handoffs.tell(handoff)
         raise ImportFailed(handoff.words)
 
     async def _event(self, session: Session, query: Query, request: IRequest) -> Answer:
         """Pass on that the node has sent everything, or what is to be deactivated; that is for the site to do."""
         timestamp = text.decoded(query.timestamp or b"")[:LONGEST_TIMESTAMP]
-        await self._parts.handoffs.event_came(session, query.mode, query.type, timestamp)
+        await self._handoffs.event_came(session, query.mode, query.type, timestamp)
         return SUCCESS
 
     async def _success(self, session: Session, query: Query, request: IRequest) -> Answer:
         """Tell the site that the node has taken its orders."""
-        if self._parts.orders is not None and query.type == "sale":
-            await self._parts.orders.confirm(session)
+        if self._orders is not None and query.type == "sale":
+            await self._orders.confirm(session)
         return SUCCESS
 
     async def _document(self, session: Session, query: Query, request: IRequest) -> Answer:
@@ -243,10 +219,10 @@ class Exchange(RefusingResource):
 
         Who asks for the site's goods is given no orders, which it would confirm and lose.
         """
-        if self._parts.orders is not None and query.type == "sale":
-            stream = await self._parts.orders.document(query.mode, session)
+        if self._orders is not None and query.type == "sale":
+            stream = await self._orders.document(query.mode, session)
             return Answer(content_type=answer.xml_in(stream.charset), stream=stream)
         if query.mode == "info":
             return Answer(body=commerceml.no_directories(), content_type=answer.XML)
-        now = datetime.fromtimestamp(self._parts.now()).astimezone()
+        now = datetime.fromtimestamp(self._ingest.now()).astimezone()
         return Answer(body=commerceml.no_orders(now), content_type=answer.XML)

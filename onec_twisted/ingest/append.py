@@ -2,147 +2,163 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING
 
-from attrs import frozen
 from twisted.logger import Logger
 
+from onec_twisted.ingest.checkpoints import Checkpoints
 from onec_twisted.model.errors import FileTooLarge, InsufficientStorage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from onec_twisted.catalog.files import FileRecords
-    from onec_twisted.http.interfaces import IBody
-    from onec_twisted.ingest.checkpoints import Commit
+    from onec_twisted.ingest.engine import Append, Ingest
     from onec_twisted.ingest.writers import BufferedWriter
     from onec_twisted.model.names import SafeName
     from onec_twisted.model.records import Session
-    from onec_twisted.runtime.metrics import Metrics
-    from onec_twisted.runtime.workers import Workers
-    from onec_twisted.storage.interfaces import IStore, IStoredFile
+    from onec_twisted.storage.interfaces import IStoredFile
 
-__all__ = ["Growth", "receive", "receive_what_comes"]
+__all__ = ["append_what_comes", "append_whole", "commit_body", "compare_whole", "cut", "note_damage"]
+
+_log = Logger()
 
 
-async def receive(
-    body: IBody,
-    intake: BufferedWriter,
+async def commit_body(
+    ingest: Ingest, append: Append, writer: BufferedWriter, write_last: Callable[[], object]
+) -> None:
+    """Commit what has come of a body: after this it is on the disk and on record, or there is nothing of it.
+
+    One hop to a worker does, in this order:
+
+    1. write: ``write_last`` writes what still waits in memory; most was written while it came;
+    2. sync: the file's bytes, and the names of new files and folders;
+    3. record: ``append.commit`` puts the file's new length on record.
+
+    When the record fails, the bytes are on the disk in vain. Then, in another hop,
+
+    4. undo: the file is cut back to the length on record.
+
+    What fails before that leaves the file open: the caller has ``writer`` roll it back.
+    """
+    is_synced = False
+
+    def write() -> int:
+        """In a worker: return the file's length in bytes."""
+        nonlocal is_synced
+        began = ingest.metrics.seconds()
+        try:
+            write_last()
+            writer.sync()
+        finally:
+            ingest.metrics.synced("file", began)
+        is_synced = True
+        return append.start + writer.written_size
+
+    try:
+        await append.commit(write)
+    except BaseException:
+        if is_synced:
+            await cut(ingest, append.session, append.name)
+        raise
+
+
+async def append_whole(
+    ingest: Ingest,
+    append: Append,
+    writer: BufferedWriter,
+    *,
     limit: int,
     too_large: BaseException,
-    keep: Commit,
     is_repeat: Callable[[IStoredFile], Awaitable[bool]] | None = None,
 ) -> int | None:
-    """Bring a whole body to the disk, or nothing of it; return its bytes.
+    """Append a whole body of at most ``limit`` bytes, or nothing of it; return its bytes.
 
-    ``keep`` is given a function that brings the last bytes to the disk and returns their number; it runs it in a
-    worker, and records what is there then in the same hop. ``is_repeat``, when given, is asked once all bytes are
-    written, and before they are synced; None is returned, and nothing is kept, if it says so. It may raise a refusal
-    as well.
+    ``is_repeat``, when given, is asked once all bytes are written, and before they are synced; None is returned, and
+    nothing is kept, if it says so. It may raise a refusal as well.
 
-    Raises what ``IBody.deliver`` fails with, ``InsufficientStorage`` on a full disk, ``FileDamaged``, or ``OSError``,
-    and what ``keep`` raises. The file is what it was before then, unless it was brought to the disk.
+    Raises what ``IBody.stream_to`` fails with, ``InsufficientStorage`` on a full disk, ``FileDamaged``, ``OSError``,
+    and what ``append.commit`` raises. The file is what it was before then.
     """
+    body = append.body
     try:
-        await body.stream_to(intake, limit, too_large)
-        if is_repeat is not None and await is_repeat(await intake.written()):
-            await intake.roll_back()
+        await body.stream_to(writer, limit, too_large)
+        if is_repeat is not None and await is_repeat(await writer.written()):
+            await writer.roll_back()
             return None
-        await intake.finish(keep)
+        await writer.end()
+        await commit_body(ingest, append, writer, writer.write_rest)
     except BaseException:
-        await intake.roll_back()
+        await writer.roll_back()
         raise
     return body.received
 
 
-async def receive_what_comes(
-    body: IBody, intake: BufferedWriter, limit: int, too_large: BaseException, keep: Commit
+async def append_what_comes(
+    ingest: Ingest, append: Append, writer: BufferedWriter, *, limit: int, too_large: BaseException, whole: int
 ) -> None:
-    """Bring a body to the disk as far as it comes: what has come when it breaks off is kept, and so are milestones.
+    """Append a body as far as it comes: what has come when it breaks off is kept, and so are checkpoints.
 
-    ``keep`` is as for ``receive``. Raises what ``IBody.deliver`` fails with, and what ``keep`` raises. When that is
-    ``FileTooLarge``, no more than the last milestone is left: nobody knows what such a body was meant to be.
+    ``whole`` is what only the end of the body may put on record, in its bytes; see ``Checkpoints``. Raises what
+    ``IBody.stream_to`` fails with, and what ``append.commit`` raises. When that is ``FileTooLarge``, no more than the
+    last checkpoint is left: nobody knows what such a body was meant to be.
     """
+    body, commit = append.body, partial(commit_body, ingest, append, writer)
+    writer.checkpoints = Checkpoints(commit, whole, ingest.transfers.seconds)
     try:
         try:
-            await body.stream_to(intake, limit, too_large)
+            await body.stream_to(writer, limit, too_large)
         except FileTooLarge:
             raise
         except BaseException:
             left = body.left()
             if body.received <= limit:
                 for data in left:
-                    intake.write(data)
-            await intake.keep_what_came(keep)
+                    writer.write(data)
+            if await writer.end_early():
+                await commit(writer.write_what_came)
             raise
         try:
-            await intake.finish(keep)
+            await writer.end()
+            await commit(writer.write_rest)
         except InsufficientStorage:
-            if intake.is_disk_full:
-                await intake.keep_what_came(keep)
+            if writer.is_disk_full and await writer.end_early():
+                await commit(writer.write_what_came)
             raise
     except BaseException:
-        await intake.roll_back()
+        await writer.roll_back()
         raise
 
 
-T = TypeVar("T")
+async def compare_whole(
+    ingest: Ingest, append: Append, writer: BufferedWriter, *, limit: int, differs: BaseException
+) -> None:
+    """Compare a body with what ``writer``'s file holds; nothing is written, synced or recorded.
+
+    Raises ``differs`` for a body of more than ``limit`` bytes, and what the file and ``IBody.stream_to`` raise.
+    """
+    try:
+        await append.body.stream_to(writer, limit, differs)
+        await writer.end()
+        await ingest.workers(writer.write_and_sync)
+    except BaseException:
+        await writer.roll_back()
+        raise
 
 
-@frozen(eq=False)
-class Growth:
-    """Lets files grow, whatever protocol their bytes come by."""
+async def cut(ingest: Ingest, session: Session, name: SafeName) -> None:
+    """Make a file as long as its record says: it may have been recorded all the same."""
+    known = await ingest.files.find(session.sessid, str(name))
+    await ingest.workers(ingest.store.cut, session.sessid, name, known.committed if known is not None else None)
 
-    files: FileRecords
-    store: IStore
-    workers: Workers
-    metrics: Metrics
-    _log = Logger()
 
-    async def keep(
-        self,
-        session: Session,
-        name: SafeName,
-        bring: Callable[[], int],
-        record: Callable[[Callable[[], int]], Awaitable[T]],
-    ) -> T:
-        """Bring bytes to the disk, and put them on record; return what that returned.
-
-        ``bring`` is called in a worker; ``record`` is given it, and has to call it there. Raises what they raise, and
-        the file is then as long as the record says.
-        """
-        brought = False
-
-        def timed() -> int:
-            """In a worker."""
-            nonlocal brought
-            began = self.metrics.seconds()
-            try:
-                size = bring()
-            finally:
-                self.metrics.synced("file", began)
-            brought = True
-            return size
-
-        try:
-            return await record(timed)
-        except BaseException:
-            if brought:
-                await self.cut(session, name)
-            raise
-
-    async def cut(self, session: Session, name: SafeName) -> None:
-        """Make a file as long as its record says: it may have been recorded all the same."""
-        known = await self.files.find(session.sessid, str(name))
-        await self.workers(self.store.cut, session.sessid, name, known.committed if known is not None else None)
-
-    async def damaged(self, session: Session, name: SafeName, error: Exception) -> None:
-        """Put a file on record as damaged, and say so loudly."""
-        await self.files.damage(session, str(name))
-        self._log.critical(
-            "{sessid}: {name} is damaged ({error}); it is refused until init",
-            sessid=session.sessid,
-            user=session.username,
-            name=str(name),
-            error=type(error).__name__,
-        )
+async def note_damage(ingest: Ingest, session: Session, name: SafeName, error: Exception) -> None:
+    """Put a file on record as damaged, and say so loudly."""
+    await ingest.files.damage(session, str(name))
+    _log.critical(
+        "{sessid}: {name} is damaged ({error}); it is refused until init",
+        sessid=session.sessid,
+        user=session.username,
+        name=str(name),
+        error=type(error).__name__,
+    )

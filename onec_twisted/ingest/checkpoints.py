@@ -8,13 +8,8 @@ from attrs import define, field
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from typing import Any
 
 __all__ = ["CHECKPOINT_INTERVAL", "CHECKPOINT_SIZE", "Checkpoints"]
-
-if TYPE_CHECKING:
-    Commit = Callable[[Callable[[], int]], Awaitable[Any]]
-"""Puts bytes on record: is given a function that brings them to the disk, in a worker, and returns their number."""
 
 CHECKPOINT_SIZE = 32 * 1024 * 1024
 """Bytes after which a body that is kept in part is put on record."""
@@ -27,11 +22,11 @@ CHECKPOINT_INTERVAL = 5.0
 class Checkpoints:
     """When what has come of a body is put on record, before its end.
 
-    ``keep`` is as for ``receive``; ``whole`` is what only the end of the body may put on record, in its bytes:
-    one more could come. ``seconds`` is a clock.
+    ``commit`` puts it on record, once a function that it is given has written the last of it in a worker; ``whole``
+    is what only the end of the body may put on record, in its bytes: one more could come. ``seconds`` is a clock.
     """
 
-    keep: Commit
+    commit: Callable[[Callable[[], object]], Awaitable[None]]
     whole: int
     seconds: Callable[[], float]
     _passed: int = field(default=0, init=False)

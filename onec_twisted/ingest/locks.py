@@ -100,17 +100,19 @@ class FileLocks:
             self._idle.pop().callback(None)
 
     @asynccontextmanager
-    async def of_file(self, sessid: str, name: str, writer: IBody | None) -> AsyncIterator[None]:
+    async def of_file(
+        self, sessid: str, name: str, writer: IBody | None, busy: type[Refused] = FileBusy
+    ) -> AsyncIterator[None]:
         """Have a file to oneself, in the order of asking; None for ``writer`` writes nothing, and is never dropped.
 
-        Raises ``FileBusy`` when the turn does not come in time, ``SessionRestarted`` when the session is emptied
+        Raises ``busy`` when the turn does not come in time, ``SessionRestarted`` when the session is emptied
         meanwhile.
         """
         deadline = self.clock.seconds() + self.lock_timeout
         with self._session(sessid) as session:
             passes = session.gate.locked
             if passes:
-                await self._wait(session.gate.acquire(), deadline, session)
+                await self._wait(session.gate.acquire(), deadline, session, busy)
             file = session.files.setdefault(name, _File())
             file.wanted += 1
             turn = file.lock.acquire()
@@ -120,7 +122,7 @@ class FileLocks:
                 session.gate.release()  # runs who waits there, at once: by now this piece is in its place
             try:
                 self._look(file)
-                await self._wait(turn, deadline, session)
+                await self._wait(turn, deadline, session, busy)
                 file.writer = writer
                 self._look(file)
                 try:
@@ -136,16 +138,17 @@ class FileLocks:
                         file.patrol.cancel()
 
     @asynccontextmanager
-    async def of_session(self, sessid: str, reason: type[Refused] = SessionRestarted) -> AsyncIterator[None]:
+    async def of_session(
+        self, sessid: str, reason: type[Refused] = SessionRestarted, busy: type[Refused] = FileBusy
+    ) -> AsyncIterator[None]:
         """Have a whole session to oneself: writers are dropped and rolled back, those who wait are sent away.
 
-        They hear ``reason``.
-        A piece that is complete and only being recorded is waited for. Newcomers wait. Raises ``FileBusy`` when
-        that takes longer than the lock's time-out.
+        Both are given ``reason``. A piece that is complete and only being recorded is waited for. Newcomers wait.
+        Raises ``busy`` when that takes longer than the lock's time-out.
         """
         deadline = self.clock.seconds() + self.lock_timeout
         with self._session(sessid) as session:
-            await self._wait(session.gate.acquire(), deadline, session)
+            await self._wait(session.gate.acquire(), deadline, session, busy)
             try:
                 session.reason = reason
                 for file in list(session.files.values()):
@@ -154,7 +157,7 @@ class FileLocks:
                     if file.writer is not None:
                         file.writer.drop(reason())
                 for file in list(session.files.values()):
-                    await self._wait(file.lock.acquire(), deadline, session)
+                    await self._wait(file.lock.acquire(), deadline, session, busy)
                     file.lock.release()
                 yield
             finally:
@@ -175,7 +178,9 @@ class FileLocks:
                 del self._sessions[sessid]
                 self._tell_idle()
 
-    async def _wait(self, waiting: Deferred[DeferredLock], deadline: float, session: _Session) -> None:
+    async def _wait(
+        self, waiting: Deferred[DeferredLock], deadline: float, session: _Session, busy: type[Refused]
+    ) -> None:
         """Wait for a lock, until a moment of the clock."""
         if waiting.called:
             return  # nobody else had it
@@ -183,7 +188,7 @@ class FileLocks:
         try:
             await waiting
         except defer.TimeoutError:
-            raise FileBusy from None
+            raise busy from None
         except defer.CancelledError:
             raise ShuttingDown if self.closed else session.reason from None
 

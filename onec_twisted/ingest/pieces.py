@@ -1,25 +1,23 @@
 """What becomes of one piece: appended whole, confirmed because it is held already, or nothing.
 
 A node that never heard ``success`` may send its piece again. A piece that equals the last committed one, byte for
-byte, and whose answer is known not to have been delivered, is such a repeat, and is not appended; all other equal
-pieces are, for files may hold equal runs (DESIGN section 4).
+byte, and whose answer is known not to have arrived, is such a repeat, and is not appended; all other equal pieces
+are, for files may hold equal runs (docs/protocol.md, "file").
 """
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define
 from twisted.logger import Logger
 
-from onec_twisted.ingest.append import Growth, receive
-from onec_twisted.ingest.proofs import Proofs
-from onec_twisted.ingest.transfers import Transfers
-from onec_twisted.ingest.writers import WRITERS
+from onec_twisted.ingest.append import append_whole, compare_whole, note_damage
+from onec_twisted.ingest.engine import Stored
 from onec_twisted.model.errors import (
-    ConnectionDropped,
+    FileBusy,
     FileDamaged,
     FileSealed,
     FileTooLarge,
@@ -28,251 +26,201 @@ from onec_twisted.model.errors import (
     SyncFailed,
     WrongOffset,
 )
-from onec_twisted.runtime.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from contextlib import AbstractContextManager
 
-    from twisted.internet.interfaces import IReactorTime
-
-    from onec_twisted.catalog.files import FileRecords
-    from onec_twisted.catalog.sessions import SessionRecords
     from onec_twisted.http.acknowledgement import Acknowledgement
     from onec_twisted.http.interfaces import IBody
-    from onec_twisted.ingest.locks import FileLocks
-    from onec_twisted.ingest.space import Space
-    from onec_twisted.ingest.transfers import Transfer
-    from onec_twisted.ingest.writers import Writer
+    from onec_twisted.ingest.engine import Ingest
+    from onec_twisted.ingest.proofs import Proofs
     from onec_twisted.model.names import SafeName
     from onec_twisted.model.records import FileRecord, Session
-    from onec_twisted.runtime.workers import Workers
-    from onec_twisted.storage.interfaces import IStore, IStoredFile
+    from onec_twisted.storage.interfaces import IStoredFile
 
-__all__ = ["Pieces", "Stored", "outcome_of"]
+__all__ = ["Piece", "Pieces"]
 
 REPEAT_PATIENCE = 2.0
 """Seconds that an equal piece waits for the fate of the answer before it."""
 
 
-@frozen
-class Stored:
-    """A piece that is stored: its file's length in bytes, and the way of the answer that says so.
-
-    None for the answer to a piece that told its place and was held already: it says nothing of the last piece.
-    ``outcome`` is ``stored``, ``repeat`` or ``held``.
-    """
-
-    committed: int
-    acknowledgement: Acknowledgement | None
-    outcome: str
-
-
 @define(eq=False)
 class Pieces:
-    """Takes pieces.
+    """Takes pieces. ``body_limit`` and ``session_quota`` are in bytes."""
 
-    ``body_limit`` and ``session_quota`` are in bytes; ``now`` returns seconds since 1970; ``logs_each`` gives each
-    piece an event in the log, not only those that something happened to; ``uploads`` are the pieces on their way.
-    """
-
+    ingest: Ingest
+    proofs: Proofs
     body_limit: int
     session_quota: int
-    sessions: SessionRecords
-    files: FileRecords
-    store: IStore
-    locks: FileLocks
-    space: Space
-    workers: Workers
-    now: Callable[[], float]
-    clock: IReactorTime
-    intake: Writer = WRITERS["auto"]
-    logs_each: bool = False
-    uploads: Transfers = field(factory=lambda: Transfers(lambda: 0.0))
-    metrics: Metrics = field(factory=Metrics)
-    proofs: Proofs = field(init=False)
-    growth: Growth = field(init=False)
-    _log = Logger()
-
-    def __attrs_post_init__(self) -> None:
-        """Begin with no answer on its way."""
-        self.proofs = Proofs(self.files, self.clock)
-        self.growth = Growth(self.files, self.store, self.workers, self.metrics)
 
     async def length(self, session: Session, name: SafeName) -> int:
         """Return a file's committed length in bytes, without waiting for anybody; 0 when it has not begun.
 
         Raises ``FileDamaged``.
         """
-        record = await self._sound(session, name)
+        record = await self.sound(session, name)
         return record.committed if record is not None else 0
 
-    async def take(
+    async def sound(self, session: Session, name: SafeName) -> FileRecord | None:
+        """Return what is on record of a file, None if nothing is. Raises ``FileDamaged``."""
+        files = self.ingest.files
+        record = await files.find(session.sessid, str(name))
+        if record is not None and record.damaged:
+            raise FileDamaged
+        return record
+
+    def take(
         self, session: Session, name: SafeName, body: IBody, offset: int | None, kind: str = "catalog"
-    ) -> Stored:
+    ) -> Coroutine[Any, Any, Stored]:
         """Store a piece that claims to begin at ``offset`` bytes; None is the end of its file.
 
         ``kind`` is the query's type. Raises ``Refused`` for whatever keeps it out, ``ConnectionDropped`` when it
         breaks off; the file is then what it was before.
         """
-        began = self.metrics.seconds()
-        upload = None
-        try:
-            if body.length is not None and body.length > self.body_limit:
-                raise FileTooLarge
-            await self.space.look()
-            with await self._promise(session, name, body, offset) as room:
-                upload = self.uploads.begin(session, str(name), body)
-                async with self.locks.of_file(session.sessid, str(name), body):
-                    upload.begun = self.uploads.seconds()
-                    self.metrics.lock_wait.observe(upload.begun - upload.asked)
-                    committed, outcome = await self._store(session, kind, name, body, room, offset)
-                    acknowledgement = None if outcome == "held" else self.proofs.watch(session, str(name), committed)
-        except BaseException as error:
-            self.metrics.piece(outcome_of(error), began)
-            if upload is not None:
-                await self._dropped(upload, error)
-            raise
-        finally:
-            if upload is not None:
-                self.uploads.end(upload)
-        self.metrics.piece(outcome, began)
-        if self.logs_each:
-            self._log.info(
-                "{sessid}: {name}: {size} bytes stored in {seconds:.3f} s, {committed} in all",
-                sessid=session.sessid,
-                user=session.username,
-                name=str(name),
-                size=body.received,
-                seconds=self.metrics.seconds() - began,
-                committed=committed,
-            )
-        return Stored(committed, acknowledgement, outcome)
+        return self.ingest.take(Piece(self, session, name, body, offset, kind))
 
-    async def _dropped(self, upload: Transfer, error: BaseException) -> None:
-        """Note that a piece is not kept, and that its session is in use all the same."""
-        self._log.info(
-            "{sessid}: piece of {name} dropped after {received} bytes: {reason}",
-            sessid=upload.session.sessid,
-            user=upload.session.username,
-            name=upload.name,
-            received=upload.body.received,
-            reason=error.words if isinstance(error, Refused) else type(error).__name__,
-        )
-        await self.sessions.touch(upload.session.sessid, self.now())
 
-    async def _sound(self, session: Session, name: SafeName) -> FileRecord | None:
-        """Return what is on record of a file, None if nothing is. Raises ``FileDamaged``."""
-        record = await self.files.find(session.sessid, str(name))
-        if record is not None and record.damaged:
-            raise FileDamaged
-        return record
+@define(eq=False)
+class Piece:
+    """A piece on its way. ``before`` is its file's length on record in bytes, None if it is not there."""
 
-    async def _promise(
-        self, session: Session, name: SafeName, body: IBody, offset: int | None
-    ) -> AbstractContextManager[int]:
-        """Return the promise of room for a piece; one that is held already, or may be, needs none of the quota."""
-        if offset is not None and offset < await self.length(session, name):
+    pieces: Pieces
+    session: Session
+    name: SafeName
+    body: IBody
+    offset: int | None
+    kind: str
+    busy: type[Refused] = FileBusy
+    before: int | None = None
+    start: int = 0
+    _log = Logger()
+
+    async def admit(self) -> AbstractContextManager[int]:
+        """Promise room; a piece that is held already, or may be, needs none of the quota."""
+        session, body, pieces = self.session, self.body, self.pieces
+        most, ingest = pieces.body_limit, pieces.ingest
+        if body.length is not None and body.length > most:
+            raise FileTooLarge
+        await ingest.space.look()
+        if self.offset is not None and self.offset < await pieces.length(session, self.name):
             return nullcontext(0)
-        if offset is None and body.length and self.space.is_over_quota_alone(session.held, body.length):
-            record = await self.files.find(session.sessid, str(name))
+        if self.offset is None and body.length and ingest.space.is_over_quota_alone(session.held, body.length):
+            record = await ingest.files.find(session.sessid, str(self.name))
             if record is not None and not record.proven and body.length == record.committed - record.last_start:
-                return nullcontext(self.body_limit)  # if it is another piece, the catalog refuses it
-        return self.space.promise(session.sessid, session.held, body, self.body_limit, user=session.username)
+                return nullcontext(most)  # if it is another piece, the catalog refuses it
+        return ingest.space.promise(session.sessid, session.held, body, most, user=session.username)
 
-    async def _store(
-        self, session: Session, kind: str, name: SafeName, body: IBody, room: int, offset: int | None
-    ) -> tuple[int, str]:
-        """With the file's turn: put a piece where it belongs.
-
-        Returns the file's length, and what became of the piece.
-        """
-        # Taken with the turn, and before the record is read: it is forgotten as soon as its fate is on record
-        acknowledgement = self.proofs.of(session.sessid, str(name))
-        record = await self._sound(session, name)
+    async def store(self, room: int) -> Stored:
+        """Append it, or confirm that it is there; its answer is watched from now on."""
+        session, proofs = self.session, self.pieces.proofs
+        # Taken with the lock, and before the record is read: it is forgotten as soon as its fate is on record
+        acknowledgement = proofs.of(session.sessid, str(self.name))
+        record = await self.pieces.sound(session, self.name)
         if record is not None and record.sealed:
             raise FileSealed
         if record is None:
-            self.files.check_room(session.sessid)
-        before = record.committed if record is not None else None
+            self.pieces.ingest.files.check_room(session.sessid)
+        else:
+            self.before = self.start = record.committed
         try:
-            if offset is not None and offset != (before or 0):
-                return await self._compare(session, name, body, offset, before or 0), "held"
-            too_large = FileTooLarge() if room == self.body_limit else InsufficientStorage()
-            is_repeat = None
-            if record is not None and offset is None and self._may_be_repeat(record, acknowledgement, body.length):
-                is_repeat = partial(self._is_repeat, record, acknowledgement)
-            intake = self.intake(body, self.workers, partial(self.store.open, session.sessid, name, before))
-            keep = partial(self._keep, session, kind, name, before)
-            received = await receive(body, intake, room, too_large, keep, is_repeat)
+            if self.offset is not None and self.offset != self.start:
+                await self._compare(self.offset)
+                return Stored(self.start, None, "held")
+            received = await self._append(room, record, acknowledgement)
         except (FileDamaged, SyncFailed) as error:
-            await self.growth.damaged(session, name, error)
+            await note_damage(self.pieces.ingest, session, self.name, error)
             raise
-        if received is None and record is not None:
-            return await self._repeated(session, name, record), "repeat"
-        body.accepted = received or 0
-        return (before or 0) + (received or 0), "stored"
+        if received is None:
+            await self._note_repeat(record)
+        else:
+            self.body.accepted = received
+        committed = self.start + (received or 0)
+        watched = proofs.watch(session, str(self.name), committed)
+        return Stored(committed, watched, "repeat" if received is None else "stored")
 
-    async def _keep(
-        self, session: Session, kind: str, name: SafeName, before: int | None, bring: Callable[[], int]
-    ) -> None:
-        """Put a piece on the disk, and on record; one that is not on record after all is cut off."""
-        await self.growth.keep(
-            session,
-            name,
-            lambda: (before or 0) + bring(),
-            lambda grown: self.files.commit(session, str(name), before, grown, self.session_quota, self.now(), kind),
+    async def _append(
+        self, room: int, record: FileRecord | None, acknowledgement: Acknowledgement | None
+    ) -> int | None:
+        """Append the piece; return its bytes, None for a repeat, of which nothing is kept."""
+        pieces, ingest = self.pieces, self.pieces.ingest
+        is_repeat = None
+        if record is not None and self.offset is None and _may_be_repeat(record, acknowledgement, self.body.length):
+            is_repeat = partial(self._is_repeat, record, acknowledgement)
+        open_file = partial(ingest.store.open, self.session.sessid, self.name, self.before)
+        return await append_whole(
+            ingest,
+            self,
+            ingest.writer(self.body, ingest.workers, open_file),
+            limit=room,
+            too_large=FileTooLarge() if room == pieces.body_limit else InsufficientStorage(),
+            is_repeat=is_repeat,
         )
 
-    async def _compare(self, session: Session, name: SafeName, body: IBody, offset: int, committed: int) -> int:
-        """Confirm a piece that is held already, byte for byte; raises ``WrongOffset`` for any other."""
+    async def commit(self, write: Callable[[], int]) -> None:
+        """Put the file's new length on record; the quota's last word is there, too."""
+        pieces, ingest = self.pieces, self.pieces.ingest
+        await ingest.files.commit(
+            self.session, str(self.name), self.before, write, pieces.session_quota, ingest.now(), self.kind
+        )
+
+    async def _compare(self, offset: int) -> None:
+        """Confirm that it is held already, byte for byte; raises ``WrongOffset`` when it is not."""
+        ingest, body, sessid, committed = self.pieces.ingest, self.body, self.session.sessid, self.start
         if offset > committed or (body.length or 0) > committed - offset:
             raise WrongOffset(committed)
-        held = partial(self.store.compare, session.sessid, name, offset, committed)
-        intake = self.intake(body, self.workers, held)
-        await receive(body, intake, committed - offset, WrongOffset(committed), self.workers)
+        held = partial(ingest.store.compare, sessid, self.name, offset, committed)
+        writer = ingest.writer(body, ingest.workers, held)
+        await compare_whole(ingest, self, writer, limit=committed - offset, differs=WrongOffset(committed))
         self._log.info(
             "{sessid}: {name}: {size} bytes from {offset} on are held already",
-            sessid=session.sessid,
-            user=session.username,
-            name=str(name),
+            sessid=sessid,
+            user=self.session.username,
+            name=str(self.name),
             size=body.received,
             offset=offset,
         )
-        return committed
-
-    def _may_be_repeat(self, record: FileRecord, acknowledgement: Acknowledgement | None, length: int | None) -> bool:
-        """Return whether a piece is worth comparing with the last one: nothing is read from the disk for others."""
-        size = record.committed - record.last_start
-        if record.proven or not size or length not in (None, size):
-            return False
-        if acknowledgement is not None:
-            acknowledgement.look()
-        return acknowledgement is None or not acknowledgement.arrived
 
     async def _is_repeat(
         self, record: FileRecord, acknowledgement: Acknowledgement | None, file: IStoredFile
     ) -> bool:
         """Return whether what was written is the last piece again, whose answer never arrived."""
-        if not await self.workers(file.repeats, record.last_start):
+        ingest = self.pieces.ingest
+        if not await ingest.workers(file.repeats, record.last_start):
             return False
         return acknowledgement is None or not await acknowledgement.known(REPEAT_PATIENCE)
 
-    async def _repeated(self, session: Session, name: SafeName, record: FileRecord) -> int:
-        """Confirm a piece that is a repeat."""
+    async def _note_repeat(self, record: FileRecord | None) -> None:
+        """Note in the log that it is a repeat, and that its session is in use."""
+        ingest = self.pieces.ingest
         self._log.info(
             "{sessid}: {name}: a repeat of the last {size} bytes, whose answer had not arrived, is not appended",
-            sessid=session.sessid,
-            user=session.username,
-            name=str(name),
-            size=record.committed - record.last_start,
+            sessid=self.session.sessid,
+            user=self.session.username,
+            name=str(self.name),
+            size=self.start - (record.last_start if record is not None else 0),
         )
-        await self.sessions.touch(session.sessid, self.now())
-        return record.committed
+        await ingest.sessions.touch(self.session.sessid, ingest.now())
+
+    async def broke_off(self, error: BaseException) -> None:
+        """Note that it is not kept, and that its session is in use all the same."""
+        ingest = self.pieces.ingest
+        self._log.info(
+            "{sessid}: piece of {name} dropped after {received} bytes: {reason}",
+            sessid=self.session.sessid,
+            user=self.session.username,
+            name=str(self.name),
+            received=self.body.received,
+            reason=error.words if isinstance(error, Refused) else type(error).__name__,
+        )
+        await ingest.sessions.touch(self.session.sessid, ingest.now())
 
 
-def outcome_of(error: BaseException) -> str:
-    """Return what has become of a piece that an error has ended, one of ``OUTCOMES``."""
-    if isinstance(error, Refused):
-        return "refused"
-    return "broken" if isinstance(error, ConnectionDropped) else "failed"
+def _may_be_repeat(record: FileRecord, acknowledgement: Acknowledgement | None, length: int | None) -> bool:
+    """Return whether a piece is worth comparing with the last one: nothing is read from the disk for others."""
+    size = record.committed - record.last_start
+    if record.proven or not size or length not in (None, size):
+        return False
+    if acknowledgement is not None:
+        acknowledgement.look()
+    return acknowledgement is None or not acknowledgement.arrived

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from onec_twisted.http.interfaces import IBody
-    from onec_twisted.ingest.checkpoints import Checkpoints, Commit
+    from onec_twisted.ingest.checkpoints import Checkpoints
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.interfaces import IStoredFile
 
@@ -55,6 +55,10 @@ TURN_SIZE = 32 * 1024 * 1024
 """Bytes that a worker moves for one body before the reactor sees it again."""
 
 
+def _nothing() -> None:
+    """Write nothing more: a checkpoint commits what has been written."""
+
+
 @implementer(IBodyConsumer)
 @define(eq=False)
 class BufferedWriter:
@@ -74,7 +78,8 @@ class BufferedWriter:
     _writing: int | None = field(default=None, init=False)
     """Bytes that a worker is writing; None while none has anything of ours."""
     _paused: bool = field(default=False, init=False)
-    _written_size: int = field(default=0, init=False)
+    written_size: int = field(default=0, init=False)
+    """Bytes of the body that workers have written."""
     _opened_at: int = field(default=0, init=False)
     """How much had been written when the file was opened last."""
     _ending: bool = field(default=False, init=False)
@@ -96,7 +101,7 @@ class BufferedWriter:
 
     def _is_due(self) -> bool:
         """Return whether what has come is to be put on record."""
-        return self.checkpoints is not None and self.checkpoints.due(self._written_size + self._waiting_size)
+        return self.checkpoints is not None and self.checkpoints.due(self.written_size + self._waiting_size)
 
     def _holds_enough(self) -> bool:
         """Return whether what follows has to wait in the kernel: all the more while many wait for a worker."""
@@ -106,62 +111,56 @@ class BufferedWriter:
 
     async def written(self) -> IStoredFile:
         """Write the rest, and return the file."""
-        await self._end()
+        await self.end()
         return await self.workers(self._write, self._take_waiting())
 
-    async def finish(self, keep: Commit) -> None:
-        """Write the rest and bring all of it to the disk, and keep it: see ``receive``."""
-        await self._end()
-        chunks = self._take_waiting()
-
-        def bring() -> int:
-            """In a worker: the last bytes, and the syncs."""
-            try:
-                file = self._write(chunks)
-            except InsufficientStorage:
-                self.is_disk_full = True
-                raise
-            file.finish()
-            self._file = None
-            return self.body.received
-
-        await keep(bring)
-
-    async def keep_what_came(self, keep: Commit) -> bool:
-        """Keep what has come of a body that broke off, as ``finish`` keeps all of it; return whether there is any.
-
-        What was written only in part is taken back. A disk that is full takes no record either: then more of it is,
-        to make room for that.
-        """
+    async def end(self) -> None:
+        """Give nothing more to a worker, and wait for what one is writing; raises what it raised."""
         await self._quiet_for_good()
-        chunks = self._take_waiting() if self._failure is None else []
-        if not chunks and self._file is None:
-            return False
+        if self._failure is not None:
+            self._failure.raiseException()
 
-        def bring() -> int:
-            """In a worker: the last bytes, and the syncs."""
-            file = self._write(chunks) if chunks else self._file
-            if file is not None:
-                spare = RECORD_SPARE if self.is_disk_full else 0
-                self._written_size = max(self._opened_at, self._written_size - spare)
-                file.keep_first(self._written_size - self._opened_at)
-                file.finish()
-            return self._written_size
+    async def end_early(self) -> bool:
+        """Give nothing more to a worker, of a body that broke off; return whether there is any of it to commit."""
+        await self._quiet_for_good()
+        return self._file is not None or (self._failure is None and bool(self._waiting))
 
-        await keep(bring)
-        return True
+    def write_rest(self) -> None:
+        """In a worker, after ``end``: write what waits in memory. Raises ``InsufficientStorage``, ``OSError``."""
+        try:
+            self._write(self._take_waiting())
+        except InsufficientStorage:
+            self.is_disk_full = True
+            raise
+
+    def write_what_came(self) -> None:
+        """In a worker, after ``end_early``: write what waits in memory, and take back what was written in part.
+
+        A disk that is full takes no record either: then more of it is taken back, to make room for that.
+        """
+        if self._failure is None and self._waiting:
+            self._write(self._take_waiting())
+        if self._file is not None:
+            spare = RECORD_SPARE if self.is_disk_full else 0
+            self.written_size = max(self._opened_at, self.written_size - spare)
+            self._file.keep_first(self.written_size - self._opened_at)
+
+    def sync(self) -> None:
+        """In a worker: bring what was written to the disk, and close the file. Raises ``SyncFailed``, ``OSError``."""
+        if self._file is not None:
+            self._file.finish()
+            self._file = None
+
+    def write_and_sync(self) -> None:
+        """In a worker, after ``end``: both."""
+        self.write_rest()
+        self.sync()
 
     async def roll_back(self) -> None:
         """Make the file what it was before the body, or its last milestone; what a worker writes is waited for."""
         await self._quiet_for_good()
         if self._file is not None:
             await self.workers(self._file.roll_back)
-
-    async def _end(self) -> None:
-        """Wait for what a worker is writing; raises what it raised."""
-        await self._quiet_for_good()
-        if self._failure is not None:
-            self._failure.raiseException()
 
     async def _quiet_for_good(self) -> None:
         """Give nothing more to a worker, and wait until none has anything of ours."""
@@ -182,7 +181,7 @@ class BufferedWriter:
         """Go on with what came in meanwhile, or rest."""
         self._writing = None
         checkpoints = self.checkpoints
-        if checkpoints is not None and not self._ending and checkpoints.due(self._written_size):
+        if checkpoints is not None and not self._ending and checkpoints.due(self.written_size):
             self._writing = 0
             ensureDeferred(self._pass(checkpoints)).addCallbacks(self._written, self._failed)
             return
@@ -194,22 +193,17 @@ class BufferedWriter:
         self._rest()
 
     async def _pass(self, checkpoints: Checkpoints) -> None:
-        """Put what was written on record; the file is opened anew for what follows."""
-        file, self._file = self._file, None
-        if file is None:
+        """Commit what was written; the file is opened anew for what follows."""
+        if self._file is None:
             return
-
-        def bring() -> int:
-            """In a worker: the syncs."""
-            file.finish()
-            return self._written_size
-
         try:
-            await checkpoints.keep(bring)
+            await checkpoints.commit(_nothing)
         except BaseException:
-            await self.workers(file.roll_back)  # nothing is left to do, unless it could not be synced
+            file, self._file = self._file, None
+            if file is not None:  # it could not be synced
+                await self.workers(file.roll_back)
             raise
-        checkpoints.passed(self._written_size)
+        checkpoints.passed(self.written_size)
 
     def _failed(self, failure: Failure) -> None:
         """Take no more: the disk is full or broken."""
@@ -234,9 +228,9 @@ class BufferedWriter:
         """In a worker: write, and open the file first if need be."""
         if self._file is None:
             self._file = self.open_file()
-            self._opened_at = self._written_size
+            self._opened_at = self.written_size
         self._file.write(chunks)
-        self._written_size += sum(map(len, chunks))
+        self.written_size += sum(map(len, chunks))
         return self._file
 
 
@@ -293,7 +287,7 @@ class ZeroCopyWriter(BufferedWriter):
                     break
                 moved, waited = moved + size, False
                 file.splice(pipe.reading, size)
-                self._written_size += size
+                self.written_size += size
                 if moved >= TURN_SIZE or self.workers.crowded():
                     break
         except Exception:

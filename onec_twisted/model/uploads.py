@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
 from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
@@ -9,23 +11,36 @@ from attrs import evolve, frozen
 from onec_twisted.model.errors import FileDamaged, FileSealed
 from onec_twisted.model.names import SafeName
 from onec_twisted.model.records import FileRecord
+from onec_twisted.model.text import decoded
 from onec_twisted.model.upload_errors import UploadGone, UploadNotFound
 
 if TYPE_CHECKING:
     from onec_twisted.model.records import Session
 
-__all__ = ["COMPLETE", "GONE", "OPEN", "Found", "UploadRecord", "is_whole"]
+__all__ = [
+    "COMPLETE",
+    "GONE",
+    "OPEN",
+    "Found",
+    "UploadRecord",
+    "from_base64",
+    "is_whole",
+    "unpacked_metadata",
+]
 
 OPEN, COMPLETE, GONE = "open", "complete", "gone"
 """The states of an upload."""
+
+_KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,255}")
 
 
 @frozen
 class UploadRecord:
     """An upload: its URL's last part, whose it is, and the file that it is about.
 
-    ``length`` is in bytes, None until it is known; ``metadata`` is ``Upload-Metadata`` as it came; ``own`` says that
-    the session was made for it alone; ``brought`` is how many bytes of the file it has brought.
+    ``length`` is in bytes, None until it is known; ``metadata`` is what its client says of the file, packed as it
+    came; ``own`` says that the session was made for it alone; ``brought`` is how many bytes of the file it has
+    brought.
     """
 
     id: str
@@ -42,6 +57,10 @@ class UploadRecord:
     def safe_name(self) -> SafeName:
         """Return the name as a path in the session's folder."""
         return SafeName(tuple(self.name.split("/")))
+
+    def metadata_as_text(self) -> dict[str, str]:
+        """Return the metadata for an importer. It was seen to be well-formed before the upload was made."""
+        return {key: decoded(value) for key, value in unpacked_metadata(self.metadata).items()}
 
 
 @frozen
@@ -102,3 +121,28 @@ class Found:
 def is_whole(length: int | None, committed: int) -> bool:
     """Return whether a file of so many bytes is all of an upload."""
     return length is not None and length == committed
+
+
+def unpacked_metadata(packed: str) -> dict[str, bytes]:
+    """Return pairs of key and Base64, with commas between them, as a dictionary.
+
+    A key without a value stands for an empty one, and a comma may stand at the end: programs write one behind each
+    pair. Raises ``ValueError``, for a key that comes twice as well.
+    """
+    found: dict[str, bytes] = {}
+    if not packed:
+        return found
+    for pair in packed.rstrip().removesuffix(",").split(","):
+        key, _, value = pair.strip().replace("\t", " ").partition(" ")
+        if key in found or _KEY.fullmatch(key) is None:
+            raise ValueError(key)
+        found[key] = from_base64(value.strip(" "))
+    return found
+
+
+def from_base64(value: str) -> bytes:
+    """Return what Base64 stands for. Raises ``ValueError``.
+
+    Browsers and scripts leave padding away, or use the alphabet for URLs (RFC 4648 section 5).
+    """
+    return b64decode(value + "=" * (-len(value) % 4), b"-_" if set(value) & set("-_") else None, validate=True)

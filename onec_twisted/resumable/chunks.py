@@ -1,24 +1,23 @@
 """What one request brings of an upload: kept as far as it came, or, with a checksum, all of it or nothing.
 
-The file, its length on record, its turn, its way to the disk and its hand-off are those of 1C's pieces; only when the
-length on record moves is another matter (DESIGN section 4 for a piece, tus 1.0.0 "PATCH" and "Checksum" for a chunk).
+The file, its length on record, its lock, its way to the disk and its hand-off are those of 1C's pieces; only when the
+length on record moves is another matter (tus 1.0.0, "PATCH" and "Checksum").
 """
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 from twisted.logger import Logger
 
-from onec_twisted.ingest.append import receive, receive_what_comes
-from onec_twisted.ingest.checkpoints import CHECKPOINT_SIZE, Checkpoints
-from onec_twisted.ingest.pieces import outcome_of
+from onec_twisted.ingest.append import append_what_comes, append_whole, cut, note_damage
+from onec_twisted.ingest.checkpoints import CHECKPOINT_SIZE
+from onec_twisted.ingest.engine import Stored
 from onec_twisted.model.errors import (
     BodyTimedOut,
-    FileBusy,
     FileDamaged,
     FileSealed,
     FileTooLarge,
@@ -29,68 +28,58 @@ from onec_twisted.model.errors import (
     UploadTooSlow,
     WrongOffset,
 )
-from onec_twisted.model.text import decoded
 from onec_twisted.model.upload_errors import ChecksumMismatch, InvalidLength, UploadGone, UploadLocked, UploadStalled
 from onec_twisted.model.uploads import OPEN, is_whole
 from onec_twisted.resumable.checksums import new_digest
-from onec_twisted.tus.fields import parse_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from onec_twisted.catalog.registry import Registry
-    from onec_twisted.exchange.resource import Parts
+    from onec_twisted.delivery.handoffs import Handoffs
+    from onec_twisted.delivery.relay import Relay
     from onec_twisted.http.interfaces import IBody
+    from onec_twisted.ingest.engine import Ingest
+    from onec_twisted.model.names import SafeName
     from onec_twisted.model.records import Session
     from onec_twisted.model.uploads import Found, UploadRecord
     from onec_twisted.resumable.checksums import Checksum
     from onec_twisted.resumable.claims import Claim
+    from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.interfaces import IStoredFile
 
-__all__ = ["Chunks"]
+__all__ = ["Chunk", "Chunks"]
 
 
 class _SessionSyncFailed(OSError):
     """The files of a session could not be brought to the disk; all of them are on record as damaged."""
 
 
-@define(eq=False)
-class _Progress:
-    """An upload as it stands on record, while a request goes on with it from ``start`` bytes on."""
-
-    found: Found
-    start: int
-
-    @property
-    def before(self) -> int | None:
-        """Return the bytes of the file that are on record, None if it is not there."""
-        return self.found.file.committed if self.found.file is not None else None
-
-
-@frozen(eq=False)
+@frozen(eq=False, kw_only=True)
 class Chunks:
     """Takes what requests bring of uploads.
 
-    ``session_ttl`` is in seconds.
+    ``errands`` are workers for what takes long; ``session_ttl`` is in seconds.
     """
 
-    parts: Parts
+    ingest: Ingest
     registry: Registry
+    handoffs: Handoffs
+    relay: Relay
+    errands: Workers
     session_ttl: float
     _log = Logger()
 
     def live(self, found: Found) -> Session:
         """Return the session of an upload that is there. Raises ``UploadGone``."""
-        return found.live(self.parts.now() - self.session_ttl, busy=self.parts.locks.busy(found.upload.sessid))
+        ingest = self.ingest
+        return found.live(ingest.now() - self.session_ttl, busy=ingest.locks.busy(found.upload.sessid))
 
-    @asynccontextmanager
-    async def turn(self, upload: UploadRecord, writer: IBody | None) -> AsyncIterator[None]:
+    def lock(self, upload: UploadRecord) -> AbstractAsyncContextManager[None]:
         """Have an upload's file to oneself. Raises ``UploadLocked`` when a node does not let go of it."""
-        try:
-            async with self.parts.locks.of_file(upload.sessid, upload.name, writer):
-                yield
-        except FileBusy:
-            raise UploadLocked from None
+        locks = self.ingest.locks
+        return locks.of_file(upload.sessid, upload.name, None, UploadLocked)
 
     async def append(
         self,
@@ -108,207 +97,52 @@ class Chunks:
         request that ``creates`` the upload leaves nothing of it when it fails. Raises ``Refused`` for whatever keeps
         it out or ends it, ``ConnectionDropped`` when it breaks off; without a checksum, what has come is kept.
         """
-        parts, upload, body = self.parts, found.upload, claim.body
-        began = parts.metrics.seconds()
-        running = None
+        chunk = Chunk(self, found, claim, offset, length, checksum, creates, self.live(found))
         try:
-            running = parts.pieces.uploads.begin(self.live(found), upload.name, body)
-            async with self.turn(upload, body):
-                running.begun = parts.pieces.uploads.seconds()
-                parts.metrics.lock_wait.observe(running.begun - running.asked)
-                try:
-                    claim.check()
-                    found = await self._take(await self._begin(upload, offset, length), claim, checksum)
-                except BaseException:
-                    if creates:  # with the turn: a node's piece that waits is not appended to what goes
-                        await self.undo(upload)
-                        body.accepted = 0
-                    raise
-        except BaseException as error:
-            parts.metrics.piece("partial" if body.accepted else outcome_of(error), began)
-            if running is not None:
-                await self._broke_off(upload, body, error)
-            if isinstance(error, (BodyTimedOut, UploadTooSlow)):
-                raise UploadStalled from error
-            raise
-        finally:
-            if running is not None:
-                parts.pieces.uploads.end(running)
-        parts.metrics.piece("stored", began)
-        if parts.pieces.logs_each:
-            self._log.info(
-                "{sessid}: {name}: {size} bytes stored in {seconds:.3f} s, {committed} in all",
-                sessid=upload.sessid,
-                user=upload.username,
-                name=upload.name,
-                size=body.received,
-                seconds=parts.metrics.seconds() - began,
-                committed=found.committed,
-            )
-        return found
+            await self.ingest.take(chunk)
+        except (BodyTimedOut, UploadTooSlow) as error:
+            raise UploadStalled from error
+        return chunk.found
 
     async def complete(self, upload: UploadRecord) -> Found:
         """Hand an upload off whose file is whole already. Raises ``Refused``."""
-        async with self.turn(upload, None):
+        async with self.lock(upload):
             found = await self.registry.find(upload.id)
             self.live(found)
-            progress = _Progress(found, found.committed)
             if found.upload.state == OPEN and is_whole(found.upload.length, found.committed):
-                await self._keep(progress, lambda: 0, may_complete=True)
-            return progress.found
+                committed = found.committed
+                found = await self.commit(found, lambda: committed)
+            return found
 
-    async def undo(self, upload: UploadRecord) -> None:
-        """Leave nothing of an upload whose client never heard of it; no error of that counts.
+    async def commit(self, found: Found, write: Callable[[], int]) -> Found:
+        """Put on record what has come of an upload; when that is all of it, hand it off.
 
-        Nobody else writes to a session of its own. In another's, the file goes if all of it is the upload's.
+        ``write`` is called in a worker, brings the file to the disk and returns its length in bytes. Returns the
+        upload as it stands then. Raises what ``write`` and ``Registry.grow`` do.
         """
-        parts = self.parts
-        try:
-            if (await self.registry.find(upload.id)).upload.state != OPEN:
-                return
-            if upload.own:
-                await parts.catalog.sessions.end(upload.sessid)
-                await parts.workers(parts.store.discard, upload.sessid)
-            elif await self.registry.remove(upload, parts.now()):
-                await self.remove_file(upload)
-        except Refused:
-            return  # it is gone already
-        except Exception:
-            self._log.failure("{sessid}: an upload could not be removed", sessid=upload.sessid)
+        ingest, upload, session, now = self.ingest, found.upload, self.live(found), self.ingest.now()
+        is_synced_now = self.handoffs.settings.sync
 
-    async def remove_file(self, upload: UploadRecord) -> None:
-        """With the turn: remove the file of an upload, which is off the record; another of its name may come."""
-        self.parts.handoffs.forget_archives(upload.sessid)
-        with suppress(InvalidFilename):  # nothing of it could ever be written
-            await self.parts.workers(self.parts.store.cut, upload.sessid, upload.safe_name, None)
-
-    async def _begin(self, upload: UploadRecord, offset: int, length: int | None) -> Found:
-        """With the turn: return the upload as it stands, when bytes from ``offset`` on may come.
-
-        ``length`` counts from now on, and is put on record with the first of them. Raises ``UploadGone``,
-        ``WrongOffset``, ``InvalidLength``, ``FileTooLarge``, ``FileSealed`` and ``TooManyFiles``.
-        """
-        found = await self.registry.find(upload.id)
-        self.live(found)
-        if offset != found.committed:
-            raise WrongOffset(found.committed)
-        if length is not None and length != found.upload.length:
-            if found.upload.length is not None or length < found.committed:
-                raise InvalidLength
-            if length > self.registry.quota:
-                raise FileTooLarge
-            found = evolve(found, upload=evolve(found.upload, length=length))
-        if found.upload.state == OPEN and found.file is not None and found.file.sealed:
-            raise FileSealed
-        if found.file is None:
-            self.parts.catalog.files.check_room(found.upload.sessid)
-        return found
-
-    async def _take(self, found: Found, claim: Claim, checksum: Checksum | None) -> Found:
-        """With the turn: take a body, and return the upload as it stands then."""
-        body = claim.body
-        if found.upload.state == OPEN:
-            return await self._receive(found, claim, checksum)
-        if body.length != 0:
-            raise FileTooLarge
-        if checksum is not None and checksum.digest != new_digest(checksum.algorithm).digest():
-            raise ChecksumMismatch
-        return found
-
-    async def _receive(self, found: Found, claim: Claim, checksum: Checksum | None) -> Found:
-        """With the turn: bring a body to the disk, and on record; return the upload as it stands then."""
-        parts, upload, body = self.parts, found.upload, claim.body
-        session = self.live(found)
-        most = (upload.length if upload.length is not None else self.registry.quota) - found.committed
-        if body.length is not None and body.length > most:
-            raise FileTooLarge
-        progress = _Progress(found, found.committed)
-        name = upload.safe_name
-
-        def open_file() -> IStoredFile:
-            """In a worker; what is on record by then stays."""
-            return parts.store.open(upload.sessid, name, progress.before)
-
-        async def keep(bring: Callable[[], int], *, may_complete: bool = True) -> None:
-            """Put what has come on record."""
-            await self._keep(progress, bring, may_complete=may_complete)
-            body.accepted = progress.found.committed - progress.start
-
-        try:
-            await parts.pieces.space.look()
-            promised = session.sessid, session.held, body, most, CHECKPOINT_SIZE
-            with parts.pieces.space.promise(*promised, user=session.username) as room:
-                too_large = FileTooLarge() if room == most else InsufficientStorage()
-                intake = parts.pieces.intake(body, parts.pieces.workers, open_file)
-                if checksum is not None:
-                    await receive(body, intake, room, too_large, keep, partial(self._verify, checksum, claim))
-                else:
-                    seconds = parts.pieces.uploads.seconds
-                    intake.checkpoints = Checkpoints(partial(keep, may_complete=False), most, seconds)
-                    await receive_what_comes(body, intake, room, too_large, keep)
-        except (FileDamaged, SyncFailed) as error:
-            await parts.pieces.growth.damaged(session, name, error)
-            if isinstance(error, FileDamaged):
-                raise UploadGone from error
-            raise
-        except (InsufficientStorage, OSError):
-            await parts.pieces.growth.cut(session, name)  # the disk may have taken a little more than it said
-            raise
-        return progress.found
-
-    async def _verify(self, checksum: Checksum, claim: Claim, file: IStoredFile) -> bool:
-        """See that what was written is what was meant; it is no repeat.
-
-        Raises ``ChecksumMismatch``, and ``UploadTakenOver`` as soon as a newer request has come.
-        """
-
-        def digest() -> bytes:
-            """In a worker."""
-            made = new_digest(checksum.algorithm)
-
-            def update(data: bytes) -> None:
-                claim.check()
-                made.update(data)
-
-            file.feed(update)
-            return made.digest()
-
-        workers = self.parts.workers if claim.body.received > CHECKPOINT_SIZE else self.parts.pieces.workers
-        if await workers(digest) != checksum.digest:
-            raise ChecksumMismatch
-        return False
-
-    async def _keep(self, progress: _Progress, bring: Callable[[], int], *, may_complete: bool) -> None:
-        """Put what has come on the disk and on record; when that is all of the upload, hand it off."""
-        parts, upload, session, now = self.parts, progress.found.upload, self.live(progress.found), self.parts.now()
-
-        def completes(committed: int) -> dict[str, str] | None:
-            """In a worker: return the metadata to hand off with, when so many bytes are all of it."""
-            if not may_complete or not is_whole(upload.length, committed):
-                return None
-            return {key: decoded(value) for key, value in parse_metadata(upload.metadata.encode("ascii")).items()}
-
-        def grown() -> int:
-            """In a worker: bring the file to the disk, and return its length."""
-            committed = progress.start + bring()
-            if parts.handoffs.settings.sync and completes(committed) is not None:
+        def write_and_sync() -> int:
+            """In a worker: with ``--durability=handoff`` a file is synced when it is handed off."""
+            committed = write()
+            if is_synced_now and is_whole(upload.length, committed):
                 try:
-                    parts.store.sync(session.sessid, upload.safe_name)
+                    ingest.store.sync(session.sessid, upload.safe_name)
                 except SyncFailed as error:
                     raise _SessionSyncFailed(*error.args) from error
             return committed
 
+        def completes(committed: int) -> dict[str, str] | None:
+            """In a worker: return the metadata to hand off with, when so many bytes are all of it."""
+            return upload.metadata_as_text() if is_whole(upload.length, committed) else None
+
+        before = found.file.committed if found.file is not None else None
         try:
-            committed, handoff = await parts.pieces.growth.keep(
-                session,
-                upload.safe_name,
-                grown,
-                lambda timed: self.registry.grow(session, upload, progress.before, timed, now, completes),
-            )
+            committed, handoff = await self.registry.grow(session, upload, before, write_and_sync, now, completes)
         except _SessionSyncFailed as error:
-            await parts.handoffs.damaged(session, error)
+            await self.handoffs.damaged(session, error)
             raise
-        progress.found = progress.found.grown(committed, now, complete=handoff is not None)
         if handoff is not None:
             self._log.info(
                 "{sessid}: upload of {name} is complete, {committed} bytes",
@@ -319,16 +153,188 @@ class Chunks:
                 upload=upload.id,
             )
             try:
-                if parts.handoffs.settings.sync:
-                    await parts.catalog.files.sync()
+                if is_synced_now:
+                    await ingest.files.sync()
             finally:
-                parts.relay.add(handoff)
+                self.relay.add(handoff)
+        return found.grown(committed, now, complete=handoff is not None)
 
-    async def _broke_off(self, upload: UploadRecord, body: IBody, error: BaseException) -> None:
+    async def undo(self, upload: UploadRecord) -> None:
+        """Leave nothing of an upload whose client never heard of it; no error of that counts.
+
+        Nobody else writes to a session of its own. In another's, the file goes if all of it is the upload's.
+        """
+        ingest = self.ingest
+        try:
+            if (await self.registry.find(upload.id)).upload.state != OPEN:
+                return
+            if upload.own:
+                await self.discard(upload)
+            elif await self.registry.remove(upload, ingest.now()):
+                await self.remove_file(upload)
+        except Refused:
+            return  # it is gone already
+        except Exception:
+            self._log.failure("{sessid}: an upload could not be removed", sessid=upload.sessid)
+
+    async def discard(self, upload: UploadRecord) -> None:
+        """End the session that was made for an upload alone, and remove its folder."""
+        ingest = self.ingest
+        await ingest.sessions.end(upload.sessid)
+        await self.errands(ingest.store.discard, upload.sessid)
+
+    async def remove_file(self, upload: UploadRecord) -> None:
+        """With the lock: remove the file of an upload, which is off the record; another of its name may come."""
+        self.handoffs.forget_archives(upload.sessid)
+        with suppress(InvalidFilename):  # nothing of it could ever be written
+            await self.errands(self.ingest.store.cut, upload.sessid, upload.safe_name, None)
+
+
+@define(eq=False)
+class Chunk:
+    """What one request brings of an upload, on its way. ``found`` is the upload as it stands on record.
+
+    ``upload`` is as it was when the request came.
+    """
+
+    chunks: Chunks
+    found: Found
+    claim: Claim
+    offset: int
+    length: int | None
+    checksum: Checksum | None
+    creates: bool
+    session: Session
+    start: int = 0
+    busy: type[Refused] = UploadLocked
+    upload: UploadRecord = field(init=False)
+    name: SafeName = field(init=False)
+    body: IBody = field(init=False)
+    _log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        """Know whose body it is."""
+        self.upload, self.name, self.body = self.found.upload, self.found.upload.safe_name, self.claim.body
+
+    async def admit(self) -> AbstractContextManager[int]:
+        """Room is promised with the lock: only then it is known how much of the upload is there."""
+        return nullcontext(0)
+
+    async def store(self, room: int) -> Stored:
+        """Append what comes, unless nothing may come any more."""
+        try:
+            self.claim.check()
+            self.found = await self._as_it_stands()
+            self.start = self.found.committed
+            if self.found.upload.state == OPEN:
+                await self._append()
+            else:
+                self._check_empty()
+        except BaseException:
+            if self.creates:  # with the lock: a node's piece that waits is not appended to what goes
+                await self.chunks.undo(self.upload)
+                self.body.accepted = 0
+            raise
+        return Stored(self.found.committed, None, "stored")
+
+    async def _as_it_stands(self) -> Found:
+        """Return the upload as it stands, when bytes from ``offset`` on may come.
+
+        ``length`` counts from now on, and is put on record with the first of them. Raises ``UploadGone``,
+        ``WrongOffset``, ``InvalidLength``, ``FileTooLarge``, ``FileSealed`` and ``TooManyFiles``.
+        """
+        registry, length = self.chunks.registry, self.length
+        found = await registry.find(self.upload.id)
+        self.chunks.live(found)
+        if self.offset != found.committed:
+            raise WrongOffset(found.committed)
+        if length is not None and length != found.upload.length:
+            if found.upload.length is not None or length < found.committed:
+                raise InvalidLength
+            if length > registry.quota:
+                raise FileTooLarge
+            found = evolve(found, upload=evolve(found.upload, length=length))
+        if found.upload.state == OPEN and found.file is not None and found.file.sealed:
+            raise FileSealed
+        if found.file is None:
+            self.chunks.ingest.files.check_room(found.upload.sessid)
+        return found
+
+    def _check_empty(self) -> None:
+        """See that nothing comes for an upload that is complete. Raises ``FileTooLarge``, ``ChecksumMismatch``."""
+        checksum = self.checksum
+        if self.body.length != 0:
+            raise FileTooLarge
+        if checksum is not None and checksum.digest != new_digest(checksum.algorithm).digest():
+            raise ChecksumMismatch
+
+    async def _append(self) -> None:
+        """Bring the body to the disk, and on record."""
+        ingest, upload, body = self.chunks.ingest, self.found.upload, self.body
+        session = self.session = self.chunks.live(self.found)
+        whole = (upload.length if upload.length is not None else self.chunks.registry.quota) - self.start
+        if body.length is not None and body.length > whole:
+            raise FileTooLarge
+        try:
+            await ingest.space.look()
+            promised = session.sessid, session.held, body, whole, CHECKPOINT_SIZE
+            with ingest.space.promise(*promised, user=session.username) as room:
+                too_large = FileTooLarge() if room == whole else InsufficientStorage()
+                writer = ingest.writer(body, ingest.workers, self._open_file)
+                if self.checksum is not None:
+                    verify = partial(self._verify, self.checksum)
+                    await append_whole(ingest, self, writer, limit=room, too_large=too_large, is_repeat=verify)
+                else:
+                    await append_what_comes(ingest, self, writer, limit=room, too_large=too_large, whole=whole)
+        except (FileDamaged, SyncFailed) as error:
+            await note_damage(ingest, session, self.name, error)
+            if isinstance(error, FileDamaged):
+                raise UploadGone from error
+            raise
+        except (InsufficientStorage, OSError):
+            await cut(ingest, session, self.name)  # the disk may have taken a little more than it said
+            raise
+
+    def _open_file(self) -> IStoredFile:
+        """In a worker: open the file behind what is on record by then."""
+        file = self.found.file
+        store = self.chunks.ingest.store
+        return store.open(self.upload.sessid, self.name, file.committed if file is not None else None)
+
+    async def _verify(self, checksum: Checksum, file: IStoredFile) -> bool:
+        """See that what was written is what was meant; it is no repeat.
+
+        Raises ``ChecksumMismatch``, and ``UploadTakenOver`` as soon as a newer request has come.
+        """
+
+        def digest() -> bytes:
+            """In a worker."""
+            made = new_digest(checksum.algorithm)
+
+            def update(data: bytes) -> None:
+                self.claim.check()
+                made.update(data)
+
+            file.feed(update)
+            return made.digest()
+
+        takes_long = self.body.received > CHECKPOINT_SIZE
+        workers = self.chunks.errands if takes_long else self.chunks.ingest.workers
+        if await workers(digest) != checksum.digest:
+            raise ChecksumMismatch
+        return False
+
+    async def commit(self, write: Callable[[], int]) -> None:
+        """Put what has come on record, so that the upload can be resumed from there."""
+        self.found = await self.chunks.commit(self.found, write)
+        self.body.accepted = self.found.committed - self.start
+
+    async def broke_off(self, error: BaseException) -> None:
         """Note that a request has not brought what it meant to, and that its session is in use all the same.
 
         Unless there was nothing to bring: a session is over in spite of those who go on with what is complete.
         """
+        ingest, upload, body = self.chunks.ingest, self.upload, self.body
         self._log.info(
             "{sessid}: upload of {name} broke off after {received} bytes, {kept} are kept: {reason}",
             sessid=upload.sessid,
@@ -339,4 +345,4 @@ class Chunks:
             reason=error.words if isinstance(error, Refused) else type(error).__name__,
         )
         if upload.state == OPEN:
-            await self.parts.catalog.sessions.touch(upload.sessid, self.parts.now())
+            await ingest.sessions.touch(upload.sessid, ingest.now())

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode
-from binascii import Error as Base64Error
 
 from onec_twisted.model.errors import InvalidOffset
 from onec_twisted.model.upload_errors import InvalidLength
+from onec_twisted.model.uploads import from_base64, unpacked_metadata
 from onec_twisted.resumable.checksums import DIGEST_SIZES, Checksum
 from onec_twisted.tus.errors import InvalidChecksum, InvalidMetadata
 
-__all__ = ["LONGEST_METADATA", "filename_of", "parse_checksum", "parse_length", "parse_metadata", "parse_offset"]
+__all__ = [
+    "LONGEST_METADATA",
+    "filename_of",
+    "offset_header",
+    "parse_checksum",
+    "parse_length",
+    "parse_metadata",
+    "parse_offset",
+]
 
 LONGEST_METADATA = 8192
 """Bytes of ``Upload-Metadata``; all headers together may have 16 KiB."""
 
 _NUMBER = re.compile(rb"\d{1,100}")
 """Numbers of bytes: what is larger than there can be is refused for that, and not for being none."""
-
-_KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,255}")
 
 
 def parse_length(length: bytes | None, deferred: bytes | None) -> int | None:
@@ -44,15 +49,9 @@ def parse_offset(raw: bytes | None) -> int:
     return int(raw)
 
 
-def _unpacked(value: str) -> bytes:
-    """Return what Base64 stands for. Raises ``InvalidMetadata``.
-
-    Browsers and scripts leave padding away, or use the alphabet for URLs (RFC 4648 section 5).
-    """
-    try:
-        return b64decode(value + "=" * (-len(value) % 4), b"-_" if set(value) & set("-_") else None, validate=True)
-    except (Base64Error, ValueError):
-        raise InvalidMetadata from None
+def offset_header(committed: int) -> tuple[bytes, bytes]:
+    """Return the header that tells how many bytes of an upload are on record."""
+    return b"Upload-Offset", b"%d" % committed
 
 
 def parse_metadata(raw: bytes | None) -> dict[str, bytes]:
@@ -61,21 +60,14 @@ def parse_metadata(raw: bytes | None) -> dict[str, bytes]:
     A key without a value stands for an empty one, and a comma may stand at the end: programs write one behind each
     pair. Raises ``InvalidMetadata``, for a key that comes twice as well.
     """
-    found: dict[str, bytes] = {}
     if not raw:
-        return found
+        return {}
     try:
-        text = raw.decode("ascii")
-    except UnicodeDecodeError:
-        raise InvalidMetadata from None
-    if len(text) > LONGEST_METADATA:
-        raise InvalidMetadata
-    for pair in text.rstrip().removesuffix(",").split(","):
-        key, _, value = pair.strip().replace("\t", " ").partition(" ")
-        if key in found or _KEY.fullmatch(key) is None:
+        if len(raw) > LONGEST_METADATA:
             raise InvalidMetadata
-        found[key] = _unpacked(value.strip(" "))
-    return found
+        return unpacked_metadata(raw.decode("ascii"))
+    except ValueError:
+        raise InvalidMetadata from None
 
 
 def filename_of(metadata: dict[str, bytes]) -> bytes | None:
@@ -90,8 +82,8 @@ def parse_checksum(raw: bytes | None) -> Checksum | None:
     algorithm, _, value = raw.decode("latin-1").strip().partition(" ")
     size = DIGEST_SIZES.get(algorithm)
     try:
-        digest = _unpacked(value.strip(" "))
-    except InvalidMetadata:
+        digest = from_base64(value.strip(" "))
+    except ValueError:
         raise InvalidChecksum from None
     if size is None or len(digest) != size:
         raise InvalidChecksum

@@ -1,4 +1,4 @@
-"""The Resource of tus: what each method means (tus 1.0.0; resumable.md, A). A refusal becomes an answer here."""
+"""The Resource of tus: what each method means (tus 1.0.0; docs/tus.md). A refusal becomes an answer here."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from attrs import evolve, frozen
 from twisted.logger import Logger
 from twisted.web.http import datetimeToString
 
-from onec_twisted.exchange import protocol
-from onec_twisted.exchange.resource import COOKIE
+from onec_twisted.auth.sessions import COOKIE
 from onec_twisted.http.answer import Answer
 from onec_twisted.http.refusals import address_of
 from onec_twisted.http.resource import RefusingResource
 from onec_twisted.model import text
 from onec_twisted.model.errors import (
-    FileBusy,
     FileTooLarge,
     HandoffRunning,
     InsufficientStorage,
@@ -38,9 +36,12 @@ from onec_twisted.tus.origins import Origins, location
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from onec_twisted.auth.access import Access
+    from onec_twisted.auth.sessions import Sessions
     from onec_twisted.catalog.registry import Registry
-    from onec_twisted.exchange.resource import Parts, Settings
+    from onec_twisted.delivery.relay import Relay
     from onec_twisted.http.interfaces import IRequest
+    from onec_twisted.ingest.engine import Ingest
     from onec_twisted.model.records import Session
     from onec_twisted.model.uploads import Found
     from onec_twisted.resumable.chunks import Chunks
@@ -73,16 +74,29 @@ class Tus(RefusingResource):
     _log = Logger()
 
     def __init__(
-        self, path: bytes, settings: Settings, parts: Parts, registry: Registry, chunks: Chunks, origins: Origins
+        self,
+        path: bytes,
+        *,
+        access: Access,
+        sessions: Sessions,
+        ingest: Ingest,
+        relay: Relay,
+        registry: Registry,
+        chunks: Chunks,
+        origins: Origins,
+        lock_timeout: float,
     ) -> None:
-        """Serve with these settings and parts; pages of ``origins`` may upload."""
-        super().__init__(parts.metrics)
+        """Serve with these parts; pages of ``origins`` may upload, ``lock_timeout`` is in seconds."""
+        super().__init__(ingest.metrics)
         self._path = path
-        self._settings = settings
-        self._parts = parts
+        self._access = access
+        self._sessions = sessions
+        self._ingest = ingest
+        self._relay = relay
         self._registry = registry
         self._chunks = chunks
         self._origins = origins
+        self._lock_timeout = lock_timeout
         self._claims = Claims()
         self._methods: dict[bytes, Callable[[_Client, str, int, IRequest], Awaitable[Answer]]] = {
             b"HEAD": self._head,
@@ -130,14 +144,10 @@ class Tus(RefusingResource):
 
     async def _client(self, request: IRequest) -> _Client:
         """Return who asks, by the cookie of a session or by Basic. Raises ``Refused``."""
-        token = request.getCookie(COOKIE.encode("ascii"))
-        session = await self._parts.catalog.sessions.find(text.decoded(token)) if token else None
-        ended = self._parts.now() - self._settings.session_ttl
-        if session is not None and not session.is_over(ended, busy=self._parts.locks.busy(session.sessid)):
+        session = await self._sessions.find(request.getCookie(COOKIE.encode("ascii")))
+        if session is not None:
             return _Client(session.username, session)
-        return _Client(
-            await self._parts.access.login_again(request.getHeader(b"authorization"), address_of(request)), None
-        )
+        return _Client(await self._access.login_again(request.getHeader(b"authorization"), address_of(request)), None)
 
     async def _post(self, client: _Client, number: int, request: IRequest) -> Answer:
         """Make an upload, and take what comes along; what is not answered with 201 leaves nothing behind."""
@@ -165,10 +175,8 @@ class Tus(RefusingResource):
             own=own,
         )
         await self._check_room(upload, body.length)
-        async with self._chunks.turn(upload, None):
-            found = await self._registry.create(
-                upload, client.session, self._settings.sessions_per_user, self._parts.now()
-            )
+        async with self._chunks.lock(upload):
+            found = await self._registry.create(upload, client.session, self._sessions.most, self._ingest.now())
         self._log.info(
             "{sessid}: upload of {name} made by {user} from {peer}",
             sessid=upload.sessid,
@@ -189,18 +197,18 @@ class Tus(RefusingResource):
             await self._chunks.undo(upload)
             raise
         headers = ((b"Location", self._location(request, upload)), *self._expires(found))
-        return Answer(201, headers=(*headers, protocol.offset_header(found.committed)) if tells_offset else headers)
+        return Answer(201, headers=(*headers, fields.offset_header(found.committed)) if tells_offset else headers)
 
     async def _check_room(self, upload: UploadRecord, coming: int | None) -> None:
         """See that an upload can become as long as it is to be. Raises ``FileTooLarge``, ``InsufficientStorage``."""
         length = upload.length
         if max(length or 0, coming or 0) > self._registry.quota:
             raise FileTooLarge
-        self._parts.relay.check_room(upload.username)
+        self._relay.check_room(upload.username)
         if length is not None and coming is not None and coming > length:
             raise FileTooLarge
-        there = None if upload.own else await self._parts.catalog.files.find(upload.sessid, upload.name)
-        space = self._parts.pieces.space
+        files, space = self._ingest.files, self._ingest.space
+        there = None if upload.own else await files.find(upload.sessid, upload.name)
         await space.look()
         rest = (length or 0) - (there.committed if there is not None else 0)
         if not space.fits(max(rest, len(upload.metadata))):
@@ -211,7 +219,7 @@ class Tus(RefusingResource):
         found = await self._find(client, upload_id)
         try:
             with self._claims.hold(upload_id, number, request.body) as claim:
-                async with self._chunks.turn(found.upload, None):
+                async with self._chunks.lock(found.upload):
                     claim.check()
                     found = await self._find(client, upload_id)
         except (UploadTakenOver, SessionRestarted):
@@ -221,7 +229,7 @@ class Tus(RefusingResource):
         metadata = ((b"Upload-Metadata", upload.metadata.encode("ascii")),) if upload.metadata else ()
         return Answer(
             headers=(
-                protocol.offset_header(found.committed),
+                fields.offset_header(found.committed),
                 known,
                 *metadata,
                 *self._expires(found),
@@ -248,9 +256,9 @@ class Tus(RefusingResource):
         except Refused as refused:
             with suppress(Refused):
                 found = await self._find(client, upload_id)
-                refused.headers = (*refused.headers, protocol.offset_header(found.committed), *self._expires(found))
+                refused.headers = (*refused.headers, fields.offset_header(found.committed), *self._expires(found))
             raise
-        return Answer(204, headers=(protocol.offset_header(found.committed), *self._expires(found)))
+        return Answer(204, headers=(fields.offset_header(found.committed), *self._expires(found)))
 
     async def _delete(self, client: _Client, upload_id: str, number: int, request: IRequest) -> Answer:
         """End an upload, and remove what has come of it; a file that was handed off as well, once it is delivered."""
@@ -264,19 +272,16 @@ class Tus(RefusingResource):
 
         A file that a node has brought a part of stays: its node was told that it is there.
         """
-        parts = self._parts
         if upload.own:
-            await parts.relay.idle(upload.sessid, self._settings.lock_timeout)
+            locks = self._ingest.locks
+            await self._relay.idle(upload.sessid, self._lock_timeout)
             try:
-                async with parts.locks.of_session(upload.sessid, UploadGone):
-                    await parts.catalog.sessions.end(upload.sessid)
-                    await parts.workers(parts.store.discard, upload.sessid)
+                async with locks.of_session(upload.sessid, UploadGone, UploadLocked):
+                    await self._chunks.discard(upload)
             except InvalidSession:
                 raise UploadGone from None
-            except FileBusy:
-                raise UploadLocked from None
         else:
-            async with self._chunks.turn(upload, None):
+            async with self._chunks.lock(upload):
                 if await self._remove(upload):
                     await self._chunks.remove_file(upload)
         self._log.info(
@@ -290,10 +295,10 @@ class Tus(RefusingResource):
     async def _remove(self, upload: UploadRecord) -> bool:
         """Take an upload off the record, when it has been delivered; return whether its file is to go."""
         try:
-            return await self._registry.remove(upload, self._parts.now())
+            return await self._registry.remove(upload, self._ingest.now())
         except HandoffRunning:
-            await self._parts.relay.idle(upload.sessid, self._settings.lock_timeout)
-            return await self._registry.remove(upload, self._parts.now())
+            await self._relay.idle(upload.sessid, self._lock_timeout)
+            return await self._registry.remove(upload, self._ingest.now())
 
     async def _find(self, client: _Client, upload_id: str) -> Found:
         """Return a client's upload. Raises ``UploadNotFound``, for another's as well, and ``UploadGone``."""
@@ -306,7 +311,7 @@ class Tus(RefusingResource):
         """Return the header that tells when an unfinished upload ends, unless somebody goes on with it."""
         if found.session is None or found.upload.state != OPEN:
             return ()
-        return ((b"Upload-Expires", datetimeToString(found.session.touched + self._settings.session_ttl)),)
+        return ((b"Upload-Expires", datetimeToString(found.session.touched + self._sessions.ttl)),)
 
     def _location(self, request: IRequest, upload: UploadRecord) -> bytes:
         """Return the URL of an upload."""

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 def service(exchange: InMemory, observer: FileLogObserver | None) -> ExchangeService:
     """Return a daemon around an exchange in memory."""
-    workers: Any = exchange.parts.workers
-    return ExchangeService(workers, exchange.parts.pieces, Clock(), lambda: None, observer)
+    parts = exchange.parts
+    workers: Any = parts.workers
+    return ExchangeService(
+        workers, parts.catalog.recorder, parts.locks, parts.pieces.proofs, Clock(), lambda: None, observer
+    )
 
 
 def test_its_observer_becomes_the_applications(exchange: InMemory) -> None:

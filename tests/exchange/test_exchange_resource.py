@@ -16,8 +16,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
+from onec_twisted.auth.sessions import COOKIE
 from onec_twisted.delivery.handoffs import HandoffSettings
-from onec_twisted.exchange.resource import COOKIE
 from onec_twisted.http.interfaces import IStreamingResource
 from onec_twisted.model.errors import InsufficientStorage, SyncFailed
 
@@ -319,7 +319,7 @@ class TestFile:
         """A piece that two requests were promised room for is rolled back by the one that comes second."""
         exchange = make_exchange(session_quota=100)
         session = exchange.checkauth()
-        space = exchange.parts.pieces.space
+        space = exchange.parts.ingest.space
         space.quota = 1000
         piece(exchange, session, "a", b"x" * 60)
         reply = piece(exchange, session, "a", b"y" * 60)

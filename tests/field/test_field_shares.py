@@ -259,7 +259,7 @@ def test_one_user_does_not_take_all_places(make_exchange: Callable[..., InMemory
     for line in lines:
         line.lose()
 
-    assert len(exchange.parts.pieces.uploads) == 0
+    assert len(exchange.parts.ingest.transfers) == 0
     assert begin(first)
     lines[-1].lose()
 

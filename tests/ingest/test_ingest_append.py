@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import define
 from twisted.internet.defer import Deferred
 
-from onec_twisted.ingest.append import Growth
+from onec_twisted.ingest.append import commit_body, note_damage
+from onec_twisted.ingest.writers import BufferedWriter
 from onec_twisted.model.errors import SessionRestarted, SyncFailed
 from onec_twisted.model.names import SafeName
-from onec_twisted.testing import inline
+from onec_twisted.testing import FakeBody, inline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,73 +35,72 @@ def session(exchange: InMemory) -> Session:
     return known.session
 
 
-@pytest.fixture
-def growth(exchange: InMemory) -> Growth:
-    """Growth of the exchange's files."""
-    return Growth(exchange.catalog.files, exchange.store, inline, exchange.parts.metrics)
+@define(eq=False)
+class Appended:
+    """An append of three bytes to the file, with a record of the test's own."""
+
+    session: Session
+    commit: Callable[[Callable[[], int]], Any]
+    name: SafeName = NAME
+    start: int = 3
 
 
-def bring(exchange: InMemory, session: Session) -> Callable[[], int]:
-    """Return a function that appends to the file."""
-
-    def appended() -> int:
-        file = exchange.store.open(session.sessid, NAME, 3)
-        file.write([b"def"])
-        file.finish()
-        return 6
-
-    return appended
-
-
-def kept(growth: Growth, session: Session, brings: Callable[[], int], record: Any) -> list[Any]:
-    """Return what became of it."""
+def committed(exchange: InMemory, session: Session, commit: Callable[[Callable[[], int]], Any]) -> list[Any]:
+    """Append to the file; return what became of it."""
     outcome: list[Any] = []
-    Deferred.fromCoroutine(growth.keep(session, NAME, brings, record)).addCallbacks(
+    append: Any = Appended(session, commit)
+    writer = BufferedWriter(FakeBody(), inline, lambda: exchange.store.open(session.sessid, NAME, 3))
+    writer.write(b"def")
+    Deferred.fromCoroutine(commit_body(exchange.parts.ingest, append, writer, writer.write_rest)).addCallbacks(
         outcome.append, lambda failure: outcome.append(failure.value)
     )
     return outcome
 
 
-def test_what_is_recorded_stays(exchange: InMemory, session: Session, growth: Growth) -> None:
+def test_what_is_recorded_stays(exchange: InMemory, session: Session) -> None:
     """And is timed."""
     before = exchange.metric("onec_sync_duration_seconds_count", target="file")
     commit = exchange.catalog.files.commit
-    assert kept(
-        growth, session, bring(exchange, session), lambda brings: commit(session, "a", 3, brings, 100, 1.0)
-    ) == [6]
+    lengths: list[int] = []
+
+    async def record(write: Callable[[], int]) -> None:
+        lengths.append(await commit(session, "a", 3, write, 100, 1.0))
+
+    assert committed(exchange, session, record) == [None]
+    assert lengths == [6]
     assert exchange.files()[f"{session.sessid}/a"] == b"abcdef"
     assert exchange.metric("onec_sync_duration_seconds_count", target="file") == before + 1
 
 
-def test_what_is_refused_is_cut_off(exchange: InMemory, session: Session, growth: Growth) -> None:
+def test_what_is_refused_is_cut_off(exchange: InMemory, session: Session) -> None:
     """To what is on record."""
 
-    async def refuse(brings: Callable[[], int]) -> None:
-        brings()
+    async def refuse(write: Callable[[], int]) -> None:
+        write()
         raise SessionRestarted
 
-    (error,) = kept(growth, session, bring(exchange, session), refuse)
+    (error,) = committed(exchange, session, refuse)
     assert isinstance(error, SessionRestarted)
     assert exchange.files()[f"{session.sessid}/a"] == b"abc"
 
 
-def test_what_was_recorded_all_the_same_stays(exchange: InMemory, session: Session, growth: Growth) -> None:
+def test_what_was_recorded_all_the_same_stays(exchange: InMemory, session: Session) -> None:
     """The record has the last word."""
 
-    async def record_and_fail(brings: Callable[[], int]) -> None:
-        await exchange.catalog.files.commit(session, "a", 3, brings, 100, 1.0)
+    async def record_and_fail(write: Callable[[], int]) -> None:
+        await exchange.catalog.files.commit(session, "a", 3, write, 100, 1.0)
         raise ZeroDivisionError
 
-    (error,) = kept(growth, session, bring(exchange, session), record_and_fail)
+    (error,) = committed(exchange, session, record_and_fail)
     assert isinstance(error, ZeroDivisionError)
     assert exchange.files()[f"{session.sessid}/a"] == b"abcdef"
 
 
 def test_damage_is_recorded_and_told(
-    exchange: InMemory, session: Session, growth: Growth, nothing_left_behind: list[dict[str, Any]]
+    exchange: InMemory, session: Session, nothing_left_behind: list[dict[str, Any]]
 ) -> None:
     """Loudly."""
-    Deferred.fromCoroutine(growth.damaged(session, NAME, SyncFailed()))
+    Deferred.fromCoroutine(note_damage(exchange.parts.ingest, session, NAME, SyncFailed()))
     known = exchange.catalog.recorder.known.of_sessid(session.sessid)
     assert known is not None
     assert known.files["a"].damaged

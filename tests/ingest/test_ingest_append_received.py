@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import define, field
-from twisted.internet.defer import Deferred
 from writing import MemoryFile, Receiving
 
 from onec_twisted.ingest import checkpoints, writers
-from onec_twisted.ingest.append import receive_what_comes
-from onec_twisted.ingest.checkpoints import Checkpoints
+from onec_twisted.ingest.append import append_what_comes
 from onec_twisted.ingest.writers import HIGH_WATER, WRITERS
 from onec_twisted.model.errors import ConnectionDropped, FileTooLarge, InsufficientStorage, SessionRestarted
 
@@ -28,19 +26,18 @@ class KeepingWhatComes(Receiving):
     kept: list[int] = field(factory=list)
     refuses: BaseException | None = None
 
-    def start(self) -> KeepingWhatComes:
+    def begin(self, open_file: Callable[[], Any] | None = None) -> KeepingWhatComes:
         """Begin."""
-        intake = WRITERS["auto"](self.body, self.workers, self.file.open)
-        intake.checkpoints = Checkpoints(self.keep, self.whole, lambda: 0.0)
-        coroutine = receive_what_comes(self.body, intake, self.whole, FileTooLarge(), self.keep)
-        Deferred.fromCoroutine(coroutine).addCallbacks(
-            self.outcome.append, lambda failure: self.outcome.append(failure.value)
+        writer = WRITERS["auto"](self.body, self.workers, open_file or self.file.open)
+        this: Any = self
+        self.start_receiving(
+            append_what_comes(this, this, writer, limit=self.whole, too_large=FileTooLarge(), whole=self.whole)
         )
         return self
 
-    async def keep(self, bring: Callable[[], int]) -> None:
+    async def commit(self, write: Callable[[], int]) -> None:
         """Put a length on record, which is on the disk by then."""
-        size = await self.workers(bring)
+        size = await self.workers(write)
         assert self.file.state == "finished"
         if self.refuses is not None:
             raise self.refuses
@@ -57,7 +54,7 @@ def test_what_comes_is_kept(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever the body breaks off, every byte until there is on record; milestones only grow."""
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SIZE", 150_000)
     chance = random.Random(seed)
-    receiving = KeepingWhatComes().start()
+    receiving = KeepingWhatComes().begin()
     sent = b""
     for _ in range(chance.randrange(100)):
         if not receiving.body.paused:
@@ -78,7 +75,7 @@ def test_what_comes_is_kept(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_whole_body_is_kept() -> None:
     """As by ``receive``."""
-    receiving = KeepingWhatComes().start()
+    receiving = KeepingWhatComes().begin()
     receiving.body.feed(b"abc")
     receiving.body.end()
     receiving.run()
@@ -88,7 +85,7 @@ def test_a_whole_body_is_kept() -> None:
 def test_too_much_leaves_the_last_milestone(monkeypatch: pytest.MonkeyPatch) -> None:
     """What came after it is rolled back, and nothing but the end may put all of it on record."""
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SIZE", 100_000)
-    receiving = KeepingWhatComes(whole=200_000).start()
+    receiving = KeepingWhatComes(whole=200_000).begin()
     for _ in range(2):
         receiving.body.feed(b"x" * 100_000)
         receiving.run()
@@ -102,7 +99,7 @@ def test_too_much_leaves_the_last_milestone(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_disk_that_fills_up_keeps_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing that it may have taken in part; some of it makes room for the record."""
     monkeypatch.setattr(writers, "RECORD_SPARE", 100)
-    receiving = KeepingWhatComes(file=MemoryFile(fails=InsufficientStorage(), fails_after=70_000)).start()
+    receiving = KeepingWhatComes(file=MemoryFile(fails=InsufficientStorage(), fails_after=70_000)).begin()
     receiving.body.feed(b"x" * 65_536)
     receiving.run()
     receiving.body.feed(b"y" * 70_001)
@@ -114,7 +111,7 @@ def test_a_disk_that_fills_up_keeps_what_it_took(monkeypatch: pytest.MonkeyPatch
 def test_a_record_that_is_refused_ends_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing more is kept then: the file is another's by now."""
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SIZE", 100_000)
-    receiving = KeepingWhatComes(refuses=SessionRestarted()).start()
+    receiving = KeepingWhatComes(refuses=SessionRestarted()).begin()
     receiving.body.feed(b"x" * 100_000)
     receiving.run()
     assert isinstance(receiving.body.dropped, SessionRestarted)
@@ -125,7 +122,7 @@ def test_a_record_that_is_refused_ends_the_body(monkeypatch: pytest.MonkeyPatch)
 def test_memory_is_bounded_at_a_milestone(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk is waited for the sender is held back."""
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SIZE", 65_536)
-    receiving = KeepingWhatComes().start()
+    receiving = KeepingWhatComes().begin()
     receiving.body.feed(b"x" * 65_536)
     receiving.workers.run()
     while not receiving.body.paused:
@@ -142,7 +139,7 @@ def test_memory_is_bounded_at_a_milestone(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_last_bytes_of_a_whole_body_find_no_room(full_at: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those before them are kept, unless it is the record that is refused."""
     monkeypatch.setattr(writers, "RECORD_SPARE", 100)
-    receiving = KeepingWhatComes().start()
+    receiving = KeepingWhatComes().begin()
     receiving.body.feed(b"x" * 65_536)
     receiving.run()
     if full_at == "write":

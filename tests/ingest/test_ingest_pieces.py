@@ -8,8 +8,9 @@ import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from onec_twisted.ingest.pieces import REPEAT_PATIENCE, Pieces, Stored
-from onec_twisted.ingest.proofs import PROOF_DELAY
+from onec_twisted.ingest.engine import Stored
+from onec_twisted.ingest.pieces import REPEAT_PATIENCE, Pieces
+from onec_twisted.ingest.proofs import PROOF_DELAY, Proofs
 from onec_twisted.model.errors import InsufficientStorage
 from onec_twisted.model.names import SafeName
 from onec_twisted.testing import FakeBody
@@ -78,7 +79,7 @@ def test_a_repeat_is_not_appended(exchange: InMemory, pieces: Pieces, session: S
         way(again).lost()
     way(stored(pieces, session, b"same")).sent(None)
     assert content(exchange, session) == b"firstsame"
-    assert pieces.metrics.registry.get_sample_value("onec_pieces_total", {"outcome": "repeat"}) == 4
+    assert pieces.ingest.metrics.registry.get_sample_value("onec_pieces_total", {"outcome": "repeat"}) == 4
     way(stored(pieces, session, b"same")).sent(None)
 
     assert content(exchange, session) == b"firstsamesame"
@@ -152,7 +153,7 @@ def test_an_answer_that_arrives_while_an_equal_piece_comes_in(
 
 def test_a_range_that_is_held_needs_no_room(exchange: InMemory, pieces: Pieces, session: Session) -> None:
     """A node that lost the answer to the last piece of a full quota can finish."""
-    pieces.session_quota = pieces.space.quota = 4
+    pieces.session_quota = pieces.ingest.space.quota = 4
     stored(pieces, session, b"same")
     body = FakeBody(4)
     outcome: list[Any] = []
@@ -166,7 +167,7 @@ def test_a_range_that_is_held_needs_no_room(exchange: InMemory, pieces: Pieces, 
 @pytest.mark.parametrize("other", [b"same", b"diff"])
 def test_a_repeat_at_the_quotas_edge(exchange: InMemory, pieces: Pieces, session: Session, other: bytes) -> None:
     """It is confirmed; another piece of its size is refused, and leaves nothing."""
-    pieces.session_quota = pieces.space.quota = 4
+    pieces.session_quota = pieces.ingest.space.quota = 4
     way(stored(pieces, session, b"same")).lost()
     (outcome,) = send(pieces, evolve(session, held=4), other)
 
@@ -196,18 +197,8 @@ def test_a_proof_survives(exchange: InMemory, pieces: Pieces, session: Session, 
         exchange.clock.advance(1)
     else:
         pieces.proofs._open.clear()
-    restarted = Pieces(
-        pieces.body_limit,
-        pieces.session_quota,
-        pieces.sessions,
-        pieces.files,
-        pieces.store,
-        pieces.locks,
-        pieces.space,
-        pieces.workers,
-        pieces.now,
-        pieces.clock,
-    )
+    proofs = Proofs(pieces.ingest.files, exchange.clock)
+    restarted = Pieces(pieces.ingest, proofs, pieces.body_limit, pieces.session_quota)
     way(stored(restarted, session, b"same")).lost()
 
     assert content(exchange, session) == (b"samesame" if proven else b"same")
@@ -215,7 +206,7 @@ def test_a_proof_survives(exchange: InMemory, pieces: Pieces, session: Session, 
 
 def test_many_pieces_at_the_quotas_edge(exchange: InMemory, pieces: Pieces, session: Session) -> None:
     """Fifty that race for the last bytes: never more than the quota, and no room is lost."""
-    pieces.session_quota = pieces.space.quota = 1000
+    pieces.session_quota = pieces.ingest.space.quota = 1000
     bodies = [FakeBody(90) for _ in range(50)]
     outcomes: list[Any] = []
     for number, body in enumerate(bodies):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from attrs import define, field
@@ -13,7 +13,6 @@ from writing import MemoryFile, Receiving
 from zope.interface.verify import verifyObject
 
 from onec_twisted.http.interfaces import IBodyConsumer, ISocketConsumer
-from onec_twisted.ingest.append import receive
 from onec_twisted.ingest.writers import HIGH_WATER, LOW_WATER, WRITE_SIZE, BufferedWriter, ZeroCopyWriter
 from onec_twisted.model.errors import ConnectionDropped, InsufficientStorage
 from onec_twisted.storage.interfaces import IStoredFile
@@ -32,7 +31,7 @@ def test_they_are_what_they_say() -> None:
 
 def test_a_small_body_costs_one_hop() -> None:
     """Opened, written, synced and closed in one go."""
-    receiving = Receiving().start()
+    receiving = Receiving().begin()
     receiving.body.feed(b"a" * 50_000)
     receiving.body.end()
     assert receiving.outcome == []
@@ -45,7 +44,7 @@ def test_a_small_body_costs_one_hop() -> None:
 
 def test_an_empty_body_makes_a_file() -> None:
     """It is opened and closed."""
-    receiving = Receiving().start()
+    receiving = Receiving().begin()
     receiving.body.end()
     receiving.workers.run()
 
@@ -56,7 +55,7 @@ def test_an_empty_body_makes_a_file() -> None:
 def test_bytes_arrive_in_order_whatever_the_disk_does(seed: int) -> None:
     """Chunks of any size, workers that are late by any time, one at a time; the file is opened once."""
     chance = random.Random(seed)
-    receiving = Receiving().start()
+    receiving = Receiving().begin()
     sent = b""
     for _ in range(200):
         if not receiving.body.paused:
@@ -77,7 +76,7 @@ def test_bytes_arrive_in_order_whatever_the_disk_does(seed: int) -> None:
 
 def test_memory_is_bounded() -> None:
     """A sender faster than the disk is held back under 1 MiB, and let go when there is room."""
-    receiving = Receiving().start()
+    receiving = Receiving().begin()
     while not receiving.body.paused:
         receiving.body.feed(b"x" * 65536)
     assert HIGH_WATER <= receiving.body.received < HIGH_WATER + 65536
@@ -93,7 +92,7 @@ def test_memory_is_bounded() -> None:
 
 def test_a_hop_carries_what_came_in_meanwhile() -> None:
     """A slow disk makes hops larger, not more."""
-    receiving = Receiving().start()
+    receiving = Receiving().begin()
     receiving.body.feed(b"x" * WRITE_SIZE)
     for _ in range(10):
         receiving.body.feed(b"y" * 1000)
@@ -107,7 +106,7 @@ def test_a_hop_carries_what_came_in_meanwhile() -> None:
 @pytest.mark.parametrize("fed", [0, 10, WRITE_SIZE, WRITE_SIZE * 2])
 def test_a_body_that_breaks_off_is_rolled_back(fed: int) -> None:
     """After what a worker was writing; a file that was never opened stays so."""
-    receiving = Receiving().start()
+    receiving = Receiving().begin()
     receiving.body.feed(b"x" * fed)
     reason = ConnectionDropped()
     receiving.body.drop(reason)
@@ -123,7 +122,7 @@ def test_a_body_that_breaks_off_is_rolled_back(fed: int) -> None:
 def test_a_disk_that_fails_ends_the_body(ended: bool) -> None:
     """In the middle, or when the last byte has come already."""
     reason = InsufficientStorage()
-    receiving = Receiving(file=MemoryFile(fails=reason)).start()
+    receiving = Receiving(file=MemoryFile(fails=reason)).begin()
     receiving.body.feed(b"x" * WRITE_SIZE)
     if ended:
         receiving.body.end()
@@ -142,20 +141,17 @@ def test_a_file_that_cannot_be_opened() -> None:
     def cannot() -> MemoryFile:
         raise reason
 
-    body = FakeBody()
-    outcome: list[Any] = []
-    intake = BufferedWriter(body, inline, cannot)
-    Deferred.fromCoroutine(receive(body, intake, 10**9, ValueError(), inline)).addErrback(outcome.append)
-    body.end()
+    receiving = Receiving(workers=inline).begin(cannot)
+    receiving.body.end()
 
-    assert outcome[0].value is reason
+    assert receiving.outcome == [reason]
 
 
 def test_memory_is_bounded_all_the_more_when_many_wait() -> None:
     """While all workers are busy, what comes stays in the kernel."""
     receiving = Receiving()
     receiving.workers.is_crowded = True
-    receiving.start()
+    receiving.begin()
     receiving.body.feed(b"x" * WRITE_SIZE)
     assert receiving.body.paused
     receiving.workers.run()

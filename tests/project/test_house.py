@@ -44,24 +44,11 @@ WITHOUT_TESTS = {
 DEBTS: dict[str, set[str]] = {
     "order": {
         "catalog.sql.sessions",
-        "resumable.chunks",
     },
-    "front doors": {"resumable.chunks", "tus.resource"},
     "sql": {"catalog.sqlite", "catalog.recorder", "admin.health"},
     "time": {"tap"},
     "one sitting": {"catalog.sqlite"},
     "short": {"http.body", "tap"},
-    "reaches": {
-        "ingest.pieces",
-        "exchange.resource",
-        "resumable.chunks",
-        "tus.resource",
-        "daemon.service",
-    },
-    "defaults": {
-        "ingest.pieces",
-        "exchange.resource",
-    },
     "full names": {"tap"},
     "tests": {
         "model.text",

@@ -284,7 +284,7 @@ def test_a_body_in_chunks_that_meets_the_end_of_the_room(make_tus: Callable[...,
     tus.exchange.store.free_bytes = 151_000
     path = tus.made(150_000)
     tus.exchange.store.free_bytes = 101_000
-    tus.exchange.parts.pieces.space.seconds = lambda: 1e9
+    tus.exchange.parts.ingest.space.seconds = lambda: 1e9
     line = tus.begin(path, 0, "chunked")
     for _ in range(3):
         line.send(b"ea60\r\n" + b"x" * 60_000 + b"\r\n")

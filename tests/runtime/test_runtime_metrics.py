@@ -115,4 +115,4 @@ def test_bytes_add_up(make_exchange: Callable[..., InMemory], intake: str) -> No
     assert pieces == {"stored": 2, "partial": 0, "repeat": 0, "held": 1, "refused": 2, "broken": 1, "failed": 0}
     assert exchange.metric("onec_refusals_total", reason="invalid_filename") == 1
     assert exchange.metric("onec_refusals_total", reason="wrong_offset") == 1
-    assert len(exchange.parts.pieces.uploads) == 0
+    assert len(exchange.parts.ingest.transfers) == 0

@@ -18,12 +18,17 @@ from twisted.internet.task import Clock
 
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sqlite import create_catalog, recorded_lengths
+from onec_twisted.ingest.engine import Ingest, Stored
 from onec_twisted.ingest.locks import FileLocks
-from onec_twisted.ingest.pieces import Pieces, Stored
+from onec_twisted.ingest.pieces import Pieces
+from onec_twisted.ingest.proofs import Proofs
 from onec_twisted.ingest.space import Space
+from onec_twisted.ingest.transfers import Transfers
+from onec_twisted.ingest.writers import WRITERS
 from onec_twisted.model.errors import ConnectionDropped, FileSealed, WrongOffset
 from onec_twisted.model.names import SafeName
 from onec_twisted.model.records import SUCCEEDED
+from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage.local import Store
 from onec_twisted.testing import FakeBody, inline
 
@@ -64,18 +69,20 @@ class AnyOrder(RuleBasedStateMachine):
         self.catalog = make_catalog(self.store.database, inline)
         locks = FileLocks(self.clock, 30)
         space = Space(lambda: inline(lambda: LOTS), self.clock.seconds, 0, LOTS)
-        self.pieces = Pieces(
-            LOTS,
-            LOTS,
-            self.catalog.sessions,
-            self.catalog.files,
-            self.store,
-            locks,
-            space,
-            inline,
-            self.clock.seconds,
-            self.clock,
+        ingest = Ingest(
+            sessions=self.catalog.sessions,
+            files=self.catalog.files,
+            store=self.store,
+            locks=locks,
+            space=space,
+            transfers=Transfers(self.clock.seconds),
+            workers=inline,
+            writer=WRITERS["auto"],
+            metrics=Metrics(self.clock.seconds),
+            now=self.clock.seconds,
+            logs_each=False,
         )
+        self.pieces = Pieces(ingest, Proofs(self.catalog.files, self.clock), LOTS, LOTS)
 
     def stop(self) -> None:
         """End the daemon as kill -9 does: what is not on record is gone."""

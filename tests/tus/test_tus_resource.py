@@ -551,7 +551,7 @@ class TestTakingOver:
         """Who only looks disturbs nobody."""
         path = tus.made(10)
         old = tus.begin(path, 0, 10, b"abc")
-        (running,) = tus.exchange.parts.pieces.uploads.all()
+        (running,) = tus.exchange.parts.ingest.transfers.all()
         assert (running.name, running.body.received, running.body.length) == ("upload", 3, 10)
         assert tus.exchange.metric("onec_pieces_total", outcome="stored") == 0
         old.send(b"defghij")
@@ -858,7 +858,7 @@ class TestWithASession:
         session = with_session(tus)
         piece(tus, session, "a", b"x" * 900)
         tus.exchange.store.free_bytes = 1500
-        tus.exchange.parts.pieces.space.seconds = lambda: 1e10
+        tus.exchange.parts.ingest.space.seconds = lambda: 1e10
         assert tus.create(1401, Upload_Metadata=metadata(filename="a")).status == 507
         assert tus.create(1400, Upload_Metadata=metadata(filename="a")).status == 201
 
@@ -964,7 +964,7 @@ class TestCounting:
         tus.lines.remove(line)
         assert exchange.metric("onec_pieces_total", outcome="broken") == 1
         assert exchange.metric("onec_discarded_bytes_total") == 6
-        assert len(exchange.parts.pieces.uploads) == 0
+        assert len(exchange.parts.ingest.transfers) == 0
 
     def test_many_at_once(self, make_tus: Callable[..., TusInMemory]) -> None:
         """The limit is the same as for pieces."""

@@ -1,0 +1,84 @@
+"""Which session a request belongs to, by its cookie and its sessid: for every front door."""
+
+from __future__ import annotations
+
+import secrets
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from onec_twisted.model.errors import InvalidSession, MissingSessid
+from onec_twisted.model.text import decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.catalog.sessions import SessionRecords
+    from onec_twisted.model.records import Session
+
+__all__ = ["COOKIE", "Opened", "Sessions"]
+
+COOKIE = "onec_session"
+"""The name of the cookie that carries the token."""
+
+
+@frozen
+class Opened:
+    """A session that has just been opened, at a moment in seconds since 1970: its sessid, and the secret token."""
+
+    sessid: str
+    token: str
+    now: float
+
+
+@frozen(eq=False, kw_only=True)
+class Sessions:
+    """Opens sessions, and finds those that requests belong to.
+
+    A session ends ``ttl`` seconds after it was used last, unless somebody writes in it, as ``is_busy`` tells of a
+    sessid. A user may have ``most`` sessions; 0 is no limit. With ``sessid_required`` a node's request must name its
+    session, which a page elsewhere cannot do: a browser sends it the cookie all the same. ``now`` returns seconds
+    since 1970.
+    """
+
+    records: SessionRecords
+    now: Callable[[], float]
+    is_busy: Callable[[str], bool]
+    ttl: float
+    sessid_required: bool
+    most: int
+
+    async def open(self, user: str) -> Opened:
+        """Open a session of a user. Raises ``TooManySessions``."""
+        opened = Opened(secrets.token_hex(16), secrets.token_hex(32), self.now())
+        await self.records.open(opened.sessid, opened.token, user, opened.now, self.most)
+        return opened
+
+    async def find(self, token: bytes | None) -> Session | None:
+        """Return the session that the value of a cookie opens; None for none, and for one that is over."""
+        session = await self.records.find(decoded(token)) if token else None
+        if session is None or session.is_over(self.now() - self.ttl, busy=self.is_busy(session.sessid)):
+            return None
+        return session
+
+    async def touch(self, session: Session) -> None:
+        """Note on record that a session is in use."""
+        await self.records.touch(session.sessid, self.now())
+
+    async def of_node(self, token: bytes | None, sessid: bytes | None) -> Session:
+        """Return the session that a node's request belongs to, by its cookie and by what it sends as ``sessid``.
+
+        Some nodes send the token as ``sessid``. Raises ``MissingSessid`` and ``InvalidSession``.
+        """
+        if not sessid and self.sessid_required:
+            raise MissingSessid
+        session = await self.find(token)
+        if session is None or token is None:
+            raise InvalidSession
+        if sessid:
+            is_sessid = compare_digest(sessid, session.sessid.encode("ascii"))
+            is_token = compare_digest(sessid, token)
+            if not is_sessid and not is_token:
+                raise InvalidSession
+        return session
