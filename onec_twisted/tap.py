@@ -15,9 +15,9 @@ from onec_twisted import __version__
 from onec_twisted.auth.access import Access
 from onec_twisted.auth.sessions import Sessions
 from onec_twisted.catalog.catalog import Catalog
+from onec_twisted.catalog.database import Database
 from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.catalog.registry import Registry
-from onec_twisted.catalog.sqlite import Database
 from onec_twisted.daemon.config import CannotStart
 from onec_twisted.daemon.listening import Certificate, listening, warn_of_strangers
 from onec_twisted.daemon.logs import log_of

@@ -18,8 +18,8 @@ from twisted.web.http_headers import Headers
 
 from onec_twisted.auth.access import Access, NodeRealm
 from onec_twisted.auth.sessions import COOKIE, Sessions
+from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.registry import Registry
-from onec_twisted.catalog.sqlite import create_catalog
 from onec_twisted.delivery.archives import Archives
 from onec_twisted.delivery.handoffs import Handoffs, HandoffSettings
 from onec_twisted.delivery.keep import Keep

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
@@ -12,6 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from onec_twisted.admin.status import STATUS_PATIENCE
+from onec_twisted.catalog.sqlite import DatabaseFailed
 from onec_twisted.model.errors import CatalogBusy, StorageRemoved
 from onec_twisted.runtime.presence import REMOVED
 from onec_twisted.runtime.singleflight import SingleFlight
@@ -87,7 +87,7 @@ class HealthCheck:
             return late
         except StorageRemoved:
             return REMOVED
-        except (OSError, sqlite3.Error, CatalogBusy) as error:
+        except (OSError, DatabaseFailed, CatalogBusy) as error:
             return f"{what} cannot be written: {getattr(error, 'strerror', error)}"
         except Exception as error:
             self._log.failure("the health of {what} could not be told", what=what)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from onec_twisted.catalog.cache import KnownSessions
+    from onec_twisted.catalog.database import Step
     from onec_twisted.catalog.recorder import Recorder
-    from onec_twisted.catalog.sqlite import Step
     from onec_twisted.model.records import FileRecord, Session
 
 __all__ = ["FileRecords"]

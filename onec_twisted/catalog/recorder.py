@@ -6,7 +6,6 @@ waits for the next record.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,12 +17,12 @@ from twisted.python.failure import Failure
 
 from onec_twisted.catalog.cache import KnownSessions
 from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.model.errors import CatalogBusy, InsufficientStorage
+from onec_twisted.model.errors import CatalogBusy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from onec_twisted.catalog.sqlite import Database, Step
+    from onec_twisted.catalog.database import Database, Step
     from onec_twisted.runtime.metrics import Metrics
     from onec_twisted.runtime.workers import Workers
 
@@ -92,8 +91,6 @@ class Recorder:
             self._note_held(is_held=mine.check(CatalogBusy) is not None)
             if not self._is_held:
                 self.known.forget(sessid)  # nobody knows what is on record now
-            if mine.check(sqlite3.OperationalError) and "full" in str(mine.value):  # error codes: from Python 3.11 on
-                raise InsufficientStorage from mine.value
             mine.raiseException()
         self._note_held(is_held=False)
         return mine
@@ -132,7 +129,7 @@ class Recorder:
         await self._workers(self.database.sync)
 
     async def probe(self) -> None:
-        """See that something could be recorded; raises what the database says when not, and ``CatalogBusy``."""
+        """See that something could be recorded; raises ``DatabaseFailed`` when not, and ``CatalogBusy``."""
         await self._workers(self.database.probe)
 
     async def tidy(self) -> None:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import field, frozen
 
-from onec_twisted.catalog.sql import uploads as statements
+from onec_twisted.catalog.sql import resumable as statements
 from onec_twisted.model.upload_errors import UploadNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from onec_twisted.catalog.cache import KnownSessions
+    from onec_twisted.catalog.database import Step
     from onec_twisted.catalog.recorder import Recorder
-    from onec_twisted.catalog.sqlite import Step
     from onec_twisted.model.records import Handoff, Session
     from onec_twisted.model.uploads import Found, UploadRecord
 

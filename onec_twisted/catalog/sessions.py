@@ -9,6 +9,7 @@ from attrs import define, field
 
 from onec_twisted.catalog.cache import AT_ONCE, KnownSession
 from onec_twisted.catalog.sql import sessions as statements
+from onec_twisted.catalog.sql import uploads
 from onec_twisted.model.records import Session
 from onec_twisted.runtime.singleflight import SingleFlight
 
@@ -59,11 +60,14 @@ class SessionRecords:
     async def _read(self, token_hash: str) -> Session | None:
         """Read a session, and keep it in memory."""
         with self.recorder.recorded_meanwhile() as meanwhile:
-            found = await self.recorder.read(statements.known_session, token_hash, self.files_at_once)
+            found = await self.recorder.read(statements.session, token_hash, self.files_at_once)
+        if found is None:
+            return None
+        session, files, count = found
         # What was recorded meanwhile may be missing in what was read: it is good enough to answer with, not to keep
-        if found is not None and found.session.sessid not in meanwhile:
-            self._known.add(token_hash, found)
-        return found.session if found is not None else None
+        if session.sessid not in meanwhile:
+            self._known.add(token_hash, KnownSession(session, files, complete=len(files) == count, count=count))
+        return session
 
     async def touch(self, sessid: str, now: float) -> None:
         """Record that the session is in use."""
@@ -114,5 +118,5 @@ class SessionRecords:
         return removed
 
     async def expire_uploads(self, ended: float, before: float, busy: frozenset[str]) -> None:
-        """Note which uploads of tus are gone, and forget those before; see ``statements.expire_uploads``."""
-        await self.recorder.record("", lambda: (statements.expire_uploads, (ended, before, busy)))
+        """Note which uploads of tus are gone, and forget those before; see ``uploads.expire``."""
+        await self.recorder.record("", lambda: (uploads.expire, (ended, before, busy)))

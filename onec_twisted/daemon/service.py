@@ -12,7 +12,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
-from onec_twisted.catalog.sqlite import CatalogUnusable, create_catalog, record_damage, recorded_lengths
+from onec_twisted.catalog.preparation import create_catalog, record_damage, recorded_lengths
+from onec_twisted.catalog.sqlite import CatalogUnusable
 from onec_twisted.daemon.config import CannotStart
 from onec_twisted.model.errors import ShuttingDown
 from onec_twisted.storage.local import MediaRootTaken

@@ -238,22 +238,10 @@ class Store:
         return damaged
 
     def lost(self, sessid: str, files: Sequence[UploadedFile]) -> list[str]:
-        lost = self._not_there(sessid, files)
+        lost = _not_there(self.temp / sessid, files)
         if lost:
             self.check()
-            lost = self._not_there(sessid, files)  # all may have been away for a moment
-        return lost
-
-    def _not_there(self, sessid: str, files: Sequence[UploadedFile]) -> list[str]:
-        """Return the names of files that are missing or too short now."""
-        folder = self.temp / sessid
-        lost = []
-        for file in files:
-            try:
-                if (folder / on_disk(file.name)).lstat().st_size < file.size:
-                    lost.append(file.name)
-            except (FileNotFoundError, NotADirectoryError):
-                lost.append(file.name)
+            lost = _not_there(self.temp / sessid, files)  # all may have been away for a moment
         return lost
 
     def cut(self, sessid: str, name: SafeName, committed: int | None) -> None:
@@ -314,3 +302,15 @@ class Store:
         with tempfile.TemporaryFile(dir=self.temp) as file:
             file.write(b"x")
             file.flush()
+
+
+def _not_there(folder: Path, files: Sequence[UploadedFile]) -> list[str]:
+    """Return the names of files in a session's folder that are missing or too short now."""
+    lost = []
+    for file in files:
+        try:
+            if (folder / on_disk(file.name)).lstat().st_size < file.size:
+                lost.append(file.name)
+        except (FileNotFoundError, NotADirectoryError):
+            lost.append(file.name)
+    return lost

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from beside import figures, others, ratio
 
-from onec_twisted.catalog.sqlite import create_catalog
+from onec_twisted.catalog.preparation import create_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable

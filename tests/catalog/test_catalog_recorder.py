@@ -8,9 +8,10 @@ import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from onec_twisted.catalog.cache import KnownSession
+from onec_twisted.catalog.database import Database
+from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.catalog.sqlite import Database, create_catalog
 from onec_twisted.model.records import Session
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.testing import LateWorkers
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from onec_twisted.catalog.sqlite import Step
+    from onec_twisted.catalog.database import Step
 
 OPEN: Step = (statements.open_session, ("s", "hash", "shop", 1.0))
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
+from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sql.overview import latest
-from onec_twisted.catalog.sqlite import create_catalog, opened
+from onec_twisted.catalog.sqlite import opened
 from onec_twisted.model.errors import FileSealed, HandoffRunning, InvalidSession, SessionRestarted
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Handoff, Session
 

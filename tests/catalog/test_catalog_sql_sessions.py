@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.catalog.sqlite import create_catalog, opened
+from onec_twisted.catalog.sqlite import opened
 from onec_twisted.model.records import Session
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def test_what_a_piece_costs_does_not_grow(tmp_path: Path) -> None:
         statements.commit(cursor, session, "a", 5, 8, 10, 2.0)
         statements.prove(cursor, session, "a", 8)
         statements.touch(cursor, "s", 3.0)
-        statements.session(cursor, "hash")
+        statements.session(cursor, "hash", 1000)
         statements.file(cursor, "s", "a")
         statements.open_session(cursor, "t", "another", "shop", 1.0, 100)
         assert not statements.remove_session(cursor, "s", 1.0, 1.0)

@@ -15,8 +15,8 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from onec_twisted.catalog.handoffs import HandoffRecords
+from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import handoffs as outbox
-from onec_twisted.catalog.sqlite import create_catalog
 from onec_twisted.delivery.interfaces import IImporter
 from onec_twisted.delivery.relay import AT_ONCE, IMPORT_GRACE, TRY_PAUSE, Relay, pause_before
 from onec_twisted.model.errors import HandoffRunning, ImportFailed, ImportInterrupted

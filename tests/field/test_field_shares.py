@@ -18,10 +18,12 @@ from tus_in_memory import TusInMemory, metadata
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock, deferLater
 
-from onec_twisted.catalog import sqlite as database_module
+from onec_twisted.catalog import database as database_module
+from onec_twisted.catalog.database import Database
+from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import uploads as tus_statements
-from onec_twisted.catalog.sqlite import CatalogUnusable, Database, create_catalog
+from onec_twisted.catalog.sqlite import CatalogUnusable
 from onec_twisted.daemon.sweep import Sweep
 from onec_twisted.delivery.client import SiteClient
 from onec_twisted.delivery.relay import AT_ONCE, Relay

@@ -42,20 +42,11 @@ WITHOUT_TESTS = {
 
 
 DEBTS: dict[str, set[str]] = {
-    "order": {
-        "catalog.sql.sessions",
-    },
-    "sql": {"catalog.sqlite", "catalog.recorder", "admin.health"},
     "time": {"tap"},
-    "one sitting": {"catalog.sqlite"},
     "short": {"http.body", "tap"},
     "full names": {"tap"},
     "tests": {
         "model.text",
-        "catalog.cache",
-        "catalog.sessions",
-        "catalog.files",
-        "catalog.handoffs",
         "delivery.client",
     },
 }

@@ -12,7 +12,7 @@ from line import post
 from tus_in_memory import CHUNK, TusInMemory, heard, metadata
 from twisted.logger import LogLevel
 
-from onec_twisted.catalog.sqlite import Database
+from onec_twisted.catalog.database import Database
 from onec_twisted.delivery.handoffs import HandoffSettings
 from onec_twisted.ingest import checkpoints, writers
 from onec_twisted.model.errors import InsufficientStorage, ShuttingDown, SyncFailed

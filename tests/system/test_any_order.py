@@ -16,8 +16,8 @@ from records import make_catalog
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
+from onec_twisted.catalog.preparation import create_catalog, recorded_lengths
 from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.catalog.sqlite import create_catalog, recorded_lengths
 from onec_twisted.ingest.engine import Ingest, Stored
 from onec_twisted.ingest.locks import FileLocks
 from onec_twisted.ingest.pieces import Pieces
@@ -235,7 +235,7 @@ class AnyOrder(RuleBasedStateMachine):
         """What the catalog answers from memory stands in its database."""
         known = self.session(), self.now(self.catalog.files.find(SESSID, str(NAME)))
         token_hash = hashlib.sha256(b"token").hexdigest()
-        session, files = self.catalog.recorder.database.read(statements.session, token_hash)  # type: ignore[misc]
+        session, files, _ = self.catalog.recorder.database.read(statements.session, token_hash, 1000)  # type: ignore[misc]
         assert (evolve(known[0], touched=session.touched), known[1]) == (session, files.get(str(NAME)))
 
     @invariant()

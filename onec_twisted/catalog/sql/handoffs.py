@@ -1,4 +1,4 @@
-"""The outbox's statements: hand-offs on record. Functions of a cursor, as in ``statements``.
+"""The outbox's statements: hand-offs on record. Functions of a cursor, as in ``sessions``.
 
 A hand-off is recorded in the transaction that seals its files, before anybody is told of it.
 """
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from attrs import asdict, evolve
 
+from onec_twisted.catalog.sql.sessions import SESSION_COLUMNS
+from onec_twisted.catalog.sql.uploads import FILE_GROWING, GROWING_FILES
 from onec_twisted.model.errors import FileSealed, HandoffRunning, InvalidSession, SessionRestarted, TooManyImports
 from onec_twisted.model.records import FAILED, SETTLED, WAITING, Handoff, Session
 
@@ -198,9 +200,7 @@ def event_came(cursor: Cursor, session: Session, event: str, kind: str, timestam
 
 def quiet_since(cursor: Cursor, then: float) -> list[Session]:
     """Return the sessions that owe the site something, and that nobody has touched since a moment."""
-    cursor.execute(
-        "SELECT sessid, username, epoch, held, touched FROM sessions WHERE owed <> 0 AND touched < ?", (then,)
-    )
+    cursor.execute(f"SELECT {SESSION_COLUMNS} FROM sessions WHERE owed <> 0 AND touched < ?", (then,))  # noqa: S608 - a constant
     return [Session(*row) for row in cursor.fetchall()]
 
 
@@ -213,13 +213,7 @@ def settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
     return [] if cursor.fetchone() is None else _settle(cursor, session, now)
 
 
-GOING_ON = "state = 'open' AND (length IS NULL OR length > committed)"
-"""What holds of an upload of tus whose file nobody may take yet, joined with its file."""
-
-OWED = f"""
-sessid = ? AND sealed = 0 AND by_node <> 0 AND NOT EXISTS (
-    SELECT 1 FROM uploads WHERE uploads.sessid = files.sessid AND uploads.name = files.name AND {GOING_ON})
-"""  # noqa: S608 - a constant
+OWED = f"sessid = ? AND sealed = 0 AND by_node <> 0 AND NOT {FILE_GROWING}"
 """What holds of a session's files that are handed off when its node says no more."""
 
 
@@ -238,8 +232,8 @@ def _settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
     # What a node has brought of a file that tus goes on with is owed until that ends, one way or the other
     cursor.execute(
         "UPDATE sessions SET owed = 1 WHERE sessid = ? AND EXISTS ("  # noqa: S608 - a constant
-        "SELECT 1 FROM files JOIN uploads ON uploads.sessid = files.sessid AND uploads.name = files.name"
-        f" WHERE files.sessid = sessions.sessid AND sealed = 0 AND by_node <> 0 AND {GOING_ON})",
+        f"SELECT 1 FROM {GROWING_FILES}"
+        " WHERE files.sessid = sessions.sessid AND sealed = 0 AND by_node <> 0)",
         (session.sessid,),
     )
     return made
@@ -284,8 +278,8 @@ def note_outcome(cursor: Cursor, handoff: Handoff, now: float) -> None:
     import yet is not owed any more.
     """
     cursor.execute(
-        "UPDATE handoffs SET state = ?, tries = ?, words = ?, changed = ? WHERE id = ? AND state = 'waiting'",
-        (handoff.state, handoff.tries, handoff.words, now, handoff.id),
+        "UPDATE handoffs SET state = ?, tries = ?, words = ?, changed = ? WHERE id = ? AND state = ?",
+        (handoff.state, handoff.tries, handoff.words, now, handoff.id, WAITING),
     )
     if handoff.state == FAILED and handoff.event == "import":
         cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ?", (handoff.sessid,))

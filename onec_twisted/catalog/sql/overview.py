@@ -1,6 +1,6 @@
 """Questions to the database that the administrator asks: how much there is, and what stands still.
 
-Functions of a cursor, as in ``statements``. They have a connection of their own: all sessions are looked at once,
+Functions of a cursor, as in ``sessions``. They have a connection of their own: all sessions are looked at once,
 and for those that are shown a bounded number of files and hand-offs, by their keys.
 """
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from onec_twisted.catalog.sql import handoffs as outbox
+from onec_twisted.catalog.sql import uploads
+from onec_twisted.catalog.sql.sessions import SESSION_COLUMNS
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Session
 
 if TYPE_CHECKING:
@@ -76,11 +78,9 @@ def summary(cursor: Cursor) -> Summary:
     cursor.execute("SELECT state, COUNT(*) FROM handoffs GROUP BY state")
     counted = dict(cursor.fetchall())
     handoffs = {state: counted.get(state, 0) for state in (WAITING, SUCCEEDED, FAILED)}
-    cursor.execute("SELECT created FROM handoffs WHERE state = 'waiting' ORDER BY number LIMIT 1")
+    cursor.execute("SELECT created FROM handoffs WHERE state = ? ORDER BY number LIMIT 1", (WAITING,))
     row = cursor.fetchone()
-    cursor.execute("SELECT COUNT(*) FROM uploads WHERE state = 'open'")
-    (unfinished,) = cursor.fetchone()
-    return Summary(sessions, owing, damaged, handoffs, row[0] if row else None, unfinished)
+    return Summary(sessions, owing, damaged, handoffs, row[0] if row else None, uploads.unfinished(cursor))
 
 
 def latest(cursor: Cursor, state: str, most: int) -> list[Handoff]:
@@ -96,17 +96,17 @@ def latest(cursor: Cursor, state: str, most: int) -> list[Handoff]:
 def overview(cursor: Cursor, most: int) -> Overview:
     """Return what there is to see, at most so many sessions, and hand-offs in each state."""
     cursor.execute(
-        "SELECT sessid, username, epoch, held, touched, owed,"
+        f"SELECT {SESSION_COLUMNS}, owed,"  # noqa: S608 - constants
         " (SELECT COUNT(*) FROM (SELECT 1 FROM files WHERE files.sessid = sessions.sessid LIMIT ?) AS some),"
         " EXISTS (SELECT 1 FROM files WHERE files.sessid = sessions.sessid AND damaged <> 0),"
-        " (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'waiting'),"
-        " (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'failed')"
+        f" (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = '{WAITING}'),"
+        f" (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = '{FAILED}')"
         " FROM (SELECT * FROM sessions ORDER BY touched DESC LIMIT ?) AS sessions ORDER BY touched DESC",
         (MANY_FILES + 1, most),
     )
     sessions = tuple(
-        SessionLine(Session(*row[:5]), bool(row[5]), row[6], bool(row[7]), row[8], row[9])
-        for row in cursor.fetchall()
+        SessionLine(Session(*session), bool(owed), files, bool(damaged), waiting, failed)
+        for *session, owed, files, damaged, waiting, failed in cursor.fetchall()
     )
     handoffs = tuple(handoff for state in (FAILED, WAITING, SUCCEEDED) for handoff in latest(cursor, state, most))
     return Overview(summary(cursor), sessions, handoffs)

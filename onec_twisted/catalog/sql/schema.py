@@ -1,12 +1,17 @@
-"""The catalog's database: its tables, and what is done with it before the daemon starts.
+"""The tables of the catalog's database, and how an older one becomes one of this version.
 
-``schema``, ``statements``, ``outbox``, ``overview`` and ``tus.statements`` hold the only SQL. It keeps to what
-PostgreSQL knows as well, pragmas and ``WITHOUT ROWID`` aside.
+The modules of ``catalog.sql`` hold the only SQL. It keeps to what PostgreSQL knows as well, pragmas and ``WITHOUT
+ROWID`` aside.
 """
 
 from __future__ import annotations
 
-__all__ = ["LOCK_PATIENCE", "MIGRATIONS", "SCHEMA_VERSION"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite3 import Cursor
+
+__all__ = ["LOCK_PATIENCE", "MIGRATIONS", "SCHEMA_VERSION", "script_from", "version_of"]
 
 SCHEMA_VERSION = 3
 
@@ -122,3 +127,15 @@ LOCK_PATIENCE = 3.0
 A backup of the database, or a statement that somebody types, takes less; a node waits 60 s at least (protocol.md,
 B.8).
 """
+
+
+def version_of(cursor: Cursor) -> int:
+    """Return the version of a database's schema, 0 for one that is empty."""
+    cursor.execute("PRAGMA user_version")
+    return int(cursor.fetchone()[0])
+
+
+def script_from(version: int) -> str:
+    """Return what makes a database of a version, 0 for an empty one, one of this version: all of it, or nothing."""
+    steps = [MIGRATIONS[old] for old in range(version, SCHEMA_VERSION)] if version else [SCHEMA, UPLOADS, INDEXES]
+    return f"BEGIN; {''.join(steps)} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"

@@ -1,13 +1,12 @@
-"""The catalog's statements: functions of a cursor, each a step of a transaction or a question.
-
-``schema``, this module, ``outbox``, ``overview`` and ``tus.statements`` hold the only SQL.
-"""
+"""Sessions and their files on record: functions of a cursor, each a step of a transaction or a question."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onec_twisted.catalog.cache import AT_ONCE, KnownSession
+from attrs import fields
+
+from onec_twisted.catalog.sql import uploads
 from onec_twisted.model.errors import (
     FileSealed,
     HandoffRunning,
@@ -16,7 +15,7 @@ from onec_twisted.model.errors import (
     SessionRestarted,
     TooManySessions,
 )
-from onec_twisted.model.records import FileRecord, Session
+from onec_twisted.model.records import FAILED, WAITING, FileRecord, Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +26,12 @@ __all__ = [
     "commit",
     "damage",
     "damage_all",
+    "damage_files",
     "end_session",
     "ended",
-    "expire_uploads",
     "file",
     "has_damaged",
-    "known_session",
+    "lengths",
     "nothing",
     "open_session",
     "prove",
@@ -46,6 +45,15 @@ __all__ = [
     "unknown",
     "users",
 ]
+
+
+SESSION_COLUMNS = ", ".join(one.name for one in fields(Session))
+FILE_COLUMNS = ", ".join(one.name for one in fields(FileRecord))
+
+REVOKED = "revoked"
+"""What stands in the place of a token's hash, before the sessid, when the session lets nobody in any more."""
+
+# ruff: noqa: S608 - the statements are put together of constants alone
 
 
 def nothing(_: Cursor) -> None:
@@ -70,34 +78,27 @@ def touch(cursor: Cursor, sessid: str, now: float) -> None:
     cursor.execute("UPDATE sessions SET touched = ? WHERE sessid = ?", (now, sessid))
 
 
-def session(cursor: Cursor, token_hash: str, most: int = AT_ONCE) -> tuple[Session, dict[str, FileRecord]] | None:
-    """Return a session, and at most so many of its files."""
-    cursor.execute("SELECT sessid, username, epoch, held, touched FROM sessions WHERE token_hash = ?", (token_hash,))
+def session(cursor: Cursor, token_hash: str, most: int) -> tuple[Session, dict[str, FileRecord], int] | None:
+    """Return the session that a token opens, its files, and how many it has.
+
+    There are no files when it has more than ``most``.
+    """
+    cursor.execute(f"SELECT {SESSION_COLUMNS} FROM sessions WHERE token_hash = ?", (token_hash,))
     row = cursor.fetchone()
     if row is None:
         return None
-    cursor.execute(
-        "SELECT name, committed, last_start, proven, damaged, sealed FROM files WHERE sessid = ? LIMIT ?",
-        (row[0], most),
-    )
-    return Session(*row), {name: _file_record(values) for name, *values in cursor}
-
-
-def known_session(cursor: Cursor, token_hash: str, most: int) -> KnownSession | None:
-    """Return what is to be known of a session: all its files, or none of very many."""
-    found = session(cursor, token_hash, most + 1)
-    if found is None:
-        return None
-    known, files = found
+    found = Session(*row)
+    cursor.execute(f"SELECT name, {FILE_COLUMNS} FROM files WHERE sessid = ? LIMIT ?", (found.sessid, most + 1))
+    files = {name: _file_record(values) for name, *values in cursor}
     if len(files) <= most:
-        return KnownSession(known, files)
-    cursor.execute("SELECT COUNT(*) FROM files WHERE sessid = ?", (known.sessid,))
-    return KnownSession(known, {}, complete=False, count=cursor.fetchone()[0])
+        return found, files, len(files)
+    cursor.execute("SELECT COUNT(*) FROM files WHERE sessid = ?", (found.sessid,))
+    return found, {}, cursor.fetchone()[0]
 
 
 def session_of(cursor: Cursor, sessid: str) -> Session | None:
     """Return a session by its sessid."""
-    cursor.execute("SELECT sessid, username, epoch, held, touched FROM sessions WHERE sessid = ?", (sessid,))
+    cursor.execute(f"SELECT {SESSION_COLUMNS} FROM sessions WHERE sessid = ?", (sessid,))
     row = cursor.fetchone()
     return Session(*row) if row else None
 
@@ -105,7 +106,7 @@ def session_of(cursor: Cursor, sessid: str) -> Session | None:
 def file(cursor: Cursor, sessid: str, name: str) -> FileRecord | None:
     """Return what is known of a file, None if it is not on record."""
     cursor.execute(
-        "SELECT committed, last_start, proven, damaged, sealed FROM files WHERE sessid = ? AND name = ?",
+        f"SELECT {FILE_COLUMNS} FROM files WHERE sessid = ? AND name = ?",
         (sessid, name),
     )
     row = cursor.fetchone()
@@ -192,6 +193,21 @@ def damage_all(cursor: Cursor, session: Session) -> None:
     )
 
 
+def damage_files(cursor: Cursor, damaged: list[tuple[str, str]]) -> None:
+    """Record that acknowledged bytes of files, by sessid and name, are missing."""
+    cursor.executemany("UPDATE files SET damaged = 1 WHERE sessid = ? AND name = ?", damaged)
+
+
+def lengths(cursor: Cursor) -> dict[str, dict[str, int]]:
+    """Return the committed length of every file, in bytes, by sessid and name."""
+    cursor.execute("SELECT sessid FROM sessions")
+    lengths: dict[str, dict[str, int]] = {sessid: {} for (sessid,) in cursor}
+    cursor.execute("SELECT sessid, name, committed FROM files")
+    for sessid, name, committed in cursor:
+        lengths.setdefault(sessid, {})[name] = int(committed)
+    return lengths
+
+
 def has_damaged(cursor: Cursor, sessid: str) -> bool:
     """Return whether any file of a session is damaged."""
     cursor.execute("SELECT 1 FROM files WHERE sessid = ? AND damaged <> 0 LIMIT 1", (sessid,))
@@ -206,7 +222,7 @@ def start_epoch(cursor: Cursor, sessid: str, now: float) -> int:
     _check_delivered(cursor, sessid)
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
-    cursor.execute("UPDATE uploads SET state = 'gone', metadata = '', changed = ? WHERE sessid = ?", (now, sessid))
+    uploads.end_all(cursor, sessid, now)
     cursor.execute(
         "UPDATE sessions SET epoch = epoch + 1, held = 0, owed = 0, touched = ? WHERE sessid = ?", (now, sessid)
     )
@@ -229,54 +245,36 @@ def end_session(cursor: Cursor, sessid: str) -> None:
 
 def users(cursor: Cursor) -> list[str]:
     """Return the users whose sessions let somebody in."""
-    cursor.execute("SELECT DISTINCT username FROM sessions WHERE token_hash NOT LIKE 'revoked%'")
+    cursor.execute(f"SELECT DISTINCT username FROM sessions WHERE token_hash NOT LIKE '{REVOKED}%'")
     return [username for (username,) in cursor.fetchall()]
 
 
 def sessions_of(cursor: Cursor, username: str) -> list[str]:
     """Return the sessids of all sessions of a user that let somebody in."""
-    cursor.execute("SELECT sessid FROM sessions WHERE username = ? AND token_hash NOT LIKE 'revoked%'", (username,))
+    cursor.execute(
+        f"SELECT sessid FROM sessions WHERE username = ? AND token_hash NOT LIKE '{REVOKED}%'", (username,)
+    )
     return [sessid for (sessid,) in cursor.fetchall()]
 
 
 def revoke(cursor: Cursor, sessid: str) -> None:
     """Let nobody in by a session any more, whose files and hand-offs stay: no token has such a hash."""
-    cursor.execute("UPDATE sessions SET token_hash = 'revoked ' || sessid WHERE sessid = ?", (sessid,))
+    cursor.execute(f"UPDATE sessions SET token_hash = '{REVOKED} ' || sessid WHERE sessid = ?", (sessid,))
 
 
 def _check_delivered(cursor: Cursor, sessid: str) -> None:
     """Raise ``HandoffRunning`` when something of a session is still to be delivered."""
-    cursor.execute("SELECT 1 FROM handoffs WHERE sessid = ? AND state = 'waiting' LIMIT 1", (sessid,))
+    cursor.execute("SELECT 1 FROM handoffs WHERE sessid = ? AND state = ? LIMIT 1", (sessid, WAITING))
     if cursor.fetchone() is not None:
         raise HandoffRunning
 
 
 def _forget(cursor: Cursor, sessid: str) -> None:
     """Forget a session and all that belongs to it; that there were uploads is remembered from its last use on."""
-    cursor.execute(
-        "UPDATE uploads SET state = 'gone', metadata = '', changed = (SELECT touched FROM sessions WHERE sessid = ?)"
-        " WHERE sessid = ? AND state <> 'gone'",
-        (sessid, sessid),
-    )
+    uploads.end_with_session(cursor, sessid)
     cursor.execute("DELETE FROM sessions WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
-
-
-def expire_uploads(cursor: Cursor, ended: float, before: float, busy: frozenset[str]) -> None:
-    """Note that uploads are gone whose sessions nobody has touched since ``ended``, but for those of ``busy`` ones.
-
-    A session stays that owes the site something, and what a node has brought of its file is handed off then. Uploads
-    that are gone since ``before`` are forgotten.
-    """
-    cursor.execute(
-        "SELECT id, sessid FROM uploads WHERE state = 'open' AND changed < ? AND EXISTS ("
-        "SELECT 1 FROM sessions WHERE sessions.sessid = uploads.sessid AND touched < ?)",
-        (ended, ended),
-    )
-    over = [(upload_id,) for upload_id, sessid in cursor.fetchall() if sessid not in busy]
-    cursor.executemany("UPDATE uploads SET state = 'gone', metadata = '' WHERE id = ?", over)
-    cursor.execute("DELETE FROM uploads WHERE state = 'gone' AND changed < ?", (before,))
 
 
 def archives(cursor: Cursor, sessid: str, most: int) -> dict[str, int]:
@@ -298,16 +296,16 @@ def unknown(cursor: Cursor, sessids: list[str]) -> list[str]:
     return unknown
 
 
-ENDED = """
+ENDED = f"""
 SELECT sessid FROM (
     SELECT sessid, touched, CASE
         WHEN EXISTS (SELECT 1 FROM handoffs WHERE handoffs.sessid = sessions.sessid)
-        AND NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.sessid = sessions.sessid AND state = 'open')
-        AND NOT EXISTS (SELECT 1 FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'failed')
+        AND NOT {uploads.SESSION_UNFINISHED}
+        AND NOT EXISTS (SELECT 1 FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = '{FAILED}')
         THEN :kept ELSE :ended END AS last
-    FROM sessions WHERE owed = 0 {which}) AS quiet
+    FROM sessions WHERE owed = 0 {{which}}) AS quiet
 WHERE touched < last AND NOT EXISTS (
-    SELECT 1 FROM handoffs WHERE handoffs.sessid = quiet.sessid AND (state = 'waiting' OR changed >= last))
+    SELECT 1 FROM handoffs WHERE handoffs.sessid = quiet.sessid AND (state = '{WAITING}' OR changed >= last))
 """
 
 

@@ -1,27 +1,36 @@
-"""Uploads on record: functions of a cursor, each a step of a transaction or a question.
+"""The table ``uploads``: functions of a cursor, and conditions for statements about other tables.
 
-The length of an upload's file is the file's, in ``files``: a node that goes on with it, and a tus client, go by the
-same number.
+An upload that is gone is remembered for a while, without its metadata.
 """
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from onec_twisted.catalog.sql import handoffs as outbox
-from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.model.errors import FileTooLarge, InsufficientStorage, InvalidSession, SessionRestarted
-from onec_twisted.model.records import Session
-from onec_twisted.model.upload_errors import InvalidLength, TooManyUnfinished, UploadGone, UploadOpen
-from onec_twisted.model.uploads import COMPLETE, GONE, OPEN, Found, UploadRecord
+from attrs import astuple, fields
+
+from onec_twisted.model.errors import InsufficientStorage
+from onec_twisted.model.upload_errors import TooManyUnfinished, UploadGone, UploadOpen
+from onec_twisted.model.uploads import COMPLETE, GONE, OPEN, UploadRecord
 
 if TYPE_CHECKING:
     from sqlite3 import Cursor
 
-    from onec_twisted.model.records import Handoff
-
-__all__ = ["create", "create_with_session", "find", "grow", "remove"]
+__all__ = [
+    "FILE_GROWING",
+    "GROWING_FILES",
+    "SESSION_UNFINISHED",
+    "check_room",
+    "end",
+    "end_all",
+    "end_with_session",
+    "expire",
+    "find",
+    "grow",
+    "insert",
+    "make_way",
+    "unfinished",
+]
 
 UNFINISHED_OF_SESSION = 1000
 """Uploads of a session that are not complete; a page has some twenty on their way, and makes others later."""
@@ -32,55 +41,57 @@ UNFINISHED_OF_USER = 10_000
 REMEMBERED_UPLOADS = 10_000
 """Uploads of a user that are gone, and remembered as gone; when they are more, the older half is forgotten."""
 
-COLUMNS = "id, username, sessid, name, length, metadata, own, brought, state"
+COLUMNS = ", ".join(one.name for one in fields(UploadRecord))
+
+IS_OPEN, IS_GONE = f"state = '{OPEN}'", f"state = '{GONE}'"
+"""Conditions; SQLite uses the partial indexes only for a state that stands in the statement."""
+
+SET_GONE = f"state = '{GONE}', metadata = ''"
+
+SESSION_UNFINISHED = f"EXISTS (SELECT 1 FROM uploads WHERE uploads.sessid = sessions.sessid AND {IS_OPEN})"
+"""What holds of a row of ``sessions`` with an upload that is not complete."""
+
+_GROWING = (
+    f"uploads.sessid = files.sessid AND uploads.name = files.name AND {IS_OPEN}"
+    " AND (length IS NULL OR length > committed)"
+)
+
+FILE_GROWING = f"EXISTS (SELECT 1 FROM uploads WHERE {_GROWING})"
+"""What holds of a row of ``files`` that nobody may take yet: an upload has not brought all of it."""
+
+GROWING_FILES = f"files JOIN uploads ON {_GROWING}"
+"""The files of which that holds."""
+
+# ruff: noqa: S608 - the statements are put together of these constants alone
 
 
-def find(cursor: Cursor, upload_id: str) -> Found | None:
+def find(cursor: Cursor, upload_id: str) -> UploadRecord | None:
     """Return an upload by its id, None if it is not on record."""
-    cursor.execute(f"SELECT {COLUMNS} FROM uploads WHERE id = ?", (upload_id,))  # noqa: S608 - a constant
+    cursor.execute(f"SELECT {COLUMNS} FROM uploads WHERE id = ?", (upload_id,))
     row = cursor.fetchone()
     if row is None:
         return None
     known, username, sessid, name, length, metadata, own, brought, state = row
-    upload = UploadRecord(known, username, sessid, name, length, metadata, bool(own), brought, state)
-    return Found(upload, statements.session_of(cursor, sessid), statements.file(cursor, sessid, name))
+    return UploadRecord(known, username, sessid, name, length, metadata, bool(own), brought, state)
 
 
-def create_with_session(
-    cursor: Cursor, upload: UploadRecord, token_hash: str, quota: int, now: float, most: int
-) -> Found:
-    """Put an upload on record, with a session of its own.
+def insert(cursor: Cursor, upload: UploadRecord, now: float) -> None:
+    """Put an upload on record."""
+    cursor.execute(
+        f"INSERT INTO uploads ({COLUMNS}, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*astuple(upload), now)
+    )
 
-    Raises ``TooManySessions`` when its user has ``most``; 0 is no limit; ``FileTooLarge`` when it is larger than
-    ``quota`` bytes.
+
+def make_way(cursor: Cursor, upload: UploadRecord, committed: int, now: float) -> None:
+    """End the other uploads of a file, which has ``committed`` bytes.
+
+    One that the file has outgrown is gone. One that has brought nothing is forgotten: its client never heard of it,
+    or has thought better of it. Raises ``UploadOpen`` for one that has brought something.
     """
-    if (upload.length or 0) > quota:
-        raise FileTooLarge
-    _check_room(cursor, upload, quota)
-    statements.open_session(cursor, upload.sessid, token_hash, upload.username, now, most)
-    _insert(cursor, upload, now)
-    return Found(upload, Session(upload.sessid, upload.username, 1, 0, now), None)
-
-
-def create(cursor: Cursor, upload: UploadRecord, epoch: int, quota: int, now: float) -> Found:
-    """Put an upload on record that goes to a session that is there, and goes on with its file, if there is one.
-
-    One of the same name that has brought nothing is forgotten: its client never heard of it, or has thought better
-    of it. One that its file has outgrown is gone. Raises ``UploadOpen`` for one that has brought something,
-    ``SessionRestarted``, ``InvalidSession``, ``FileDamaged``, ``FileSealed``, ``FileTooLarge`` when the session would
-    hold more than ``quota`` bytes, and ``InvalidLength`` when the file has more than the upload is to have.
-    """
-    session = statements.session_of(cursor, upload.sessid)
-    if session is None:
-        raise InvalidSession
-    if session.epoch != epoch:
-        raise SessionRestarted
-    found = Found(upload, session, statements.file(cursor, upload.sessid, upload.name))
-    found.check_file()
     cursor.execute(
         "UPDATE uploads SET state = ?, changed = ?, metadata = ''"
         " WHERE sessid = ? AND name = ? AND state = ? AND length < ?",
-        (GONE, now, upload.sessid, upload.name, OPEN, found.committed),
+        (GONE, now, upload.sessid, upload.name, OPEN, committed),
     )
     cursor.execute(
         "SELECT 1 FROM uploads WHERE sessid = ? AND name = ? AND state = ? AND brought > 0",
@@ -91,18 +102,9 @@ def create(cursor: Cursor, upload: UploadRecord, epoch: int, quota: int, now: fl
     cursor.execute(
         "DELETE FROM uploads WHERE sessid = ? AND name = ? AND state = ?", (upload.sessid, upload.name, OPEN)
     )
-    if upload.length is not None:
-        if upload.length < found.committed:
-            raise InvalidLength
-        if upload.length - found.committed > quota - session.held:
-            raise FileTooLarge
-    _check_room(cursor, upload, quota - session.held)
-    _insert(cursor, upload, now)
-    statements.touch(cursor, upload.sessid, now)
-    return found
 
 
-def _check_room(cursor: Cursor, upload: UploadRecord, left: int) -> None:
+def check_room(cursor: Cursor, upload: UploadRecord, left: int) -> None:
     """See that a session, and a user, may have another upload; forget the oldest that are gone, if they are many.
 
     Metadata counts as bytes do until its upload is complete: ``left`` is how many the session may still have. Raises
@@ -128,74 +130,55 @@ def _check_room(cursor: Cursor, upload: UploadRecord, left: int) -> None:
         )
 
 
-def _insert(cursor: Cursor, upload: UploadRecord, now: float) -> None:
-    cursor.execute(
-        f"INSERT INTO uploads ({COLUMNS}, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
-        (
-            upload.id,
-            upload.username,
-            upload.sessid,
-            upload.name,
-            upload.length,
-            upload.metadata,
-            upload.own,
-            upload.brought,
-            upload.state,
-            now,
-        ),
-    )
+def grow(cursor: Cursor, upload: UploadRecord, brought: int, now: float, *, complete: bool) -> None:
+    """Record that an upload has brought so many bytes more, and its length, which its client may have told with them.
 
-
-def grow(
-    cursor: Cursor,
-    session: Session,
-    upload: UploadRecord,
-    before: int | None,
-    after: int,
-    quota: int,
-    now: float,
-    metadata: dict[str, str] | None,
-) -> Handoff | None:
-    """Record that an upload's file has grown from ``before`` bytes (None: it was not there) to ``after`` bytes.
-
-    So is the upload's length, which its client may have told with these bytes. With ``metadata`` the upload is
-    complete: its file is sealed and handed off, and the hand-off is returned. Raises what ``statements.commit`` does,
-    and ``UploadGone`` when the upload is not open.
+    Raises ``UploadGone`` when it is not open.
     """
     cursor.execute(
         "UPDATE uploads SET state = ?, length = ?, brought = brought + ?, changed = ? WHERE id = ? AND state = ?",
-        (OPEN if metadata is None else COMPLETE, upload.length, after - (before or 0), now, upload.id, OPEN),
+        (COMPLETE if complete else OPEN, upload.length, brought, now, upload.id, OPEN),
     )
     if not cursor.rowcount:
         raise UploadGone
-    if after == before and metadata is None:
-        statements.touch(cursor, session.sessid, now)  # the last piece of a node is as it was
-        return None
-    statements.commit(cursor, session, upload.name, before, after, quota, now, by_node=False)
-    if metadata is None:
-        return None
-    cursor.execute("SELECT type FROM files WHERE sessid = ? AND name = ?", (session.sessid, upload.name))
-    (kind,) = cursor.fetchone()
-    told = json.dumps(metadata, ensure_ascii=False)
-    return outbox.upload_complete(cursor, session, kind, upload.name, after, told, now)
 
 
-def remove(cursor: Cursor, upload: UploadRecord, now: float) -> bool:
-    """Note that an upload is gone, and forget its file, unless a node has sent any of it; return whether.
+def end(cursor: Cursor, upload_id: str, now: float) -> None:
+    """Note that an upload is gone."""
+    cursor.execute(f"UPDATE uploads SET {SET_GONE}, changed = ? WHERE id = ?", (now, upload_id))
 
-    Its session stays. Raises ``HandoffRunning`` when the file is still to be delivered, ``FileSealed`` when it was
-    handed off together with others, ``UploadGone`` when the upload is gone.
+
+def end_all(cursor: Cursor, sessid: str, now: float) -> None:
+    """Note that all uploads of a session are gone."""
+    cursor.execute(f"UPDATE uploads SET {SET_GONE}, changed = ? WHERE sessid = ?", (now, sessid))
+
+
+def end_with_session(cursor: Cursor, sessid: str) -> None:
+    """Note that the uploads of a session that is about to go are gone, since its last use."""
+    cursor.execute(
+        f"UPDATE uploads SET {SET_GONE}, changed = (SELECT touched FROM sessions WHERE sessid = ?)"
+        f" WHERE sessid = ? AND state <> '{GONE}'",
+        (sessid, sessid),
+    )
+
+
+def expire(cursor: Cursor, ended: float, before: float, busy: frozenset[str]) -> None:
+    """Note that uploads are gone whose sessions nobody has touched since ``ended``, but for those of ``busy`` ones.
+
+    A session stays that owes the site something, and what a node has brought of its file is handed off then. Uploads
+    that are gone since ``before`` are forgotten.
     """
-    found = find(cursor, upload.id)
-    if found is None or found.upload.state == GONE:
-        raise UploadGone
-    cursor.execute("SELECT 1 FROM files WHERE sessid = ? AND name = ? AND by_node = 0", (upload.sessid, upload.name))
-    is_no_nodes = cursor.fetchone() is not None
-    if is_no_nodes:
-        outbox.forget_file(cursor, upload.sessid, upload.name)
-    cursor.execute("UPDATE uploads SET state = ?, changed = ?, metadata = '' WHERE id = ?", (GONE, now, upload.id))
-    if not is_no_nodes:
-        return False
-    cursor.execute("DELETE FROM files WHERE sessid = ? AND name = ?", (upload.sessid, upload.name))
-    cursor.execute("UPDATE sessions SET held = held - ? WHERE sessid = ?", (found.committed, upload.sessid))
-    return True
+    cursor.execute(
+        f"SELECT id, sessid FROM uploads WHERE {IS_OPEN} AND changed < ? AND EXISTS ("
+        "SELECT 1 FROM sessions WHERE sessions.sessid = uploads.sessid AND touched < ?)",
+        (ended, ended),
+    )
+    over = [(upload_id,) for upload_id, sessid in cursor.fetchall() if sessid not in busy]
+    cursor.executemany(f"UPDATE uploads SET {SET_GONE} WHERE id = ?", over)
+    cursor.execute(f"DELETE FROM uploads WHERE {IS_GONE} AND changed < ?", (before,))
+
+
+def unfinished(cursor: Cursor) -> int:
+    """Return how many uploads are not complete."""
+    cursor.execute(f"SELECT COUNT(*) FROM uploads WHERE {IS_OPEN}")
+    return int(cursor.fetchone()[0])

@@ -1,0 +1,54 @@
+"""What is done with the database before the daemon starts; all of it blocks."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from onec_twisted.catalog.sql.schema import SCHEMA_VERSION, script_from, version_of
+from onec_twisted.catalog.sql.sessions import damage_files, lengths
+from onec_twisted.catalog.sqlite import CatalogUnusable, opened, usable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["create_catalog", "record_damage", "recorded_lengths"]
+
+
+def create_catalog(path: Path) -> None:
+    """Make the database if it is not there, readable by us alone, and see that it can be used.
+
+    One that an earlier version wrote becomes one of this version, all of it or nothing. Blocks; for the start of
+    the daemon. Raises ``CatalogUnusable`` with words for the administrator.
+    """
+    with usable(path):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with closing(opened(path)) as connection:
+            cursor = connection.cursor()
+            version = version_of(cursor)
+            if version > SCHEMA_VERSION:
+                raise CatalogUnusable(
+                    f"{path} was written by a later version of onec-exchange (schema {version}, "
+                    f"this one knows {SCHEMA_VERSION}); install the version that wrote it"
+                )
+            if version < SCHEMA_VERSION:
+                cursor.executescript(script_from(version))
+
+
+def recorded_lengths(path: Path) -> dict[str, dict[str, int]]:
+    """Return the committed length of every file, in bytes, by sessid and name.
+
+    Blocks; for the start of the daemon.
+    """
+    with usable(path), closing(opened(path)) as connection:
+        return lengths(connection.cursor())
+
+
+def record_damage(path: Path, damaged: list[tuple[str, str]]) -> None:
+    """Put files, by sessid and name, on record as damaged. Blocks; for the start of the daemon."""
+    with usable(path), closing(opened(path)) as connection:
+        cursor = connection.cursor()
+        cursor.execute("BEGIN")
+        damage_files(cursor, damaged)
+        cursor.execute("COMMIT")

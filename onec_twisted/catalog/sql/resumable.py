@@ -1,0 +1,127 @@
+"""What is recorded of a resumable upload, its session, its file and its hand-off together: functions of a cursor.
+
+The length of an upload's file is the file's, in ``files``: a node that goes on with it, and a tus client, go by the
+same number.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from onec_twisted.catalog.sql import handoffs as outbox
+from onec_twisted.catalog.sql import sessions as statements
+from onec_twisted.catalog.sql import uploads
+from onec_twisted.model.errors import FileTooLarge, InvalidSession, SessionRestarted
+from onec_twisted.model.records import Session
+from onec_twisted.model.upload_errors import InvalidLength, UploadGone
+from onec_twisted.model.uploads import GONE, Found, UploadRecord
+
+if TYPE_CHECKING:
+    from sqlite3 import Cursor
+
+    from onec_twisted.model.records import Handoff
+
+__all__ = ["create", "create_with_session", "find", "grow", "remove"]
+
+
+def find(cursor: Cursor, upload_id: str) -> Found | None:
+    """Return an upload by its id, None if it is not on record."""
+    upload = uploads.find(cursor, upload_id)
+    if upload is None:
+        return None
+    sessid, name = upload.sessid, upload.name
+    return Found(upload, statements.session_of(cursor, sessid), statements.file(cursor, sessid, name))
+
+
+def create_with_session(
+    cursor: Cursor, upload: UploadRecord, token_hash: str, quota: int, now: float, most: int
+) -> Found:
+    """Put an upload on record, with a session of its own.
+
+    Raises ``TooManySessions`` when its user has ``most``; 0 is no limit; ``FileTooLarge`` when it is larger than
+    ``quota`` bytes.
+    """
+    if (upload.length or 0) > quota:
+        raise FileTooLarge
+    uploads.check_room(cursor, upload, quota)
+    statements.open_session(cursor, upload.sessid, token_hash, upload.username, now, most)
+    uploads.insert(cursor, upload, now)
+    return Found(upload, Session(upload.sessid, upload.username, 1, 0, now), None)
+
+
+def create(cursor: Cursor, upload: UploadRecord, epoch: int, quota: int, now: float) -> Found:
+    """Put an upload on record that goes to a session that is there, and goes on with its file, if there is one.
+
+    One of the same name that has brought nothing is forgotten: its client never heard of it, or has thought better
+    of it. One that its file has outgrown is gone. Raises ``UploadOpen`` for one that has brought something,
+    ``SessionRestarted``, ``InvalidSession``, ``FileDamaged``, ``FileSealed``, ``FileTooLarge`` when the session would
+    hold more than ``quota`` bytes, and ``InvalidLength`` when the file has more than the upload is to have.
+    """
+    session = statements.session_of(cursor, upload.sessid)
+    if session is None:
+        raise InvalidSession
+    if session.epoch != epoch:
+        raise SessionRestarted
+    found = Found(upload, session, statements.file(cursor, upload.sessid, upload.name))
+    found.check_file()
+    uploads.make_way(cursor, upload, found.committed, now)
+    if upload.length is not None:
+        if upload.length < found.committed:
+            raise InvalidLength
+        if upload.length - found.committed > quota - session.held:
+            raise FileTooLarge
+    uploads.check_room(cursor, upload, quota - session.held)
+    uploads.insert(cursor, upload, now)
+    statements.touch(cursor, upload.sessid, now)
+    return found
+
+
+def grow(
+    cursor: Cursor,
+    session: Session,
+    upload: UploadRecord,
+    before: int | None,
+    after: int,
+    quota: int,
+    now: float,
+    metadata: dict[str, str] | None,
+) -> Handoff | None:
+    """Record that an upload's file has grown from ``before`` bytes (None: it was not there) to ``after`` bytes.
+
+    So is the upload's length, which its client may have told with these bytes. With ``metadata`` the upload is
+    complete: its file is sealed and handed off, and the hand-off is returned. Raises what ``statements.commit`` does,
+    and ``UploadGone`` when the upload is not open.
+    """
+    uploads.grow(cursor, upload, after - (before or 0), now, complete=metadata is not None)
+    if after == before and metadata is None:
+        statements.touch(cursor, session.sessid, now)  # the last piece of a node is as it was
+        return None
+    statements.commit(cursor, session, upload.name, before, after, quota, now, by_node=False)
+    if metadata is None:
+        return None
+    cursor.execute("SELECT type FROM files WHERE sessid = ? AND name = ?", (session.sessid, upload.name))
+    (kind,) = cursor.fetchone()
+    told = json.dumps(metadata, ensure_ascii=False)
+    return outbox.upload_complete(cursor, session, kind, upload.name, after, told, now)
+
+
+def remove(cursor: Cursor, upload: UploadRecord, now: float) -> bool:
+    """Note that an upload is gone, and forget its file, unless a node has sent any of it; return whether.
+
+    Its session stays. Raises ``HandoffRunning`` when the file is still to be delivered, ``FileSealed`` when it was
+    handed off together with others, ``UploadGone`` when the upload is gone.
+    """
+    found = find(cursor, upload.id)
+    if found is None or found.upload.state == GONE:
+        raise UploadGone
+    cursor.execute("SELECT 1 FROM files WHERE sessid = ? AND name = ? AND by_node = 0", (upload.sessid, upload.name))
+    is_no_nodes = cursor.fetchone() is not None
+    if is_no_nodes:
+        outbox.forget_file(cursor, upload.sessid, upload.name)
+    uploads.end(cursor, upload.id, now)
+    if not is_no_nodes:
+        return False
+    cursor.execute("DELETE FROM files WHERE sessid = ? AND name = ?", (upload.sessid, upload.name))
+    cursor.execute("UPDATE sessions SET held = held - ? WHERE sessid = ?", (found.committed, upload.sessid))
+    return True
