@@ -79,6 +79,8 @@ class _Reading:
     waiting: list[Deferred[Directory | str]] = field(factory=list)
     examined: Deferred[Directory] | None = None
     over: bool = False
+    outdated: bool = False
+    """Whether the archive may have become another since: only those hear of it who wait already."""
 
 
 def _cost(known: Directory | str) -> int:
@@ -143,8 +145,6 @@ class Archives(Service):
         self._examine = examine
         self._known: OrderedDict[tuple[Hashable, ...], Directory | str] = OrderedDict()
         self._known_bytes = 0
-        self._forgotten = 0
-        """How often archives were forgotten: one that is being read meanwhile may be another by now."""
         self._readings: dict[tuple[Hashable, ...], _Reading] = {}
         self._lines = _Lines()
         self._running: list[_Reading] = []
@@ -157,21 +157,25 @@ class Archives(Service):
         ``StillReading`` when that takes too long to wait for, ``ArchivesBusy`` when too many are waited for, and
         ``CancelledError`` when whoever asks has gone.
         """
-        key = asker.session.sessid, asker.session.epoch, archive, size, self._forgotten
-        known = self._known.get(key[:-1])
+        key = asker.session.sessid, asker.session.epoch, archive, size
+        known = self._known.get(key)
         if known is None:
             known = await self._wait(self._reading_of(key, asker.session, archive, size), asker)
         else:
-            self._known.move_to_end(key[:-1])
+            self._known.move_to_end(key)
         if isinstance(known, str):
             raise ImportFailed(known)
         return known
 
     def forget(self, sessid: str) -> None:
         """Read the archives of a session anew: one of them was removed, and its name may come back."""
-        self._forgotten += 1
         for key in [key for key in self._known if key[0] == sessid]:
             self._known_bytes -= _cost(self._known.pop(key))
+        for reading in [one for one in self._readings.values() if one.session.sessid == sessid and not one.outdated]:
+            reading.outdated = True
+            del self._readings[reading.key]
+            reading.key = (*reading.key, reading)
+            self._readings[reading.key] = reading
 
     def stopService(self) -> Any:
         """Read no more; who waits is told that the daemon ends."""
@@ -271,8 +275,8 @@ class Archives(Service):
         """Remember what was found, tell all who wait, and read the next."""
         self._running.remove(reading)
         if not reading.over:
-            if not isinstance(outcome, Failure) and reading.key[-1] == self._forgotten:
-                self._remember(reading.key[:-1], outcome)
+            if not isinstance(outcome, Failure) and not reading.outdated:
+                self._remember(reading.key, outcome)
             self._tell(reading, outcome)
         self._go_on()
 

@@ -278,6 +278,27 @@ def test_an_archive_that_was_removed_meanwhile(archives: Archives, shelf: Shelf,
     assert "new" in ask(archives, asker(clock))[0].names
 
 
+def test_an_archive_that_another_session_removes(archives: Archives, shelf: Shelf, clock: Clock) -> None:
+    """It concerns nobody else: whoever removes them again and again would have all large ones read without end."""
+    heard = ask(archives, asker(clock))
+    archives.forget("other")
+    heard += ask(archives, asker(clock))
+    archives.forget("other")
+    shelf.answer("s/a.zip", "import0_1.xml")
+
+    assert ask(archives, asker(clock))
+    assert shelf.opened == ["s/a.zip"]
+
+
+def test_an_archive_that_is_removed_again_and_again(archives: Archives, shelf: Shelf, clock: Clock) -> None:
+    """What is being read of it meanwhile counts for its session, which is made to wait."""
+    for _ in range(module.OF_SESSION):
+        ask(archives, asker(clock))
+        archives.forget("s")
+
+    assert isinstance(ask(archives, asker(clock))[0], ArchivesBusy)
+
+
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ELOOP, errno.ENOTDIR])
 def test_a_file_that_is_not_there(archives: Archives, shelf: Shelf, clock: Clock, number: int) -> None:
     """Or is a link that somebody else has put there: it is damaged, for it is on record."""
