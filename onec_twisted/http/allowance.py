@@ -73,6 +73,8 @@ class Allowance:
     def _go_on(self) -> None:
         """Let those who wait do their share, one after the other, as long as there is any."""
         self._renewed()
-        while self._waiting and self._left > 0:
-            self._waiting.popleft()(SHARE_OF_ONE)
-        self._call = self.clock.callLater(ALLOWANCE_PERIOD, self._go_on) if self._waiting else None
+        try:
+            while self._waiting and self._left > 0:
+                self._waiting.popleft()(SHARE_OF_ONE)
+        finally:  # an error of one, which the reactor logs, must not keep all others waiting
+            self._call = self.clock.callLater(ALLOWANCE_PERIOD, self._go_on) if self._waiting else None

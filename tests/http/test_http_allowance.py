@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from onec_twisted.http.allowance import ALLOWANCE_PERIOD, AT_ONCE, MOST_IN_PERIOD, SHARE_OF_ONE, Allowance
 
 if TYPE_CHECKING:
@@ -62,3 +64,19 @@ def test_where_there_is_something_left_nobody_waits_long(clock: Clock) -> None:
     clock.advance(0)
 
     assert done == [SHARE_OF_ONE]
+
+
+def test_an_error_of_one_keeps_nobody_waiting(clock: Clock) -> None:
+    """Those behind it have their turn, and so has who comes later."""
+    allowance = Allowance(clock)
+    allowance.spend(MOST_IN_PERIOD)
+    done: list[int] = []
+    allowance.wait(lambda _: done[1])  # type: ignore[arg-type]
+    allowance.wait(done.append)
+    with pytest.raises(IndexError):
+        clock.advance(ALLOWANCE_PERIOD)
+    clock.advance(ALLOWANCE_PERIOD)
+    allowance.wait(done.append)
+    clock.advance(ALLOWANCE_PERIOD)
+
+    assert done == [SHARE_OF_ONE] * 2
