@@ -23,7 +23,7 @@ from twisted.internet.task import deferLater
 from twisted.web.guard import BasicCredentialFactory
 from zope.interface import implementer
 
-from onec_twisted.auth.guesses import Allowance, Failures, Lane, delay_after
+from onec_twisted.auth.guesses import Failures, Lane, TokenBuckets, delay_after
 from onec_twisted.auth.interfaces import IKnowingChecker, INode
 from onec_twisted.http.connections import counted_as
 from onec_twisted.model.errors import MissingCredentials, TooManyTries, WrongCredentials
@@ -151,7 +151,7 @@ class Access:
     _asking: SingleFlight[str] = field(factory=SingleFlight, init=False)
     _addresses: Failures = field(factory=Failures, init=False)
     _users: Failures = field(factory=Failures, init=False)
-    _allowance: Allowance = field(factory=Allowance, init=False)
+    _buckets: TokenBuckets = field(factory=TokenBuckets, init=False)
     _lane: Lane = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -228,12 +228,12 @@ class Access:
 
     async def _is_known(self, credentials: UsernamePassword, address: str) -> bool:
         """Return whether a checker knows a password to be right without checking it."""
-        if not self.knowing or not self._allowance.is_left(address, self.clock.seconds()):
+        if not self.knowing or not self._buckets.is_left(address, self.clock.seconds()):
             return False
         for checker in self.knowing:
             if await checker.knows(credentials):
                 return True
-        self._allowance.take(address, self.clock.seconds())
+        self._buckets.take(address, self.clock.seconds())
         return False
 
     async def _ask(self, credentials: UsernamePassword, address: str) -> tuple[str | None, int]:

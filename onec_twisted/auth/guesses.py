@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["Allowance", "Failures", "Lane"]
+__all__ = ["Failures", "Lane", "TokenBuckets"]
 
 ANSWER_DELAY = Backoff(first=0.1, longest=30.0)
 """How long the answer to a wrong password is held back, after so many others; proxies give up after 60 s."""
@@ -83,7 +83,7 @@ def delay_after(failures: int, waiting: int = 0) -> float:
 
 
 @define(eq=False)
-class Allowance:
+class TokenBuckets:
     """``BURST_SIZE`` at once, and ``BURST_REFILL`` a second after that, for each of many."""
 
     _empty_at: OrderedDict[Hashable, float] = field(factory=OrderedDict, init=False)

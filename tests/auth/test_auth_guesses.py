@@ -14,9 +14,9 @@ from onec_twisted.auth.guesses import (
     BURST_SIZE,
     FORGET_AFTER,
     WRONG_REST,
-    Allowance,
     Failures,
     Lane,
+    TokenBuckets,
     delay_after,
 )
 
@@ -60,29 +60,29 @@ def test_failures_are_forgotten() -> None:
 def test_memory_of_failures_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that were wrong longest ago are forgotten first."""
     monkeypatch.setattr(guesses, "REMEMBERED_FAILURES", 100)
-    failures, allowance = Failures(), Allowance()
+    failures, buckets = Failures(), TokenBuckets()
     for number in range(1000):
         failures.add(number, 0)
         failures.add("one", 0)
-        allowance.take(number, 0)
-    assert len(failures) == len(allowance) == 100
+        buckets.take(number, 0)
+    assert len(failures) == len(buckets) == 100
     assert failures.of("one", 0) == 1000
 
 
 def test_an_allowance_comes_back() -> None:
     """So many a second, and each has its own."""
-    allowance = Allowance()
+    buckets = TokenBuckets()
     for _ in range(BURST_SIZE + 1):
-        allowance.take("one", 50)
-    assert not allowance.is_left("one", 50)
-    assert allowance.is_left("other", 50)
+        buckets.take("one", 50)
+    assert not buckets.is_left("one", 50)
+    assert buckets.is_left("other", 50)
     for now in range(51, 100):
         for _ in range(BURST_REFILL):
-            assert allowance.is_left("one", now)
-            allowance.take("one", now)
-        assert not allowance.is_left("one", now)
-    allowance.take("other", 1000)
-    assert len(allowance) == 1
+            assert buckets.is_left("one", now)
+            buckets.take("one", now)
+        assert not buckets.is_left("one", now)
+    buckets.take("other", 1000)
+    assert len(buckets) == 1
 
 
 async def _hold(lane: Lane, address: str, place: list[Any], wrong: bool, user: bytes, is_one: bool) -> None:
