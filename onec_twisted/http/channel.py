@@ -241,18 +241,19 @@ class ExchangeChannel(HTTPChannel):
         if has_come and self.persistent and not allowance.take(REQUEST_COST):
             allowance.wait(partial(self._next_request, request))
         else:
-            self._go_on(request)
+            self._next_request(request)
 
-    def _next_request(self, request: Any, _: int) -> None:
-        """Go on with a request whose turn it is."""
-        self.server.allowance.spend(REQUEST_COST)
-        if self.is_open:
-            self._go_on(request)
-
-    def _go_on(self, request: Any) -> None:
-        """Rest until the head of the next request has come; its time begins when some of it has come already."""
+    def _next_request(self, request: Any, granted: int = 0) -> None:
+        """Go on, where the allowance has ``granted`` that or did not need to; rest until a head has come whole."""
+        server = self.server
+        if granted:
+            allowance = server.allowance
+            allowance.spend(REQUEST_COST)
+            if not self.is_open:
+                return
         if self.persistent:
-            self.server.newcomers.rests(self, self._entry.address)
+            newcomers = server.newcomers
+            newcomers.rests(self, self._entry.address)
         super().requestDone(request)
         if self._buffer:
             self.resetTimeout()
