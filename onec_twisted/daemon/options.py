@@ -69,41 +69,41 @@ class Options(usage.Options, AuthOptionMixin):
     supportedInterfaces = (IUsernamePassword,)
     synopsis = "--auth=SPEC [options]"
     longdesc = (
-        "Receives what 1C:Enterprise nodes export to a site: give 1C the address http://HOST:PORT/1c_exchange.php "
+        "Receives what 1C:Enterprise nodes export to a site. Give 1C the address http://HOST:PORT/1c_exchange.php "
         "with a user and password of --auth. Files appear in MEDIA_ROOT/1c_temp/<sessid>/. "
         "Sizes take K, M, G (powers of 1024); times are seconds, or take s, m, h, d."
     )
     optParameters: Sequence[Sequence[Any]] = [
-        ["media-root", None, "media", "Folder for files and state; made if it is not there."],
-        ["file-limit", None, "100M", "Size of the pieces that nodes cut files into."],
-        ["body-limit", None, None, "Largest body taken, default as --file-limit; over it 413."],
-        ["session-quota", None, "20G", "Bytes that one session may hold; over it 507."],
-        ["min-free", None, "1G", "Bytes of the disk to leave free; below it 507."],
-        ["session-ttl", None, "86400", "A session untouched for so long is removed with its files."],
-        ["lock-timeout", None, "30", "How long a piece waits for its file before 503."],
-        ["idle-timeout", None, "60", "A body that brings no byte for so long is dropped."],
+        ["media-root", None, "media", "Folder for uploads and records; created if it does not exist."],
+        ["file-limit", None, "100M", "Size of the pieces into which nodes cut files."],
+        ["body-limit", None, None, "Largest body, by default --file-limit; beyond that, 413."],
+        ["session-quota", None, "20G", "Bytes that one session may store; beyond that, 507."],
+        ["min-free", None, "1G", "Bytes of the disk to leave free; below that, 507."],
+        ["session-ttl", None, "86400", "A session unused for this long is removed with its files."],
+        ["lock-timeout", None, "30", "How long a piece waits for its file before it gets 503."],
+        ["idle-timeout", None, "60", "A body that sends nothing for this long is dropped."],
         ["durability", None, "piece", "When bytes are synced to the disk: piece, handoff or none."],
-        ["importer", None, "keep", "Who takes finished files: keep, exec:PROGRAM, http://..., https://..."],
-        ["import-hold", None, "10", "How long import waits for its end before progress is answered."],
+        ["importer", None, "keep", "Who imports uploads: keep, exec:PROGRAM, http://..., https://..."],
+        ["import-hold", None, "10", "How long import waits for its result before it answers progress."],
         ["import-timeout", None, "3600", "How long one try of the importer may take."],
         ["import-tries", None, "16", "How often delivery is tried, with growing pauses, up to an hour each."],
-        ["import-secret", None, None, "File with the secret that signs what is sent to the site."],
-        ["import-auth", None, None, "File with USER:PASSWORD, by which the site knows us; else $ONEC_IMPORT_AUTH."],
-        ["orders", None, None, "Where the site's orders are: http://... or https://...; without it there are none."],
-        ["settle", None, "300", "Files that nobody asked to import are handed off when quiet for so long."],
-        ["keep", None, "86400", "How long files stay when all of a session was imported."],
-        ["sessid", None, "required", "'optional' serves old nodes that send the cookie alone."],
-        ["status-codes", None, "http", "'ok' answers 200 to everything but type=listen."],
-        ["zip", None, "yes", "Whether nodes are to pack their files: yes or no."],
-        ["access-log", None, "no", "Whether each request and each piece gets a line in the log: yes or no."],
-        ["log-format", None, "text", "What a line of the log is: text or json."],
-        ["intake", None, "auto", "How bodies come in: auto, buffered, or zero-copy by splice(2)."],
-        ["connections-per-address", None, "500", "Connections of one address, 0 for any number; over it 429."],
-        ["sessions-per-user", None, "10000", "Sessions of one user on record, 0 for any number; over it 429."],
-        ["max-uploads", None, "1000", "Pieces on their way at once, 0 for any number; over it 503."],
+        ["import-secret", None, None, "File with the secret that signs requests to the site."],
+        ["import-auth", None, None, "File with USER:PASSWORD for the site; without it, $ONEC_IMPORT_AUTH."],
+        ["orders", None, None, "Address of the site's orders: http://... or https://...; without it there are none."],
+        ["settle", None, "300", "Files that nobody asked to import are handed off after this quiet time."],
+        ["keep", None, "86400", "How long files stay after everything in their session was imported."],
+        ["sessid", None, "required", "'optional' serves old nodes that send only the cookie."],
+        ["status-codes", None, "http", "'ok' answers 200 to everything except type=listen."],
+        ["zip", None, "yes", "Whether nodes pack their files: yes or no."],
+        ["access-log", None, "no", "Whether each request and each piece is logged: yes or no."],
+        ["log-format", None, "text", "Format of the log's lines: text or json."],
+        ["intake", None, "auto", "How bodies are received: auto, buffered, or zero-copy by splice(2)."],
+        ["connections-per-address", None, "500", "Connections from one address, 0 for no limit; beyond that, 429."],
+        ["sessions-per-user", None, "10000", "Sessions of one user on record, 0 for no limit; beyond that, 429."],
+        ["max-uploads", None, "1000", "Concurrent pieces, 0 for no limit; beyond that, 503."],
         ["header-timeout", None, "30", "How long the headers of a request may take."],
-        ["min-rate", None, "128", "Bytes per second that a body must bring over a minute, 0 for none; below it 408."],
-        ["tus-path", None, "/files/", "URL path of the resumable uploads of tus, or off."],
+        ["min-rate", None, "128", "Bytes per second that a body must send, 0 for no limit; below that, 408."],
+        ["tus-path", None, "/files/", "URL path of resumable uploads by tus, or off."],
         ["admin", None, None, "Twisted endpoint for the status page, /metrics and /health; none without it."],
     ]
 
@@ -133,11 +133,11 @@ class Options(usage.Options, AuthOptionMixin):
         super().addChecker(_checker("auth", description))
 
     def opt_admin_auth(self, description: str) -> None:
-        """Who may see --admin, as with --auth; may be repeated; without it everybody who can connect."""
+        """Who may use --admin, as with --auth; may be repeated; without it everybody who can connect."""
         self["admin-auth"].append(_checker("admin-auth", description))
 
     def opt_trusted_proxy(self, address: str) -> None:
-        """Proxy whose X-Forwarded-For is believed: an address, a network, or 'unix'; may be repeated."""
+        """Proxy whose X-Forwarded-For is trusted: an address, a network, or 'unix'; may be repeated."""
         try:
             TrustedProxies.of([address])
         except ValueError:
