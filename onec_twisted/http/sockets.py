@@ -143,8 +143,10 @@ def write_now(transport: Any, data: bytes) -> int:
 
 
 def write_through(transport: Any) -> None:
-    """Have TLS hand to TCP at once what it gathers until the next turn of the reactor."""
-    transport._aggregator.flush()
+    """Have TLS hand to TCP at once what it gathers until the next turn of the reactor; others gather nothing."""
+    aggregator = getattr(transport, "_aggregator", None)
+    if aggregator is not None:
+        aggregator.flush()
 
 
 def send(transport: Any, data: bytes) -> None:
