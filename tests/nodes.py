@@ -1,4 +1,4 @@
-"""Nodes that behave as 1C:UNF and the Bitrix module do, with those clients' own checks (protocol.md, A and B)."""
+"""Nodes that behave as 1C:UNF and the Bitrix module do, with their own checks (docs/protocol.md, N1 to N12)."""
 
 from __future__ import annotations
 

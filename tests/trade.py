@@ -1,6 +1,6 @@
 """A node that behaves as 1C:Trade 11.5 does, with that client's own checks, and an export as it makes one.
 
-What it sends and checks is in protocol.md, A.2 to A.6; its words are those that the 1C user would read.
+What it sends and checks is in docs/protocol.md, N1 to N7; its words are those that the 1C user would read.
 """
 
 from __future__ import annotations

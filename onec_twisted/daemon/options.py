@@ -34,7 +34,7 @@ __all__ = ["DEFAULT_LISTEN", "DEFAULT_PATHS", "Options"]
 
 DEFAULT_LISTEN = "tcp:8080:interface=127.0.0.1"
 DEFAULT_PATHS = ("/1c_exchange.php", "/bitrix/admin/1c_exchange.php")
-"""1C:UNF asks the second for ``mode=info`` whatever address was typed (protocol.md, B.1)."""
+"""1C:UNF asks the second for ``mode=info`` whatever address was typed (docs/protocol.md, N2)."""
 
 CHOICES = {
     "durability": ("piece", "handoff", "none"),

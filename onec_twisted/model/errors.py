@@ -1,6 +1,6 @@
 """Every reason to refuse a request, in one block: its status and the words that the node hears.
 
-``exchange`` alone makes answers of them. The words are short and plain, for a person at 1C (protocol.md, A.2, B.10).
+``exchange`` alone makes answers of them. The words are short and plain, for a person at 1C (docs/protocol.md, N3).
 """
 
 from __future__ import annotations

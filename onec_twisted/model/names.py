@@ -55,7 +55,7 @@ def safe_name(raw: bytes | None) -> SafeName:
     r"""Understand the ``filename`` of a query, percent-decoded already.
 
     Nodes send ``\`` for ``/``, full paths of the machine they run on (``/tmp/v8_1.zip``,
-    ``/opt/…/webdata/…/import_files/x.jpg``, ``C:\…``) and names in UTF-8 or cp1251 (protocol.md, A.8).
+    ``/opt/…/webdata/…/import_files/x.jpg``, ``C:\…``) and names in UTF-8 or cp1251 (docs/protocol.md, N9).
     Those prefixes are dropped, sub-folders are kept.
 
     Raises ``MissingFilename`` for none or an empty name, ``InvalidFilename`` for one that could leave its folder,

@@ -1,6 +1,6 @@
 """What a site answers, as a node understands it: bytes to frozen values, and remarks. No Twisted, no disk.
 
-Real clients differ in what they forgive (protocol.md, A.2 to A.4 and B.10). What is read here is what all of them
+Real clients differ in what they forgive (docs/protocol.md, N3 to N5). What is read here is what all of them
 read; what some would stumble over is a ``Remark``.
 """
 
@@ -252,7 +252,7 @@ def remarks_on(answer: RawAnswer) -> tuple[Remark, ...]:
 
 
 def login_of(answer: RawAnswer, kind: str = "catalog") -> Login:
-    """Understand the answer to ``checkauth`` of a type (protocol.md, A.3). Raises ``Refusal`` or ``Strange``."""
+    """Understand the answer to ``checkauth`` of a type (docs/protocol.md, N4). Raises ``Refusal`` or ``Strange``."""
     if answer.first != "success" or answer.status >= 300:
         raise refusal_of(answer, "checkauth")
     lines = answer.lines
@@ -278,7 +278,7 @@ def login_of(answer: RawAnswer, kind: str = "catalog") -> Login:
 
 
 def parameters_of(answer: RawAnswer, kind: str, *, version: bool) -> Parameters:
-    """Understand the answer to ``init`` (protocol.md, A.4); ``version`` says that a version was sent along."""
+    """Understand the answer to ``init`` (docs/protocol.md, N5); ``version`` says that a version was sent along."""
     lines = answer.lines
     second = lines[1].strip().lower() if len(lines) > 1 else ""
     is_one = answer.first.startswith("zip") or (second.startswith("file_limit") and answer.first != "failure")

@@ -141,7 +141,7 @@ class _Steps:
 
 
 async def _check_listen(node: Node, findings: list[Finding]) -> None:
-    """See that the Bitrix module is not told to exchange without end (protocol.md, A.2 row 20)."""
+    """See that the Bitrix module is not told to exchange without end (docs/protocol.md, N11)."""
     try:
         status = await node.listen()
     except NodeError as error:

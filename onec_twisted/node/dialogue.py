@@ -1,4 +1,4 @@
-"""The dialogue of a node with a site: ``checkauth``, ``init``, files in pieces, ``import`` (protocol.md, A)."""
+"""The dialogue of a node with a site: ``checkauth``, ``init``, files in pieces, ``import`` (docs/protocol.md)."""
 
 from __future__ import annotations
 

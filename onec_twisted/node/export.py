@@ -1,7 +1,7 @@
 """What an export consists of: which files are sent under which names, in which order, and what is imported then.
 
-As 1C does it (protocol.md, A.5 and A.6): with ``zip=yes`` a folder becomes one archive, with ``zip=no`` the documents
-at its top go first. Blocking functions.
+As 1C does it (docs/protocol.md, N6 and N7): with ``zip=yes`` a folder becomes one archive, with ``zip=no`` the
+documents at its top go first. Blocking functions.
 """
 
 from __future__ import annotations

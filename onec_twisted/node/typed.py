@@ -50,7 +50,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 
 
 def url_from(typed: str) -> str:
-    """Return the address of an exchange that a 1C user would type (protocol.md, B.1), fit for a request.
+    """Return the address of an exchange that a 1C user would type (docs/protocol.md, N2), fit for a request.
 
     Blanks around it go, backslashes are slashes, letters of the scheme may be capitals, the host may be Cyrillic, and
     without a path it is the one that 1C takes then. Raises ``click.UsageError``.

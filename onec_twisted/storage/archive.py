@@ -1,9 +1,10 @@
 """What lies in an uploaded archive, and whether it is sound. Nothing is unpacked, and little is held in memory.
 
-With ``zip=yes`` 1C sends one archive, cut into pieces, and then asks to import names that lie in it (protocol.md, A.5
-and A.6). Such archives are written by many tools, so what tells of missing bytes is checked (signatures where entries
-are said to begin, sizes and checksums of documents), and what merely looks odd is not: names that disagree, flags,
-extra fields, versions, ways of packing. ``zipfile`` refuses a whole archive for any of these.
+With ``zip=yes`` 1C sends one archive, cut into pieces, and then asks to import names that lie in it
+(docs/protocol.md, N6 and N7). Such archives are written by many tools, so what tells of missing bytes is checked
+(signatures where entries are said to begin, sizes and checksums of documents), and what merely looks odd is not:
+names that disagree, flags, extra fields, versions, ways of packing. ``zipfile`` refuses a whole archive for
+any of these.
 
 Blocking functions, which ``examine`` runs in a process of its own: nothing is imported that makes its start longer.
 """

@@ -24,7 +24,7 @@ def parsed(*arguments: str) -> Options:
 
 
 def test_defaults() -> None:
-    """Those of DESIGN and the README."""
+    """Those of the documents."""
     options = parsed(AUTH)
 
     assert {name: options[name] for name in sorted(options) if not name.startswith("cred")} == {

@@ -14,7 +14,7 @@ from onec_twisted.model import errors
 from onec_twisted.model.errors import Refused, UnknownMode
 
 REQUEST_LINES = [
-    # UT 11.5, UNF and the Bitrix module, as they put them together (protocol.md, A.2)
+    # UT 11.5, UNF and the Bitrix module, as they put them together (docs/protocol.md, N2)
     (b"type=catalog&mode=checkauth", Query("catalog", "checkauth")),
     (b"type=catalog&mode=init&sessid=S", Query("catalog", "init", sessid=b"S")),
     (b"type=catalog&sessid=S&mode=init", Query("catalog", "init", sessid=b"S")),
@@ -143,7 +143,7 @@ def test_any_offset_is_understood_or_refused(
 
 
 def test_answers_end_without_a_line_feed() -> None:
-    """Real nodes count the lines, and a trailing LF may count as one more (protocol.md, A.9)."""
+    """Real nodes count the lines, and a trailing LF may count as one more (docs/protocol.md, N5)."""
     query = Query("sale", "init", version=b"3.1")
     answers = [
         protocol.init_answer(query, "s", zipped=False, file_limit=1),

@@ -471,7 +471,7 @@ class TestParameters:
         ],
     )
     def test_what_is_not_zip_yes_is_no(self, line: str, zipped: bool, remarks: int) -> None:
-        """As real nodes compare it (protocol.md, A.4); what nobody can mean is remarked."""
+        """As real nodes compare it (docs/protocol.md, N5); what nobody can mean is remarked."""
         answer = RawAnswer(200, f"{line}\nfile_limit=100".encode(), {"content-type": "text/plain; charset=utf-8"})
         parameters = parameters_of(answer, "catalog", version=False)
 

@@ -102,7 +102,7 @@ def test_logins_that_are_none(answer: RawAnswer, kind: type[NodeError], words: s
 
 
 def test_the_answers_of_1c_bitrix() -> None:
-    """Are golden (protocol.md, A.2): nothing is remarked of them."""
+    """Are golden (docs/protocol.md, N3): nothing is remarked of them."""
     catalog = raw("success\nPHPSESSID\nabc\nsessid=0123\ntimestamp=1700000000\n")
     sale = raw("success\nPHPSESSID\nabc\nsessid=0123\n")
 

@@ -132,6 +132,17 @@ def test_names_in_the_architecture_exist() -> None:
     assert set(re.findall(r"`--([a-z-]+)", ARCHITECTURE)) <= known
 
 
+@pytest.mark.parametrize("folder", ["onec_twisted", "tests", "bench", "twisted"])
+def test_sources_cite_what_readers_can_open(folder: str) -> None:
+    """Sections of pages that are here, RFCs and tus."""
+    protocol = (DOCS / "protocol.md").read_text(encoding="utf-8")
+    for path in (ROOT / folder).rglob("*.py"):
+        source = " ".join(path.read_text(encoding="utf-8").split())
+        for section in re.findall(r"protocol\.md, (\w\.?\d+)", source):
+            assert f"\n### {section}. " in protocol, (path.name, section)
+        assert str(path) == __file__ or not re.search(r"\bDESIGN\b|\bresumable\.md", source), path.name
+
+
 def test_environments_that_are_named_exist() -> None:
     """And every one that a contributor may want is named."""
     tox = (ROOT / "tox.ini").read_text(encoding="utf-8")

@@ -124,8 +124,8 @@ ALTER TABLE files ADD COLUMN by_node INTEGER NOT NULL DEFAULT 1;
 LOCK_PATIENCE = 3.0
 """Seconds that another process may have the database to itself, before whoever wants to record hears that it is busy.
 
-A backup of the database, or a statement that somebody types, takes less; a node waits 60 s at least (protocol.md,
-B.8).
+A backup of the database, or a statement that somebody types, takes less; a node waits longer (docs/protocol.md,
+N12).
 """
 
 
