@@ -32,6 +32,7 @@ PACKAGES = {
         "connections",
         "sockets",
         "acknowledgement",
+        "flow",
         "body",
         "newcomers",
         "server",

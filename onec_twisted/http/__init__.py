@@ -11,6 +11,7 @@ Modules, each of which imports only from those above it:
 * ``connections``: how many an address has, and who sends through a proxy
 * ``sockets``: what the kernel knows of a connection
 * ``acknowledgement``: whether an answer has arrived
+* ``flow``: who pauses and resumes the sender of a body, and whether it is fast enough
 * ``body``: the body of a request: kept back, given away, or thrown away
 * ``newcomers``: who makes room for a new connection when descriptors run out
 * ``server``: what all connections share: bounds, counts, clock, and how they are refused

@@ -5,15 +5,16 @@ Whoever takes it may also have it from its socket: then its bytes never come thr
 
 from __future__ import annotations
 
-from collections import deque
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
+from onec_twisted.http.flow import Flow, Pace
 from onec_twisted.http.interfaces import IBody, ISocketConsumer
-from onec_twisted.model.errors import BodyTimedOut, ConnectionDropped, UploadTooSlow
+from onec_twisted.model.errors import ConnectionDropped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.http.interfaces import IBodyConsumer, IBodySocket
 
-__all__ = ["DRAIN_LIMIT", "DRAIN_TIME", "EARLY_LIMIT", "Body"]
+__all__ = ["DRAIN_LIMIT", "DRAIN_TIME", "EARLY_LIMIT", "Body", "State"]
 
 EARLY_LIMIT = 64 * 1024
 """Bytes that may come before anybody wants them; then the sender is held back."""
@@ -42,11 +43,16 @@ nginx looks at an answer only when it cannot send on; closed before that, the no
 DRAIN_TIME = 2.0
 """Seconds that a refused body is read for."""
 
-RATE_WINDOW = 60.0
-"""Seconds over which the rate of a body is taken."""
 
-RATE_SAMPLES = 6
-"""How often in that time it is looked at."""
+class State(Enum):
+    """Where a body is on its way in. ``tests/http/test_http_body.py`` has what leads from one to the next."""
+
+    WAITING = "nobody has wanted it yet: what comes is kept, a bounded amount"
+    READ = "the reactor reads it, and gives it to its consumer"
+    HELD = "its consumer has enough: the sender is held back"
+    MOVED = "its consumer moves it from the socket: the reactor reads nothing"
+    DRAINED = "it is refused: what comes is thrown away, for a while"
+    OVER = "all of it has come, or nothing more of it is wanted"
 
 
 @implementer(IBody)
@@ -73,20 +79,13 @@ class Body:
         self.received = 0
         self.accepted = 0
         self.complete = length == 0
-        self._transport = transport
+        self._flow = Flow(transport)
+        self._pace = Pace(clock, idle_timeout, min_rate)
         self._clock = clock
-        self._idle_timeout = idle_timeout
         self._wanted = wanted
-        self._min_rate = min_rate
-        self._samples: deque[int] = deque(maxlen=RATE_SAMPLES)
-        """Bytes received when the rate was looked at; empty when we have held the sender back since then."""
-        self._next_sample = 0.0
         self._socket = socket
-        self._held = False
-        self._moving = False
         self._read_next = False
         self._early: list[bytes] = []
-        self._last_byte = 0.0
         self._failure: BaseException | None = None
         self._consumer: IBodyConsumer | None = None
         self._streamed: Deferred[None] | None = None
@@ -97,13 +96,28 @@ class Body:
         self._drain_left = 0
         self._drain_call: IDelayedCall | None = None
 
+    @property
+    def state(self) -> State:
+        """Return where it is on its way."""
+        if self.complete:
+            return State.OVER
+        if self._drained is not None:
+            return State.DRAINED
+        if self._failure is not None:
+            return State.OVER
+        if self._consumer is None:
+            return State.WAITING
+        if self._flow.is_moving:
+            return State.MOVED
+        return State.HELD if self._flow.is_held else State.READ
+
     # What the request tells
 
     def data_received(self, data: bytes) -> None:
         """Take the next bytes from the channel."""
         self.received += len(data)
         if self._consumer is not None:
-            self._last_byte = self._clock.seconds()
+            self._pace.last_byte = self._clock.seconds()
             self._give(data)
         elif self._drained is not None:
             self._drain_left -= len(data)
@@ -115,8 +129,8 @@ class Body:
                 self._early = [b"".join(self._early)]
             if self.received >= EARLY_LIMIT:
                 self.pauseProducing()
-        if self._held and not self.complete:
-            self._transport.pauseProducing()  # somebody else has let it go on, or it had more in hand
+        if self._flow.is_held and not self.complete:
+            self._flow.insist()
 
     def ended(self) -> None:
         """Note the last byte."""
@@ -146,29 +160,36 @@ class Body:
             if self.complete:
                 self._stop(None)
             else:
-                self._last_byte = self._clock.seconds()
-                self._samples.append(self.received)
-                self._next_sample = self._last_byte + RATE_WINDOW / RATE_SAMPLES
+                self._pace.begin(self.received)
                 self._watch()
-                self._offer_socket(consumer)
+                length, socket = self.length or 0, self._socket
+                if (
+                    socket is not None
+                    and length <= limit
+                    and ISocketConsumer.providedBy(consumer)
+                    and length - self.received >= consumer.bulk
+                ):
+                    socket.when_readable(partial(self._moves, consumer, socket))
         return streamed
 
     def pauseProducing(self) -> None:
-        if not self._held and not self.complete:
-            self._held = True
-            self._samples.clear()
-            self._transport.pauseProducing()
+        if not self._flow.is_held and not self.complete:
+            self._pace.rest()
+            self._flow.hold()
 
     def resumeProducing(self) -> None:
-        if self._held and not self.complete and not self._moving:
-            self._last_byte = self._clock.seconds()
-            self._transport.resumeProducing()
-        self._held = False
+        flow = self._flow
+        if flow.is_held and not self.complete:
+            if not flow.is_moving:
+                self._pace.last_byte = self._clock.seconds()
+            flow.let_go()
+        else:
+            flow.is_held = False
 
     def silence(self) -> float:
-        if self._consumer is None or self._held or self._moving:
+        if self._consumer is None or self._flow.is_held or self._flow.is_moving:
             return 0.0
-        return self._clock.seconds() - self._last_byte
+        return self._pace.silence()
 
     def drop(self, reason: BaseException) -> None:
         if not self.complete:
@@ -207,18 +228,10 @@ class Body:
         elif self._consumer is not None:
             self._consumer.write(data)
 
-    def _offer_socket(self, consumer: IBodyConsumer) -> None:
-        """Let a consumer that can have the rest of a body of known length from its socket."""
-        length, socket = self.length or 0, self._socket
-        if socket is None or length > self._limit or not ISocketConsumer.providedBy(consumer):
-            return
-        if length - self.received >= consumer.bulk:
-            socket.when_readable(partial(self._moves, consumer, socket))
-
     def _moves(self, consumer: ISocketConsumer, socket: IBodySocket) -> bool:
         """Let the consumer move what waits in the socket, if it is worth it; the reactor reads nothing meanwhile."""
-        if self._moving:
-            self._transport.pauseProducing()  # somebody else has let it go on
+        if self._flow.is_moving:
+            self._flow.insist()
             return True
         waiting = socket.waiting()
         if self._read_next or waiting < consumer.bulk:
@@ -228,20 +241,17 @@ class Body:
             descriptor = socket.fileno()
         except OSError:
             return False  # none is left: it is read, as ever
-        self._moving = True
-        self._transport.pauseProducing()
+        self._flow.begin_move()
         consumer.move(descriptor, (self.length or 0) - self.received).addCallback(self._moved, socket)
         return True
 
     def _moved(self, size: int, socket: IBodySocket) -> None:
         """Go on behind what was moved. When nothing was, the next read tells why."""
-        self._moving = False
         self._read_next = not size
         self.received += size
         if size:
-            self._last_byte = self._clock.seconds()
-        if not self._held:
-            self._transport.resumeProducing()
+            self._pace.last_byte = self._clock.seconds()
+        self._flow.end_move()
         try:
             socket.moved(size)
         finally:
@@ -251,7 +261,7 @@ class Body:
     def _stop(self, reason: BaseException | None) -> None:
         """End the streaming: well, or for a reason that also holds for one that has not begun."""
         self._consumer = None
-        if self._socket is not None and not self._moving:
+        if self._socket is not None and not self._flow.is_moving:
             self._socket.release()
         if reason is not None and self._failure is None:
             self._failure = reason
@@ -268,38 +278,23 @@ class Body:
     def _watch(self) -> None:
         """Drop the body when its sender is silent for too long, or too slow; look again when it could be."""
         self._idle_call = None
-        silence = self.silence()
-        if silence >= self._idle_timeout:
-            self._stop(BodyTimedOut())
-            return
-        pause = self._idle_timeout - silence
-        if self._min_rate:
-            now = self._clock.seconds()
-            if now >= self._next_sample:
-                if self._is_slow():
-                    self._stop(UploadTooSlow())
-                    return
-                self._next_sample = now + RATE_WINDOW / RATE_SAMPLES
-            pause = min(pause, self._next_sample - now)
-        self._idle_call = self._clock.callLater(pause, self._watch)
-
-    def _is_slow(self) -> bool:
-        """Return whether too little has come in the last minute, in which nobody has held the sender back."""
-        if self._held or self._moving:
-            self._samples.clear()
-            return False
-        a_minute_ago = self._samples[0] if len(self._samples) == RATE_SAMPLES else None
-        self._samples.append(self.received)
-        return a_minute_ago is not None and self.received - a_minute_ago < self._min_rate * RATE_WINDOW
+        flow = self._flow
+        verdict = self._pace.look(self.received, is_waiting=flow.is_held or flow.is_moving)
+        if isinstance(verdict, BaseException):
+            self._stop(verdict)
+        else:
+            self._idle_call = self._clock.callLater(verdict, self._watch)
 
     def _end_drain(self) -> None:
         """Stop throwing away, and say so."""
+        drained = self._drained
         self._cancel_drain()
-        drained, self._drained = self._drained, None
         if drained is not None:
             drained()
 
     def _cancel_drain(self) -> None:
+        """Throw nothing more away."""
+        self._drained = None
         if self._drain_call is not None and self._drain_call.active():
             self._drain_call.cancel()
         self._drain_call = None

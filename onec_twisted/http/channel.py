@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import connectionDone
-from twisted.web.http import RESPONSES, HTTPChannel
+from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
 from onec_twisted.http.acknowledgement import OpenAnswers
-from onec_twisted.http.answer import head_of
 from onec_twisted.http.chunked import ChunkedBody
 from onec_twisted.http.connections import Entry
 from onec_twisted.http.interfaces import IConnection
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from onec_twisted.http.server import Server
     from onec_twisted.model.errors import Refused
 
-__all__ = ["REASONS", "ExchangeChannel"]
+__all__ = ["ExchangeChannel"]
 
 LONGEST_CONTENT_LENGTH = 64
 """Bytes of a Content-Length header; Python refuses to read numbers of thousands of digits."""
@@ -48,9 +47,6 @@ SURPLUS_TIMEOUT = 5
 
 TLS = b"\x16"
 """What a client that speaks TLS begins with, and no request does (RFC 8446 section 5.1)."""
-
-REASONS = {423: b"Locked", 429: b"Too Many Requests", 460: b"Checksum Mismatch"}
-"""What Twisted has no words for (RFC 4918 section 11.3, RFC 6585 section 4, tus 1.0.0)."""
 
 REQUEST_COST = 512
 """What a request costs that came behind another, in units of ``Allowance``."""
@@ -140,7 +136,7 @@ class ExchangeChannel(HTTPChannel):
     def timeoutConnection(self) -> None:
         """Close a connection that nobody uses; tell the sender of half a head why."""
         if self._shakes_hands:
-            self._answer_to(HeadersTimedOut())  # nobody can read it: it is counted and logged
+            self.server.refuse(HeadersTimedOut(), self.getPeer())  # nobody can read it: it is counted and logged
             self.abort()
         elif self._head_begun:
             self.refuse(HeadersTimedOut())
@@ -272,13 +268,6 @@ class ExchangeChannel(HTTPChannel):
         for request in self.requests:
             request.give_up()
         if not (self.requests and self.requests[-1].startedWriting):
-            self.write(self._answer_to(refused))
+            self.write(self.server.refuse(refused, self.getPeer()))
         self.dataReceived = lambda _: None  # type: ignore[method-assign]  # TLS still passes data on
         self.loseConnection()
-
-    def _answer_to(self, refused: Refused) -> bytes:
-        """Return the answer to what is no whole request."""
-        refusals = self.server.refusals
-        answer = refusals.refuse_unseen(refused, str(getattr(self.getPeer(), "host", "-")))
-        reason = RESPONSES.get(answer.status) or REASONS[answer.status]
-        return head_of(answer, b"HTTP/1.1", reason, self.server.date(), closes=True) + answer.body

@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
-from twisted.web.http import datetimeToString
+from twisted.web.http import RESPONSES, datetimeToString
 
 from onec_twisted.http.allowance import Allowance
+from onec_twisted.http.answer import head_of
 from onec_twisted.http.newcomers import Newcomers
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IAddress, IReactorTime
 
     from onec_twisted.http.connections import Connections
     from onec_twisted.http.refusals import Refusals
+    from onec_twisted.model.errors import Refused
     from onec_twisted.runtime.metrics import Metrics
 
-__all__ = ["REST_TIMEOUT", "Limits", "Server"]
+__all__ = ["REASONS", "REST_TIMEOUT", "Limits", "Server"]
+
+REASONS = {423: b"Locked", 429: b"Too Many Requests", 460: b"Checksum Mismatch"}
+"""What Twisted has no words for (RFC 4918 section 11.3, RFC 6585 section 4, tus 1.0.0)."""
 
 REST_TIMEOUT = 60.0
 """Seconds that a connection may stay open without a request: Twisted's own number."""
@@ -67,3 +72,9 @@ class Server:
         if self._date_made != second:
             self._date, self._date_made = datetimeToString(), second
         return self._date
+
+    def refuse(self, refused: Refused, peer: IAddress) -> bytes:
+        """Return the answer to what is no whole request, as bytes; the connection ends with it."""
+        answer = self.refusals.refuse_unseen(refused, str(getattr(peer, "host", "-")))
+        reason = RESPONSES.get(answer.status) or REASONS[answer.status]
+        return head_of(answer, b"HTTP/1.1", reason, self.date(), closes=True) + answer.body

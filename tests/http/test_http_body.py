@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from onec_twisted.http.body import DRAIN_LIMIT, DRAIN_PAUSE, DRAIN_TIME, EARLY_LIMIT, Body
-from onec_twisted.http.interfaces import IBody, IBodyConsumer
+from onec_twisted.http.body import DRAIN_LIMIT, DRAIN_PAUSE, DRAIN_TIME, EARLY_LIMIT, Body, State
+from onec_twisted.http.interfaces import IBody, IBodyConsumer, IBodySocket, ISocketConsumer
 from onec_twisted.model.errors import BodyTimedOut, ConnectionDropped, FileTooLarge, UploadTooSlow
 from onec_twisted.testing import FakeBody
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
+    from collections.abc import Callable
 
 IDLE = 60.0
 
@@ -290,3 +291,170 @@ def test_a_sender_that_we_hold_back_is_not_slow() -> None:
 
     assert bench.outcome == []
     bench.body.lost()
+
+
+@implementer(ISocketConsumer)
+@define
+class Mover(Consumer):
+    """Takes a body also from its socket, when a test says so."""
+
+    bulk: int = 1
+    moving: list[Deferred[int]] = field(factory=list)
+
+    def move(self, socket: int, most: int) -> Deferred[int]:
+        """Wait for the test."""
+        self.moving.append(Deferred())
+        return self.moving[-1]
+
+
+@implementer(IBodySocket)
+@define
+class Socket:
+    """A socket in which there is always something; says what it is asked for."""
+
+    moves: Callable[[], bool] = lambda: False
+    released: int = 0
+    taken: int = 0
+
+    def when_readable(self, moves: Callable[[], bool]) -> None:
+        """Ask from now on."""
+        self.moves = moves
+
+    def waiting(self) -> int:
+        """Return what waits."""
+        return 10
+
+    def fileno(self) -> int:
+        """Return a descriptor."""
+        return 0
+
+    def moved(self, size: int) -> None:
+        """Count."""
+        self.taken += size
+
+    def release(self) -> None:
+        """Count."""
+        self.released += 1
+
+
+@define
+class Journey:
+    """A body that a test takes from state to state."""
+
+    transport: StringTransport = field(factory=StringTransport)
+    clock: Clock = field(factory=Clock)
+    socket: Socket = field(factory=Socket)
+    consumer: Mover = field(factory=Mover)
+    ends: list[object] = field(factory=list)
+    body: Body = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make a body of 100 bytes."""
+        self.body = Body(self.transport, self.clock, 100, IDLE, lambda: None, self.socket)
+
+    def step(self, event: str) -> None:
+        """Let one thing happen."""
+        body = self.body
+        events: dict[str, Callable[[], object]] = {
+            "wanted": lambda: body.stream_to(self.consumer, 10**9, FileTooLarge()).addBoth(self.ends.append),
+            "comes": lambda: body.data_received(b"x"),
+            "hold": body.pauseProducing,
+            "let go": body.resumeProducing,
+            "readable": self.socket.moves,
+            "moved": lambda: self.consumer.moving.pop().callback(10),
+            "drop": lambda: body.drop(BodyTimedOut()),
+            "lost": body.lost,
+            "ended": body.ended,
+            "drain": lambda: body.drain(lambda: None),
+            "drained": lambda: self.clock.advance(DRAIN_TIME),
+            "silence": lambda: self.clock.advance(IDLE),
+        }
+        events[event]()
+
+
+WAYS = {
+    State.WAITING: (),
+    State.READ: ("wanted",),
+    State.HELD: ("wanted", "hold"),
+    State.MOVED: ("wanted", "readable"),
+    State.DRAINED: ("drain",),
+    State.OVER: ("drop",),
+}
+"""How a body comes into each state."""
+
+STEPS = {
+    State.WAITING: {"wanted": State.READ, "drop": State.OVER, "ended": State.OVER, "drain": State.DRAINED},
+    State.READ: {
+        "hold": State.HELD,
+        "readable": State.MOVED,
+        "drop": State.OVER,
+        "ended": State.OVER,
+        "silence": State.OVER,
+        "drain": State.DRAINED,
+    },
+    State.HELD: {
+        "let go": State.READ,
+        "readable": State.MOVED,  # somebody else has resumed the sender
+        "drop": State.OVER,
+        "ended": State.OVER,
+        "drain": State.DRAINED,
+    },
+    State.MOVED: {"moved": State.READ, "drop": State.OVER, "drain": State.DRAINED},
+    State.DRAINED: {"ended": State.OVER, "drained": State.OVER, "silence": State.OVER},
+    State.OVER: {"drain": State.DRAINED},
+}
+"""Where each event leads; the connection that breaks ends all, and whatever is not here changes nothing."""
+
+EVENTS = sorted({event for steps in STEPS.values() for event in steps} | {"comes", "lost"})
+
+IMPOSSIBLE = {(state, "moved") for state in State if state is not State.MOVED} | {
+    (State.MOVED, "ended"),  # the last byte is counted when it has been moved
+    (State.MOVED, "comes"),
+    (State.READ, "wanted"),
+    (State.HELD, "wanted"),
+    (State.MOVED, "wanted"),
+}
+
+
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("state", State)
+def test_each_step(state: State, event: str) -> None:
+    """From every state, with every event: and the sender is paused where it has to wait, and only there."""
+    if (state, event) in IMPOSSIBLE:
+        return
+    journey = Journey()
+    for one in WAYS[state]:
+        journey.step(one)
+    assert journey.body.state is state
+    journey.step(event)
+
+    after = State.OVER if event == "lost" else STEPS[state].get(event, state)
+    assert journey.body.state is after
+    paused = str(journey.transport.producerState) == "paused"
+    if after in {State.HELD, State.MOVED}:
+        assert paused
+    if after is State.READ:
+        assert not paused
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_what_is_moved_does_not_let_a_sender_go_that_is_held_back(hold: bool) -> None:
+    """The consumer has said so meanwhile."""
+    journey = Journey()
+    for one in ("wanted", "readable", *(["hold"] if hold else []), "moved"):
+        journey.step(one)
+
+    assert journey.body.state is (State.HELD if hold else State.READ)
+    assert (str(journey.transport.producerState) == "paused") is hold
+    assert (journey.body.received, journey.socket.taken) == (10, 10)
+
+
+def test_a_socket_that_a_worker_has_is_given_back_when_it_is_done() -> None:
+    """Not while it moves what nobody wants any more."""
+    journey = Journey()
+    for one in ("wanted", "readable", "drop"):
+        journey.step(one)
+    assert journey.socket.released == 0
+    journey.step("moved")
+
+    assert journey.socket.released == 1

@@ -23,7 +23,7 @@ from twisted.protocols.tls import BufferingTLSTransport, _AggregateSmallWrites
 from twisted.web.http import HTTPChannel, _IdentityTransferDecoder
 from zope.interface.verify import verifyClass
 
-from onec_twisted.http.body import Body
+from onec_twisted.http.body import Body, State
 from onec_twisted.http.interfaces import IBodySocket, ILine
 from onec_twisted.http.sockets import BodySocket, SocketLine, WrittenLine
 from onec_twisted.ingest import writers as intake_module
@@ -258,7 +258,7 @@ async def test_a_sender_that_falls_silent(served: Served) -> None:
         return any(
             isinstance(writer, Body)
             and writer.received == received
-            and not (writer._held or writer._moving)  # while it waits for the disk its sender has all the time
+            and writer.state is State.READ  # while it waits for the disk its sender has all the time
             for writer in writers
         )
 

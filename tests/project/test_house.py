@@ -43,7 +43,7 @@ WITHOUT_TESTS = {
 
 DEBTS: dict[str, set[str]] = {
     "time": {"tap"},
-    "short": {"http.body", "tap"},
+    "short": {"tap"},
     "full names": {"tap"},
     "tests": {
         "model.text",

@@ -1,0 +1,119 @@
+"""How the sender of a body is paused and resumed, and whether it is fast enough. No reactor but its clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from onec_twisted.model.errors import BodyTimedOut, UploadTooSlow
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IPushProducer, IReactorTime
+
+__all__ = ["RATE_SAMPLES", "RATE_WINDOW", "Flow", "Pace"]
+
+RATE_WINDOW = 60.0
+"""Seconds over which the rate of a body is taken."""
+
+RATE_SAMPLES = 6
+"""How often in that time it is looked at."""
+
+
+@define(eq=False)
+class Flow:
+    """The only one who pauses and resumes the sender of a body; TCP passes that on.
+
+    The sender waits while it is held back (``is_held``), and while a worker moves bytes from its socket
+    (``is_moving``). Others may resume the same transport without asking: ``insist`` pauses it again.
+    """
+
+    transport: IPushProducer
+    is_held: bool = field(default=False, init=False)
+    is_moving: bool = field(default=False, init=False)
+
+    def hold(self) -> None:
+        """Hold the sender back."""
+        self.is_held = True
+        self.transport.pauseProducing()
+
+    def let_go(self) -> None:
+        """Hold the sender back no more."""
+        self.is_held = False
+        if not self.is_moving:
+            self.transport.resumeProducing()
+
+    def begin_move(self) -> None:
+        """Leave the socket to a worker."""
+        self.is_moving = True
+        self.transport.pauseProducing()
+
+    def end_move(self) -> None:
+        """Take the socket back."""
+        self.is_moving = False
+        if not self.is_held:
+            self.transport.resumeProducing()
+
+    def insist(self) -> None:
+        """Pause the sender again: somebody else has resumed it, or it had more in hand."""
+        self.transport.pauseProducing()
+
+
+@define(eq=False)
+class Pace:
+    """Whether a sender brings enough.
+
+    It may bring nothing for ``idle_timeout`` seconds, and has to bring ``min_rate`` bytes per second on average over
+    the last minute; 0 is no limit. Time in which we hold it back is not counted against it.
+    """
+
+    clock: IReactorTime
+    idle_timeout: float
+    min_rate: int
+    last_byte: float = field(default=0.0, init=False)
+    """When the last byte came, or the sender was resumed, in seconds of ``clock``."""
+    _samples: deque[int] = field(factory=lambda: deque(maxlen=RATE_SAMPLES), init=False)
+    """Bytes received when the rate was looked at; empty when we have held the sender back since then."""
+    _next_sample: float = field(default=0.0, init=False)
+
+    def begin(self, received: int) -> None:
+        """Begin, with so many bytes received."""
+        self.last_byte = self.clock.seconds()
+        self._samples.append(received)
+        self._next_sample = self.last_byte + RATE_WINDOW / RATE_SAMPLES
+
+    def rest(self) -> None:
+        """Begin another minute when the sender goes on: it is held back now."""
+        self._samples.clear()
+
+    def silence(self) -> float:
+        """Return the seconds since the last byte."""
+        return self.clock.seconds() - self.last_byte
+
+    def look(self, received: int, *, is_waiting: bool) -> BodyTimedOut | UploadTooSlow | float:
+        """Return why the sender is given up, or in how many seconds to look again.
+
+        ``received`` bytes have come so far; ``is_waiting`` says that the sender cannot bring anything now.
+        """
+        silence = 0.0 if is_waiting else self.silence()
+        if silence >= self.idle_timeout:
+            return BodyTimedOut()
+        pause = self.idle_timeout - silence
+        if self.min_rate:
+            now = self.clock.seconds()
+            if now >= self._next_sample:
+                if self._is_slow(received, is_waiting=is_waiting):
+                    return UploadTooSlow()
+                self._next_sample = now + RATE_WINDOW / RATE_SAMPLES
+            pause = min(pause, self._next_sample - now)
+        return pause
+
+    def _is_slow(self, received: int, *, is_waiting: bool) -> bool:
+        """Return whether too little has come in the last minute, in which nobody has held the sender back."""
+        if is_waiting:
+            self._samples.clear()
+            return False
+        a_minute_ago = self._samples[0] if len(self._samples) == RATE_SAMPLES else None
+        self._samples.append(received)
+        return a_minute_ago is not None and received - a_minute_ago < self.min_rate * RATE_WINDOW
