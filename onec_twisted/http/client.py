@@ -36,6 +36,9 @@ __all__ = ["BodyReader", "is_host", "plain_client", "reason_of", "url_of", "was_
 CONNECT_TIMEOUT = 10.0
 """Seconds that a connection may take to come about."""
 
+NO_TLS = frozenset({"wrong version number", "packet length too long"})
+"""What OpenSSL says of an answer without TLS."""
+
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
 _URL = re.compile(r"[\x21-\x7e]+")
@@ -92,9 +95,10 @@ def reason_of(failed: BaseException) -> str:
 def _openssl_words(failed: SSL.Error) -> str:
     """Return OpenSSL's own words for an error."""
     try:
-        return str(failed.args[0][0][2])
+        words = str(failed.args[0][0][2])
     except (IndexError, TypeError):
         return "without a reason"
+    return "the port speaks plain http or something else" if words in NO_TLS else words
 
 
 def was_cancelled(failed: BaseException) -> bool:

@@ -32,6 +32,9 @@ NOT_YET, EXPIRED = 9, 10
 UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})
 """The chain ends with a certificate that is not trusted, or signs itself."""
 
+NO_ISSUER = frozenset({20, 21})
+"""Of these: the issuer's certificate is missing. Either nobody trusts it, or the site sends its own one alone."""
+
 NAMES_SHOWN = 5
 """Names of a certificate that are told."""
 
@@ -69,7 +72,8 @@ def _objection(certificate: Any, code: int, depth: int, host: str, cure: str) ->
     if code == NOT_YET:
         return f"{whose} is not valid before {found.not_valid_before_utc:%Y-%m-%d}; see whether the clocks are right"
     if code in UNKNOWN_ISSUER:
-        return f"its certificate is from an issuer that is not trusted here; {cure}"
+        chain = ", or have the site send its whole chain" if code in NO_ISSUER else ""
+        return f"its certificate is from an issuer that is not trusted here; {cure}{chain}"
     if code:
         return f"{whose} is refused (error {code} of OpenSSL)"
     return _objection_to_names(certificate, host) if depth == 0 else ""

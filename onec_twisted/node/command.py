@@ -90,7 +90,9 @@ def _site(
     try:
         route = Route(Path(ca).read_bytes() if ca else None, proxy, unix_socket)
         http_client(None, url, route)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise click.UsageError(f"--ca={ca}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise click.UsageError(str(error)) from None
     known = os.environ.get(PASSWORD)
     password = known if known is not None and password_file is None else password_from(password_file)

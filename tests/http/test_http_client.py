@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
+from OpenSSL import SSL
 from twisted.internet import defer, error
 
 from onec_twisted.delivery.client import SIGNATURE, SiteClient, is_same_host, signature
@@ -30,6 +31,18 @@ def client(secret: bytes = b"") -> SiteClient:
     from twisted.internet import reactor
 
     return SiteClient(reactor, secret)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("wrong version number", "TLS failed (the port speaks plain http or something else)"),
+        ("sslv3 alert handshake failure", "TLS failed (sslv3 alert handshake failure)"),
+    ],
+)
+def test_a_port_without_tls(said: str, words: str) -> None:
+    """Is told in words that say what to look at; other troubles in those of OpenSSL."""
+    assert reason_of(SSL.Error([("SSL routines", "", said)])) == words
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
-from certificates import make_certificate
+from certificates import Authority, make_certificate
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface.verify import verifyObject
@@ -77,6 +77,27 @@ async def test_certificates(
     assert reason_of(failed.value).startswith("its certificate ")
     assert isinstance(certificate_refused(failed.value), CertificateRefused)
     assert shop.seen == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_site_that_leaves_its_chain_away(
+    shop: Shop,
+    open_tls_shop: Callable[[Shop, Certificate], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Browsers may know the certificate in between; who looks for it here is told where it is missing."""
+    from twisted.internet import reactor
+
+    root = Authority.make("root")
+    certificate = make_certificate(tmp_path, by=Authority.make("between", by=root))
+    (tmp_path / "root.pem").write_bytes(root.pem())
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
+    url = f"https://localhost:{open_tls_shop(shop, certificate)}/"  # it sends the site's own certificate alone
+    with pytest.raises(Exception) as failed:  # noqa: PT011 - Twisted wraps it
+        await SiteClient(reactor).ask("POST", url, 20.0, b"secret")
+
+    assert reason_of(failed.value).endswith(", or have the site send its whole chain")
 
 
 def test_other_failures_are_none_of_a_certificate() -> None:

@@ -402,7 +402,7 @@ class TestExitCodes:
         ("more", "words"),
         [
             (["/nowhere"], "does not exist"),
-            (["--ca=/nowhere", "."], "No such file"),
+            (["--ca=/nowhere", "."], "--ca=/nowhere: cannot be read: No such file"),
             (["--ca=/etc/passwd", "."], "no certificate"),
             (["--proxy=ftp://x", "."], "write a proxy as in"),
             (["--password-file=/nowhere", "."], "cannot be read"),
