@@ -85,11 +85,11 @@ class SessionRecords:
 
     async def users(self) -> list[str]:
         """Return the users whose sessions let somebody in."""
-        return await self.recorder.read(statements.users)
+        return await self.recorder.survey(statements.users)
 
     async def of_user(self, username: str) -> list[str]:
         """Return the sessids of all sessions of a user that let somebody in."""
-        return await self.recorder.read(statements.sessions_of, username)
+        return await self.recorder.survey(statements.sessions_of, username)
 
     async def revoke(self, sessid: str) -> None:
         """Let nobody in by a session any more; what is in it stays, and goes its way."""

@@ -125,3 +125,12 @@ def test_a_session_that_cannot_be_read(tmp_path: Path) -> None:
     workers.run()
 
     assert [outcome.type for outcome in outcomes] == [sqlite3.OperationalError] * 3
+
+
+def test_who_is_in_is_asked_beside_what_requests_ask(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all sessions: of 100,000 that takes 0.4 s, and is asked again and again."""
+    opened(catalog)
+    monkeypatch.delattr(type(catalog.recorder.database), "read")
+
+    assert now_of(catalog.sessions.users()) == ["shop"]
+    assert now_of(catalog.sessions.sessions_of("shop")) == ["s"]
