@@ -133,4 +133,4 @@ def test_who_is_in_is_asked_beside_what_requests_ask(catalog: Catalog, monkeypat
     monkeypatch.delattr(type(catalog.recorder.database), "read")
 
     assert now_of(catalog.sessions.users()) == ["shop"]
-    assert now_of(catalog.sessions.sessions_of("shop")) == ["s"]
+    assert now_of(catalog.sessions.of_user("shop")) == ["s"]
