@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import define, field, frozen
+from cachetools import TTLCache
 from twisted.cred.checkers import FilePasswordDB, ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword, UsernamePassword
 from twisted.cred.error import LoginFailed, UnauthorizedLogin, UnhandledCredentials
@@ -147,7 +147,7 @@ class Access:
     most: int = 0
     _waiting: int = field(default=0, init=False)
     _key: bytes = field(factory=lambda: os.urandom(32), init=False)
-    _good: OrderedDict[bytes, tuple[str, float]] = field(factory=OrderedDict, init=False)
+    _good: TTLCache[bytes, str] = field(init=False)
     _asking: SingleFlight[str] = field(factory=SingleFlight, init=False)
     _addresses: Failures = field(factory=Failures, init=False)
     _users: Failures = field(factory=Failures, init=False)
@@ -157,6 +157,7 @@ class Access:
     def __attrs_post_init__(self) -> None:
         """Begin with nobody waiting."""
         self._lane = Lane(self.clock, self._addresses, self.at_once)
+        self._good = TTLCache(REMEMBERED_PASSWORDS, GOOD_FOR, self.clock.seconds)
 
     @classmethod
     def by(cls, checkers: Sequence[Any], clock: IReactorTime, at_once: int = 0, most: int = 0) -> Access:
@@ -174,8 +175,8 @@ class Access:
         at once neither waits for itself nor for others.
         """
         asked = hmac.digest(self._key, b"%s\0%s" % (address.encode(), header or b""), "sha256")
-        user, until = self._good.get(asked, ("", 0.0))
-        if self.clock.seconds() < until:
+        user = self._good.get(asked)
+        if user is not None:
             return user
         return await self._asking.call(asked, lambda: self._login_and_remember(asked, header, address))
 
@@ -183,10 +184,7 @@ class Access:
         user = await self.login(header, address)
         name = basic_credentials(header).username
         if not any(checker.has(name) for checker in self.knowing):
-            self._good[asked] = user, self.clock.seconds() + GOOD_FOR
-            self._good.move_to_end(asked)
-            if len(self._good) > REMEMBERED_PASSWORDS:
-                self._good.popitem(last=False)
+            self._good[asked] = user
         return user
 
     async def login(self, header: bytes | None, address: str, gone: Callable[[], bool] = _never) -> str:

@@ -7,10 +7,11 @@ cannot be delivered is tried again, after pauses that double, until it has been 
 from __future__ import annotations
 
 import random
-from collections import OrderedDict, deque
+from collections import deque
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
+from cachetools import LRUCache
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.task import deferLater
@@ -120,7 +121,7 @@ class Relay(Service):
         self._pending: dict[str, _Pending] = {}
         self._lines: dict[str, deque[_Pending]] = {}
         self._running: dict[str, Deferred[None]] = {}
-        self._ended: OrderedDict[str, Handoff] = OrderedDict()
+        self._ended: LRUCache[str, Handoff] = LRUCache(REMEMBERED_HANDOFFS)
         """What has ended of late: who read a record before may still hand it in as one that waits."""
         self._loading: Deferred[None] | None = None
         self._unloaded: list[Deferred[None]] | None = []
@@ -257,8 +258,6 @@ class Relay(Service):
                 line.popleft()
                 del self._pending[pending.handoff.id]
                 self._ended[pending.handoff.id] = pending.handoff
-                if len(self._ended) > REMEMBERED_HANDOFFS:
-                    self._ended.popitem(last=False)
                 if not line:
                     del self._lines[sessid]
                 _tell(pending.waiting)

@@ -6,11 +6,11 @@ one's bytes are kept as far as they came, and its sender, if there is one left, 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from attrs import define, field
+from cachetools import LRUCache
 
 from onec_twisted.model.upload_errors import UploadTakenOver
 
@@ -45,7 +45,7 @@ class Claims:
 
     _last: int = field(default=0, init=False)
     _newest: dict[str, Claim] = field(factory=dict, init=False)
-    _passed: OrderedDict[str, int] = field(factory=OrderedDict, init=False)
+    _passed: LRUCache[str, int] = field(factory=lambda: LRUCache(REMEMBERED_CLAIMS), init=False)
 
     def arrive(self) -> int:
         """Return a request's number; to be asked before anything is waited for."""
@@ -71,6 +71,3 @@ class Claims:
             if self._newest.get(upload_id) is claim:
                 del self._newest[upload_id]
                 self._passed[upload_id] = number
-                self._passed.move_to_end(upload_id)
-                if len(self._passed) > REMEMBERED_CLAIMS:
-                    self._passed.popitem(last=False)

@@ -413,6 +413,7 @@ def test_who_is_known_does_not_wait_for_those_who_guess(access: Access) -> None:
 def test_memory_of_passwords_has_an_end(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who was right longest ago is asked again."""
     monkeypatch.setattr(module, "REMEMBERED_PASSWORDS", 2)
+    access = Access(access.portal, access.clock)
     for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
         assert again(access, "па:роль", address) == ["shop"]
     assert len(access._good) == 2

@@ -46,7 +46,6 @@ DEBTS: dict[str, set[str]] = {
     "short": {"tap"},
     "full names": {"tap"},
     "tests": {
-        "model.text",
         "delivery.client",
     },
 }
