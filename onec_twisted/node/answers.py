@@ -126,7 +126,7 @@ class Refusal(NodeError):
 
 
 class Strange(NodeError):
-    """The site answered what is no answer of the protocol."""
+    """The site's answer is not one of the protocol."""
 
 
 class Unreachable(NodeError):

@@ -39,7 +39,7 @@ EXIT_CODES = {
     REFUSED: "the site said failure; or check found what makes a 1C stumble; or load had failures",
     2: "the command line is wrong",
     UNREACHABLE: "the site cannot be reached, its certificate is refused, or it broke off too often",
-    STRANGE: "the site answered what is no answer of the protocol",
+    STRANGE: "the site's answer is not one of the protocol",
     UNREADABLE: "a file cannot be read or written",
     INTERRUPTED: "Ctrl-C, SIGTERM or SIGHUP",
 }

@@ -132,6 +132,14 @@ def test_names_in_the_architecture_exist() -> None:
     assert set(re.findall(r"`--([a-z-]+)", ARCHITECTURE)) <= known
 
 
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if "ru" not in path.parts and ".ru." not in path.name])
+def test_english_is_plain(path: Path) -> None:
+    """It has none of the words that betray a translation."""
+    words = re.sub(r"`[^`]*`", "", text_of(path))
+
+    assert re.findall(r"\b(?:anew|whoever|hears?|heard|brings?|brought|goes on|going on|went on)\b", words) == []
+
+
 @pytest.mark.parametrize("folder", ["onec_twisted", "tests", "bench", "twisted"])
 def test_sources_cite_what_readers_can_open(folder: str) -> None:
     """Sections of pages that are here, RFCs and tus."""
