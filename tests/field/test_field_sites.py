@@ -755,7 +755,7 @@ class TestPrograms:
         assert (tmp_path / "name").read_text() == "./-x.xml\n"
         given = {line.partition("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
         assert {"PATH", "LC_TIME", "TZ", "IMPORT_SHOP"} <= given
-        promised = section("docs/importers.md", "is given of the daemon's environment")
+        promised = section("docs/importers.md", "everything that begins with `IMPORT_…`")
         names, families = (set(re.findall(form, promised)) for form in (r"`([A-Z_]+)`", r"`([A-Z_]+)…`"))
         assert families == {"LC_", "IMPORT_"}
         assert given - {"PWD", "OLDPWD", "SHLVL", "_"} <= {*names, "LC_TIME", "IMPORT_SHOP"}
