@@ -20,10 +20,10 @@ __all__ = ["IImporter", "IImporterFactory", "ImportFailed", "ImportInterrupted",
 
 @frozen
 class Surroundings:
-    """What an importer may work with.
+    """What an importer may use.
 
-    ``timeout`` is in seconds for one try, ``secret`` signs what a site is sent, ``authorization`` is the header that
-    says who asks there; the two are empty when there is none.
+    ``timeout`` is the limit of one try, in seconds. ``secret`` signs requests to a site, ``authorization`` is the
+    header with the user and password for it; both are empty if there is none.
     """
 
     reactor: Any
@@ -34,19 +34,19 @@ class Surroundings:
 
 
 class IImporter(Interface):
-    """Takes what was handed off, into the site."""
+    """Imports hand-offs into the site."""
 
     def deliver(description: Description, progress: Callable[[str], None]) -> Awaitable[None]:
-        """Import what is described, and return when that is done. Never called twice at once for one session.
+        """Import what is described, and return when that is done. Calls for one session never overlap.
 
-        ``progress`` takes a line for the person who waits at the 1C screen. The same description may come again: when
-        the daemon dies before it has noted the end. Raises ``ImportFailed`` with words for that person, and
-        ``ImportInterrupted`` when it cannot say how it ended, and wants to be asked again. It may be cancelled.
+        ``progress`` takes a line for the person who waits at the 1C screen. The same description is delivered again
+        if the daemon dies before it has recorded the result. Raises ``ImportFailed`` with words for that person, and
+        ``ImportInterrupted`` if the result is unknown, to be retried. The call may be cancelled.
         """
 
 
 class IImporterFactory(Interface):
-    """Makes an importer from what follows ``--importer=NAME:``. Provided by plugins, together with ``IPlugin``."""
+    """Makes an importer from the text after ``--importer=NAME:``. Plugins provide it, together with ``IPlugin``."""
 
     importerType: str = Attribute("The name, as in ``--importer=NAME:ARGUMENTS``.")
     importerHelp: str = Attribute("What it does, in a few lines, for ``--help-importers``.")

@@ -1,7 +1,7 @@
 """The node's side of the exchange: what 1C does, as a library; ``onec-node`` is a command on top of it.
 
-``Node`` speaks with any site of the protocol. What it hears are frozen values, and remarks about what would make a
-real 1C stumble.
+``Node`` speaks with any site of the protocol. Its methods return frozen values, with remarks about what a real 1C
+would stumble over.
 """
 
 from __future__ import annotations

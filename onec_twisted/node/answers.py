@@ -62,7 +62,7 @@ _PHP = re.compile(
 
 @frozen
 class Remark:
-    """What would make ``clients`` stumble, or lose something; ``cure`` says what the site should do."""
+    """What makes ``clients`` stumble, or lose data; ``cure`` says what the site should do."""
 
     clients: tuple[str, ...]
     words: str = field(converter=harmless)
@@ -107,10 +107,10 @@ class RawAnswer:
 
 
 class NodeError(Exception):
-    """The exchange cannot go on.
+    """The exchange cannot continue.
 
-    ``words`` are for a person, ``status`` is the HTTP status, 0 when there was none; ``offset`` is the length that
-    the site tells of the file, in bytes, None when it does not.
+    ``words`` are for a person, ``status`` is the HTTP status, 0 if there was none; ``offset`` is the length of the
+    file that the site reports, in bytes, None if it reports none.
     """
 
     def __init__(self, words: str, status: int = 0, offset: int | None = None) -> None:
@@ -122,7 +122,7 @@ class NodeError(Exception):
 
 
 class Refusal(NodeError):
-    """The site said ``failure``; the words are its own."""
+    """The site answered ``failure``; the words are its own."""
 
 
 class Strange(NodeError):
@@ -130,22 +130,22 @@ class Strange(NodeError):
 
 
 class Unreachable(NodeError):
-    """There was no answer: what was asked may have been done or not, and may be tried again."""
+    """There was no answer: the request may have been carried out or not, and may be retried."""
 
 
 class Untrusted(NodeError):
-    """The site's certificate is refused: nothing was sent, and a new try would not help."""
+    """The site's certificate was rejected: nothing was sent, and a retry would not help."""
 
 
 class Busy(Unreachable):
-    """The site, or what stands before it, asks to come again, after ``retry_after`` seconds if it says so."""
+    """The site, or a proxy in front of it, asks to retry later: after ``retry_after`` seconds, if it says so."""
 
     retry_after: float = 0.0
 
 
 @frozen
 class Login:
-    """What ``checkauth`` gave: the value of the Cookie header, the sessid as it is sent back, and line five."""
+    """The answer to ``checkauth``: the value of the Cookie header, the sessid as it is sent back, and line five."""
 
     cookie: str
     sessid: str
@@ -155,7 +155,7 @@ class Login:
 
 @frozen
 class Parameters:
-    """What ``init`` gave; ``file_limit`` in bytes, None when files are sent whole."""
+    """The answer to ``init``; ``file_limit`` is in bytes, None if files are sent whole."""
 
     zipped: bool
     file_limit: int | None

@@ -185,9 +185,9 @@ def _proxy_endpoint(reactor: Any, proxy: str) -> HostnameEndpoint:
 def http_client(
     reactor: Any, url: str, route: Route | None = None, pool: HTTPConnectionPool | None = None
 ) -> HTTPClient:
-    """Return treq for a site, without cookies of its own; one connection serves all requests, as with 1C.
+    """Return treq for a site, without a cookie jar; one connection serves all requests, as with 1C.
 
-    ``pool`` is one of your own, whose connection you close. Raises ``ValueError`` for a route that cannot be.
+    If you pass a ``pool``, you close its connection. Raises ``ValueError`` for an invalid route.
     """
     route = route or Route()
     pool = pool or HTTPConnectionPool(reactor)

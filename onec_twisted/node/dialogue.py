@@ -69,8 +69,9 @@ def _ignore(_: object) -> None:
 class Node:
     """One node, and its dialogue with one site.
 
-    ``url`` is the address that a 1C user types; ``timeout`` in seconds is for one answer, and for each silence while
-    a body is sent; ``retries`` is how often what was not answered is tried again. ``told`` hears lines for a person.
+    ``url`` is the address that a 1C user types. ``timeout`` in seconds limits the wait for one answer, and each
+    silence while a body is sent. ``retries`` is how often an unanswered request is retried. ``told`` gets lines for a
+    person.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Node:
         retries: int = 5,
         told: Callable[[str], None] = _ignore,
     ) -> None:
-        """Ask nothing yet; ``client`` is best one of ``http_client``."""
+        """Send nothing yet; ``http_client`` makes a ``client``."""
         self._reactor = reactor
         self._requests = Requests(reactor, client, url.replace("\\", "/"), user, password, timeout)
         self._retries = retries
@@ -93,7 +94,7 @@ class Node:
         self._parameters: Parameters | None = None
         self._is_sending = False
         self.repeated: list[str] = []
-        """Why something had to be asked again, in the order of it: no 1C asks again."""
+        """Why requests were repeated, in order: a real 1C does not repeat them."""
 
     @property
     def sessid(self) -> str:
@@ -101,14 +102,14 @@ class Node:
         return self._requests.login.sessid if self._requests.login is not None else ""
 
     async def checkauth(self, kind: str = "catalog") -> Login:
-        """Log in; every later request belongs to this session. Raises ``NodeError``."""
+        """Log in: all later requests belong to this session. Raises ``NodeError``."""
         self._requests.login = None
         answer = await self._tried(lambda: self._requests.ask("GET", f"type={kind}&mode=checkauth"))
         self._requests.login = login_of(answer, kind)
         return self._requests.login
 
     async def init(self, kind: str = "catalog", version: str = "") -> Parameters:
-        """Begin anew, and learn how the site wants its files. Raises ``NodeError``."""
+        """Start the session over, and learn how the site wants its files. Raises ``NodeError``."""
         query = f"type={kind}&mode=init" + (f"&version={version}" if version else "")
         answer = await self._tried(lambda: self._requests.ask("GET", query))
         self._parameters = parameters_of(answer, kind, version=bool(version))
@@ -123,9 +124,9 @@ class Node:
     ) -> Sent:
         """Send a file under a name, in pieces of the site's ``file_limit``.
 
-        ``progress`` hears how many bytes of the file are out. A piece that was not answered is sent again; a site
-        that tells the length of its file by HEAD, as ours does, is asked first, and is sent nothing that it has.
-        Raises ``NodeError``, and ``OSError`` when the file cannot be read.
+        ``progress`` gets the number of bytes of the file that were sent. A piece without an answer is sent again. A
+        site that reports the length of its file by HEAD, as ours does, is asked first, and gets only the rest. Raises
+        ``NodeError``, and ``OSError`` if the file cannot be read.
         """
         with _opened(source) as file:
             size = file.seek(0, os.SEEK_END)
@@ -228,7 +229,7 @@ class Node:
         return state_of(answer, f"file {name}")
 
     async def length(self, name: str, kind: str = "catalog") -> int | None:
-        """Return how many bytes of a file the site has; None when it is no site that tells. Raises ``NodeError``."""
+        """Return how many bytes of a file the site has; None if it does not report them. Raises ``NodeError``."""
         answer = await self._requests.ask("HEAD", f"type={kind}&mode=file&filename={quoted(name)}")
         if answer.status in (401, 403):
             raise Refusal("The site does not know the session any more; begin a new exchange", answer.status)
@@ -237,9 +238,9 @@ class Node:
         return answer.offset if answer.status == 200 else None
 
     async def abandon(self, kind: str = "catalog") -> bool:
-        """Have the site throw away what was sent, by ``init``; return whether it has. For what broke off.
+        """Make the site discard what was sent, by ``init``, after something broke off; return whether it has.
 
-        A piece that was cut off may come behind ``init``, through a proxy or to a busy site: then there are two.
+        A piece that was cut off may arrive after ``init``, through a proxy or at a busy site: then there are two.
         """
         self._requests.timeout = min(self._requests.timeout, LAST_WORD)
         try:
@@ -253,15 +254,15 @@ class Node:
         return True
 
     async def import_file(self, name: str, kind: str = "catalog", progress: Callable[[str], None] = _ignore) -> State:
-        """Have a file imported; ``progress`` hears what the site says until it is done. Raises ``NodeError``."""
+        """Have a file imported; ``progress`` gets the site's messages until it is done. Raises ``NodeError``."""
         return await self._until_done(f"type={kind}&mode=import&filename={quoted(name)}", f"import {name}", progress)
 
     async def complete(self, kind: str = "catalog") -> State:
-        """Say that all was sent. Raises ``NodeError``."""
+        """Send ``complete``: everything was sent. Raises ``NodeError``."""
         return await self._until_done(f"type={kind}&mode=complete", "complete", _ignore)
 
     async def deactivate(self, timestamp: str = "", kind: str = "catalog") -> State:
-        """Have what was not updated since a moment deactivated: line 5 of ``checkauth``. Raises ``NodeError``."""
+        """Have goods deactivated that were not updated since ``timestamp``. Raises ``NodeError``."""
         moment = timestamp or (self._requests.login.timestamp if self._requests.login is not None else "")
         return await self._until_done(
             f"type={kind}&mode=deactivate&timestamp={quoted(moment)}", "deactivate", _ignore
@@ -279,9 +280,9 @@ class Node:
             await deferLater(self._reactor, max(0.0, SHORTEST_PAUSE - (self._reactor.seconds() - began)))
 
     async def query_orders(self, write: Callable[[bytes], object]) -> int:
-        """Give the site's orders to ``write``, as they come; return how many bytes. Raises ``NodeError``.
+        """Stream the site's orders to ``write``; return their size in bytes. Raises ``NodeError``.
 
-        Nothing is written of what is no document.
+        Nothing is written unless it is a document.
         """
         response = await self._requests.request("GET", "type=sale&mode=query")
         document = Document(write, response.code == 200)
@@ -293,11 +294,11 @@ class Node:
         return document.size
 
     async def confirm_orders(self) -> State:
-        """Say that the orders were taken. Raises ``NodeError``."""
+        """Confirm that the orders were received. Raises ``NodeError``."""
         return state_of(await self._tried(lambda: self._requests.ask("GET", "type=sale&mode=success")), "success")
 
     async def listen(self) -> int:
-        """Return the HTTP status that ``type=listen`` is answered with; 304 means that there is nothing to do."""
+        """Return the HTTP status of the answer to ``type=listen``; 304 means that there is nothing to do."""
         return (await self._requests.ask("GET", "type=listen&version=2.1")).status
 
     async def _tried(self, ask: Callable[[], Awaitable[T]]) -> T:
