@@ -44,14 +44,14 @@ class HandoffRecords:
     async def import_asked(
         self, session: Session, kind: str, filename: str, archive: str, size: int, now: float
     ) -> Handoff:
-        """Hand off what a node asks to import, and seal its file; see ``outbox.import_asked``."""
+        """Hand off what a node asks to import, and seal its file; see ``sql.handoffs.import_asked``."""
         step = outbox.import_asked, (session, kind, filename, archive, size, now)
         handoff = cast("Handoff", await self.recorder.record(session.sessid, lambda: step))
         self._seal(session.epoch, [handoff])
         return handoff
 
     async def event_came(self, session: Session, event: str, kind: str, timestamp: str, now: float) -> list[Handoff]:
-        """Hand off an event, and files before it that nobody asked to import; see ``outbox.event_came``."""
+        """Hand off an event, and files before it that nobody asked to import; see ``sql.handoffs.event_came``."""
         step = outbox.event_came, (session, event, kind, timestamp, now)
         handoffs = cast("list[Handoff]", await self.recorder.record(session.sessid, lambda: step))
         self._seal(session.epoch, handoffs)
@@ -62,7 +62,7 @@ class HandoffRecords:
         return await self.recorder.survey(outbox.quiet_since, then)
 
     async def settle(self, session: Session, now: float) -> list[Handoff]:
-        """Hand off all files of a session whose node says no more; see ``outbox.settle``."""
+        """Hand off all files of a session whose node says no more; see ``sql.handoffs.settle``."""
         step = outbox.settle, (session, now)
         handoffs = cast("list[Handoff]", await self.recorder.record(session.sessid, lambda: step))
         self._seal(session.epoch, handoffs)
@@ -97,7 +97,7 @@ class HandoffRecords:
         await self.recorder.record(handoff.sessid, lambda: (outbox.tell, (handoff,)))
 
     async def retry(self, handoff: str, now: float) -> Handoff | None:
-        """Hand off again what has failed, by its id; see ``outbox.retry``."""
+        """Hand off again what has failed, by its id; see ``sql.handoffs.retry``."""
         return cast("Handoff | None", await self.recorder.record("", lambda: (outbox.retry, (handoff, now))))
 
     async def drop(self, handoff: str) -> bool:

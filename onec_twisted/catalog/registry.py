@@ -44,8 +44,8 @@ class Registry:
     async def create(self, upload: UploadRecord, session: Session | None, most: int, now: float) -> Found:
         """Put an upload on record, in a session or with one of its own, to which nobody has the token.
 
-        ``most`` is how many sessions a user may have. Raises what ``statements.create`` and
-        ``statements.create_with_session`` do.
+        ``most`` is how many sessions a user may have. Raises what ``sql.resumable.create`` and
+        ``sql.resumable.create_with_session`` do.
         """
         if session is None:
             no_token = secrets.token_hex(32)
@@ -71,7 +71,7 @@ class Registry:
 
         ``bring`` is called in a worker, brings the file to the disk and returns its length in bytes; ``completes``
         returns the metadata to hand it off with when that is all of it. Returns the length and the hand-off. Raises
-        what ``statements.grow`` does; nothing is recorded then.
+        what ``sql.resumable.grow`` does; nothing is recorded then.
         """
         after = 0
 
@@ -95,7 +95,10 @@ class Registry:
         return after, handoff
 
     async def remove(self, upload: UploadRecord, now: float) -> bool:
-        """Note that an upload is gone whose session stays; return whether its file is; see ``statements.remove``."""
+        """Note that an upload is gone whose session stays; return whether its file is gone, too.
+
+        See ``sql.resumable.remove``.
+        """
         removed = cast("bool", await self.recorder.record(upload.sessid, lambda: (statements.remove, (upload, now))))
         known = self._known.of_sessid(upload.sessid)
         if removed and known is not None:

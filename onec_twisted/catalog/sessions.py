@@ -97,12 +97,12 @@ class SessionRecords:
         self._known.forget(sessid)
 
     async def end(self, sessid: str) -> None:
-        """Forget a session unless something of it is to be delivered; see ``statements.end_session``."""
+        """Forget a session unless something of it is to be delivered; see ``sql.sessions.end_session``."""
         await self.recorder.record(sessid, lambda: (statements.end_session, (sessid,)))
         self._known.forget(sessid)
 
     async def ended(self, ended: float, kept: float) -> list[str]:
-        """Return the sessids of all sessions that may go; see ``statements.ended``."""
+        """Return the sessids of all sessions that may go; see ``sql.sessions.ended``."""
         return await self.recorder.survey(statements.ended, ended, kept)
 
     async def unknown(self, sessids: list[str]) -> list[str]:

@@ -90,8 +90,8 @@ def grow(
     """Record that an upload's file has grown from ``before`` bytes (None: it was not there) to ``after`` bytes.
 
     So is the upload's length, which its client may have told with these bytes. With ``metadata`` the upload is
-    complete: its file is sealed and handed off, and the hand-off is returned. Raises what ``statements.commit`` does,
-    and ``UploadGone`` when the upload is not open.
+    complete: its file is sealed and handed off, and the hand-off is returned. Raises what ``sql.sessions.commit``
+    does, and ``UploadGone`` when the upload is not open.
     """
     uploads.grow(cursor, upload, after - (before or 0), now, complete=metadata is not None)
     if after == before and metadata is None:
@@ -116,11 +116,11 @@ def remove(cursor: Cursor, upload: UploadRecord, now: float) -> bool:
     if found is None or found.upload.state == GONE:
         raise UploadGone
     cursor.execute("SELECT 1 FROM files WHERE sessid = ? AND name = ? AND by_node = 0", (upload.sessid, upload.name))
-    is_no_nodes = cursor.fetchone() is not None
-    if is_no_nodes:
+    by_uploads_alone = cursor.fetchone() is not None
+    if by_uploads_alone:
         outbox.forget_file(cursor, upload.sessid, upload.name)
     uploads.end(cursor, upload.id, now)
-    if not is_no_nodes:
+    if not by_uploads_alone:
         return False
     cursor.execute("DELETE FROM files WHERE sessid = ? AND name = ?", (upload.sessid, upload.name))
     cursor.execute("UPDATE sessions SET held = held - ? WHERE sessid = ?", (found.committed, upload.sessid))

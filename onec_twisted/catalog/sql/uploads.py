@@ -78,7 +78,8 @@ def find(cursor: Cursor, upload_id: str) -> UploadRecord | None:
 def insert(cursor: Cursor, upload: UploadRecord, now: float) -> None:
     """Put an upload on record."""
     cursor.execute(
-        f"INSERT INTO uploads ({COLUMNS}, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*astuple(upload), now)
+        f"INSERT INTO uploads ({COLUMNS}, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*astuple(upload, recurse=False), now),
     )
 
 
