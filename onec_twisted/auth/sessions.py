@@ -58,9 +58,11 @@ class Sessions:
     async def find(self, token: bytes | None) -> Session | None:
         """Return the session that the value of a cookie opens; None for none, and for one that is over."""
         session = await self.records.find(decoded(token)) if token else None
-        if session is None or session.is_over(self.now() - self.ttl, busy=self.is_busy(session.sessid)):
-            return None
-        return session
+        return session if session is not None and self._is_live(session) else None
+
+    def _is_live(self, session: Session) -> bool:
+        """Return whether a session was used lately, or is in use."""
+        return not session.is_over(self.now() - self.ttl, busy=self.is_busy(session.sessid))
 
     async def touch(self, session: Session) -> None:
         """Note on record that a session is in use."""
@@ -73,8 +75,8 @@ class Sessions:
         """
         if not sessid and self.sessid_required:
             raise MissingSessid
-        session = await self.find(token)
-        if session is None or token is None:
+        session = await self.records.find(decoded(token)) if token else None
+        if token is None or session is None or not self._is_live(session):
             raise InvalidSession
         if sessid:
             is_sessid = compare_digest(sessid, session.sessid.encode("ascii"))

@@ -139,16 +139,16 @@ class Piece:
         watched = proofs.watch(session, str(self.name), committed)
         return Stored(committed, watched, "repeat" if received is None else "stored")
 
-    async def _append(
+    def _append(
         self, room: int, record: FileRecord | None, acknowledgement: Acknowledgement | None
-    ) -> int | None:
+    ) -> Coroutine[Any, Any, int | None]:
         """Append the piece; return its bytes, None for a repeat, of which nothing is kept."""
         pieces, ingest = self.pieces, self.pieces.ingest
         is_repeat = None
         if record is not None and self.offset is None and _may_be_repeat(record, acknowledgement, self.body.length):
             is_repeat = partial(self._is_repeat, record, acknowledgement)
         open_file = partial(ingest.store.open, self.session.sessid, self.name, self.before)
-        return await append_whole(
+        return append_whole(
             ingest,
             self,
             ingest.writer(self.body, ingest.workers, open_file),
