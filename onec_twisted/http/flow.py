@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -73,7 +74,7 @@ class Pace:
     min_rate: int
     last_byte: float = field(default=0.0, init=False)
     """When the last byte came, or the sender was resumed, in seconds of ``clock``."""
-    _samples: deque[int] = field(factory=lambda: deque(maxlen=RATE_SAMPLES), init=False)
+    _samples: deque[int] = field(factory=partial(deque, maxlen=RATE_SAMPLES), init=False)
     """Bytes received when the rate was looked at; empty when we have held the sender back since then."""
     _next_sample: float = field(default=0.0, init=False)
 
