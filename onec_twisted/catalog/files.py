@@ -61,17 +61,17 @@ class FileRecords:
         session: Session,
         name: str,
         before: int | None,
-        bring: Callable[[], int],
+        write: Callable[[], int],
         quota: int,
         now: float,
         kind: str = "catalog",
     ) -> int:
         """Record how far a file has grown from ``before`` bytes (None: it was not there); return its length in bytes.
 
-        ``kind`` is the query's type; ``bring`` is called in a worker, brings the file to the disk and returns that
+        ``kind`` is the query's type; ``write`` is called in a worker, brings the file to the disk and returns that
         length.
 
-        Raises what ``bring`` raises, ``FileSealed`` when it was handed off, ``SessionRestarted`` when the session is
+        Raises what ``write`` raises, ``FileSealed`` when it was handed off, ``SessionRestarted`` when the session is
         in another epoch by now, ``InvalidSession`` when it is gone, ``InsufficientStorage`` when it would hold more
         than ``quota`` bytes. Nothing is recorded then.
         """
@@ -79,7 +79,7 @@ class FileRecords:
 
         def make() -> Step:
             nonlocal after
-            after = bring()
+            after = write()
             return statements.commit, (session, name, before, after, quota, now, kind)
 
         await self.recorder.record(session.sessid, make, at_once=False)

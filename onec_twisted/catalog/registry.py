@@ -63,13 +63,13 @@ class Registry:
         session: Session,
         upload: UploadRecord,
         before: int | None,
-        bring: Callable[[], int],
+        write: Callable[[], int],
         now: float,
         completes: Callable[[int], dict[str, str] | None],
     ) -> tuple[int, Handoff | None]:
         """Record how far an upload's file has grown from ``before`` bytes (None: it was not there).
 
-        ``bring`` is called in a worker, brings the file to the disk and returns its length in bytes; ``completes``
+        ``write`` is called in a worker, brings the file to the disk and returns its length in bytes; ``completes``
         returns the metadata to hand it off with when that is all of it. Returns the length and the hand-off. Raises
         what ``sql.resumable.grow`` does; nothing is recorded then.
         """
@@ -77,7 +77,7 @@ class Registry:
 
         def make() -> Step:
             nonlocal after
-            after = bring()
+            after = write()
             told = completes(after)
             return statements.grow, (session, upload, before, after, self.quota, now, told)
 
