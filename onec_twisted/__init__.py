@@ -1,6 +1,6 @@
 """A Twisted daemon to which 1C:Enterprise nodes upload what they export to a web shop.
 
-Run it as ``twistd onec-exchange``; the parts meet in ``onec_twisted.tap``.
+Run it as ``twistd onec-exchange``; the parts meet in ``onec_twisted.daemon.assembly``.
 """
 
 __all__ = ["__version__"]

@@ -33,16 +33,16 @@ MIN_FREE = 1000
 
 def observed(exchange: InMemory, workers: Workers | None = None) -> Observed:
     """Return an exchange as the administrator's parts look at it."""
-    parts = exchange.parts
+    means, parts = exchange.means, exchange.parts
     return Observed(
-        parts.catalog.recorder,
-        parts.catalog.files,
-        parts.store,
+        means.catalog.recorder,
+        means.catalog.files,
+        means.store,
         parts.relay,
         parts.ingest.transfers,
         exchange.site.server,
-        parts.metrics,
-        workers or parts.workers,
+        means.metrics,
+        workers or means.workers,
         MIN_FREE,
         exchange.clock.seconds,
         exchange.clock.seconds,
@@ -52,16 +52,16 @@ def observed(exchange: InMemory, workers: Workers | None = None) -> Observed:
 
 def actions(exchange: InMemory) -> Actions:
     """Return what may be done to an exchange."""
-    parts = exchange.parts
+    means, parts = exchange.means, exchange.parts
     return Actions(
-        parts.catalog.sessions,
-        parts.catalog.handoffs,
-        parts.store,
+        means.catalog.sessions,
+        means.catalog.handoffs,
+        means.store,
         parts.locks,
         parts.handoffs,
         parts.relay,
-        parts.pieces.proofs,
-        parts.workers,
+        parts.proofs,
+        means.workers,
     )
 
 

@@ -80,7 +80,7 @@ PACKAGES = {
     "resumable": ["checksums", "claims", "chunks"],
     "tus": ["errors", "fields", "origins", "resource"],
     "admin": ["words", "status", "health", "gauges", "actions", "page", "door", "site"],
-    "daemon": ["config", "logs", "options", "listening", "sweep", "revocation", "service"],
+    "daemon": ["config", "logs", "options", "listening", "sweep", "revocation", "service", "parts", "assembly"],
 }
 """A package imports only from those above it, a module of its own package only from its left."""
 

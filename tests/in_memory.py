@@ -6,49 +6,35 @@ from base64 import b64encode
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 from records import make_catalog
 from treq.client import HTTPClient
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
-from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
-from onec_twisted.auth.access import Access, NodeRealm
-from onec_twisted.auth.sessions import COOKIE, Sessions
+from onec_twisted.auth.sessions import COOKIE
 from onec_twisted.catalog.preparation import create_catalog
-from onec_twisted.catalog.registry import Registry
-from onec_twisted.delivery.archives import Archives
-from onec_twisted.delivery.handoffs import Handoffs, HandoffSettings
+from onec_twisted.daemon.options import Options
+from onec_twisted.daemon.parts import Means, Parts, make_parts, make_site
 from onec_twisted.delivery.keep import Keep
-from onec_twisted.delivery.relay import Relay
-from onec_twisted.exchange.protocol import failure, failure_with_200
-from onec_twisted.exchange.resource import Exchange
-from onec_twisted.exchange.resource import Settings as ExchangeSettings
+from onec_twisted.exchange.protocol import failure
 from onec_twisted.http.connections import Connections
 from onec_twisted.http.refusals import Refusals
 from onec_twisted.http.server import Limits, Server
-from onec_twisted.http.site import ExchangeSite, tree
-from onec_twisted.ingest.engine import Ingest
-from onec_twisted.ingest.locks import FileLocks
-from onec_twisted.ingest.pieces import Pieces
-from onec_twisted.ingest.proofs import Proofs
-from onec_twisted.ingest.space import Space
-from onec_twisted.ingest.transfers import Transfers
-from onec_twisted.ingest.writers import WRITERS
-from onec_twisted.resumable.chunks import Chunks
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage.local import Store
 from onec_twisted.testing import Bytes, FakeBody, FaultyStore, Pipe, examine_inline, inline
-from onec_twisted.tus.origins import Origins
-from onec_twisted.tus.resource import Tus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.http.answer import Answer
+    from onec_twisted.http.site import ExchangeSite
+    from onec_twisted.model.errors import Refused
 
 
 if TYPE_CHECKING:
@@ -57,10 +43,9 @@ if TYPE_CHECKING:
 
     from twisted.internet.task import Clock
 
+    from onec_twisted.daemon.config import Config
     from onec_twisted.delivery.interfaces import IImporter
     from onec_twisted.exchange.orders import Orders
-    from onec_twisted.http.answer import Answer
-    from onec_twisted.model.errors import Refused
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.directory import Directory
 
@@ -69,44 +54,36 @@ USER, PASSWORD = "shop", "secret"
 PATH = "/1c_exchange.php"
 TUS_PATH = "/files"
 ORIGIN = b"https://shop.example"
-HANDOFF = HandoffSettings()
-BODY_LIMIT = 5000
 SESSION_QUOTA = 20_000
-MIN_FREE = 1000
+CHECKER = InMemoryUsernamePasswordDatabaseDontUse(shop=PASSWORD.encode(), other=PASSWORD.encode())
 
 
-@frozen
-class Settings:
-    """What a test chooses."""
-
-    file_limit: int = 1000
-    session_ttl: float = 3600
-    zipped: bool = True
-    sessid_required: bool = True
-    always_ok: bool = False
-    lock_timeout: float = 30.0
-    sessions_per_user: int = 0
+def config_of(*arguments: str) -> Config:
+    """Return what a command line makes."""
+    options = Options()
+    options.parseOptions(["--auth=memory:shop:secret", *arguments])
+    return options.config()
 
 
-SETTINGS = Settings()
-
-
-@frozen
-class Parts:
-    """What an exchange is made of."""
-
-    access: Access
-    sessions: Sessions
-    catalog: Catalog
-    store: FaultyStore
-    locks: FileLocks
-    ingest: Ingest
-    pieces: Pieces
-    workers: Workers
-    handoffs: Handoffs
-    relay: Relay
-    now: Callable[[], float]
-    metrics: Metrics
+CONFIG = evolve(
+    config_of(),
+    auth=(CHECKER,),
+    path=(PATH,),
+    tus_path=TUS_PATH,
+    cors_origin=(ORIGIN,),
+    file_limit=1000,
+    body_limit=5000,
+    session_quota=SESSION_QUOTA,
+    min_free=1000,
+    session_ttl=3600.0,
+    sessions_per_user=0,
+    connections_per_address=0,
+    max_uploads=0,
+    min_rate=0,
+    import_tries=3,
+    access_log=True,
+)
+"""What an exchange in memory is told, unless a test says otherwise."""
 
 
 def flush_failures(events: list[dict[str, Any]]) -> list[BaseException]:
@@ -131,9 +108,10 @@ class InMemory:
 
     folder: Path
     clock: Clock
-    settings: Settings
+    config: Config
     store: FaultyStore
     catalog: Catalog
+    means: Means
     parts: Parts
     site: ExchangeSite
     pipe: Pipe
@@ -178,7 +156,7 @@ class InMemory:
 
     def metric(self, name: str, **labels: str) -> float:
         """Return what is counted under a name."""
-        value = self.parts.metrics.registry.get_sample_value(name, labels)
+        value = self.means.metrics.registry.get_sample_value(name, labels)
         assert value is not None, name
         return value
 
@@ -211,116 +189,36 @@ def make_in_memory(
     folder: Path,
     clock: Clock,
     workers: Workers = inline,
-    body_limit: int = BODY_LIMIT,
-    session_quota: int = SESSION_QUOTA,
-    intake: str = "auto",
     importer: IImporter | None = None,
     orders: Orders | None = None,
-    handoff: HandoffSettings = HANDOFF,
-    limits: Limits | None = None,
-    connections: Connections | None = None,
-    most_uploads: int = 0,
     examine: Callable[[int, int], Deferred[Directory]] | None = None,
     **changes: Any,
 ) -> InMemory:
-    """Put an exchange together as ``tap`` does, with ``SETTINGS`` and changes to them, and these ``workers``."""
-    settings = evolve(SETTINGS, **changes)
+    """Put an exchange together by ``CONFIG`` and changes to it; these ``workers`` bring pieces to the disk."""
+    config = evolve(CONFIG, **changes)
     real = Store(folder)
     real.prepare()
     create_catalog(real.database)
     store = FaultyStore(real, free_bytes=1_000_000)
-    checker = InMemoryUsernamePasswordDatabaseDontUse(shop=PASSWORD.encode(), other=PASSWORD.encode())
     metrics = Metrics(clock.seconds)
-    catalog = make_catalog(real.database, inline, metrics=metrics)
-    locks = FileLocks(clock, lock_timeout=30)
-    space = Space(lambda: inline(store.free), clock.seconds, MIN_FREE, session_quota)
-    relay = Relay(
-        3,
-        catalog.files,
-        catalog.handoffs,
-        store,
-        importer or Keep(inline),
-        clock.seconds,
-        clock,
-        metrics,
-        lambda: 1.0,
-    )
-    archives = Archives(store, inline, clock, examine or examine_inline)
-    handoffs = Handoffs(
-        handoff, catalog.files, catalog.handoffs, store, locks, inline, archives, relay, clock.seconds, clock.seconds
-    )
-    ingest = Ingest(
-        sessions=catalog.sessions,
-        files=catalog.files,
-        store=store,
-        locks=locks,
-        space=space,
-        transfers=Transfers(clock.seconds, most_uploads),
+    means = Means(
+        reactor=clock,
+        now=clock.seconds,
+        seconds=clock.seconds,
         workers=workers,
-        writer=WRITERS[intake],
-        metrics=metrics,
-        now=clock.seconds,
-        logs_each=True,
-    )
-    pieces = Pieces(ingest, Proofs(catalog.files, clock), body_limit, session_quota)
-    sessions = Sessions(
-        records=catalog.sessions,
-        now=clock.seconds,
-        is_busy=locks.busy,
-        ttl=settings.session_ttl,
-        sessid_required=settings.sessid_required,
-        most=settings.sessions_per_user,
-    )
-    access = Access(Portal(NodeRealm(), [checker]), clock)
-    exchange = Exchange(
-        ExchangeSettings(settings.file_limit, settings.zipped, settings.always_ok, settings.lock_timeout),
-        access=access,
-        sessions=sessions,
-        ingest=ingest,
-        pieces=pieces,
-        handoffs=handoffs,
-        relay=relay,
         errands=workers,
+        metrics=metrics,
+        store=store,
+        free=lambda: inline(store.free),
+        catalog=make_catalog(real.database, inline, metrics=metrics),
+        importer=importer or Keep(inline),
         orders=orders,
+        examine=examine or examine_inline,
+        chance=lambda: 1.0,
     )
-    relay.startService()
-    registry = Registry(catalog.recorder, session_quota)
-    tus = Tus(
-        TUS_PATH.encode(),
-        access=access,
-        sessions=sessions,
-        ingest=ingest,
-        relay=relay,
-        registry=registry,
-        chunks=Chunks(
-            ingest=ingest,
-            registry=registry,
-            handoffs=handoffs,
-            relay=relay,
-            errands=workers,
-            session_ttl=settings.session_ttl,
-        ),
-        origins=Origins(frozenset({ORIGIN})),
-        lock_timeout=settings.lock_timeout,
-    )
-    parts = Parts(
-        access,
-        sessions,
-        catalog,
-        store,
-        locks,
-        ingest,
-        pieces,
-        workers,
-        handoffs,
-        relay,
-        clock.seconds,
-        metrics,
-    )
-    resources = {PATH.encode(): exchange, TUS_PATH.encode(): tus}
-    wording = failure_with_200 if settings.always_ok else failure
-    server = server_of(clock, limits, connections, metrics, wording)
-    site = ExchangeSite(tree(resources, server.refusals), server)
+    parts = make_parts(config, means)
+    parts.relay.startService()
+    site = make_site(config, means, parts)
     pipe = Pipe(site)
     agent = Agent.usingEndpointFactory(clock, pipe, pool=HTTPConnectionPool(clock, persistent=False))
     # a node sends only the cookies that it was told to
@@ -330,7 +228,7 @@ def make_in_memory(
         cookiejar=no_cookies,  # type: ignore[arg-type]  # its types know of treq's own jar only
         data_to_body_producer=lambda body: body,
     )
-    return InMemory(folder, clock, settings, store, catalog, parts, site, pipe, client)
+    return InMemory(folder, clock, config, store, means.catalog, means, parts, site, pipe, client)
 
 
 def occupied(exchange: InMemory, session: tuple[str, str]) -> Deferred[None]:

@@ -9,4 +9,6 @@ Modules, each of which imports only from those above it:
 * ``sweep``: removes what nobody touched
 * ``revocation``: ends the sessions of users who may not log in any more
 * ``service``: start and stop of the daemon
+* ``parts``: what is behind the front doors, and the front doors
+* ``assembly``: where all parts of a real daemon meet
 """

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
 from onec_twisted.model.shown import hidden
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["CannotStart", "Config"]
 
@@ -27,8 +30,8 @@ class CannotStart(SystemExit, Exception):
         return str(self.code)
 
 
-def _is_yes(text: str) -> bool:
-    return text == "yes"
+def _tuple(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(values)
 
 
 @frozen(kw_only=True)
@@ -40,22 +43,22 @@ class Config:
 
     # Where files go and requests come from
     media_root: str
-    listen: tuple[str, ...] = field(converter=tuple)
-    path: tuple[str, ...] = field(converter=tuple)
+    listen: tuple[str, ...] = field(converter=_tuple)
+    path: tuple[str, ...] = field(converter=_tuple)
     tus_path: str | None
-    trusted_proxy: tuple[str, ...] = field(converter=tuple)
-    cors_origin: tuple[str, ...] = field(converter=tuple)
-    cors_header: tuple[str, ...] = field(converter=tuple)
+    trusted_proxy: tuple[str, ...] = field(converter=_tuple)
+    cors_origin: tuple[bytes, ...] = field(converter=_tuple)
+    cors_header: tuple[bytes, ...] = field(converter=_tuple)
 
     # Who may do what
-    auth: tuple[Any, ...] = field(converter=tuple)
+    auth: tuple[Any, ...] = field(converter=_tuple)
     """Checkers of ``twisted.cred``; so are those of ``admin_auth``."""
     admin: str | None
-    admin_auth: tuple[Any, ...] = field(converter=tuple)
+    admin_auth: tuple[Any, ...] = field(converter=_tuple)
 
     # What nodes are told
     file_limit: int
-    zip: bool = field(converter=_is_yes)
+    zip: bool
     sessid: str
     status_codes: str
 
@@ -91,7 +94,7 @@ class Config:
     keep: float
 
     # What is in the log
-    access_log: bool = field(converter=_is_yes)
+    access_log: bool
     log_format: str
 
     @property

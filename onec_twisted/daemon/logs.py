@@ -144,13 +144,13 @@ def _never_fails(line_of: Callable[[dict[str, Any]], str | None], event: dict[st
         return f"an event of {event.get('log_namespace')} could not be written: {type(error).__name__}\n"
 
 
-def log_of(twistd: Mapping[str, Any], form: str) -> tuple[FileLogObserver | None, Callable[[], None]]:
-    """Return what writes the log, None where twistd does; and what opens its file anew, if there is one.
+def log_of(twistd: Mapping[str, Any], form: str) -> tuple[FileLogObserver | None, Callable[[], None] | None]:
+    """Return what writes the log, and what opens its file anew; None and None where twistd does it.
 
     Raises ``CannotStart``.
     """
     if not is_ours(twistd):
-        return None, _do_nothing
+        return None, None
     try:
         file = log_file(twistd)
     except OSError as error:

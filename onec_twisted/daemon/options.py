@@ -36,12 +36,13 @@ DEFAULT_LISTEN = "tcp:8080:interface=127.0.0.1"
 DEFAULT_PATHS = ("/1c_exchange.php", "/bitrix/admin/1c_exchange.php")
 """1C:UNF asks the second for ``mode=info`` whatever address was typed (docs/protocol.md, N2)."""
 
+YES_OR_NO = ("yes", "no")
 CHOICES = {
     "durability": ("piece", "handoff", "none"),
     "sessid": ("required", "optional"),
     "status-codes": ("http", "ok"),
-    "zip": ("yes", "no"),
-    "access-log": ("yes", "no"),
+    "zip": YES_OR_NO,
+    "access-log": YES_OR_NO,
     "log-format": tuple(FORMATS),
     "intake": tuple(WRITERS),
 }
@@ -201,8 +202,9 @@ class Options(usage.Options, AuthOptionMixin):
 
     def config(self) -> Config:
         """Return what was chosen, as a value; after ``parseOptions``."""
-        named = {name.replace("-", "_"): value for name, value in self.items() if not name.startswith("cred")}
-        return Config(auth=self["credCheckers"], **named)
+        chosen = {name: value for name, value in self.items() if not name.startswith("cred")}
+        chosen |= {name: chosen[name] == "yes" for name, choices in CHOICES.items() if choices == YES_OR_NO}
+        return Config(auth=self["credCheckers"], **{name.replace("-", "_"): value for name, value in chosen.items()})
 
     def opt_help_importers(self) -> NoReturn:
         """Show all importers available."""

@@ -19,19 +19,18 @@ from onec_twisted.model.errors import ShuttingDown
 from onec_twisted.storage.local import MediaRootTaken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from twisted.internet.interfaces import IReactorTime
     from twisted.logger import FileLogObserver
 
-    from onec_twisted.catalog.recorder import Recorder
+    from onec_twisted.daemon.listening import Certificate
     from onec_twisted.http.site import ExchangeSite
     from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.ingest.proofs import Proofs
-    from onec_twisted.runtime.workers import DiskWorkers
     from onec_twisted.storage.local import Store
 
-__all__ = ["ExchangeService", "end_at_the_next_signal", "obey_signals", "prepare"]
+__all__ = ["ExchangeService", "obey_signals", "prepare"]
 
 ANSWER_LINGER = 0.2
 """Seconds that the last answers have to leave."""
@@ -41,36 +40,37 @@ STOP_GRACE = 30.0
 
 
 class ExchangeService(MultiService):
-    """The whole daemon: its children listen and sweep, ``workers`` write to the disk.
+    """The whole daemon: its children listen and sweep.
 
-    ``prepare`` blocks, and makes the media root ready; it runs when twistd has given up its privileges. What cannot
-    be had ends the start with one line. ``observer`` writes the log; None leaves that to twistd.
+    ``prepare`` makes the media root ready; it runs when twistd has given up its privileges. What cannot be had ends
+    the start with one line. ``release`` ends the threads when all is done; both block. ``observer`` writes the log;
+    None leaves that to twistd.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        workers: DiskWorkers,
-        recorder: Recorder,
+        *,
+        prepare: Callable[[], None],
+        release: Callable[[], None],
+        site: ExchangeSite,
         locks: FileLocks,
         proofs: Proofs,
+        certificates: Sequence[Certificate],
         clock: IReactorTime,
-        prepare: Callable[[], None],
         observer: FileLogObserver | None = None,
     ) -> None:
         """Begin with nothing running."""
         super().__init__()
-        self._workers = workers
-        self._recorder = recorder
+        self._prepare = prepare
+        self._release = release
+        self.site = site
         self._locks = locks
         self._proofs = proofs
+        self._certificates = certificates
         self._clock = clock
-        self._prepare = prepare
         self._observer = observer
-        self.site: ExchangeSite | None = None
-        self.errands: DiskWorkers | None = None
-        """Other threads, for what takes long."""
         self.at_stop: Callable[[], None] = _do_nothing
 
     def setServiceParent(self, parent: Any) -> None:
@@ -96,6 +96,11 @@ class ExchangeService(MultiService):
             raise _told(str(cannot.code)) from None
         super().startService()
 
+    def reload_certificates(self) -> None:
+        """Take up renewed certificates."""
+        for certificate in self._certificates:
+            certificate.reload()
+
     def stopService(self) -> Deferred[None]:
         """Stop listening, let pieces in flight end, drop those that do not, and stop."""
         return Deferred.fromCoroutine(self._stop())
@@ -103,8 +108,7 @@ class ExchangeService(MultiService):
     async def _stop(self) -> None:
         self.at_stop()
         self._locks.close()
-        if self.site is not None:
-            self.site.server.closing = True
+        self.site.server.closing = True
         late = self._clock.callLater(STOP_GRACE, self._locks.drop_all, ShuttingDown)
         idle = self._locks.idle()
         if not idle.called:
@@ -115,10 +119,7 @@ class ExchangeService(MultiService):
             late.cancel()
         await deferLater(self._clock, ANSWER_LINGER)  # who has connected just now is answered as well
         await self._proofs.settle(ANSWER_LINGER)
-        if self.errands is not None:
-            self.errands.stop()
-        self._workers.stop()
-        self._recorder.close()
+        self._release()
 
 
 def _do_nothing() -> None:
@@ -171,14 +172,17 @@ def prepare(store: Store, named: str) -> None:
         )
 
 
-def obey_signals(reactor: Any, reload: Callable[[], None], reopen: Callable[[], None] | None) -> None:
-    """Reload certificates at SIGHUP, and open the log anew at SIGUSR1; with None twistd has that signal."""
-    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
+def obey_signals(daemon: ExchangeService, reactor: Any, reopen: Callable[[], None] | None) -> None:
+    """Reload certificates at SIGHUP, open the log anew at SIGUSR1, and end at once at a second SIGTERM or Ctrl-C.
+
+    With None for ``reopen``, twistd has its own way with SIGUSR1.
+    """
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(daemon.reload_certificates))
     if reopen is not None:
         signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(reopen))
+    daemon.at_stop = _end_at_the_next_signal
 
 
-def end_at_the_next_signal() -> None:
-    """Let a second SIGTERM or Ctrl-C end the process at once."""
+def _end_at_the_next_signal() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)

@@ -34,7 +34,7 @@ def test_connections_are_limited(exchange: InMemory) -> None:
     assert late.transport.disconnecting
     late.lose()
     lines.pop().lose()
-    administrator.looked_at.workers = exchange.parts.workers
+    administrator.looked_at.workers = exchange.means.workers
 
     assert administrator.ask("/health").status == 200
     for line in lines:

@@ -32,8 +32,8 @@ def path(tmp_path: Path) -> Path:
 
 def looking(exchange: InMemory, *checkers: Any, others: tuple[Any, ...] = ()) -> Callable[[], None]:
     """Return what makes the daemon look once."""
-    parts = exchange.parts
-    revocation = Revocation(checkers, others, parts.catalog.sessions, parts.locks, parts.workers)
+    means, parts = exchange.means, exchange.parts
+    revocation = Revocation(checkers, others, means.catalog.sessions, parts.locks, means.workers)
 
     def look() -> None:
         done: list[Any] = []

@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 def service(exchange: InMemory, observer: FileLogObserver | None) -> ExchangeService:
     """Return a daemon around an exchange in memory."""
     parts = exchange.parts
-    workers: Any = parts.workers
     return ExchangeService(
-        workers, parts.catalog.recorder, parts.locks, parts.pieces.proofs, Clock(), lambda: None, observer
+        prepare=lambda: None,
+        release=lambda: None,
+        site=exchange.site,
+        locks=parts.locks,
+        proofs=parts.proofs,
+        certificates=(),
+        clock=Clock(),
+        observer=observer,
     )
 
 

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 @pytest.fixture
 def sweep(exchange: InMemory) -> Sweep:
     """A sweep of the exchange in memory."""
-    parts = exchange.parts
+    means, parts = exchange.means, exchange.parts
     return Sweep(
-        parts.catalog.recorder,
-        parts.catalog.sessions,
-        parts.store,
+        means.catalog.recorder,
+        means.catalog.sessions,
+        means.store,
         parts.locks,
-        parts.workers,
-        exchange.settings.session_ttl,
+        means.workers,
+        exchange.config.session_ttl,
         KEEP,
-        parts.now,
+        means.now,
     )
 
 
@@ -68,10 +68,10 @@ def imported(exchange: InMemory) -> str:
 def test_a_session_without_files_goes(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:
     """When nobody has touched it for its time."""
     cookie, sessid = exchange.checkauth()
-    clock.advance(exchange.settings.session_ttl - 1)
+    clock.advance(exchange.config.session_ttl - 1)
     sweep.once()
     alive = exchange.request("GET", f"type=catalog&mode=init&sessid={sessid}", Cookie=cookie)
-    clock.advance(exchange.settings.session_ttl + 1)
+    clock.advance(exchange.config.session_ttl + 1)
     sweep.once()
 
     assert alive.status == 200
@@ -98,7 +98,7 @@ def test_what_was_imported_is_kept_for_its_time(exchange: InMemory, sweep: Sweep
 def test_what_was_not_handed_off_stays(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:
     """However old it is: 1C has forgotten it. It goes when it was handed off, and kept."""
     sessid = upload(exchange)
-    clock.advance(100 * exchange.settings.session_ttl)
+    clock.advance(100 * exchange.config.session_ttl)
     sweep.once()
     assert exchange.files() == {f"{sessid}/a": b"x"}
     exchange.parts.handoffs.settle_quiet()
@@ -116,7 +116,7 @@ def test_what_is_being_imported_stays(exchange: InMemory, sweep: Sweep, clock: C
     sessid = upload(exchange)
     clock.advance(400)
     exchange.parts.handoffs.settle_quiet()
-    clock.advance(100 * exchange.settings.session_ttl)
+    clock.advance(100 * exchange.config.session_ttl)
     sweep.once()
     assert exchange.files() == {f"{sessid}/a": b"x"}
     importer.end()
@@ -135,10 +135,10 @@ def test_what_could_not_be_imported_stays_as_long_as_a_session(
     """So that somebody may look at it, also when it failed late."""
     importer.patient = True
     sessid = upload(exchange)
-    clock.advance(100 * exchange.settings.session_ttl)
+    clock.advance(100 * exchange.config.session_ttl)
     exchange.parts.handoffs.settle_quiet()
     importer.end(ImportFailed("no"))
-    clock.advance(exchange.settings.session_ttl - 1)
+    clock.advance(exchange.config.session_ttl - 1)
     sweep.once()
     assert exchange.files() == {f"{sessid}/a": b"x"}
     clock.advance(2)
@@ -157,7 +157,7 @@ def test_an_upload_in_progress_keeps_its_session(exchange: InMemory, sweep: Swee
             await over
 
     Deferred.fromCoroutine(slowly())
-    clock.advance(2 * exchange.settings.session_ttl)
+    clock.advance(2 * exchange.config.session_ttl)
     sweep.once()
     assert exchange.files() == {f"{sessid}/a": b"x"}
     over.callback(None)

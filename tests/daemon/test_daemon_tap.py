@@ -52,8 +52,7 @@ def test_it_listens_where_it_is_told(tmp_path: Path) -> None:
     assert verifyObject(IService, daemon)
     assert [(port, interface) for port, _, _, interface in reactor.tcpServers] == [(8001, ""), (8002, "127.0.0.1")]
     assert (tmp_path / "media" / "1c_temp" / "exchange.sqlite3").exists()
-    daemon._workers.stop()
-    daemon._recorder.close()
+    daemon._release()
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,6 @@ def test_it_listens_where_it_is_told(tmp_path: Path) -> None:
 def test_where_tus_is(tmp_path: Path, arguments: tuple[str, ...], serves: dict[str, bool]) -> None:
     """At its path and below it, or nowhere."""
     daemon = makeService(options(tmp_path, *arguments), Reactor())
-    assert daemon.site is not None
     for path, tus in serves.items():
         request = DummyRequest([part.encode() for part in path[1:].split("/")])
         assert isinstance(daemon.site.getResourceFor(request), Tus) == tus, path

@@ -14,7 +14,6 @@ from node_in_memory import Node
 from trade import packed
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from onec_twisted.delivery.handoffs import HandoffSettings
 from onec_twisted.model.errors import ImportFailed, ImportInterrupted, SyncFailed
 from onec_twisted.model.names import SafeName
 from onec_twisted.testing import FakeBody, FakeImporter
@@ -180,7 +179,7 @@ def test_a_sealed_file_takes_no_piece(exchange: InMemory, node: Node, importer: 
 def test_a_piece_that_is_on_its_way_is_waited_for(exchange: InMemory, node: Node, importer: FakeImporter) -> None:
     """What is imported is what was acknowledged."""
     node.send("import0_1.xml", b"abc")
-    session = exchange.parts.catalog.recorder.known.of_sessid(node.sessid)
+    session = exchange.catalog.recorder.known.of_sessid(node.sessid)
     assert session is not None
     body = FakeBody(3)
     outcome: list[Any] = []
@@ -399,7 +398,7 @@ def test_complete_drops_a_piece_that_is_on_its_way(exchange: InMemory, node: Nod
     """Its sender has long gone on: what is handed off does not change under the importer's eyes."""
     importer.patient = False
     node.send("a", b"abc")
-    session = exchange.parts.catalog.recorder.known.of_sessid(node.sessid)
+    session = exchange.catalog.recorder.known.of_sessid(node.sessid)
     assert session is not None
     body = FakeBody(3)
     outcome: list[Any] = []
@@ -465,7 +464,7 @@ def test_a_sync_that_fails_at_the_hand_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With --durability=handoff: nothing that may be lost is handed off, whoever asks for it."""
-    exchange = make_exchange(importer=importer, handoff=HandoffSettings(sync=True))
+    exchange = make_exchange(importer=importer, durability="handoff")
     node = Node(exchange)
     node.send("a")
     clock.advance(SETTLE + 1)
@@ -492,7 +491,7 @@ def test_a_quiet_session_that_cannot_be_handed_off_now(
     node.send("a")
     clock.advance(SETTLE + 1)
     with monkeypatch.context() as patch:
-        patch.setattr(type(exchange.parts.catalog.handoffs), "quiet_since", lambda *_: 1 / 0)
+        patch.setattr(type(exchange.catalog.handoffs), "quiet_since", lambda *_: 1 / 0)
         exchange.parts.handoffs.settle_quiet()
     assert [event["log_failure"].type for event in nothing_left_behind if "log_failure" in event] == [
         ZeroDivisionError

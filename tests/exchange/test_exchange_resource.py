@@ -17,7 +17,6 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from onec_twisted.auth.sessions import COOKIE
-from onec_twisted.delivery.handoffs import HandoffSettings
 from onec_twisted.http.interfaces import IStreamingResource
 from onec_twisted.model.errors import InsufficientStorage, SyncFailed
 
@@ -137,15 +136,15 @@ class TestSession:
         """A session is refused after its time, and lives on while it is used."""
         session = exchange.checkauth()
         for _ in range(3):
-            exchange.clock.advance(exchange.settings.session_ttl - 1)
+            exchange.clock.advance(exchange.config.session_ttl - 1)
             assert piece(exchange, session, "a", b"x").status == 200
-        exchange.clock.advance(exchange.settings.session_ttl + 1)
+        exchange.clock.advance(exchange.config.session_ttl + 1)
 
         assert piece(exchange, session, "a", b"x").body == b"failure\nInvalid session"
 
     def test_optional_sessid(self, make_exchange: Callable[..., InMemory]) -> None:
         """Old nodes send the cookie alone; a sessid that is sent all the same must be right."""
-        exchange = make_exchange(sessid_required=False)
+        exchange = make_exchange(sessid="optional")
         cookie, sessid = exchange.checkauth()
 
         assert exchange.request("POST", "type=catalog&mode=file&filename=a", b"x", Cookie=cookie).status == 200
@@ -174,7 +173,7 @@ class TestInit:
 
     def test_zip_no(self, make_exchange: Callable[..., InMemory]) -> None:
         """The first line is the administrator's choice."""
-        exchange = make_exchange(zipped=False)
+        exchange = make_exchange(zip=False)
 
         assert ask(exchange, exchange.checkauth(), "type=catalog&mode=init").body == b"zip=no\nfile_limit=1000"
 
@@ -513,7 +512,7 @@ class TestOtherModes:
         nothing_left_behind: list[dict[str, Any]],
     ) -> None:
         """The system tells it once: the session is refused from then on, until ``init``."""
-        exchange = make_exchange(handoff=HandoffSettings(sync=True))
+        exchange = make_exchange(durability="handoff")
         session = exchange.checkauth()
         piece(exchange, session, "a", b"x")
         piece(exchange, session, "b", b"x")
@@ -571,7 +570,7 @@ class TestOtherModes:
     @pytest.mark.parametrize("query", ["type=listen", "type=listen&version=2.1", "type=listen&mode=init"])
     def test_listen_is_always_304(self, make_exchange: Callable[..., InMemory], query: str) -> None:
         """A 200 would start an exchange in a loop; no session is asked for, and no option changes it."""
-        reply = make_exchange(always_ok=True).request("GET", query)
+        reply = make_exchange(status_codes="ok").request("GET", query)
 
         assert (reply.status, reply.body) == (304, b"")
 
@@ -597,7 +596,7 @@ class TestOtherModes:
 
     def test_status_codes_ok(self, make_exchange: Callable[..., InMemory]) -> None:
         """Platforms that drop the body of other answers hear 200 and the reason."""
-        exchange = make_exchange(always_ok=True)
+        exchange = make_exchange(status_codes="ok")
         session = exchange.checkauth()
         replies = [
             exchange.request("GET", "type=catalog&mode=checkauth"),

@@ -24,7 +24,6 @@ from line import Line, post
 from trade import ExchangeFailed, Trade
 
 from onec_twisted.delivery import launch
-from onec_twisted.delivery.handoffs import HandoffSettings
 from onec_twisted.delivery.keep import Keep
 from onec_twisted.model.description import UploadedFile
 from onec_twisted.model.errors import FileDamaged, FileInTheWay, InvalidFilename, StorageRemoved, SyncFailed
@@ -95,7 +94,7 @@ def test_a_session_that_cannot_be_synced_now_is_not_damaged(
     make_exchange: Callable[..., InMemory], monkeypatch: pytest.MonkeyPatch, code: int, query: str
 ) -> None:
     """With --durability=handoff: no descriptor to sync with is no damage; the node hears 503, and then success."""
-    exchange = make_exchange(handoff=HandoffSettings(sync=True))
+    exchange = make_exchange(durability="handoff")
     session = exchange.checkauth()
     assert send(exchange, session, "a", b"12345").body == b"success"
 
@@ -130,7 +129,7 @@ def test_quiet_sessions_are_handed_off_when_there_are_descriptors_again(
 ) -> None:
     """Nobody asks for them, so nobody hears 503: it is tried again."""
     importer = FakeImporter()
-    exchange = make_exchange(handoff=HandoffSettings(sync=True), importer=importer)
+    exchange = make_exchange(durability="handoff", importer=importer)
     session = exchange.checkauth()
     send(exchange, session, "a", b"x")
     clock.advance(exchange.parts.handoffs.settings.settle + 1)

@@ -13,7 +13,6 @@ from daemon import PATIENCE
 from in_memory import basic
 from passwords import line
 
-from onec_twisted.auth.access import Access
 from onec_twisted.daemon.config import CannotStart
 from onec_twisted.daemon.options import SIZES, TIMES, Options
 from onec_twisted.testing import inline
@@ -68,26 +67,28 @@ def passwords(tmp_path: Path) -> Path:
     return path
 
 
-def with_passwords(exchange: InMemory, path: Path) -> None:
-    """Let the users of a file log in, and nobody else."""
+def users_of(path: Path) -> tuple[Any, ...]:
+    """Return the checker that lets the users of a file log in, and nobody else."""
     options = Options()
     options.parseOptions([f"--auth=htpasswd:{path}"])
     (checker,) = options["credCheckers"]
     checker._in_thread = inline
-    object.__setattr__(exchange.parts, "access", Access.by([checker], exchange.clock))
+    return (checker,)
 
 
-def test_the_first_user_of_a_file_from_windows(exchange: InMemory, passwords: Path) -> None:
+def test_the_first_user_of_a_file_from_windows(make_exchange: Callable[..., InMemory], passwords: Path) -> None:
     """Logs in as all others."""
-    with_passwords(exchange, passwords)
+    exchange = make_exchange(auth=users_of(passwords))
 
     assert exchange.reply(asked(exchange, "shop", "secret")).status == 200
     assert exchange.reply(asked(exchange, "other", "x")).status == 200
 
 
-def test_a_node_that_is_known_beside_a_crowd_that_guesses(exchange: InMemory, passwords: Path) -> None:
+def test_a_node_that_is_known_beside_a_crowd_that_guesses(
+    make_exchange: Callable[..., InMemory], passwords: Path
+) -> None:
     """At its own name, from its own address: it is let in at once; guesses are answered one after another."""
-    with_passwords(exchange, passwords)
+    exchange = make_exchange(auth=users_of(passwords))
     assert exchange.reply(asked(exchange, "shop", "secret")).status == 200
     heard: list[Any] = []
     for number in range(120):
@@ -104,10 +105,10 @@ def test_a_node_that_is_known_beside_a_crowd_that_guesses(exchange: InMemory, pa
     assert [answer.code for answer in heard] == [401] * 120
 
 
-def test_a_new_password_ends_the_old_one_at_once(tus: TusInMemory, passwords: Path) -> None:
+def test_a_new_password_ends_the_old_one_at_once(make_tus: Callable[..., TusInMemory], passwords: Path) -> None:
     """Also one that was known, and at the door of tus."""
+    tus = make_tus(auth=users_of(passwords))
     exchange = tus.exchange
-    with_passwords(exchange, passwords)
     assert exchange.reply(asked(exchange, "shop", "secret")).status == 200
     assert tus.create(1).status == 201
     passwords.write_bytes(line("shop", "new"))

@@ -192,10 +192,10 @@ def begin_push(
     make_exchange: Callable[..., InMemory], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., Stepped]:
     """Begin a push of three files, one in several pieces; all on one exchange."""
-    exchange = make_exchange(importer=FakeImporter(), zipped=False, body_limit=100_000, session_quota=10**9)
+    exchange = make_exchange(importer=FakeImporter(), zip=False, body_limit=100_000, session_quota=10**9)
     clock = exchange.clock
     cooperator = Cooperator(lambda: lambda: True, lambda call: clock.callLater(0.1, call))
-    monkeypatch.setattr(dialogue, "BLOCK", 300)  # bytes of a body between two steps
+    monkeypatch.setattr(dialogue, "READ_BLOCK", 300)  # bytes of a body between two steps
     monkeypatch.setattr(dialogue, "FileBodyProducer", partial(FileBodyProducer, cooperator=cooperator))
     monkeypatch.setattr(push_module, "deferToThread", maybeDeferred)
     folder = tmp_path / "export"

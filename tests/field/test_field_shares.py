@@ -201,11 +201,11 @@ def test_the_log_of_the_database_is_short_again(
 def test_the_sweep_tidies(make_exchange: Callable[..., InMemory], monkeypatch: pytest.MonkeyPatch) -> None:
     """Once a minute: the log is short though nobody sends any more."""
     exchange = make_exchange()
-    parts = exchange.parts
+    means, parts = exchange.means, exchange.parts
     tidied: list[Database] = []
     monkeypatch.setattr(Database, "tidy", lambda database: tidied.append(database))  # noqa: PLW0108 - bound
     sweep = Sweep(
-        parts.catalog.recorder, parts.catalog.sessions, parts.store, parts.locks, parts.workers, 60, 60, parts.now
+        means.catalog.recorder, means.catalog.sessions, means.store, parts.locks, means.workers, 60, 60, means.now
     )
     sweep.once()
 
@@ -241,7 +241,7 @@ def test_a_file_is_brought_to_the_disk_without_its_session(tmp_path: Path, monke
 
 def test_one_user_does_not_take_all_places(make_exchange: Callable[..., InMemory]) -> None:
     """Half of them, and one of its sessions half of that; each who comes later finds something."""
-    exchange = make_exchange(most_uploads=8)
+    exchange = make_exchange(max_uploads=8)
     first, second = exchange.checkauth(), exchange.checkauth()
     other = exchange.checkauth(user="other")
     lines: list[Line] = []

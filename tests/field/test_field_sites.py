@@ -505,7 +505,7 @@ class TestPasswords:
             made.append(b64decode(authorization.removeprefix("Basic ")).decode())
 
         monkeypatch.setattr("onec_twisted.delivery.client.SiteClient", make)
-        monkeypatch.setattr("onec_twisted.tap.SiteClient", make)
+        monkeypatch.setattr("onec_twisted.daemon.assembly.SiteClient", make)
         (tmp_path / "auth").write_text("shop:secret\n")
         started(tmp_path, "--importer=http://h/", "--orders=http://a:b@h/", f"--import-auth={tmp_path / 'auth'}")
         started(tmp_path, "--importer=http://h/", "--orders=http://h/", f"--import-auth={tmp_path / 'auth'}")

@@ -25,9 +25,7 @@ from onec_twisted.daemon.logs import json_line, text_line
 from onec_twisted.http.allowance import ALLOWANCE_PERIOD, MOST_IN_PERIOD
 from onec_twisted.http.body import DRAIN_PAUSE, DRAIN_TIME
 from onec_twisted.http.channel import REQUEST_COST
-from onec_twisted.http.connections import Connections, TrustedProxies
 from onec_twisted.http.head import without_secrets
-from onec_twisted.http.server import Limits
 from onec_twisted.http.sockets import LEAST_READ, MANY_RECORDS, RecordReads
 
 if TYPE_CHECKING:
@@ -259,7 +257,7 @@ def test_chunked_in_capitals(exchange: InMemory) -> None:
 @pytest.mark.parametrize("begun", [b"G", HEAD[:20], HEAD[:-2], HEAD])
 def test_half_a_head_hears_why(make_exchange: Callable[..., InMemory], begun: bytes) -> None:
     """408, counted and told the log, wherever it stops, and however it drips."""
-    exchange = make_exchange(limits=Limits(header_timeout=30))
+    exchange = make_exchange(header_timeout=30.0)
     line = Line(exchange.site)
     exchange.clock.advance(20)
     for place in range(len(begun)):
@@ -277,7 +275,7 @@ def test_half_a_head_hears_why(make_exchange: Callable[..., InMemory], begun: by
 
 def test_half_a_head_on_a_connection_that_was_used(make_exchange: Callable[..., InMemory]) -> None:
     """It hears 408 as well; an empty line behind a body is no head."""
-    exchange = make_exchange(limits=Limits(header_timeout=30))
+    exchange = make_exchange(header_timeout=30.0)
     session = exchange.checkauth()
     line = Line(exchange.site)
     line.send(post(session, "a", b"x") + b"\r\n")
@@ -292,7 +290,7 @@ def test_half_a_head_on_a_connection_that_was_used(make_exchange: Callable[..., 
 
 def test_a_connection_that_says_nothing_is_closed_in_silence(make_exchange: Callable[..., InMemory]) -> None:
     """It has asked for nothing; an empty line is nothing, too."""
-    exchange = make_exchange(limits=Limits(header_timeout=30))
+    exchange = make_exchange(header_timeout=30.0)
     lines = [Line(exchange.site), Line(exchange.site)]
     lines[1].send(b"\r\n")
     exchange.clock.advance(60)
@@ -319,7 +317,7 @@ def test_the_first_scheme_of_a_chain_of_proxies_counts(
     make_exchange: Callable[..., InMemory], told: list[bytes], secure: bool
 ) -> None:
     """The first is what the client used; each proxy on the way has added its own."""
-    exchange = make_exchange(connections=Connections(0, TrustedProxies.of(["10.0.0.0/8"])))
+    exchange = make_exchange(trusted_proxy=["10.0.0.0/8"])
     line = Line(exchange.site, "10.0.0.1")
     schemes = b"".join(b"X-Forwarded-Proto: %s\r\n" % one for one in told)
     line.send(

@@ -11,9 +11,6 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.testing import StringTransport
 from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 
-from onec_twisted.http.connections import Connections, TrustedProxies
-from onec_twisted.http.server import Limits
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,9 +23,7 @@ PROXY = "10.0.0.1"
 @pytest.fixture
 def limited(make_exchange: Callable[..., InMemory]) -> InMemory:
     """An exchange that takes two connections of one address, and trusts a proxy."""
-    return make_exchange(
-        connections=Connections(2, TrustedProxies.of(["10.0.0.0/8", "unix"])), limits=Limits(header_timeout=30)
-    )
+    return make_exchange(connections_per_address=2, trusted_proxy=["10.0.0.0/8", "unix"], header_timeout=30.0)
 
 
 def test_one_connection_too_many(limited: InMemory) -> None:

@@ -127,7 +127,7 @@ def served(kind: str, intake: str, make_exchange: Callable[..., InMemory], tmp_p
     port = pytest_twisted.blockon(endpoint.listen(exchange.site))
     yield Served(exchange, place if kind == "unix" else ("127.0.0.1", port.getHost().port), cookie, sessid)
     pytest_twisted.blockon(maybeDeferred(port.stopListening))
-    while exchange.parts.locks.busy(sessid) or len(exchange.parts.pieces.proofs):
+    while exchange.parts.locks.busy(sessid) or len(exchange.parts.proofs):
         exchange.clock.advance(1)
         pytest_twisted.blockon(deferLater(reactor, 0.01))
     workers.stop()

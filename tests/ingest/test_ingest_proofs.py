@@ -22,14 +22,14 @@ def session(exchange: InMemory) -> Session:
     """A session with a file of 3 bytes."""
     cookie, sessid = exchange.checkauth()
     exchange.request("POST", f"type=catalog&mode=file&filename=a&sessid={sessid}", b"abc", Cookie=cookie)
-    found = exchange.parts.catalog.recorder.known.of_sessid(sessid)
+    found = exchange.catalog.recorder.known.of_sessid(sessid)
     assert found is not None
     return found.session
 
 
 def is_proven(exchange: InMemory, session: Session) -> bool:
     """Return whether a proof is on record."""
-    found = exchange.parts.catalog.recorder.known.of_sessid(session.sessid)
+    found = exchange.catalog.recorder.known.of_sessid(session.sessid)
     assert found is not None
     return found.files["a"].proven
 
@@ -38,8 +38,8 @@ def is_proven(exchange: InMemory, session: Session) -> bool:
 def test_an_answer_is_known_until_its_fate_is_on_record(exchange: InMemory, session: Session, arrives: bool) -> None:
     """A proof waits for company; what was lost needs no record."""
     exchange.clock.advance(10)
-    proofs = Proofs(exchange.parts.catalog.files, exchange.clock)
-    exchange.parts.catalog.recorder.known.of_sessid(session.sessid).commit(1, "a", 3, 3, 0)  # type: ignore[union-attr]
+    proofs = Proofs(exchange.catalog.files, exchange.clock)
+    exchange.catalog.recorder.known.of_sessid(session.sessid).commit(1, "a", 3, 3, 0)  # type: ignore[union-attr]
     delivery = proofs.watch(session, "a", 3)
     assert proofs.of(session.sessid, "a") is delivery
     if arrives:
@@ -56,7 +56,7 @@ def test_an_answer_is_known_until_its_fate_is_on_record(exchange: InMemory, sess
 
 def test_the_next_piece_takes_its_place(exchange: InMemory, session: Session) -> None:
     """Only the last piece of a file matters; what becomes of the answer before changes nothing."""
-    proofs = Proofs(exchange.parts.catalog.files, exchange.clock)
+    proofs = Proofs(exchange.catalog.files, exchange.clock)
     first, second = proofs.watch(session, "a", 3), proofs.watch(session, "a", 6)
     first.lost()
 
@@ -71,10 +71,10 @@ def test_a_proof_that_cannot_be_recorded_is_recorded_later(
 ) -> None:
     """While another program holds the database; without it an equal piece were a repeat after the next start."""
     exchange.clock.advance(10)
-    database = exchange.parts.catalog.recorder.database
+    database = exchange.catalog.recorder.database
     monkeypatch.setattr(database, "patience", 0.0)
-    proofs = Proofs(exchange.parts.catalog.files, exchange.clock)
-    exchange.parts.catalog.recorder.known.of_sessid(session.sessid).commit(1, "a", 3, 3, 0)  # type: ignore[union-attr]
+    proofs = Proofs(exchange.catalog.files, exchange.clock)
+    exchange.catalog.recorder.known.of_sessid(session.sessid).commit(1, "a", 3, 3, 0)  # type: ignore[union-attr]
     acknowledgement = proofs.watch(session, "a", 3)
     with closing(sqlite3.connect(exchange.store.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -54,7 +54,7 @@ def test_no_more_than_there_may_be() -> None:
 
 def test_a_node_hears_it(make_exchange: Callable[..., InMemory]) -> None:
     """503 at the headers, and the other upload goes on."""
-    exchange = make_exchange(most_uploads=1)
+    exchange = make_exchange(max_uploads=1)
     session = exchange.checkauth()
     first, second = Line(exchange.site), Line(exchange.site)
     wire = post(session, "a", b"x" * 10)

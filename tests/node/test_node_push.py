@@ -88,7 +88,7 @@ def settle(exchange: InMemory) -> None:
 @pytest_twisted.ensureDeferred
 async def test_an_exchange(nodes: Callable[..., Any], folder: Path, importer: FakeImporter, zipped: bool) -> None:
     """Each step is an event; the importer is told of each document, and of the end."""
-    exchange, make = nodes(zipped=zipped)
+    exchange, make = nodes(zip=zipped)
     out = io.StringIO()
     remarks = await push(make(), [folder], "catalog", Json(out), completes=True)
     events = [json.loads(line) for line in out.getvalue().splitlines()]
@@ -108,7 +108,7 @@ async def test_an_exchange(nodes: Callable[..., Any], folder: Path, importer: Fa
 @pytest_twisted.ensureDeferred
 async def test_lines_and_a_bar(nodes: Callable[..., Any], folder: Path) -> None:
     """The same for people; and nothing at all."""
-    exchange, make = nodes(zipped=False)
+    exchange, make = nodes(zip=False)
     shown = []
     for display in (Lines(io.StringIO()), Bar(io.StringIO()), Quiet()):
         await push(make(), [folder / "import0_1.xml"], "catalog", display)
@@ -127,7 +127,7 @@ async def test_an_exchange_that_breaks_off(
     nodes: Callable[..., Any], folder: Path, importer: FakeImporter, display: Any
 ) -> None:
     """What was sent is thrown away: no half of it is ever imported."""
-    exchange, make = nodes(zipped=False, session_quota=1500)
+    exchange, make = nodes(zip=False, session_quota=1500)
     out = io.StringIO()
     with pytest.raises(Refusal, match="Insufficient storage"):
         await push(make(), [folder], "catalog", display(out))

@@ -42,9 +42,6 @@ WITHOUT_TESTS = {
 
 
 DEBTS: dict[str, set[str]] = {
-    "time": {"tap"},
-    "short": {"tap"},
-    "full names": {"tap"},
     "tests": {
         "delivery.client",
     },

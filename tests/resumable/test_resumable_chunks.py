@@ -13,7 +13,6 @@ from tus_in_memory import CHUNK, TusInMemory, heard, metadata
 from twisted.logger import LogLevel
 
 from onec_twisted.catalog.database import Database
-from onec_twisted.delivery.handoffs import HandoffSettings
 from onec_twisted.ingest import checkpoints, writers
 from onec_twisted.model.errors import InsufficientStorage, ShuttingDown, SyncFailed
 from onec_twisted.resumable import chunks
@@ -166,7 +165,7 @@ def test_bytes_that_are_synced_when_they_are_handed_off(
     make_tus: Callable[..., TusInMemory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With --durability=handoff the file, and no other, is brought to the disk before the hand-off is on record."""
-    tus = make_tus(handoff=HandoffSettings(sync=True))
+    tus = make_tus(durability="handoff")
     path = tus.made(6, Upload_Metadata=metadata(filename="a"))
     synced: list[list[tuple[str, str, str]]] = []
     real = FaultyStore.sync
@@ -322,7 +321,7 @@ def test_a_sync_that_fails_at_the_end_is_damage(
     nothing_left_behind: list[dict[str, Any]],
 ) -> None:
     """With --durability=handoff: the system tells it once, so nobody may try again and believe it."""
-    tus = make_tus(handoff=HandoffSettings(sync=True))
+    tus = make_tus(durability="handoff")
     path = tus.made(3)
     with monkeypatch.context() as patch:
         failing(tus.exchange, "sync", SyncFailed(errno.EIO, "Input/output error"), patch)
@@ -341,7 +340,7 @@ def test_a_sync_that_fails_at_the_end_damages_all_of_the_session(
     whole: bool,
 ) -> None:
     """A node's file as well, of which the system may have dropped any; also when nothing was still to come."""
-    tus = make_tus(handoff=HandoffSettings(sync=True))
+    tus = make_tus(durability="handoff")
     session = tus.exchange.checkauth()
     tus.cookie = session[0]
     tus.open().send(post(session, "node.xml", b"abc"))
@@ -367,7 +366,7 @@ def test_what_is_on_record_is_delivered_whatever_follows(
     nothing_left_behind: list[dict[str, Any]],
 ) -> None:
     """Nobody asks for it again."""
-    tus = make_tus(handoff=HandoffSettings(sync=True))
+    tus = make_tus(durability="handoff")
     path = tus.made(1)
 
     def fail(_: object) -> None:

@@ -12,25 +12,21 @@ from attrs import evolve
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from in_memory import CONFIG
 from records import make_catalog
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
 from onec_twisted.catalog.preparation import create_catalog, recorded_lengths
 from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.ingest.engine import Ingest, Stored
-from onec_twisted.ingest.locks import FileLocks
-from onec_twisted.ingest.pieces import Pieces
-from onec_twisted.ingest.proofs import Proofs
-from onec_twisted.ingest.space import Space
-from onec_twisted.ingest.transfers import Transfers
-from onec_twisted.ingest.writers import WRITERS
+from onec_twisted.daemon.parts import Means, make_parts
+from onec_twisted.ingest.engine import Stored
 from onec_twisted.model.errors import ConnectionDropped, FileSealed, WrongOffset
 from onec_twisted.model.names import SafeName
 from onec_twisted.model.records import SUCCEEDED
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage.local import Store
-from onec_twisted.testing import FakeBody, inline
+from onec_twisted.testing import FakeBody, FakeImporter, examine_inline, inline
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -67,22 +63,22 @@ class AnyOrder(RuleBasedStateMachine):
         create_catalog(self.store.database)
         assert self.store.recover(recorded_lengths(self.store.database)) == []
         self.catalog = make_catalog(self.store.database, inline)
-        locks = FileLocks(self.clock, 30)
-        space = Space(lambda: inline(lambda: LOTS), self.clock.seconds, 0, LOTS)
-        ingest = Ingest(
-            sessions=self.catalog.sessions,
-            files=self.catalog.files,
-            store=self.store,
-            locks=locks,
-            space=space,
-            transfers=Transfers(self.clock.seconds),
-            workers=inline,
-            writer=WRITERS["auto"],
-            metrics=Metrics(self.clock.seconds),
+        means = Means(
+            reactor=self.clock,
             now=self.clock.seconds,
-            logs_each=False,
+            seconds=self.clock.seconds,
+            workers=inline,
+            errands=inline,
+            metrics=Metrics(self.clock.seconds),
+            store=self.store,
+            free=lambda: inline(lambda: LOTS),
+            catalog=self.catalog,
+            importer=FakeImporter(),
+            orders=None,
+            examine=examine_inline,
         )
-        self.pieces = Pieces(ingest, Proofs(self.catalog.files, self.clock), LOTS, LOTS)
+        parts = make_parts(evolve(CONFIG, body_limit=LOTS, session_quota=LOTS, min_free=0, access_log=False), means)
+        self.pieces, self.proofs = parts.pieces, parts.proofs
 
     def stop(self) -> None:
         """End the daemon as kill -9 does: what is not on record is gone."""
@@ -217,7 +213,7 @@ class AnyOrder(RuleBasedStateMachine):
     def init(self) -> None:
         """All of it is gone."""
         self.now(self.catalog.sessions.start_epoch(SESSID, 0.0))
-        self.pieces.proofs.forget(SESSID)
+        self.proofs.forget(SESSID)
         self.store.discard(SESSID)
         self.model, self.last, self.proven, self.sealed = None, b"", False, False
 

@@ -126,10 +126,10 @@ def expressions() -> list[str]:
 @pytest.fixture
 def exposition(exchange: InMemory) -> str:
     """What a daemon with a TLS endpoint tells Prometheus, when each refusal has come once."""
-    exchange.parts.metrics.tell_build(version="1", twisted="2", python="3")
+    exchange.means.metrics.tell_build(version="1", twisted="2", python="3")
     for refused in vars(errors).values():
         if isinstance(refused, type) and issubclass(refused, errors.Refused) and refused is not errors.Refused:
-            exchange.parts.metrics.refused(refused.__new__(refused))
+            exchange.means.metrics.refused(refused.__new__(refused))
     looked_at = observed(exchange)
     health = HealthCheck(looked_at, exchange.parts.locks)
     gauges = Gauges(looked_at, health, lambda: {"ssl:443": 1.9e9})

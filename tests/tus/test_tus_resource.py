@@ -19,7 +19,6 @@ from zope.interface.verify import verifyObject
 from onec_twisted.catalog.sql import uploads as statements
 from onec_twisted.catalog.sql.overview import summary
 from onec_twisted.daemon.sweep import Sweep
-from onec_twisted.http.connections import Connections, TrustedProxies
 from onec_twisted.http.interfaces import IStreamingResource
 from onec_twisted.model.errors import InsufficientStorage, SyncFailed
 from onec_twisted.testing import FakeImporter, LateWorkers
@@ -230,7 +229,7 @@ class TestCreation:
 
     def test_where_it_is_behind_a_proxy(self, make_tus: Callable[..., TusInMemory]) -> None:
         """Only one that is trusted may say."""
-        tus = make_tus(connections=Connections(0, TrustedProxies.of(["192.168.1.1"])))
+        tus = make_tus(trusted_proxy=["192.168.1.1"])
         told = {
             "X_Forwarded_For": "203.0.113.9",
             "X_Forwarded_Proto": "https",
@@ -611,16 +610,16 @@ class TestExpiration:
 
     def test_one_that_records_only_at_its_end(self, tus: TusInMemory, clock: Clock) -> None:
         """Is in use as long as it comes, however often is swept meanwhile."""
-        body, parts = b"x" * 100, tus.exchange.parts
+        body, means, parts = b"x" * 100, tus.exchange.means, tus.exchange.parts
         sweep = Sweep(
-            parts.catalog.recorder,
-            parts.catalog.sessions,
-            parts.store,
+            means.catalog.recorder,
+            means.catalog.sessions,
+            means.store,
             parts.locks,
-            parts.workers,
+            means.workers,
             TTL,
             600,
-            parts.now,
+            means.now,
         )
         path = tus.made(100)
         told = f"sha1 {b64encode(hashlib.sha1(body).digest()).decode()}"
@@ -968,7 +967,7 @@ class TestCounting:
 
     def test_many_at_once(self, make_tus: Callable[..., TusInMemory]) -> None:
         """The limit is the same as for pieces."""
-        tus = make_tus(most_uploads=1)
+        tus = make_tus(max_uploads=1)
         first, second = tus.made(3), tus.made(3)
         line = tus.begin(first, 0, 3, b"a")
         answer = tus.patch(second, 0, b"abc")
@@ -980,7 +979,7 @@ class TestCounting:
 @pytest.mark.parametrize("always_ok", [False, True])
 def test_one_connection_too_many(make_tus: Callable[..., TusInMemory], always_ok: bool) -> None:
     """Is refused as tus refuses, whatever nodes are answered: who reads 2xx takes the bytes for stored."""
-    tus = make_tus(connections=Connections(1), always_ok=always_ok)
+    tus = make_tus(connections_per_address=1, status_codes="ok" if always_ok else "http")
     path = tus.made(3)
     tus.close()
     tus.lines.clear()

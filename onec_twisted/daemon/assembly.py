@@ -1,0 +1,254 @@
+"""Where all parts of a real daemon meet, from what the administrator chose and a reactor.
+
+Nobody else reads the clock.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.application.internet import TimerService
+
+import twisted
+from onec_twisted import __version__
+from onec_twisted.auth.access import Access
+from onec_twisted.catalog.catalog import Catalog
+from onec_twisted.catalog.database import Database
+from onec_twisted.catalog.recorder import Recorder
+from onec_twisted.daemon.config import CannotStart
+from onec_twisted.daemon.listening import listening, warn_of_strangers
+from onec_twisted.daemon.parts import Means, Parts, make_parts, make_site
+from onec_twisted.daemon.revocation import LOOK_INTERVAL, Revocation
+from onec_twisted.daemon.service import ExchangeService, prepare
+from onec_twisted.daemon.sweep import Sweep, interval_for
+from onec_twisted.delivery.client import SiteClient, address_of, basic
+from onec_twisted.delivery.examination import Examiner
+from onec_twisted.delivery.importers import make_importer
+from onec_twisted.delivery.interfaces import Surroundings
+from onec_twisted.exchange.orders import Orders
+from onec_twisted.http.connections import Connections
+from onec_twisted.runtime.metrics import Metrics
+from onec_twisted.runtime.presence import PRESENCE_INTERVAL, Presence
+from onec_twisted.runtime.workers import DiskWorkers
+from onec_twisted.storage.local import Store
+
+if TYPE_CHECKING:
+    from twisted.logger import FileLogObserver
+
+    from onec_twisted.daemon.config import Config
+    from onec_twisted.daemon.listening import Certificate
+    from onec_twisted.delivery.interfaces import IImporter
+    from onec_twisted.http.site import ExchangeSite
+
+__all__ = ["Holdings", "make_daemon", "make_holdings", "make_means", "run_evenly"]
+
+CERTIFICATE_INTERVAL = 60.0
+"""Seconds between two looks for renewed certificates."""
+
+WORKER_THREADS = 16
+"""Threads that wait for the disk."""
+
+ERRAND_THREADS = 4
+"""Threads for what takes seconds, with thousands of files: no piece needs them."""
+
+ARCHIVE_TIMEOUT = 300.0
+"""Seconds that the reading of one archive may take: it waits for the disk, and stands back behind all else."""
+
+
+@frozen(eq=False, kw_only=True)
+class Holdings:
+    """What a daemon holds of its machine: the media root with its database, and threads."""
+
+    store: Store
+    database: Database
+    workers: DiskWorkers
+    errands: DiskWorkers
+
+    def check(self) -> None:
+        """See that the media root and its database are still there. Blocks. Raises ``StorageRemoved``."""
+        self.store.check()
+        self.database.check()
+
+    def release(self) -> None:
+        """End the threads, when they have done what they were given, and close the database. Blocks."""
+        self.errands.stop()
+        self.workers.stop()
+        self.database.close()
+
+
+def run_evenly(reactor: Any) -> None:
+    """Let a reactor's timers go by a clock that nobody sets."""
+    reactor.seconds = time.monotonic
+
+
+def make_holdings(config: Config, reactor: Any) -> Holdings:
+    """Return what a real daemon holds of its machine; it touches nothing yet."""
+    store = Store(Path(config.media_root).absolute(), synced=config.synced)
+    return Holdings(
+        store=store,
+        database=Database(store.database, synced=store.synced),
+        workers=DiskWorkers(reactor, WORKER_THREADS),
+        errands=DiskWorkers(reactor, ERRAND_THREADS),
+    )
+
+
+def make_means(config: Config, reactor: Any, holdings: Holdings) -> Means:
+    """Return what the parts of a real daemon work with. Raises ``CannotStart``."""
+    workers, errands = holdings.workers, holdings.errands
+    metrics = Metrics(time.monotonic)
+    metrics.tell_build(version=__version__, twisted=twisted.__version__, python=platform.python_version())
+    surroundings = Surroundings(reactor, errands, config.import_timeout, *_credentials(config))
+    return Means(
+        reactor=reactor,
+        # Seconds since 1970 that go on evenly when somebody sets the system's clock
+        now=partial(_anchored_now, time.time() - time.monotonic()),
+        seconds=time.monotonic,
+        workers=workers,
+        errands=errands,
+        metrics=metrics,
+        store=holdings.store,
+        free=partial(workers, holdings.store.free),
+        catalog=Catalog(Recorder(holdings.database, workers, metrics, errands)),
+        importer=_importer(config, surroundings),
+        orders=_orders(config, reactor),
+        examine=Examiner(reactor, ARCHIVE_TIMEOUT),
+    )
+
+
+def _anchored_now(offset: float) -> float:
+    return offset + time.monotonic()
+
+
+def _credentials(config: Config) -> tuple[bytes, str]:
+    """Return what signs requests to the site, and the header that says who asks; each empty for none."""
+    return config.import_secret or b"", basic(config.import_auth or b"")
+
+
+def _importer(config: Config, surroundings: Surroundings) -> IImporter:
+    """Return the importer that was chosen. Raises ``CannotStart``."""
+    try:
+        return make_importer(config.importer, surroundings)
+    except Exception as error:  # a plugin's may raise anything
+        raise CannotStart(f"--importer={config.importer}: {error}; --help-importers lists them") from None
+
+
+def _orders(config: Config, reactor: Any) -> Orders | None:
+    """Return where orders come from, if anywhere. Raises ``CannotStart``."""
+    if config.orders is None:
+        return None
+    scheme, _, argument = config.orders.partition(":")
+    try:
+        address, (secret, authorization) = address_of(scheme, argument), _credentials(config)
+        return Orders(address.url, SiteClient(reactor, secret, address.authorization or authorization))
+    except ValueError as error:
+        raise CannotStart(f"--orders={config.orders}: {error}") from None
+
+
+def make_daemon(
+    config: Config, holdings: Holdings, means: Means, observer: FileLogObserver | None = None
+) -> ExchangeService:
+    """Put the whole daemon together; ``observer`` writes its log. Raises ``CannotStart``."""
+    reactor, store, catalog = means.reactor, means.store, means.catalog
+    parts = make_parts(config, means)
+    site = make_site(config, means, parts)
+    certificates: list[Certificate] = []
+    daemon = ExchangeService(
+        prepare=partial(prepare, holdings.store, config.media_root),
+        release=holdings.release,
+        site=site,
+        locks=parts.locks,
+        proofs=parts.proofs,
+        certificates=certificates,
+        clock=reactor,
+        observer=observer,
+    )
+    for description in config.listen:
+        listening("listen", description, site, reactor, certificates).setServiceParent(daemon)
+    if config.admin is not None:
+        _add_admin(daemon, config.admin, config, means, parts, site, certificates)
+    parts.relay.setServiceParent(daemon)
+    parts.archives.setServiceParent(daemon)
+    sweep = Sweep(
+        catalog.recorder,
+        catalog.sessions,
+        store,
+        parts.locks,
+        means.errands,
+        config.session_ttl,
+        config.keep,
+        means.now,
+    )
+    revocation = Revocation(config.auth, config.admin_auth, catalog.sessions, parts.locks, means.workers)
+    for interval, call in (
+        (interval_for(config.settle), parts.handoffs.settle_quiet),
+        (interval_for(config.session_ttl, config.keep), sweep.once),
+        (LOOK_INTERVAL, revocation.once),
+        (CERTIFICATE_INTERVAL, daemon.reload_certificates),
+        (PRESENCE_INTERVAL, Presence(holdings.check, means.workers).once),
+    ):
+        timer = TimerService(interval, call)
+        timer.clock = reactor
+        timer.setServiceParent(daemon)
+    return daemon
+
+
+def _add_admin(
+    daemon: ExchangeService,
+    endpoint: str,
+    config: Config,
+    means: Means,
+    parts: Parts,
+    site: ExchangeSite,
+    certificates: list[Certificate],
+) -> None:
+    """Let the daemon show what goes on in it. Raises ``CannotStart``."""
+    # Here: a daemon without it starts sooner
+    from onec_twisted.admin.actions import Actions
+    from onec_twisted.admin.door import MOST_CONNECTIONS
+    from onec_twisted.admin.gauges import Gauges, LagMeter
+    from onec_twisted.admin.health import HealthCheck
+    from onec_twisted.admin.site import AdminParts, AdminSite
+    from onec_twisted.admin.status import Observed
+
+    reactor, store, catalog, checkers = means.reactor, means.store, means.catalog, config.admin_auth
+    observed = Observed(
+        catalog.recorder,
+        catalog.files,
+        store,
+        parts.relay,
+        parts.ingest.transfers,
+        site.server,
+        means.metrics,
+        means.workers,
+        config.min_free,
+        means.now,
+        means.seconds,
+        reactor,
+    )
+    health = HealthCheck(observed, parts.locks)
+    admin = AdminParts(
+        observed,
+        health,
+        Gauges(observed, health, lambda: {one.endpoint: one.expires() for one in certificates}),
+        Actions(
+            catalog.sessions,
+            catalog.handoffs,
+            store,
+            parts.locks,
+            parts.handoffs,
+            parts.relay,
+            parts.proofs,
+            means.errands,
+        ),
+        Access.by(checkers, reactor, most=MOST_CONNECTIONS // 2) if checkers else None,
+    )
+    connections = Connections(config.connections_per_address, site.server.connections.trusted)
+    admin_site = AdminSite(admin, reactor, site.server.limits, connections)
+    on_listening = None if checkers and endpoint.startswith("ssl:") else warn_of_strangers
+    listening("admin", endpoint, admin_site, reactor, certificates, on_listening).setServiceParent(daemon)
+    LagMeter(means.metrics.reactor_lag, reactor).setServiceParent(daemon)

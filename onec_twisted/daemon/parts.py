@@ -1,0 +1,204 @@
+"""What is behind the front doors, and the front doors: the same for a real daemon and for one in memory."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from onec_twisted.auth.access import Access
+from onec_twisted.auth.sessions import Sessions
+from onec_twisted.catalog.registry import Registry
+from onec_twisted.delivery.archives import Archives
+from onec_twisted.delivery.handoffs import Handoffs, HandoffSettings
+from onec_twisted.delivery.relay import Relay
+from onec_twisted.exchange.protocol import failure, failure_with_200
+from onec_twisted.exchange.resource import Exchange, Settings
+from onec_twisted.http.connections import Connections, TrustedProxies
+from onec_twisted.http.refusals import Refusals
+from onec_twisted.http.server import Limits, Server
+from onec_twisted.http.site import ExchangeSite, tree
+from onec_twisted.ingest.engine import Ingest
+from onec_twisted.ingest.locks import FileLocks
+from onec_twisted.ingest.pieces import Pieces
+from onec_twisted.ingest.proofs import Proofs
+from onec_twisted.ingest.space import Space
+from onec_twisted.ingest.transfers import Transfers
+from onec_twisted.ingest.writers import WRITERS
+from onec_twisted.resumable.chunks import Chunks
+from onec_twisted.tus.origins import Origins
+from onec_twisted.tus.resource import Tus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.defer import Deferred
+    from twisted.web.resource import Resource
+
+    from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.daemon.config import Config
+    from onec_twisted.delivery.interfaces import IImporter
+    from onec_twisted.exchange.orders import Orders
+    from onec_twisted.runtime.metrics import Metrics
+    from onec_twisted.runtime.workers import Workers
+    from onec_twisted.storage.directory import Directory
+    from onec_twisted.storage.interfaces import IStore
+
+__all__ = ["Means", "Parts", "make_parts", "make_site"]
+
+
+@frozen(eq=False, kw_only=True)
+class Means:
+    """What the parts work with; tests have others.
+
+    ``now`` returns seconds since 1970, ``seconds`` those of a clock that never goes back; ``workers`` wait for the
+    disk, ``errands`` for what takes long. ``free`` asks for the bytes that the disk has left, ``examine`` reads an
+    archive, ``chance`` returns a number from 0 to 1.
+    """
+
+    reactor: Any
+    now: Callable[[], float]
+    seconds: Callable[[], float]
+    workers: Workers
+    errands: Workers
+    metrics: Metrics
+    store: IStore
+    free: Callable[[], Deferred[int]]
+    catalog: Catalog
+    importer: IImporter
+    orders: Orders | None
+    examine: Callable[[int, int], Deferred[Directory]]
+    chance: Callable[[], float] = random.random
+
+
+@frozen(eq=False, kw_only=True)
+class Parts:
+    """What is behind every front door."""
+
+    locks: FileLocks
+    ingest: Ingest
+    proofs: Proofs
+    pieces: Pieces
+    archives: Archives
+    relay: Relay
+    handoffs: Handoffs
+    access: Access
+    sessions: Sessions
+
+
+def make_parts(config: Config, means: Means) -> Parts:
+    """Put together what is behind every front door."""
+    clock, store, catalog = means.reactor, means.store, means.catalog
+    locks = FileLocks(clock, config.lock_timeout)
+    ingest = Ingest(
+        sessions=catalog.sessions,
+        files=catalog.files,
+        store=store,
+        locks=locks,
+        space=Space(means.free, means.seconds, config.min_free, config.session_quota),
+        transfers=Transfers(means.seconds, config.max_uploads),
+        workers=means.workers,
+        writer=WRITERS[config.intake],
+        metrics=means.metrics,
+        now=means.now,
+        logs_each=config.access_log,
+    )
+    proofs = Proofs(catalog.files, clock)
+    archives = Archives(store, means.workers, clock, means.examine)
+    relay = Relay(
+        config.import_tries,
+        catalog.files,
+        catalog.handoffs,
+        store,
+        means.importer,
+        means.now,
+        clock,
+        means.metrics,
+        means.chance,
+    )
+    return Parts(
+        locks=locks,
+        ingest=ingest,
+        proofs=proofs,
+        pieces=Pieces(ingest, proofs, config.body_limit, config.session_quota),
+        archives=archives,
+        relay=relay,
+        handoffs=Handoffs(
+            HandoffSettings(config.import_hold, config.settle, config.durability == "handoff"),
+            catalog.files,
+            catalog.handoffs,
+            store,
+            locks,
+            means.errands,
+            archives,
+            relay,
+            means.now,
+            clock.seconds,
+        ),
+        access=Access.by(config.auth, clock),
+        sessions=Sessions(
+            records=catalog.sessions,
+            now=means.now,
+            is_busy=locks.busy,
+            ttl=config.session_ttl,
+            sessid_required=config.sessid == "required",
+            most=config.sessions_per_user,
+        ),
+    )
+
+
+def make_site(config: Config, means: Means, parts: Parts) -> ExchangeSite:
+    """Put the front doors in front of the parts."""
+    exchange = Exchange(
+        Settings(
+            file_limit=config.file_limit,
+            zipped=config.zip,
+            always_ok=config.always_ok,
+            lock_timeout=config.lock_timeout,
+        ),
+        access=parts.access,
+        sessions=parts.sessions,
+        ingest=parts.ingest,
+        pieces=parts.pieces,
+        handoffs=parts.handoffs,
+        relay=parts.relay,
+        errands=means.errands,
+        orders=means.orders,
+    )
+    resources: dict[bytes, Resource] = {path.encode("ascii"): exchange for path in config.path}
+    if config.tus_path is not None:
+        path = config.tus_path.rstrip("/").encode("ascii")
+        resources[path] = _tus(path, config, means, parts)
+    refusals = Refusals(means.metrics, failure_with_200 if config.always_ok else failure)
+    server = Server(
+        means.reactor,
+        Limits(config.header_timeout, config.min_rate, config.idle_timeout),
+        Connections(config.connections_per_address, TrustedProxies.of(config.trusted_proxy)),
+        means.metrics,
+        refusals,
+    )
+    return ExchangeSite(tree(resources, refusals), server, access_log=config.access_log)
+
+
+def _tus(path: bytes, config: Config, means: Means, parts: Parts) -> Tus:
+    """Return the resumable uploads of tus, at a path."""
+    registry = Registry(means.catalog.recorder, config.session_quota)
+    return Tus(
+        path,
+        access=parts.access,
+        sessions=parts.sessions,
+        ingest=parts.ingest,
+        relay=parts.relay,
+        registry=registry,
+        chunks=Chunks(
+            ingest=parts.ingest,
+            registry=registry,
+            handoffs=parts.handoffs,
+            relay=parts.relay,
+            errands=means.errands,
+            session_ttl=config.session_ttl,
+        ),
+        origins=Origins(frozenset(config.cors_origin), config.cors_header),
+        lock_timeout=config.lock_timeout,
+    )
