@@ -35,18 +35,18 @@ def observed(exchange: InMemory, workers: Workers | None = None) -> Observed:
     """Return an exchange as the administrator's parts look at it."""
     means, parts = exchange.means, exchange.parts
     return Observed(
-        means.catalog.recorder,
-        means.catalog.files,
-        means.store,
-        parts.relay,
-        parts.ingest.transfers,
-        exchange.site.server,
-        means.metrics,
-        workers or means.workers,
-        MIN_FREE,
-        exchange.clock.seconds,
-        exchange.clock.seconds,
-        exchange.clock,
+        recorder=means.catalog.recorder,
+        files=means.catalog.files,
+        store=means.store,
+        relay=parts.relay,
+        uploads=parts.ingest.transfers,
+        server=exchange.site.server,
+        metrics=means.metrics,
+        workers=workers or means.workers,
+        min_free=MIN_FREE,
+        now=exchange.clock.seconds,
+        seconds=exchange.clock.seconds,
+        clock=exchange.clock,
     )
 
 
@@ -54,14 +54,14 @@ def actions(exchange: InMemory) -> Actions:
     """Return what may be done to an exchange."""
     means, parts = exchange.means, exchange.parts
     return Actions(
-        means.catalog.sessions,
-        means.catalog.handoffs,
-        means.store,
-        parts.locks,
-        parts.handoffs,
-        parts.relay,
-        parts.proofs,
-        means.workers,
+        sessions=means.catalog.sessions,
+        records=means.catalog.handoffs,
+        store=means.store,
+        locks=parts.locks,
+        handoffs=parts.handoffs,
+        relay=parts.relay,
+        proofs=parts.proofs,
+        workers=means.workers,
     )
 
 
@@ -83,7 +83,9 @@ class Administrator:
         access = Access(Portal(NodeRealm(), [checker]), self.exchange.clock) if self.passwords else None
         health = HealthCheck(looked_at, self.exchange.parts.locks)
         gauges = Gauges(looked_at, health, lambda: self.expiries)
-        parts = AdminParts(looked_at, health, gauges, actions(self.exchange), access)
+        parts = AdminParts(
+            observed=looked_at, health=health, gauges=gauges, actions=actions(self.exchange), access=access
+        )
         self.site = AdminSite(parts, self.exchange.clock, Limits(), Connections())
 
     def ask(self, path: str, method: str = "GET", body: str = "", **headers: str) -> Reply:

@@ -25,7 +25,7 @@ IMPORT_PATIENCE = 10.0
 """Seconds that the end of a session waits for a hand-off of it that is running."""
 
 
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class Actions:
     """Each returns what has come of it, a key of ``Words.notices``."""
 

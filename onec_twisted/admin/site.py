@@ -71,7 +71,7 @@ ASSETS = {
 HTML, JSON = b"text/html; charset=utf-8", b"application/json"
 
 
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class AdminParts:
     """What the site works with. ``access`` is None where everybody who can connect may see it."""
 

@@ -74,7 +74,7 @@ class Status:
     progress: dict[str, str]
 
 
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class Observed:
     """The parts that are looked at.
 

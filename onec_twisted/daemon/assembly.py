@@ -174,16 +174,22 @@ def make_daemon(
     parts.relay.setServiceParent(daemon)
     parts.archives.setServiceParent(daemon)
     sweep = Sweep(
-        catalog.recorder,
-        catalog.sessions,
-        store,
-        parts.locks,
-        means.errands,
-        config.session_ttl,
-        config.keep,
-        means.now,
+        recorder=catalog.recorder,
+        sessions=catalog.sessions,
+        store=store,
+        locks=parts.locks,
+        workers=means.errands,
+        session_ttl=config.session_ttl,
+        keep=config.keep,
+        now=means.now,
     )
-    revocation = Revocation(config.auth, config.admin_auth, catalog.sessions, parts.locks, means.workers)
+    revocation = Revocation(
+        checkers=config.auth,
+        others=config.admin_auth,
+        sessions=catalog.sessions,
+        locks=parts.locks,
+        workers=means.workers,
+    )
     for interval, call in (
         (interval_for(config.settle), parts.handoffs.settle_quiet),
         (interval_for(config.session_ttl, config.keep), sweep.once),
@@ -217,35 +223,35 @@ def _add_admin(
 
     reactor, store, catalog, checkers = means.reactor, means.store, means.catalog, config.admin_auth
     observed = Observed(
-        catalog.recorder,
-        catalog.files,
-        store,
-        parts.relay,
-        parts.ingest.transfers,
-        site.server,
-        means.metrics,
-        means.workers,
-        config.min_free,
-        means.now,
-        means.seconds,
-        reactor,
+        recorder=catalog.recorder,
+        files=catalog.files,
+        store=store,
+        relay=parts.relay,
+        uploads=parts.ingest.transfers,
+        server=site.server,
+        metrics=means.metrics,
+        workers=means.workers,
+        min_free=config.min_free,
+        now=means.now,
+        seconds=means.seconds,
+        clock=reactor,
     )
     health = HealthCheck(observed, parts.locks)
     admin = AdminParts(
-        observed,
-        health,
-        Gauges(observed, health, lambda: {one.endpoint: one.expires() for one in certificates}),
-        Actions(
-            catalog.sessions,
-            catalog.handoffs,
-            store,
-            parts.locks,
-            parts.handoffs,
-            parts.relay,
-            parts.proofs,
-            means.errands,
+        observed=observed,
+        health=health,
+        gauges=Gauges(observed, health, lambda: {one.endpoint: one.expires() for one in certificates}),
+        actions=Actions(
+            sessions=catalog.sessions,
+            records=catalog.handoffs,
+            store=store,
+            locks=parts.locks,
+            handoffs=parts.handoffs,
+            relay=parts.relay,
+            proofs=parts.proofs,
+            workers=means.errands,
         ),
-        Access.by(checkers, reactor, most=MOST_CONNECTIONS // 2) if checkers else None,
+        access=Access.by(checkers, reactor, most=MOST_CONNECTIONS // 2) if checkers else None,
     )
     connections = Connections(config.connections_per_address, site.server.connections.trusted)
     admin_site = AdminSite(admin, reactor, site.server.limits, connections)

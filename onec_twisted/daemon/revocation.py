@@ -48,7 +48,7 @@ def users_of(checker: Any) -> Callable[[bytes], bool] | None:
     return None
 
 
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class Revocation:
     """Looks at ``checkers``, and at ``others`` of which there are no sessions, now and then.
 

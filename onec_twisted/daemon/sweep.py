@@ -33,7 +33,7 @@ def interval_for(*lifetimes: float) -> float:
     return min(60.0, max(1.0, min(lifetimes) / 4))
 
 
-@frozen(eq=False)
+@frozen(eq=False, kw_only=True)
 class Sweep:
     """Ends sessions that nobody has touched for ``session_ttl`` seconds, and removes folders without a record.
 

@@ -60,7 +60,7 @@ class HandoffSettings:
     sync: bool = False
 
 
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class Handoffs:
     """Puts hand-offs on record. ``now`` returns seconds since 1970, ``seconds`` those of the reactor's clock."""
 

@@ -100,6 +100,7 @@ class Relay(Service):
 
     def __init__(
         self,
+        *,
         most_tries: int,
         files: FileRecords,
         records: HandoffRecords,

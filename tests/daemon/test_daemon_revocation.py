@@ -33,7 +33,9 @@ def path(tmp_path: Path) -> Path:
 def looking(exchange: InMemory, *checkers: Any, others: tuple[Any, ...] = ()) -> Callable[[], None]:
     """Return what makes the daemon look once."""
     means, parts = exchange.means, exchange.parts
-    revocation = Revocation(checkers, others, means.catalog.sessions, parts.locks, means.workers)
+    revocation = Revocation(
+        checkers=checkers, others=others, sessions=means.catalog.sessions, locks=parts.locks, workers=means.workers
+    )
 
     def look() -> None:
         done: list[Any] = []

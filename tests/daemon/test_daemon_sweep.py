@@ -24,14 +24,14 @@ def sweep(exchange: InMemory) -> Sweep:
     """A sweep of the exchange in memory."""
     means, parts = exchange.means, exchange.parts
     return Sweep(
-        means.catalog.recorder,
-        means.catalog.sessions,
-        means.store,
-        parts.locks,
-        means.workers,
-        exchange.config.session_ttl,
-        KEEP,
-        means.now,
+        recorder=means.catalog.recorder,
+        sessions=means.catalog.sessions,
+        store=means.store,
+        locks=parts.locks,
+        workers=means.workers,
+        session_ttl=exchange.config.session_ttl,
+        keep=KEEP,
+        now=means.now,
     )
 
 

@@ -57,15 +57,15 @@ class Site:
     def make_relay(self, catalog: Catalog) -> Relay:
         """Return a relay that spreads nothing."""
         return Relay(
-            TRIES,
-            catalog.files,
-            catalog.handoffs,
-            self.store,
-            self.importer,
-            self.clock.seconds,
-            self.clock,
-            Metrics(),
-            lambda: 1.0,
+            most_tries=TRIES,
+            files=catalog.files,
+            records=catalog.handoffs,
+            store=self.store,
+            importer=self.importer,
+            now=self.clock.seconds,
+            clock=self.clock,
+            metrics=Metrics(),
+            chance=lambda: 1.0,
         )
 
     def kill(self) -> None:

@@ -205,7 +205,14 @@ def test_the_sweep_tidies(make_exchange: Callable[..., InMemory], monkeypatch: p
     tidied: list[Database] = []
     monkeypatch.setattr(Database, "tidy", lambda database: tidied.append(database))  # noqa: PLW0108 - bound
     sweep = Sweep(
-        means.catalog.recorder, means.catalog.sessions, means.store, parts.locks, means.workers, 60, 60, means.now
+        recorder=means.catalog.recorder,
+        sessions=means.catalog.sessions,
+        store=means.store,
+        locks=parts.locks,
+        workers=means.workers,
+        session_ttl=60,
+        keep=60,
+        now=means.now,
     )
     sweep.once()
 
@@ -296,7 +303,17 @@ def relay(tmp_path: Path) -> Iterator[tuple[Relay, FakeImporter]]:
     store.prepare()
     create_catalog(store.database)
     catalog, clock, importer = make_catalog(store.database, inline), Clock(), FakeImporter(patient=True)
-    relay = Relay(3, catalog.files, catalog.handoffs, store, importer, clock.seconds, clock, Metrics(), lambda: 1.0)
+    relay = Relay(
+        most_tries=3,
+        files=catalog.files,
+        records=catalog.handoffs,
+        store=store,
+        importer=importer,
+        now=clock.seconds,
+        clock=clock,
+        metrics=Metrics(),
+        chance=lambda: 1.0,
+    )
     relay.startService()
     yield relay, importer
     catalog.recorder.close()

@@ -612,14 +612,14 @@ class TestExpiration:
         """Is in use as long as it comes, however often is swept meanwhile."""
         body, means, parts = b"x" * 100, tus.exchange.means, tus.exchange.parts
         sweep = Sweep(
-            means.catalog.recorder,
-            means.catalog.sessions,
-            means.store,
-            parts.locks,
-            means.workers,
-            TTL,
-            600,
-            means.now,
+            recorder=means.catalog.recorder,
+            sessions=means.catalog.sessions,
+            store=means.store,
+            locks=parts.locks,
+            workers=means.workers,
+            session_ttl=TTL,
+            keep=600,
+            now=means.now,
         )
         path = tus.made(100)
         told = f"sha1 {b64encode(hashlib.sha1(body).digest()).decode()}"
