@@ -36,7 +36,7 @@ ANSWER_LINGER = 0.2
 """Seconds that the last answers have to leave."""
 
 STOP_GRACE = 30.0
-"""Seconds that pieces in flight have to end when the daemon is told to stop."""
+"""Seconds that pieces in flight have to end when the daemon has to stop."""
 
 
 class ExchangeService(MultiService):
@@ -84,7 +84,7 @@ class ExchangeService(MultiService):
         try:
             super().privilegedStartService()
         except Exception as error:
-            raise _told(
+            raise _on_standard_error(
                 f"{str(error).rstrip('.')}; choose another --listen or --admin, or stop the program that uses it"
             ) from None
 
@@ -93,7 +93,7 @@ class ExchangeService(MultiService):
         try:
             self._prepare()
         except CannotStart as cannot:
-            raise _told(str(cannot.code)) from None
+            raise _on_standard_error(str(cannot.code)) from None
         super().startService()
 
     def reload_certificates(self) -> None:
@@ -126,15 +126,15 @@ def _do_nothing() -> None:
     """Leave the second signal to twistd."""
 
 
-def _told(words: str) -> CannotStart:
-    """Return the end of the start, told on standard error: twistd has made ``sys.stderr`` a part of the log."""
+def _on_standard_error(words: str) -> CannotStart:
+    """Return why the daemon cannot start, and print it: twistd has made ``sys.stderr`` a part of the log."""
     cannot = CannotStart(words.removeprefix("onec-exchange: "))
     if sys.stderr is not sys.__stderr__:
         print(cannot, file=sys.__stderr__)
     return cannot
 
 
-def _tell_strange(error: OSError) -> None:
+def _log_strange(error: OSError) -> None:
     """Say what lies in a session's folder that is none of ours."""
     Logger(namespace=__name__).error(
         "something else is in a session's folder, and is left alone: {what} ({reason})",
@@ -152,7 +152,7 @@ def prepare(store: Store, named: str) -> None:
         store.prepare()
         store.lock()
         create_catalog(store.database)
-        damaged = store.recover(recorded_lengths(store.database), _tell_strange)
+        damaged = store.recover(recorded_lengths(store.database), _log_strange)
         record_damage(store.database, damaged)
     except MediaRootTaken:
         raise CannotStart(

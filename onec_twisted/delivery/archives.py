@@ -203,29 +203,29 @@ class Archives(Service):
         """Wait with others for what is read."""
 
         def leave(_: object) -> None:
-            if told in reading.waiting:
-                reading.waiting.remove(told)
+            if answer in reading.waiting:
+                reading.waiting.remove(answer)
 
         def give_up() -> None:
             leave(None)
-            told.errback(StillReading(f"Archive {reading.archive} is being read"))
+            answer.errback(StillReading(f"Archive {reading.archive} is being read"))
 
         def go(outcome: object) -> object:
-            if not told.called:
-                told.cancel()
+            if not answer.called:
+                answer.cancel()
                 if not reading.waiting:
                     self._end(reading, CancelledError())
             return outcome
 
-        told: Deferred[Directory | str] = Deferred(leave)
-        reading.waiting.append(told)
+        answer: Deferred[Directory | str] = Deferred(leave)
+        reading.waiting.append(answer)
         self._go_on()
-        if told.called:
-            return await told
+        if answer.called:
+            return await answer
         late = self._clock.callLater(max(0.0, asker.until - self._clock.seconds()), give_up)
         asker.gone.addBoth(go)
         try:
-            return await told
+            return await answer
         finally:
             if late.active():
                 late.cancel()
@@ -277,22 +277,22 @@ class Archives(Service):
         if not reading.over:
             if not isinstance(outcome, Failure) and not reading.outdated:
                 self._remember(reading.key, outcome)
-            self._tell(reading, outcome)
+            self._answer(reading, outcome)
         self._go_on()
 
-    def _tell(self, reading: _Reading, outcome: Directory | str | Failure) -> None:
+    def _answer(self, reading: _Reading, outcome: Directory | str | Failure) -> None:
         """Tell all who wait how a reading has ended."""
         reading.over = True
         del self._readings[reading.key]
         waiting, reading.waiting = reading.waiting, []
-        for told in waiting:
-            told.callback(outcome)  # a Failure makes it an errback
+        for answer in waiting:
+            answer.callback(outcome)  # a Failure makes it an errback
 
     def _end(self, reading: _Reading, reason: BaseException) -> None:
         """End a reading for a reason that all hear who wait."""
         if reading not in self._running:
             self._lines.remove(reading)
-        self._tell(reading, Failure(reason))
+        self._answer(reading, Failure(reason))
         if reading.examined is not None:
             reading.examined.cancel()
 

@@ -53,7 +53,7 @@ TRY_PAUSE = Backoff(first=1.0, longest=3600.0)
 """How long a hand-off waits before its next try."""
 
 IMPORT_GRACE = 30.0
-"""Seconds that imports have to end when the daemon is told to stop; one that does not is started again next time."""
+"""Seconds that imports have to end when the daemon has to stop; one that does not is started again next time."""
 
 REMEMBERED_HANDOFFS = 1000
 """Hand-offs that have ended and are remembered, so that nobody brings one in again."""
@@ -84,7 +84,7 @@ class _Pending:
             self.progress = harmless(" ".join(words.strip()[:WORDS_LIMIT].splitlines()))
 
 
-def _tell(waiting: list[Deferred[None]]) -> None:
+def _wake(waiting: list[Deferred[None]]) -> None:
     """Let those who wait go on."""
     while waiting:
         waiting.pop(0).callback(None)
@@ -141,7 +141,7 @@ class Relay(Service):
         if self._loading is not None:
             self._loading.cancel()
         for waiting in [self._unloaded or [], *(pending.waiting for pending in self._pending.values())]:
-            _tell(waiting)
+            _wake(waiting)
         for sessid, running in list(self._running.items()):
             if not self._lines[sessid][0].delivering:
                 running.cancel()
@@ -177,7 +177,7 @@ class Relay(Service):
         unloaded, self._unloaded = self._unloaded or [], None
         for handoff in sorted({one.id: one for one in (*handoffs, *early)}.values(), key=lambda one: one.number):
             self._put_in_line(self._pending.setdefault(handoff.id, _Pending(handoff)))
-        _tell(unloaded)
+        _wake(unloaded)
 
     def add(self, handoff: Handoff) -> None:
         """Deliver a hand-off that waits, after those of its session that came before it."""
@@ -235,7 +235,7 @@ class Relay(Service):
             await self._wait(self._lines[sessid][-1].waiting if self._unloaded is None else self._unloaded, left)
 
     async def _wait(self, waiting: list[Deferred[None]], patience: float) -> None:
-        """Wait among others to be told, a limited time."""
+        """Wait among others to be woken, a limited time."""
         over: Deferred[None] = Deferred()
         waiting.append(over)
 
@@ -261,7 +261,7 @@ class Relay(Service):
                 self._ended[pending.handoff.id] = pending.handoff
                 if not line:
                     del self._lines[sessid]
-                _tell(pending.waiting)
+                _wake(pending.waiting)
         except CancelledError:
             return
         finally:

@@ -29,14 +29,14 @@ class SingleFlight(Generic[Answer]):
         Those who wait go on in the order in which they asked: pieces of a file do. Who asks later than the answer
         came causes a new call.
         """
-        told: Deferred[Answer] = Deferred()
+        answer: Deferred[Answer] = Deferred()
         waiting = self._waiting.setdefault(key, [])
-        waiting.append(told)
+        waiting.append(answer)
         if len(waiting) == 1:
-            Deferred.fromCoroutine(ask()).addBoth(self._tell, key)
-        return told
+            Deferred.fromCoroutine(ask()).addBoth(self._answer, key)
+        return answer
 
-    def _tell(self, outcome: Answer | Failure, key: Hashable) -> None:
+    def _answer(self, outcome: Answer | Failure, key: Hashable) -> None:
         """Tell all who wait, the first one first."""
-        for told in self._waiting.pop(key):
-            told.callback(outcome)  # a Failure makes it an errback
+        for answer in self._waiting.pop(key):
+            answer.callback(outcome)  # a Failure makes it an errback

@@ -45,7 +45,7 @@ class DiskWorkers(Workers):
         self._calls: SimpleQueue[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]] | None] = SimpleQueue()
         self._open = 0
         self._done: deque[tuple[Deferred[Any], Any]] = deque()
-        self._told = False
+        self._is_due = False
 
     def __call__(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
         """Do it in a thread. Raises ``RuntimeError`` when there is none, and none can be started."""
@@ -76,7 +76,7 @@ class DiskWorkers(Workers):
             self._calls.put(None)
         while self._threads:
             self._threads.pop().join()
-        self._deliver()
+        self._fire()
 
     def _work(self) -> None:
         """In a thread: do what is asked, until it ends."""
@@ -89,13 +89,13 @@ class DiskWorkers(Workers):
             del call, function, args
             self._done.append((fired, outcome))
             del fired, outcome
-            if not self._told:
-                self._told = True
-                self._reactor.callFromThread(self._deliver)
+            if not self._is_due:
+                self._is_due = True
+                self._reactor.callFromThread(self._fire)
 
-    def _deliver(self) -> None:
-        """Tell what was done. What is done from now on is told anew: the mark is taken away first."""
-        self._told = False
+    def _fire(self) -> None:
+        """Fire what is done. The mark goes first: what is done from now on is due again."""
+        self._is_due = False
         while self._done:
             fired, outcome = self._done.popleft()
             self._open -= 1
