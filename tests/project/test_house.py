@@ -11,7 +11,7 @@ import pytest
 from house import FOR_NODES, HOUSE, NODE, PACKAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 TESTS = Path(__file__).parents[1]
 
@@ -39,23 +39,6 @@ WITHOUT_TESTS = {
     "node.connection",
 }
 """Values and interfaces are tested where they are used; so is what only the network can try."""
-
-
-DEBTS: dict[str, set[str]] = {
-    "tests": {
-        "delivery.client",
-    },
-}
-"""Modules that do not hold to a rule yet. What is paid is struck out: a debt that is none fails as well."""
-
-
-def check(rule: str, module: str, broken: Iterable[str]) -> None:
-    """See that a module holds to a rule, or owes it."""
-    found = list(broken)
-    if module in DEBTS.get(rule, ()):
-        assert found, f"{module} has paid: strike it out"
-    else:
-        assert found == []
 
 
 def path_of(module: str) -> Path:
@@ -109,7 +92,7 @@ def test_every_module_has_its_place() -> None:
 @pytest.mark.parametrize("module", ORDER)
 def test_a_module_imports_only_what_stands_before_it(module: str) -> None:
     """Names that are used for types alone count: so there are no circles, and reading can begin at the top."""
-    check("order", module, sorted(ours(module) - set(ORDER[: ORDER.index(module)])))
+    assert sorted(ours(module) - set(ORDER[: ORDER.index(module)])) == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -124,10 +107,8 @@ def test_a_package_lists_its_modules(package: str) -> None:
 @pytest.mark.parametrize("module", [name for name in ORDER if not name.startswith("daemon.")])
 def test_front_doors_know_nothing_of_one_another(module: str) -> None:
     """Nor does anybody but the daemon know of one."""
-    check(
-        "front doors",
-        module,
-        sorted({name.split(".")[0] for name in ours(module)} & FRONT_DOORS - {module.split(".", maxsplit=1)[0]}),
+    assert (
+        sorted({name.split(".")[0] for name in ours(module)} & FRONT_DOORS - {module.split(".", maxsplit=1)[0]}) == []
     )
 
 
@@ -153,14 +134,10 @@ def test_sql_stands_in_one_place(module: str) -> None:
     engine = {name for name in imported(module) if name.split(".")[0] == "sqlite3" and name != "sqlite3.Cursor"}
     statements = re.findall(r"\b(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE)\b", source)
 
-    check(
-        "sql",
-        module,
-        [
-            *(engine if module != "catalog.sqlite" else ()),
-            *(statements if not module.startswith("catalog.sql.") else ()),
-        ],
-    )
+    assert [
+        *(engine if module != "catalog.sqlite" else ()),
+        *(statements if not module.startswith("catalog.sql.") else ()),
+    ] == []
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - {"storage.local"}))
@@ -189,7 +166,7 @@ def test_time_is_an_argument(module: str) -> None:
 
     clocks = re.findall(r"time\.(?:time|monotonic)\b|datetime\.now", source)
 
-    check("time", module, clocks if module not in {"daemon.assembly", *NODE_CLOCKS} else [])
+    assert clocks == [] or module in {"daemon.assembly", *NODE_CLOCKS}
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - {"http.channel", "http.request", "http.sockets"}))
@@ -212,7 +189,7 @@ def test_a_module_is_read_in_one_sitting(module: str) -> None:
     """And its name says what is in it."""
     lines = len(path_of(module).read_text(encoding="utf-8").splitlines())
 
-    check("one sitting", module, [str(lines)] if lines > LONGEST_MODULE else [])
+    assert lines <= LONGEST_MODULE
     assert not {"util", "utils", "helper", "helpers", "manager", "handler", "processor", "data", "info"} & set(
         module.split(".")
     )
@@ -230,7 +207,7 @@ def test_functions_and_classes_are_short(module: str) -> None:
         and sum(isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) for one in node.body) > MOST_METHODS
     ]
 
-    check("short", module, [*long, *wide])
+    assert [*long, *wide] == []
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -244,7 +221,7 @@ def test_nobody_reaches_through_others(module: str) -> None:
         and not ast.unparse(node.func).startswith("defer.")
     ]
 
-    check("reaches", module, reaches)
+    assert reaches == []
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -253,7 +230,7 @@ def test_no_part_is_made_by_default(module: str) -> None:
     source = path_of(module).read_text(encoding="utf-8")
     parts = "Metrics|Uploads|Transfers|Recorder|Connections|Limits"
 
-    check("defaults", module, re.findall(rf"\bor (?:{parts})\(|factory=(?:{parts}|lambda: (?:{parts}))\b", source))
+    assert re.findall(rf"\bor (?:{parts})\(|factory=(?:{parts}|lambda: (?:{parts}))\b", source) == []
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -269,7 +246,7 @@ def test_times_and_sizes_are_named_in_full(module: str) -> None:
         and not isinstance(getattr(node.value, "value", None), str | bytes)
     ]
 
-    check("full names", module, short)
+    assert short == []
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -279,7 +256,7 @@ def test_a_docstring_says_something(module: str) -> None:
         node.name for node in functions(module) if re.fullmatch(r"See ``\w+``\.?", ast.get_docstring(node) or "")
     ]
 
-    check("docstrings", module, empty)
+    assert empty == []
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -306,7 +283,7 @@ def test_tests_mirror_the_modules(module: str) -> None:
     """A newcomer finds them by name."""
     name = f"{module.split('.', maxsplit=1)[0]}/test_{module.replace('.', '_')}.py"
 
-    check("tests", module, [] if module in WITHOUT_TESTS or (TESTS / name).exists() else [name])
+    assert module in WITHOUT_TESTS or (TESTS / name).exists(), name
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=lambda path: str(path.stem))
