@@ -1,20 +1,20 @@
-"""Committed files reach the site: the outbox, the importers, and what lies in archives.
+"""Delivers committed files to the site: the outbox, the importers, and the contents of archives.
 
 Modules, each of which imports only from those above it:
 
-* ``interfaces``: all that the author of an importer imports
-* ``client``: how the site is asked, and the signature
+* ``interfaces``: everything that the author of an importer imports
+* ``client``: HTTP requests to the site, and their signature
 * ``keep``: the importer that leaves files where they are
 * ``program``: the importer that starts a program
-* ``webhook``: the importer that asks an address
-* ``importers``: which importers there are: Twisted plugins
-* ``relay``: delivers hand-offs, each at least once, one after another in a session
-* ``examination``: starts ``examine`` for an archive, and ends it
-* ``archives``: what lies in archives: read once for all who ask, users take turns
+* ``webhook``: the importer that posts to a URL
+* ``importers``: the available importers, as Twisted plugins
+* ``relay``: delivers hand-offs, each at least once, in order within a session
+* ``examination``: starts ``examine`` for an archive, and terminates it
+* ``archives``: the contents of archives, each read once for all requests, with users taking turns
 * ``handoffs``: what is handed off, and when
 
-Programs of their own, run by their paths:
+Standalone programs, run by path:
 
-* ``launch``: runs beside an importer's program, and ends it when the daemon says so, or dies
-* ``examine``: reads an archive, in a process of its own
+* ``launch``: supervises an importer's program, and terminates it when the daemon orders it to or dies
+* ``examine``: reads an archive in a separate process
 """

@@ -1,8 +1,7 @@
-"""What lies in the archives that nodes send: read once for all who ask, away from what pieces and logins need.
+"""The contents of archives that nodes send, each read once for all requests, apart from pieces and logins.
 
-A few are read at the same time, one of each user; the others wait in a line for each user and session, which take
-turns. Who waits for long is told so, and asks again; when nobody waits any more because the nodes have gone, the
-reading ends.
+A few archives are read at a time, one per user; the others queue by user and session, which take turns. A request
+that waits too long is rejected and may be retried. A reading is cancelled when all nodes that waited for it are gone.
 """
 
 from __future__ import annotations
@@ -36,31 +35,31 @@ if TYPE_CHECKING:
 __all__ = ["Archives", "Asker", "StillReading"]
 
 AT_ONCE = 4
-"""Archives that are read at the same time, of different users."""
+"""Archives read at the same time, each of a different user."""
 
 OF_SESSION, OF_USER, OF_ALL = 8, 32, 256
-"""Archives that wait to be read, or are read: of one session, of one user, of all."""
+"""Most archives queued or being read: per session, per user, in total."""
 
 DIRECTORIES_SIZE = 16 * 1024 * 1024
-"""Bytes of directories that are kept in memory, of all archives together."""
+"""Bytes of directories kept in memory, for all archives together."""
 
 DIRECTORY_OVERHEAD = 500
-"""Bytes that a directory without names takes."""
+"""Bytes that a directory without names takes in memory."""
 
 
 class StillReading(Exception):
-    """The archive that a name may lie in is still being read: whoever asks hears the words, and asks again."""
+    """The archive that may contain a name is still being read: the node receives the message, and retries."""
 
 
 NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-"""How a file that is on record is found to be missing, or another's in its place."""
+"""Errors on opening a recorded file that mean that it is missing or was replaced."""
 
 
 @frozen
 class Asker:
-    """Who asks: in which session, and until when it waits for an answer, in seconds of the reactor's clock.
+    """A requester: its session, and how long it waits for an answer, as a time on the reactor's clock in seconds.
 
-    ``gone`` fires, or fails, when nobody is left to hear the answer.
+    ``gone`` fires or fails when the requester has disconnected.
     """
 
     session: Session
@@ -70,7 +69,7 @@ class Asker:
 
 @define(eq=False)
 class _Reading:
-    """An archive that is to be read, or is being read, and those who wait for it."""
+    """An archive that is queued or being read, and the requests that wait for it."""
 
     key: tuple[Hashable, ...]
     session: Session
@@ -80,33 +79,33 @@ class _Reading:
     examined: Deferred[Directory] | None = None
     over: bool = False
     outdated: bool = False
-    """Whether the archive may have become another since: only those hear of it who wait already."""
+    """Whether the archive may have been replaced since: only requests that already wait receive the result."""
 
 
 def _cost(known: Directory | str) -> int:
-    """Return the bytes that what is known of an archive takes."""
+    """Return the bytes that a cached result takes."""
     return DIRECTORY_OVERHEAD + (0 if isinstance(known, str) else len(known.names.packed) + len(known.damaged.packed))
 
 
 @define
 class _Lines:
-    """Who waits, by user and session, which take turns."""
+    """Queues of readings by user and session, served in turn."""
 
     _users: OrderedDict[str, OrderedDict[str, deque[_Reading]]] = field(factory=OrderedDict)
 
     def add(self, reading: _Reading) -> None:
-        """Let one wait behind those of its session."""
+        """Queue a reading behind those of its session."""
         sessions = self._users.setdefault(reading.session.username, OrderedDict())
         sessions.setdefault(reading.session.sessid, deque()).append(reading)
 
     def remove(self, reading: _Reading) -> None:
-        """Let one wait no more."""
+        """Remove a reading from its queue."""
         user, sessid = reading.session.username, reading.session.sessid
         self._users[user][sessid].remove(reading)
         self._tidy(user, sessid)
 
     def take(self, busy: set[str]) -> _Reading | None:
-        """Return whose turn it is, of users that are not busy; then it is another user's and session's turn."""
+        """Return the next reading of a user who is not busy, and move that user and session to the end."""
         user = next((user for user in self._users if user not in busy), None)
         if user is None:
             return None
@@ -119,7 +118,7 @@ class _Lines:
         return reading
 
     def _tidy(self, user: str, sessid: str) -> None:
-        """Forget what has become empty."""
+        """Remove empty queues."""
         if not self._users[user][sessid]:
             del self._users[user][sessid]
         if not self._users[user]:
@@ -127,7 +126,7 @@ class _Lines:
 
 
 class Archives(Service):
-    """Knows what lies in archives. ``examine`` reads one, and may be cancelled: see ``Examiner``."""
+    """Reads and caches the directories of archives. ``examine`` reads one, and may be cancelled: see ``Examiner``."""
 
     _log = Logger()
 
@@ -138,7 +137,7 @@ class Archives(Service):
         clock: IReactorTime,
         examine: Callable[[int, int], Deferred[Directory]],
     ) -> None:
-        """Begin with nothing known."""
+        """Start with an empty cache."""
         self._store = store
         self._workers = workers
         self._clock = clock
@@ -151,11 +150,11 @@ class Archives(Service):
         self._stopping = False
 
     async def directory(self, asker: Asker, archive: str, size: int) -> Directory:
-        """Return what lies in the first ``size`` bytes of an archive.
+        """Return the directory of the archive in the first ``size`` bytes of a file.
 
-        Raises ``ImportFailed`` when it is damaged, or asks for too much, ``FileDamaged`` when it is not there,
-        ``StillReading`` when that takes too long to wait for, ``ArchivesBusy`` when too many are waited for, and
-        ``CancelledError`` when whoever asks has gone.
+        Raises ``ImportFailed`` if it is damaged or takes too much time or memory, ``FileDamaged`` if it is missing,
+        ``StillReading`` if the wait is too long, ``ArchivesBusy`` if too many archives are queued, and
+        ``CancelledError`` if the requester has gone.
         """
         key = asker.session.sessid, asker.session.epoch, archive, size
         known = self._known.get(key)
@@ -168,7 +167,7 @@ class Archives(Service):
         return known
 
     def forget(self, sessid: str) -> None:
-        """Read the archives of a session anew: one of them was removed, and its name may come back."""
+        """Discard what is cached of a session's archives: one was removed, and its name may be reused."""
         for key in [key for key in self._known if key[0] == sessid]:
             self._known_bytes -= _cost(self._known.pop(key))
         for reading in [one for one in self._readings.values() if one.session.sessid == sessid and not one.outdated]:
@@ -178,14 +177,14 @@ class Archives(Service):
             self._readings[reading.key] = reading
 
     def stopService(self) -> Any:
-        """Read no more; who waits is told that the daemon ends."""
+        """Stop reading; waiting requests fail with ``ShuttingDown``."""
         self._stopping = True
         for reading in list(self._readings.values()):
             self._end(reading, ShuttingDown())
         return super().stopService()
 
     def _reading_of(self, key: tuple[Hashable, ...], session: Session, archive: str, size: int) -> _Reading:
-        """Return the reading of an archive, begun or not. Raises ``ArchivesBusy`` when there are too many."""
+        """Return the reading of an archive, queued if it is new. Raises ``ArchivesBusy`` if there are too many."""
         reading = self._readings.get(key)
         if reading is None:
             if self._stopping:
@@ -200,7 +199,7 @@ class Archives(Service):
         return reading
 
     async def _wait(self, reading: _Reading, asker: Asker) -> Directory | str:
-        """Wait with others for what is read."""
+        """Wait for a reading that others may wait for, too."""
 
         def leave(_: object) -> None:
             if answer in reading.waiting:
@@ -231,7 +230,7 @@ class Archives(Service):
                 late.cancel()
 
     def _go_on(self) -> None:
-        """Read what may be read now."""
+        """Start as many queued readings as the limit allows."""
         while len(self._running) < AT_ONCE and not self._stopping:
             reading = self._lines.take({one.session.username for one in self._running})
             if reading is None:
@@ -240,7 +239,7 @@ class Archives(Service):
             Deferred.fromCoroutine(self._read(reading)).addBoth(self._note, reading)
 
     async def _read(self, reading: _Reading) -> Directory | str:
-        """Return what lies in an archive, or why that cannot be read."""
+        """Return an archive's directory, or why it cannot be read."""
         name = SafeName(tuple(reading.archive.split("/")))
         try:
             fd = await self._workers(self._store.open_archive, reading.session.sessid, name)
@@ -272,7 +271,7 @@ class Archives(Service):
             return f"Archive {reading.archive} takes too much time or memory to be read"
 
     def _note(self, outcome: Directory | str | Failure, reading: _Reading) -> None:
-        """Remember what was found, tell all who wait, and read the next."""
+        """Cache the result, pass it to all waiting requests, and start the next reading."""
         self._running.remove(reading)
         if not reading.over:
             if not isinstance(outcome, Failure) and not reading.outdated:
@@ -281,7 +280,7 @@ class Archives(Service):
         self._go_on()
 
     def _answer(self, reading: _Reading, outcome: Directory | str | Failure) -> None:
-        """Tell all who wait how a reading has ended."""
+        """Pass the outcome of a reading to all waiting requests."""
         reading.over = True
         del self._readings[reading.key]
         waiting, reading.waiting = reading.waiting, []
@@ -289,7 +288,7 @@ class Archives(Service):
             answer.callback(outcome)  # a Failure makes it an errback
 
     def _end(self, reading: _Reading, reason: BaseException) -> None:
-        """End a reading for a reason that all hear who wait."""
+        """Cancel a reading; all waiting requests fail with ``reason``."""
         if reading not in self._running:
             self._lines.remove(reading)
         self._answer(reading, Failure(reason))
@@ -297,7 +296,7 @@ class Archives(Service):
             reading.examined.cancel()
 
     def _remember(self, key: tuple[Hashable, ...], known: Directory | str) -> None:
-        """Keep what was found; what was asked for longest ago makes room."""
+        """Cache a result; the least recently used ones are evicted."""
         self._known[key] = known
         self._known_bytes += _cost(known)
         while self._known_bytes > DIRECTORIES_SIZE and len(self._known) > 1:

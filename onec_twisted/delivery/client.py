@@ -1,4 +1,4 @@
-"""How we ask the site: time-outs, a signature, and no other host."""
+"""HTTP requests to the site: with time-outs and a signature, and to no other host."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["SIGNATURE", "Address", "SiteClient", "address_of", "basic", "is_same_host", "signature"]
 
 SIGNATURE = "X-Onec-Signature"
-"""The header that proves who asks: ``sha256=`` and a HMAC in hexadecimal digits."""
+"""The header that authenticates the daemon: ``sha256=`` and an HMAC in hexadecimal digits."""
 
 CURE = "add the issuer's certificate to the system's, or name a file that has it in SSL_CERT_FILE"
-"""What an administrator of the daemon can do about an issuer that is not trusted; OpenSSL reads the variable."""
+"""What the daemon's administrator can do about an untrusted issuer; OpenSSL reads the variable."""
 
 
 @frozen
 class Address:
-    """Where a site is asked; ``authorization`` is the header that says who asks (RFC 7617), empty for nobody."""
+    """A site's URL, and the ``authorization`` header for it (RFC 7617), empty if there is none."""
 
     url: str
     authorization: str = field(default="", repr=False)
@@ -45,9 +45,9 @@ def basic(words: bytes) -> str:
 
 
 def address_of(scheme: str, argument: str) -> Address:
-    """Return what ``url_of`` does, for an address that may tell a user and a password, percent-encoded.
+    """Return what ``url_of`` does, for an address that may contain a percent-encoded user and password.
 
-    Raises ``ValueError``, whose words have neither of them.
+    Raises ``ValueError``, whose message contains neither of them.
     """
     url = argument if argument.startswith(("http:", "https:")) else f"{scheme}:{argument}"
     start, slashes, rest = url.partition("//")
@@ -59,7 +59,7 @@ def address_of(scheme: str, argument: str) -> Address:
 
 
 def is_same_host(url: str, other: str) -> bool:
-    """Return whether an answer from ``url`` may lead to the other URL: on the same host, and never out of TLS."""
+    """Return whether ``url`` may redirect to the other URL: on the same host, and never from TLS to plain HTTP."""
     here, there = urlsplit(url), urlsplit(other)
     if here.hostname != there.hostname or there.scheme not in ("http", "https"):
         return False
@@ -67,15 +67,15 @@ def is_same_host(url: str, other: str) -> bool:
 
 
 def signature(secret: bytes, message: bytes) -> str:
-    """Return the value of the signature header: a HMAC-SHA-256 (RFC 2104) of a message."""
+    """Return the value of the signature header: an HMAC-SHA-256 (RFC 2104) of a message."""
     return f"sha256={hmac.new(secret, message, hashlib.sha256).hexdigest()}"
 
 
 class SiteClient:
-    """Asks a site. ``secret`` signs what is asked, ``authorization`` is the header that says who asks, if any."""
+    """Sends requests to a site, signed with ``secret``, and with the ``authorization`` header, if any."""
 
     def __init__(self, reactor: Any, secret: bytes = b"", authorization: str = "") -> None:
-        """Connect with the reactor, anew for each request."""
+        """Open a new connection for each request."""
         pool: Any = BoundedPool(HTTPConnectionPool(reactor, persistent=False))
         self.clock: IReactorTime = reactor
         self._secret = secret
@@ -85,10 +85,10 @@ class SiteClient:
     async def ask(
         self, method: str, url: str, timeout: float, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Any:
-        """Return the response, an ``IResponse`` whose body is not read yet.
+        """Send a request; return the response, an ``IResponse`` whose body is not read yet.
 
-        What is signed is the body; where there is none, path and query of the URL. Raises what Twisted raises, and
-        ``TimeoutError`` when no answer has begun after so many seconds.
+        The signature covers the body or, if there is none, the URL's path and query. Raises what Twisted raises, and
+        ``TimeoutError`` if no response begins within ``timeout`` seconds.
         """
         sent = {"User-Agent": "onec-exchange", **(headers or {})}
         if self._authorization:
@@ -104,13 +104,13 @@ class SiteClient:
             data=body,
             allow_redirects=False,
             unbuffered=True,
-            reactor=self.clock,  # type: ignore[arg-type]  # treq asks it for the time alone
+            reactor=self.clock,  # type: ignore[arg-type]  # treq uses only its clock
         )
         asked.addTimeout(timeout, self.clock, _timed_out)
         return await asked
 
     async def text_of(self, response: Any, timeout: float) -> str:
-        """Return the beginning of an answer's body as text. Raises what Twisted raises, ``TimeoutError`` included."""
+        """Return the beginning of a response body as text. Raises what Twisted raises, including ``TimeoutError``."""
         text = bytearray()
         body = BodyReader(text.extend, TEXT_LIMIT)
         response.deliverBody(body)
@@ -119,7 +119,7 @@ class SiteClient:
         return decoded(bytes(text))
 
     def location_of(self, response: Any, url: str) -> str | None:
-        """Return where an answer from a URL leads to, None if nowhere. Raises ``ValueError`` for another host."""
+        """Return the URL of a response's ``Location``, or None. Raises ``ValueError`` for another host."""
         header = response.headers.getRawHeaders("location", [None])[0]
         if header is None:
             return None

@@ -1,4 +1,4 @@
-"""Has an archive read by a process of its own, ``examine``, which is ended when nobody wants its answer any more."""
+"""Reads an archive in a separate process, ``examine``, which is killed when its result is no longer needed."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ __all__ = ["Examiner", "TooMuchAsked"]
 EXAMINE = str(Path(__file__).with_name("examine.py"))
 
 LONGEST_ANSWER = 16 * 1024 * 1024
-"""Bytes of an answer at most: 250,000 names take 2 MB, and some times that when they can be read in several ways."""
+"""Most bytes of a result: 250,000 names take 2 MB, and several times that if they have several readings."""
 
 NEEDED = frozenset({"LD_LIBRARY_PATH"})
-"""What of the environment is passed on: some Pythons do not start without."""
+"""Environment variables that are passed on: some Pythons do not start without them."""
 
 COMPLAINT_LIMIT = 500
-"""Bytes of what a process complains of that are kept for the log."""
+"""Bytes of a process's standard error that are kept for the log."""
 
 
 class TooMuchAsked(Exception):
-    """The process has ended without an answer: it took too long, or wanted too much memory."""
+    """The process ended without a result: it took too much time or memory."""
 
 
 class _Run(ProcessProtocol):
-    """One process that reads."""
+    """One process that reads an archive."""
 
     def __init__(self) -> None:
         self.answered: Deferred[bytes] = Deferred(lambda _: self.kill())
@@ -58,9 +58,9 @@ class _Run(ProcessProtocol):
         self._complaint = (self._complaint + data)[-COMPLAINT_LIMIT:]
 
     def processEnded(self, reason: Failure) -> None:
-        """Answer, now that all of its output has come."""
+        """Return the result, now that all output has arrived."""
         if self.answered.called:
-            return  # nobody waited any more
+            return  # nobody waits any longer
         if reason.check(ProcessDone):
             self.answered.callback(b"".join(self._answer))
         else:
@@ -68,7 +68,7 @@ class _Run(ProcessProtocol):
             self.answered.errback(TooMuchAsked(complaint or str(reason.value)))
 
     def kill(self) -> None:
-        """End it; that it has ended is fine."""
+        """Kill the process, unless it has ended."""
         transport: Any = self.transport
         if transport.pid is not None:
             transport.signalProcess("KILL")
@@ -76,17 +76,17 @@ class _Run(ProcessProtocol):
 
 @frozen(eq=False)
 class Examiner:
-    """Reads archives, each in a process of its own that has ``timeout`` seconds."""
+    """Reads archives, each in a separate process, within ``timeout`` seconds."""
 
     reactor: Any
     timeout: float
     _log = Logger()
 
     def __call__(self, fd: int, size: int) -> Deferred[Directory]:
-        """Fire with what lies in the archive in the first ``size`` bytes of an open file, which may be closed then.
+        """Fire with the directory of the archive in the first ``size`` bytes of an open file.
 
-        Fails with ``ArchiveDamaged`` or ``TooMuchAsked``. Ends the process when it is cancelled. Raises ``OSError``
-        when none can be started.
+        The caller may close the file at once. Fails with ``ArchiveDamaged`` or ``TooMuchAsked``. Cancellation kills
+        the process. Raises ``OSError`` if no process can be started.
         """
         run = _Run()
         command = [sys.executable, "-I", "-S", EXAMINE, str(os.getpid()), str(size)]
@@ -97,13 +97,13 @@ class Examiner:
         return answered.addCallbacks(self._understand, self._tell_late)
 
     def _understand(self, answer: bytes) -> Directory:
-        """Return the directory that was told, or raise ``ArchiveDamaged``."""
+        """Return the directory that the process reported, or raise ``ArchiveDamaged``."""
         if answer.startswith(b"-"):
             raise ArchiveDamaged(answer[1:].decode())
         return Directory.from_bytes(memoryview(answer)[1:])
 
     def _tell_late(self, failure: Failure) -> Failure:
-        """Raise ``TooMuchAsked`` for a process that has taken too long."""
+        """Raise ``TooMuchAsked`` for a process that took too long."""
         if failure.check(defer.TimeoutError):
             raise TooMuchAsked(f"it had not ended after {self.timeout:.0f} s")
         return failure

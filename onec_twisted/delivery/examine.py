@@ -1,9 +1,9 @@
-"""Reads what lies in an uploaded archive: ``examine.py PARENT SIZE``, with the archive as descriptor 3.
+"""Reads the directory of an uploaded archive: ``examine.py PARENT SIZE``, with the archive as descriptor 3.
 
-A process of its own, because nobody knows what a node has packed: its time and memory are limited, it can open and
-write nothing, and the daemon's threads and its interpreter's lock have nothing to do with it. It answers on standard
-output: ``+`` and the directory, or ``-`` and why the archive is damaged. Whatever else becomes of it means that the
-archive asks for too much. It ends with the daemon, whose end of standard input closes then.
+It runs in a separate process, because archives are untrusted input: its time and memory are limited, it cannot open
+or write files, and it occupies neither the daemon's threads nor its interpreter lock. It writes the result to
+standard output: ``+`` and the directory, or ``-`` and why the archive is damaged. Any other outcome means that the
+archive needs too much time or memory. It ends with the daemon, whose end of standard input closes then.
 
 Run by its path, not imported: it starts without Twisted, in some 10 ms.
 """
@@ -18,17 +18,17 @@ import sys
 from contextlib import suppress
 
 MEMORY_LIMIT = 256 * 1024 * 1024
-"""Bytes of memory at most."""
+"""Most bytes of memory."""
 
 PROCESSOR_LIMIT = 30
-"""Seconds of the processor at most."""
+"""Most seconds of processor time."""
 
 ARCHIVE_DESCRIPTOR = 3
-"""The descriptor that the archive comes as."""
+"""The descriptor of the archive."""
 
 
 def _end_with(parent: int) -> None:
-    """End when the daemon does: a signal comes when the pipe closes, and nobody catches it."""
+    """End when the daemon does: closing the pipe sends a signal that is not handled."""
     fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
     if os.getppid() != parent:
@@ -36,7 +36,7 @@ def _end_with(parent: int) -> None:
 
 
 def _confine() -> None:
-    """Take only so much from now on, as far as the system lets us."""
+    """Set resource limits, as far as the system allows."""
     limits = {
         resource.RLIMIT_CPU: PROCESSOR_LIMIT,
         resource.RLIMIT_AS: MEMORY_LIMIT,
@@ -45,19 +45,19 @@ def _confine() -> None:
         resource.RLIMIT_NOFILE: ARCHIVE_DESCRIPTOR + 1,
     }
     for kind, limit in limits.items():
-        with suppress(ValueError, OSError):  # the system has a lower one, or none of that kind
+        with suppress(ValueError, OSError):  # the system has a lower limit, or lacks this one
             resource.setrlimit(kind, (limit, limit))
 
 
 def main(parent: str, size: str) -> None:
-    """Read, and answer."""
+    """Read the archive, and write the result."""
     _end_with(int(parent))
     sys.path.append(sys.argv[0].rsplit("/", 3)[0])
     from onec_twisted.storage.archive import ENCODINGS, ArchiveDamaged, entries
     from onec_twisted.storage.directory import Directory
 
     for encoding in ENCODINGS:
-        codecs.lookup(encoding)  # afterwards no module can be read
+        codecs.lookup(encoding)  # once confined, no module can be loaded
     _confine()
     try:
         answer = b"+" + Directory.of(entries(ARCHIVE_DESCRIPTOR, int(size))).as_bytes()

@@ -1,6 +1,6 @@
-"""What is handed off to the site, and when: what a node asks to import, what it leaves behind, and events.
+"""What is handed off to the site, and when: imports that a node requests, files that it leaves behind, and events.
 
-``relay`` delivers it. Nobody is told before it is on record, and what is on record is sealed: it does not change.
+``relay`` delivers the hand-offs. A hand-off is recorded before anyone is notified, and its files are sealed by then.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ if TYPE_CHECKING:
 __all__ = ["HandoffSettings", "Handoffs"]
 
 MOST_ARCHIVES = 1000
-"""Archives of a session in which a name is looked for."""
+"""Most archives of a session that are searched for a name."""
 
 SYNCS_AT_ONCE = 4
-"""Sessions that are brought to the disk at once: thousands of files may take minutes, and others wait for theirs."""
+"""Sessions synced at the same time: thousands of files may take minutes, while others wait."""
 
 
 @frozen
 class HandoffSettings:
-    """What the administrator chose: ``hold`` and ``settle`` in seconds, and whether files are synced only now."""
+    """The administrator's settings: ``hold`` and ``settle`` in seconds, and whether files are synced at hand-off."""
 
     hold: float = 10.0
     settle: float = 300.0
@@ -62,7 +62,7 @@ class HandoffSettings:
 
 @define(eq=False, kw_only=True)
 class Handoffs:
-    """Puts hand-offs on record. ``now`` returns seconds since 1970, ``seconds`` those of the reactor's clock."""
+    """Records hand-offs. ``now`` returns seconds since 1970, ``seconds`` those of the reactor's clock."""
 
     settings: HandoffSettings
     files: FileRecords
@@ -75,23 +75,23 @@ class Handoffs:
     now: Callable[[], float]
     seconds: Callable[[], float]
     _begun: float = field(init=False)
-    """When the daemon began: before, no node could say anything."""
+    """When the daemon started: no node could send anything before that."""
     _syncs: Slots = field(factory=lambda: Slots(Places(SYNCS_AT_ONCE)), init=False)
     _log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        """Begin."""
+        """Note the start time."""
         self._begun = self.now()
 
     async def import_file(
         self, session: Session, kind: str, name: SafeName, asked: str, gone: Deferred[Any] | None = None
     ) -> Handoff:
-        """Have a file imported; return what became of it, or how it stands when that takes long.
+        """Have a file imported; return the outcome, or the current state if the import takes longer than ``hold``.
 
-        ``kind`` is the query's type, ``asked`` the name in the node's words; ``gone`` fires or fails when nobody is
-        left to hear. What is being imported, or was, is not imported again, unless that failed and the node has
-        heard so. Raises ``FileNotFound``, ``FileDamaged``, ``FileBusy``, ``ImportFailed`` when the archive it lies in
-        is damaged, and what ``Archives.directory`` does while that is read.
+        ``kind`` is the query's type, ``asked`` the name as the node sent it; ``gone`` fires or fails when the node
+        has disconnected. A file is not imported again, unless its import failed and the node has received the
+        failure. Raises ``FileNotFound``, ``FileDamaged``, ``FileBusy``, ``ImportFailed`` if the archive that contains
+        it is damaged, and what ``Archives.directory`` raises.
         """
         known = await self.records.imported(session.sessid, str(name))
         if known is None or (known.state == FAILED and known.told):
@@ -101,7 +101,7 @@ class Handoffs:
         return await self.relay.outcome(known, self.settings.hold)
 
     async def _seal(self, asker: Asker, kind: str, name: SafeName, asked: str) -> Handoff:
-        """Put an import on record, and seal the file that it lies in."""
+        """Record an import, and seal the file or the archive that contains it."""
         session = asker.session
         for _ in range(3):
             archive, size = await self._find(asker, name, asked)
@@ -116,7 +116,7 @@ class Handoffs:
         raise FileBusy
 
     async def _find(self, asker: Asker, name: SafeName, asked: str) -> tuple[str, int]:
-        """Return the archive that a name lies in, empty when it was uploaded itself, and that file's size."""
+        """Return the archive that contains a name, empty if the file itself was uploaded, and the size of either."""
         record = await self.files.find(asker.session.sessid, str(name))
         if record is not None:
             if str(name).lower().endswith(".zip"):
@@ -139,15 +139,15 @@ class Handoffs:
         raise damaged or FileNotFound(asked)
 
     def forget_archives(self, sessid: str) -> None:
-        """Read the archives of a session anew: one of them was removed, and its name may come back."""
+        """Discard what is cached of a session's archives: one was removed, and its name may be reused."""
         self.archives.forget(sessid)
 
     async def tell(self, handoff: Handoff) -> None:
-        """Note that the node hears of a failure: when it asks again, the import runs again."""
+        """Record that the node receives a failure: its next request runs the import again."""
         await self.records.tell(handoff)
 
     async def retry(self, failed: str) -> bool:
-        """Hand off again what has failed, by its id; return whether there was such a hand-off."""
+        """Retry a failed hand-off by its id; return whether there was one."""
         handoff = await self.records.retry(failed, self.now())
         if handoff is None:
             return False
@@ -155,7 +155,7 @@ class Handoffs:
         return True
 
     async def event_came(self, session: Session, event: str, kind: str, timestamp: str) -> None:
-        """Hand off an event, and before it the files of its session that nobody asked to import.
+        """Hand off an event, preceded by the files of its session whose import was not requested.
 
         Raises ``FileDamaged``, and ``TooManyImports``.
         """
@@ -167,7 +167,7 @@ class Handoffs:
             await self._add(session, handoffs)
 
     async def _add(self, session: Session, handoffs: list[Handoff]) -> None:
-        """Deliver hand-offs; the relay refuses those of a session that has lost files, and puts that on record."""
+        """Pass hand-offs to the relay, which rejects those of a session with lost files, and records that."""
         for handoff in handoffs:
             if handoff.count:
                 described = await self.records.described(handoff, self.store.folder(session.sessid))
@@ -175,7 +175,7 @@ class Handoffs:
             self.relay.add(handoff)
 
     async def _lost(self, session: Session, files: Sequence[UploadedFile]) -> bool:
-        """Return whether files are missing that were acknowledged, and put those on record as damaged."""
+        """Return whether acknowledged files are missing, and record those as damaged."""
         lost = await self.workers(self.store.lost, session.sessid, files)
         for name in lost:
             await self.files.damage(session, name)
@@ -188,9 +188,9 @@ class Handoffs:
         return bool(lost)
 
     async def _make_durable(self, session: Session) -> None:
-        """Bring a session to the disk, where that was put off until now.
+        """Sync a session's files, if syncing was deferred to the hand-off.
 
-        Raises ``FileDamaged`` when the disk did not take it, ``StorageUnavailable`` when it could not be asked.
+        Raises ``FileDamaged`` if the sync failed, ``StorageUnavailable`` if it could not be attempted.
         """
         if await self.files.has_damaged(session.sessid):
             raise FileDamaged
@@ -206,9 +206,9 @@ class Handoffs:
             raise StorageUnavailable from error
 
     async def damaged(self, session: Session, error: OSError) -> None:
-        """Put all files of a session on record as damaged, for a sync of them has failed, and say so loudly.
+        """Record all files of a session as damaged after a failed sync, and log it as critical.
 
-        The system tells that once, and may have dropped any of what was to be synced.
+        The system reports a failed sync only once, and may have dropped any of the data.
         """
         await self.files.damage_all(session)
         self._log.critical(
@@ -219,12 +219,12 @@ class Handoffs:
         )
 
     async def _sync_records(self) -> None:
-        """Bring what is recorded to the disk, where single records are not."""
+        """Sync the records, if they are not synced one by one."""
         if self.settings.sync:
             await self.files.sync()
 
     def settle_quiet(self) -> Deferred[None]:
-        """Hand off the files of sessions whose nodes say no more; an error is logged, and tried again next time."""
+        """Hand off the files of settled sessions; an error is logged, and the next call retries."""
         return Deferred.fromCoroutine(self._settle_quiet())
 
     async def _settle_quiet(self) -> None:
@@ -236,12 +236,12 @@ class Handoffs:
                 if not self.locks.busy(session.sessid) and not self.locks.closed:
                     await self._settle(session)
         except (CatalogBusy, StorageRemoved):
-            return  # the log has been told
+            return  # already logged
         except Exception:
             self._log.failure("quiet sessions could not be handed off; that will be tried again")
 
     async def _settle(self, session: Session) -> None:
-        """Hand off the files of a session, damaged ones too: the relay refuses those, and puts that on record."""
+        """Hand off a session's files, including damaged ones: the relay rejects those, and records that."""
         try:
             await self._settle_with_turn(session)
         except StorageUnavailable as error:
@@ -251,7 +251,7 @@ class Handoffs:
                 reason=str(error.__cause__),
             )
         except Refused:
-            return  # somebody works in it
+            return  # the session is in use
 
     async def _settle_with_turn(self, session: Session) -> None:
         async with self.locks.of_session(session.sessid):

@@ -1,7 +1,8 @@
-"""``--importer=NAME:ARGUMENTS``: which importers there are, and how one is made.
+"""``--importer=NAME:ARGUMENTS``: the available importers, and how one is made.
 
-They are Twisted plugins: whoever provides ``IImporterFactory`` in a dropin under ``twisted/plugins/`` adds one. Our
-own are made here; what they need is imported when one is chosen, for every ``twistd`` command loads this module.
+Importers are Twisted plugins: a dropin under ``twisted/plugins/`` adds one by an object that provides
+``IImporterFactory``. Ours are defined here, and import what they need only when chosen, because every ``twistd``
+command loads this module.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def _web(scheme: str) -> Callable[[str, Surroundings], IImporter]:
 @implementer(IImporterFactory, IPlugin)
 @frozen(eq=False)
 class ImporterFactory:
-    """One of our own."""
+    """The factory of one of our importers."""
 
     importerType: str
     importerHelp: str
@@ -104,7 +105,7 @@ def factory_of(spec: str) -> IImporterFactory:
 
 
 def make_importer(spec: str, surroundings: Surroundings) -> IImporter:
-    """Return the importer for ``NAME:ARGUMENTS``. Raises ``LookupError``, and ``ValueError`` with words."""
+    """Return the importer for ``NAME:ARGUMENTS``. Raises ``LookupError``, or ``ValueError`` with a message."""
     return factory_of(spec).generateImporter(spec.partition(":")[2], surroundings)
 
 

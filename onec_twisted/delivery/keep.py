@@ -1,7 +1,7 @@
-"""The importer ``keep``: files stay where they are, and a manifest beside them tells what was handed off.
+"""The importer ``keep``: leaves files in place, and writes a manifest of what was handed off beside them.
 
-The site lists ``1c_temp/<sessid>``. ``manifest.json`` appears whole, by renaming, and grows with each hand-off of its
-session.
+The site lists ``1c_temp/<sessid>``. ``manifest.json`` is replaced atomically, by renaming, and grows with each
+hand-off of its session.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Keep"]
 
 
 def _grown(before: bytes, description: Description, times: dict[str, str]) -> bytes:
-    """Return the manifest with one more hand-off; the same one twice changes nothing."""
+    """Return the manifest with one more hand-off; adding the same one again changes nothing."""
     try:
         handoffs, files = _parsed(before)
     except (ValueError, KeyError, TypeError):
@@ -51,9 +51,9 @@ def _grown(before: bytes, description: Description, times: dict[str, str]) -> by
 
 
 def _parsed(manifest: bytes) -> tuple[list[Any], dict[str, Any]]:
-    """Return hand-offs, and files by name. Raises ``ValueError``, ``KeyError`` or ``TypeError``.
+    """Return the hand-offs, and the files by name. Raises ``ValueError``, ``KeyError`` or ``TypeError``.
 
-    What ends as we write it is read line by line: the interpreter does nothing else while it reads all at once.
+    A manifest that ends as ours do is parsed line by line: parsing it in one call would block the interpreter.
     """
     if not manifest.endswith(b"\n}\n"):
         known = json.loads(manifest)
@@ -68,14 +68,14 @@ def _json(value: object) -> str:
 
 
 def _write(description: Description) -> None:
-    """In a worker: bring a session's manifest up to date."""
+    """Update a session's manifest; runs in a worker."""
     folder = description.folder
     times = {file.name: iso_time(modified(folder, file.name)) for file in description.files}
     write_manifest(folder, _grown(read_manifest(folder), description, times))
 
 
 def _named(error: OSError) -> str:
-    """Return the name of what is in the way, without its place on this machine."""
+    """Return the name of the file that the error is about, without its path."""
     path = error.filename2 or error.filename
     return f" ({str(path).rpartition('/')[2]})" if path else ""
 
@@ -88,7 +88,7 @@ class Keep:
     workers: Workers
 
     async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
-        """Write the manifest; a disk that is full now may have room later."""
+        """Write the manifest; errors are retried, because a full disk may have room later."""
         try:
             await self.workers(_write, description)
         except OSError as error:

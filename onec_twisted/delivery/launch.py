@@ -1,10 +1,10 @@
 """Runs an importer's program: ``launch.py PARENT PROGRAM FOLDER NAME``, in a process group of their own.
 
-It stays beside the program, and ends it, with all that it has started, when the daemon says so or dies. On Linux that
-is in whichever group or session: who loses its parent becomes a child of this process. It holds the lock of the
-session until then: a daemon's successor does not import the same session beside it. The lock is a file that nobody
-else on the machine may open, or others could hold an import up. Run by its path, not imported: it starts without our
-package.
+It supervises the program, and terminates it with all its descendants when the daemon orders it to or dies. On Linux
+that includes descendants in other groups or sessions: orphans become children of this process. It holds the session's
+lock until then, so that a restarted daemon does not import the same session at the same time. Only the daemon's user
+may open the lock file; otherwise others on the machine could block an import. Run by its path, not imported: it
+starts without our package.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from contextlib import suppress
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 LOCK = ".lock"
-"""The lock's name in the session's folder: what leads with a dot is no node's."""
+"""The lock's name in the session's folder: no file of a node begins with a dot."""
 
 TERM_GRACE = 5
-"""Seconds between asking all to end and ending them."""
+"""Seconds between SIGTERM and SIGKILL."""
 
 KILL_ROUNDS = 50
-"""Looks for what was started meanwhile, when all are ended by force; a second later it begins anew."""
+"""Rounds of SIGKILL, each of which includes newly started processes; a second later the rounds start over."""
 
 
 def _prctl(option: int, value: int) -> None:
-    """Ask the kernel for something, where it is Linux."""
+    """Call ``prctl`` on Linux; do nothing elsewhere."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def _parents() -> dict[int, int]:
-    """Return the parents of all processes that live, by their ids; empty where nobody tells."""
+    """Return the parents of all live processes by process id; empty if there is no ``/proc``."""
     found: dict[int, int] = {}
     try:
         names = os.listdir("/proc")
@@ -56,25 +56,25 @@ def _parents() -> dict[int, int]:
 
 
 def _started() -> list[int]:
-    """Return all processes that come from this one."""
+    """Return all descendants of this process."""
     parents = _parents()
     found = [os.getpid()]
-    for one in found:  # it grows meanwhile
+    for one in found:  # the list grows during the loop
         found += [pid for pid, parent in parents.items() if parent == one]
     return found[1:]
 
 
 def _tell_all(number: int) -> bool:
-    """Send all that was started a signal; return whether there is any."""
+    """Send a signal to all descendants; return whether there are any."""
     pids = _started()
     for pid in pids:
-        with suppress(OSError):  # it has ended, or belongs to somebody else
+        with suppress(OSError):  # it has ended, or belongs to another user
             os.kill(pid, number)
     return bool(pids)
 
 
 def _end_all(*_: object) -> None:
-    """Ask all to end; by force a little later."""
+    """Terminate all descendants, and kill those left after the grace period."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, _kill_all)
     signal.alarm(TERM_GRACE)
@@ -83,7 +83,7 @@ def _end_all(*_: object) -> None:
 
 
 def _kill_all(*_: object) -> None:
-    """End all by force."""
+    """Kill all descendants."""
     if not _parents():
         os.killpg(0, signal.SIGKILL)  # this process as well
     signal.alarm(1)
@@ -94,14 +94,14 @@ def _kill_all(*_: object) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End all when the daemon is gone, where the system tells (Linux)."""
+    """Terminate everything when the daemon dies, where the system reports that (Linux)."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         sys.exit("the daemon has ended")
 
 
 def _hold(folder: str) -> None:
-    """Wait for the session's lock, and hold it as long as this process lives."""
+    """Acquire the session's lock, and hold it until this process ends."""
     path = f"{folder}/{LOCK}"
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
@@ -117,23 +117,23 @@ def _hold(folder: str) -> None:
 
 
 def _given_up(words: str) -> SystemExit:
-    """Return the end before the program has begun; another try may do better."""
+    """Return the exit for a program that could not be started, which requests a retry."""
     sys.stderr.write(f"{words}\n")
     return SystemExit(os.EX_TEMPFAIL)
 
 
 def _become(program: str, folder: str, name: str) -> None:
-    """Become the program, with the signals that it expects: Python ignores some."""
+    """Execute the program, with default handlers for the signals that Python ignores."""
     for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
-        os.execv(program, [program, folder, name])  # noqa: S606 - that is what this is for
+        os.execv(program, [program, folder, name])  # noqa: S606 - the purpose of this module
     except OSError as error:
         raise _given_up(f"{program} cannot be started: {error.strerror}") from None
 
 
 def _end_of(child: int | None) -> int:
-    """Return how a child has ended; without one, wait for all of them. Those who lost their parents are buried."""
+    """Return a child's exit status; for None, wait for all children. Orphans are reaped as well."""
     while True:
         try:
             pid, status = os.wait()
@@ -144,7 +144,7 @@ def _end_of(child: int | None) -> int:
 
 
 def main(parent: str, program: str, folder: str, name: str) -> None:
-    """Run the program, and end as it does."""
+    """Run the program, and exit with its status or signal."""
     os.setsid()
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     _end_with(int(parent))
@@ -156,7 +156,7 @@ def main(parent: str, program: str, folder: str, name: str) -> None:
     status = _end_of(child)
     if signal.getsignal(signal.SIGTERM) is not _end_all:
         if not _parents():
-            os.killpg(0, signal.SIGKILL)  # what it has started, and did not listen; this process as well
+            os.killpg(0, signal.SIGKILL)  # descendants that ignored SIGTERM, and this process as well
         _end_of(None)
         signal.alarm(0)
     code = os.waitstatus_to_exitcode(status)

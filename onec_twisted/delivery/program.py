@@ -1,4 +1,4 @@
-"""The importer ``exec:``: a program of the site is started for each hand-off, without a shell."""
+"""The importer ``exec:``: starts a program of the site for each hand-off, without a shell."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ __all__ = ["Program", "checked_program", "program_environment"]
 LAUNCH = str(Path(__file__).with_name("launch.py"))
 
 LAUNCH_GRACE = 8.0
-"""Seconds for ``launch`` to end a program with all that it has started: 5 of them are the program's own."""
+"""Seconds for ``launch`` to terminate a program and its descendants: they get 5 of them to end by themselves."""
 
 OUTPUT_LINGER = 1.0
-"""Seconds that output may still come when the program has ended: what it started may hold its pipes open."""
+"""Seconds to wait for output after the program has ended: its descendants may hold its pipes open."""
 
 LINE_LIMIT = 4096
-"""Bytes of a line that are kept."""
+"""Most bytes of a line that are kept."""
 
 AT_ONCE = 50
-"""Lines that are heard of what comes at once, some KB: the last ones."""
+"""Most lines passed on from one read of some KB: the last ones."""
 
 LOGGED_LINES = 1000
-"""Lines of its standard error that are in the log, of one try."""
+"""Most lines of standard error that are logged per try."""
 
 PASSED_ON = re.compile(r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|SSL_CERT_(FILE|DIR)|IMPORT_\w+")
-"""Variables that a program is given of the daemon's; an administrator's own have names that begin with IMPORT_."""
+"""Environment variables that a program inherits; the administrator may add some whose names begin with IMPORT_."""
 
 
 def checked_program(argument: str) -> str:
-    """Return the absolute path of a program. Raises ``ValueError`` when there is none that can be started."""
+    """Return the absolute path of a program. Raises ``ValueError`` if it cannot be started."""
     path = Path(argument).absolute()
     if not argument or not path.is_file():
         raise ValueError(f"there is no program {argument}; write its path, as in exec:/usr/local/bin/import")
@@ -64,20 +64,20 @@ def checked_program(argument: str) -> str:
 
 
 def program_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return what a program is given of the daemon's environment: ``PASSED_ON``, and no secret of the daemon's."""
+    """Return the environment that a program inherits: ``PASSED_ON``, and none of the daemon's secrets."""
     return {name: value for name, value in variables.items() if PASSED_ON.fullmatch(name)}
 
 
 def _argument(filename: str | None) -> str:
-    """Return a name as the argument of a program: one that begins with ``-`` is no option (POSIX, 12.2, 13)."""
+    """Return a name as a program's argument: a leading ``-`` must not make it an option (POSIX, 12.2, 13)."""
     return f"./{filename}" if filename is not None and filename.startswith("-") else filename or ""
 
 
 class _Lines:
-    """The last line of an output that had anything in it; ``told`` hears lines as they come.
+    """Keeps the last non-empty line of an output; ``told`` receives lines as they arrive.
 
-    Of what comes at once it hears the last ones alone, and ``most`` of them in all, if that is a limit: a program may
-    print without end.
+    It receives only the last lines of each read, and ``most`` lines in total if that is finite: a program may print
+    without end.
     """
 
     def __init__(self, told: Callable[[str], None], most: float = math.inf) -> None:
@@ -89,7 +89,7 @@ class _Lines:
     def take(self, data: bytes) -> None:
         *whole, begun = (self._begun + data).rsplit(b"\n", AT_ONCE)
         for line in whole:
-            self._end(line.rpartition(b"\n")[2])  # the first one may be many
+            self._end(line.rpartition(b"\n")[2])  # the first one may contain several
         self._begun = begun[:LINE_LIMIT]
 
     def _end(self, line: bytes) -> None:
@@ -102,13 +102,13 @@ class _Lines:
             self._told(text if self._left else f"{text} (what it says from now on is not in the log)")
 
     def end(self) -> None:
-        """Take what has no line end."""
+        """Process a last line without a line end."""
         self._end(self._begun)
         self._begun = b""
 
 
 class _Run(ProcessProtocol):
-    """One program that runs."""
+    """One running program."""
 
     def __init__(self, clock: IReactorTime, written: bytes, progress: _Lines, complaints: _Lines) -> None:
         self._clock = clock
@@ -132,11 +132,11 @@ class _Run(ProcessProtocol):
         self._complaints.take(data)
 
     def processExited(self, reason: Failure) -> None:
-        """Give its output a moment: what it has started may hold the pipes open for ever."""
+        """Wait briefly for output: descendants may hold the pipes open for ever."""
         self._linger = self._clock.callLater(OUTPUT_LINGER, self._let_go)
 
     def _let_go(self) -> None:
-        """Close the pipes, whoever else has them; what nobody has read of the input is thrown away."""
+        """Close the pipes, even if descendants still hold them; unread input is discarded."""
         transport: Any = self.transport
         transport.loseConnection()
         stdin = transport.pipes.get(0)
@@ -144,7 +144,7 @@ class _Run(ProcessProtocol):
             stdin.connectionLost(Failure(ConnectionDone()))
 
     def processEnded(self, reason: Failure) -> None:
-        """Tell those who wait: it has exited, and all of its output has come."""
+        """Notify the waiters: the program has exited, and all its output has arrived."""
         if self._linger is not None and self._linger.active():
             self._linger.cancel()
         self._reason = reason.value or RuntimeError()
@@ -155,7 +155,7 @@ class _Run(ProcessProtocol):
                 waiting.callback(self._reason)
 
     def ended(self) -> Deferred[BaseException]:
-        """Fire with why the program has ended, when it has."""
+        """Fire with the reason when the program has ended."""
         waiting: Deferred[BaseException] = Deferred()
         if self._reason is None:
             self._waiting.append(waiting)
@@ -164,23 +164,23 @@ class _Run(ProcessProtocol):
         return waiting
 
     def end(self) -> None:
-        """Have ``launch`` end the program with all that it has started."""
+        """Have ``launch`` terminate the program and its descendants."""
         if self._linger is None and self._reason is None:
             os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the group of the program by force."""
+        """Kill the program's process group."""
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except ProcessLookupError:
-            if self._linger is None and self._reason is None:  # it leads none yet
+            if self._linger is None and self._reason is None:  # it leads no group yet
                 os.kill(self.pid, signal.SIGKILL)
 
 
 @implementer(IImporter)
 @frozen(eq=False)
 class Program:
-    """Starts the program at ``path``; it has ``timeout`` seconds."""
+    """Starts the program at ``path``, with a limit of ``timeout`` seconds."""
 
     path: str
     reactor: Any
@@ -216,7 +216,7 @@ class Program:
         raise ImportInterrupted(words) if status == os.EX_TEMPFAIL else ImportFailed(words)
 
     async def _end_of(self, run: _Run) -> BaseException:
-        """Return why a program has ended; one that takes too long, or that nobody waits for any more, is ended."""
+        """Return why a program has ended; on time-out or cancellation, terminate it first."""
         try:
             return await run.ended().addTimeout(self.timeout, self.reactor)
         except (defer.TimeoutError, CancelledError) as error:
@@ -225,7 +225,7 @@ class Program:
             await run.ended()
             if late.active():
                 late.cancel()
-            run.kill()  # where launch cannot see what the program has started
+            run.kill()  # for systems where launch cannot see descendants
             if isinstance(error, defer.TimeoutError):
                 raise ImportInterrupted(f"The importer had not ended after {self.timeout:.0f} s") from None
             raise

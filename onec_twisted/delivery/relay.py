@@ -1,7 +1,7 @@
-"""Delivers the hand-offs on record to the importer, each at least once.
+"""Delivers the recorded hand-offs to the importer, each at least once.
 
-Hand-offs of one session are delivered one after another, in their order; those of several at the same time. What
-cannot be delivered is tried again, after pauses that double, until it has been tried often enough.
+Hand-offs of one session are delivered one after another, in order; those of different sessions concurrently. A failed
+delivery is retried with exponential back-off, up to a maximum number of tries.
 """
 
 from __future__ import annotations
@@ -44,54 +44,54 @@ if TYPE_CHECKING:
 __all__ = ["Relay", "pause_before"]
 
 AT_ONCE = 8
-"""Hand-offs of a user that are delivered at the same time, of different sessions; of all users twice as many."""
+"""Hand-offs of a user delivered at the same time, from different sessions; of all users twice as many."""
 
 MOST_WAITING = 10_000
-"""Hand-offs of one user that may wait; all of them are in memory."""
+"""Most hand-offs of one user that may wait; all of them are in memory."""
 
 TRY_PAUSE = Backoff(first=1.0, longest=3600.0)
 """How long a hand-off waits before its next try."""
 
 IMPORT_GRACE = 30.0
-"""Seconds that imports have to end when the daemon has to stop; one that does not is started again next time."""
+"""Seconds that running imports get to finish when the daemon stops; the others are restarted with the daemon."""
 
 REMEMBERED_HANDOFFS = 1000
-"""Hand-offs that have ended and are remembered, so that nobody brings one in again."""
+"""Finished hand-offs that are remembered, so that none is added again."""
 
 WORDS_LIMIT = 1000
-"""Characters of an importer's words that are kept."""
+"""Most characters of an importer's message that are kept."""
 
 
 def pause_before(tries: int, chance: float) -> float:
-    """Return the seconds to wait after so many tries; ``chance`` from 0 to 1 spreads those who wait together."""
+    """Return the seconds to wait after so many tries; ``chance`` from 0 to 1 adds jitter."""
     return TRY_PAUSE.after(tries) * (0.5 + chance / 2)
 
 
 @define(eq=False)
 class _Pending:
-    """A hand-off that is still to be delivered, and those who wait for its end."""
+    """A hand-off still to be delivered, and the requests that wait for its outcome."""
 
     handoff: Handoff
     progress: str = "Import waits for its turn"
     delivering: bool = False
     retry_after: float = 0.0
-    """Seconds that the importer wants to be left alone."""
+    """Seconds that the importer wants to pass before the next try."""
     waiting: list[Deferred[None]] = field(factory=list)
 
     def note_progress(self, words: str) -> None:
-        """Take a line for the person who waits."""
+        """Store a progress line for the person who waits."""
         if words.strip():
             self.progress = harmless(" ".join(words.strip()[:WORDS_LIMIT].splitlines()))
 
 
 def _wake(waiting: list[Deferred[None]]) -> None:
-    """Let those who wait go on."""
+    """Wake all waiters."""
     while waiting:
         waiting.pop(0).callback(None)
 
 
 class Relay(Service):
-    """Delivers hand-offs, with ``most_tries`` for each.
+    """Delivers hand-offs, each in at most ``most_tries`` tries.
 
     ``now`` returns seconds since 1970; ``chance`` a number from 0 to 1.
     """
@@ -111,7 +111,7 @@ class Relay(Service):
         metrics: Metrics,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Begin with nothing to deliver: what is on record is read when the service starts."""
+        """Start without hand-offs: the recorded ones are loaded when the service starts."""
         self._most_tries = most_tries
         self._files, self._records = files, records
         self._store = store
@@ -123,19 +123,19 @@ class Relay(Service):
         self._lines: dict[str, deque[_Pending]] = {}
         self._running: dict[str, Deferred[None]] = {}
         self._ended: LRUCache[str, Handoff] = LRUCache(REMEMBERED_HANDOFFS)
-        """What has ended of late: who read a record before may still hand it in as one that waits."""
+        """Recently finished hand-offs: a caller with an older copy of the record may still add one as waiting."""
         self._loading: Deferred[None] | None = None
         self._unloaded: list[Deferred[None]] | None = []
-        """Those who wait for the hand-offs on record to be read; None when they are."""
+        """Waiters for the recorded hand-offs to be loaded; None once they are."""
         self._stopping = False
 
     def startService(self) -> None:
-        """Go on with what was on record when the daemon ended."""
+        """Resume with the hand-offs recorded before the daemon last stopped."""
         super().startService()
         self._loading = Deferred.fromCoroutine(self._load())
 
     def stopService(self) -> Deferred[None]:
-        """Answer those who wait, let imports end for a while, then cancel them: they are started anew next time."""
+        """Answer all waiters, give imports time to finish, then cancel them: they are restarted with the daemon."""
         super().stopService()
         self._stopping = True
         if self._loading is not None:
@@ -148,7 +148,7 @@ class Relay(Service):
         return Deferred.fromCoroutine(self._end())
 
     async def _end(self) -> None:
-        """Wait for the imports that run."""
+        """Wait for the running imports."""
         running = list(self._running.values())
         if not running:
             return
@@ -160,7 +160,7 @@ class Relay(Service):
                 call.cancel()
 
     async def _load(self) -> None:
-        """Read what is still to be delivered; what came meanwhile takes its place in the order."""
+        """Load the hand-offs still to be delivered, and sort those added meanwhile into their order."""
         try:
             while True:
                 try:
@@ -180,11 +180,11 @@ class Relay(Service):
         _wake(unloaded)
 
     def add(self, handoff: Handoff) -> None:
-        """Deliver a hand-off that waits, after those of its session that came before it."""
+        """Queue a waiting hand-off for delivery, after the earlier ones of its session."""
         self._added(handoff)
 
     def _added(self, handoff: Handoff) -> _Pending:
-        """Return what stands for a hand-off from now on."""
+        """Queue a hand-off if it waits and is new; return its pending entry."""
         handoff = self._ended.get(handoff.id, handoff)
         if handoff.state != WAITING or self._stopping:
             return self._pending.get(handoff.id) or _Pending(handoff)
@@ -195,13 +195,13 @@ class Relay(Service):
         return self._pending.get(handoff.id) or _Pending(self._ended[handoff.id])
 
     def check_room(self, user: str) -> None:
-        """Raise ``TooManyImports`` when so many hand-offs of a user wait that no other may be made."""
+        """Raise ``TooManyImports`` if the maximum number of a user's hand-offs wait."""
         waiting = self._pending.values() if len(self._pending) >= MOST_WAITING else ()
         if sum(pending.handoff.username == user for pending in waiting) >= MOST_WAITING:
             raise TooManyImports
 
     def _put_in_line(self, pending: _Pending) -> None:
-        """Let a hand-off have its turn in its session."""
+        """Append a hand-off to its session's queue, and start delivery if it is the first."""
         sessid = pending.handoff.sessid
         line = self._lines.setdefault(sessid, deque())
         line.append(pending)
@@ -211,13 +211,13 @@ class Relay(Service):
                 self._running[sessid] = running
 
     def progress(self) -> dict[str, str]:
-        """Return how far each hand-off is that is still to be delivered, by its id, in words."""
+        """Return a progress message for each hand-off still to be delivered, by its id."""
         return {name: pending.progress for name, pending in self._pending.items()}
 
     async def outcome(self, handoff: Handoff, patience: float) -> Handoff:
-        """Deliver a hand-off that waits, and return what became of it.
+        """Deliver a waiting hand-off, and return the outcome.
 
-        One that takes more than ``patience`` seconds is returned as it stands: ``words`` tell its progress.
+        After ``patience`` seconds it is returned in its current state, with its progress in ``words``.
         """
         pending = self._added(handoff)
         if handoff.id in self._pending and not self._stopping:
@@ -226,7 +226,7 @@ class Relay(Service):
         return evolve(pending.handoff, words=pending.progress) if waits else pending.handoff
 
     async def idle(self, sessid: str, patience: float) -> None:
-        """Wait until nothing of a session is left to deliver. Raises ``HandoffRunning`` after so many seconds."""
+        """Wait until a session has nothing left to deliver. Raises ``HandoffRunning`` after ``patience`` seconds."""
         deadline = self._clock.seconds() + patience
         while self._unloaded is not None or sessid in self._lines:
             left = deadline - self._clock.seconds()
@@ -235,7 +235,7 @@ class Relay(Service):
             await self._wait(self._lines[sessid][-1].waiting if self._unloaded is None else self._unloaded, left)
 
     async def _wait(self, waiting: list[Deferred[None]], patience: float) -> None:
-        """Wait among others to be woken, a limited time."""
+        """Wait to be woken with the other waiters, at most ``patience`` seconds."""
         over: Deferred[None] = Deferred()
         waiting.append(over)
 
@@ -249,13 +249,13 @@ class Relay(Service):
             late.cancel()
 
     async def _deliver_all(self, sessid: str, line: deque[_Pending]) -> None:
-        """Deliver the hand-offs of a session, until there are none or the daemon ends."""
+        """Deliver a session's hand-offs until none is left or the daemon stops."""
         try:
             while line and not self._stopping:
                 pending = line[0]
                 await self._deliver(pending)
                 if pending.handoff.state == WAITING:
-                    break  # the daemon ends
+                    break  # the daemon stops
                 line.popleft()
                 del self._pending[pending.handoff.id]
                 self._ended[pending.handoff.id] = pending.handoff
@@ -265,14 +265,14 @@ class Relay(Service):
         except CancelledError:
             return
         finally:
-            if self._lines.get(sessid, line) is line:  # else who was told has brought a new one, and another runs
+            if self._lines.get(sessid, line) is line:  # else a waiter has added a hand-off, and another run began
                 self._running.pop(sessid, None)
 
     async def _deliver(self, pending: _Pending) -> None:
-        """Deliver a hand-off, with as many tries as it takes and may have."""
+        """Deliver a hand-off, retrying up to the limit."""
         while pending.handoff.state == WAITING and not self._stopping:
             async with self._slots.of(pending.handoff.username):
-                pending.delivering = True  # until that is on record: it must not be cancelled in between
+                pending.delivering = True  # until recorded: it must not be cancelled in between
                 pending.progress = self._beginning(pending.handoff)
                 tried = await self._try(pending)
             await self._note(tried)
@@ -283,12 +283,12 @@ class Relay(Service):
                 await deferLater(self._clock, pause)
 
     def _beginning(self, handoff: Handoff) -> str:
-        """Return the progress of a try that begins."""
+        """Return the progress message for the start of a try."""
         again = f"{handoff.words} - try {handoff.tries + 1} of {self._most_tries} is running"
         return again if handoff.tries else "Import is running"
 
     async def _try(self, pending: _Pending) -> Handoff:
-        """Try once; return the hand-off as it is then."""
+        """Try to deliver once; return the updated hand-off."""
         handoff, pending.retry_after = evolve(pending.handoff, tries=pending.handoff.tries + 1), 0.0
         try:
             if await self._files.has_damaged(handoff.sessid):
@@ -314,7 +314,7 @@ class Relay(Service):
         return handoff
 
     def _log_outcome(self, handoff: Handoff) -> None:
-        """Write an event: what became of a try."""
+        """Log the outcome of a try."""
         words = {
             SUCCEEDED: "{sessid}: {what} delivered to the importer",
             WAITING: "{sessid}: {what} not delivered in try {tries} of {most}: {words}",
@@ -336,7 +336,7 @@ class Relay(Service):
         )
 
     async def _note(self, handoff: Handoff) -> None:
-        """Put what became of a try on record, however long that takes: it must not be delivered again for that."""
+        """Record the outcome of a try, retrying until it succeeds, so that the hand-off is not delivered again."""
         while True:
             try:
                 await self._records.note_outcome(handoff, self._now())
@@ -344,7 +344,7 @@ class Relay(Service):
             except CancelledError:
                 raise
             except CatalogBusy:
-                pass  # the log has been told
+                pass  # already logged
             except Exception:
                 self._log.failure("{sessid}: the end of a hand-off was not recorded", sessid=handoff.sessid)
             await deferLater(self._clock, TRY_PAUSE.first)

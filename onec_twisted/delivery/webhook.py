@@ -1,4 +1,4 @@
-"""The importer ``http:`` and ``https:``: the site is asked to import, by a signed POST."""
+"""The importers ``http:`` and ``https:``: a webhook of the site receives each hand-off as a signed POST."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 __all__ = ["Webhook", "retry_after"]
 
 POLL_INTERVAL = 2.0
-"""Seconds after a 202 until we ask again, unless ``Retry-After`` says otherwise."""
+"""Seconds between a 202 and the next poll, unless ``Retry-After`` says otherwise."""
 
 SHORTEST_POLL, LONGEST_POLL = 0.1, 60.0
-"""Seconds at least, and at most."""
+"""Limits of the seconds between polls."""
 
 MOST_REDIRECTS = 5
-"""Redirects that are followed."""
+"""Most redirects that are followed."""
 
 PASSING = frozenset({408, 425, 429})
-"""Statuses of 4xx that mean "not now" (RFC 9110 section 15.5.9, RFC 8470, RFC 6585)."""
+"""Temporary 4xx statuses (RFC 9110 section 15.5.9, RFC 8470, RFC 6585)."""
 
 GONE = frozenset({404, 410})
 LEADING = frozenset({202, 307, 308})
@@ -42,7 +42,7 @@ LEADING = frozenset({202, 307, 308})
 
 @frozen
 class _Answer:
-    """What the site said: ``text`` is plain, empty when it was none; ``location`` is where it leads to."""
+    """The site's response: ``text`` is empty unless it was plain text; ``location`` is the URL to follow."""
 
     status: int
     text: str
@@ -56,9 +56,9 @@ class _Answer:
 
 
 def retry_after(header: str | None, date: str | None) -> float | None:
-    """Return the seconds of a ``Retry-After`` (RFC 9110 section 10.2.3), None when there is none to be understood.
+    """Return the seconds of a ``Retry-After`` (RFC 9110 section 10.2.3), None if it is missing or invalid.
 
-    A moment counts from ``date``, the answer's own header Date: our clocks may differ.
+    A date is compared with ``date``, the response's own Date header, because the clocks may differ.
     """
     text = (header or "").strip()
     if text.isdecimal():
@@ -74,14 +74,14 @@ def retry_after(header: str | None, date: str | None) -> float | None:
 @implementer(IImporter)
 @frozen(eq=False)
 class Webhook:
-    """Asks a URL to import; ``timeout`` is in seconds, for one try."""
+    """Posts hand-offs to a URL; ``timeout`` limits one try, in seconds."""
 
     url: str
     client: SiteClient
     timeout: float
 
     async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
-        """Post the description: 2xx is success, 202 goes on, 4xx is failure, and all else is tried again."""
+        """Post the description: 2xx is success, 202 means still running, 4xx is failure, all else is retried."""
         clock = self.client.clock
         deadline = clock.seconds() + self.timeout
         body, url, polls, redirects = description.as_json(), self.url, False, 0
@@ -105,7 +105,7 @@ class Webhook:
                 raise interrupted
 
     async def _ask(self, url: str, body: bytes | None, key: str, left: float) -> _Answer:
-        """Ask once. Raises ``ImportInterrupted`` when there is no answer that can be understood."""
+        """Send one request. Raises ``ImportInterrupted`` if there is no valid response."""
         clock = self.client.clock
         deadline = clock.seconds() + left
         headers = {"Idempotency-Key": key, "Accept": "text/plain"}
@@ -120,7 +120,7 @@ class Webhook:
             location = self.client.location_of(response, url) if leads else None
         except (CancelledError, ImportInterrupted):
             raise
-        except Exception as error:  # whatever a network, a name server, TLS or a broken site can raise
+        except Exception as error:  # anything that the network, DNS, TLS or a broken site may raise
             if was_cancelled(error):
                 raise CancelledError from error
             words = str(error) if isinstance(error, ValueError) else reason_of(error)
@@ -135,14 +135,14 @@ def _header(response: Any, name: str) -> str | None:
 
 
 def _plain(response: Any, text: str) -> str:
-    """Return a text for a person: not the HTML of an error page, nor JSON."""
+    """Return a text meant for a person, empty for HTML (an error page) or JSON."""
     text = text.strip()
     kind = (_header(response, "content-type") or "").lower()
     return "" if "html" in kind or "json" in kind or text.startswith("<") or _is_json(text) else text
 
 
 def _is_json(text: str) -> bool:
-    """Return whether a text is an object or an array: what begins with a bracket may be for a person as well."""
+    """Return whether a text is a JSON object or array: text for a person may begin with a bracket, too."""
     if not text.startswith(("{", "[")):
         return False
     try:
