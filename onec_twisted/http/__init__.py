@@ -1,25 +1,25 @@
-"""HTTP/1.1 with streamed bodies, on the server's side and the client's. No protocol's words, no files.
+"""HTTP/1.1 with streamed bodies, server and client side. Knows no exchange protocol and no files.
 
-Modules, each of which imports only from those above it:
+Modules, each importing only from those above it:
 
 * ``answer``: an answer as a value, and its head as bytes
-* ``head``: what the head of a request says: its target, fit for a log, and fields that may stand once
-* ``allowance``: how much small work the reactor does before it turns to others
-* ``chunked``: the chunks of a body, decoded many at a time
-* ``interfaces``: what the parts of the server ask of one another
-* ``refusals``: where exceptions become answers: counted, logged, and worded for whoever asks
-* ``connections``: how many an address has, and who sends through a proxy
-* ``sockets``: what the kernel knows of a connection
+* ``head``: what a request head says: the target, made safe to log, and fields that may occur only once
+* ``allowance``: limits how much small work the reactor does at a time
+* ``chunked``: decodes the chunks of a body, many at a time
+* ``interfaces``: the interfaces between the parts of the server
+* ``refusals``: turns exceptions into answers: counted, logged, and worded for the client's protocol
+* ``connections``: counts connections per address, and finds the client behind a trusted proxy
+* ``sockets``: what the kernel knows about a connection
 * ``acknowledgement``: whether an answer has arrived
-* ``flow``: who pauses and resumes the sender of a body, and whether it is fast enough
-* ``body``: the body of a request: kept back, given away, or thrown away
-* ``newcomers``: who makes room for a new connection when descriptors run out
-* ``server``: what all connections share: bounds, counts, clock, and how they are refused
-* ``channel``: HTTP/1.1 as nodes speak it; the time-outs of a head
-* ``request``: a request that asks its resource when the headers are there, and gives its body away
+* ``flow``: pauses and resumes the sender of a body, and checks that it is fast enough
+* ``body``: the body of a request: buffered, streamed to a consumer, or discarded
+* ``newcomers``: which idle connection is closed for a new one when descriptors run out
+* ``server``: what all connections share: limits, counters, clock, and how they are refused
+* ``channel``: HTTP/1.1 as nodes speak it; time-outs for request heads
+* ``request``: a request that calls its resource once the headers are complete, and streams its body
 * ``resource``: a Resource whose refusals become answers
 * ``site``: the tree of paths, the access log
-* ``bounds``: bounds for a site's answers: their beginnings, and their chunks
-* ``trust``: whom we take for a site by its certificate, and in which words we do not
-* ``client``: treq for asking sites: no cookies, no compression, time-outs
+* ``bounds``: limits on a site's answers: their heads, and their chunks
+* ``trust``: verifies a site's certificate, and explains why one is refused
+* ``client``: treq for requests to sites: no cookies, no compression, time-outs
 """

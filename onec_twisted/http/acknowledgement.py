@@ -1,8 +1,8 @@
-"""Whether an answer has reached its reader's machine: the kernel knows.
+"""Finds out from the kernel whether an answer has reached the peer's machine.
 
-An answer has arrived when the peer's TCP has acknowledged it. The kernel is asked after the answer, again and again,
-at the next request of the connection, and once more when the connection has ended. A connection that cannot be asked
-counts as one that brings all that is written to it.
+An answer has arrived when the peer's TCP has acknowledged it. The kernel is polled after the answer is written, at
+the connection's next request, and once more when the connection has ended. A connection whose kernel state cannot be
+read is assumed to deliver everything that is written to it.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 __all__ = ["Acknowledgement", "OpenAnswers"]
 
 LOOKS = Backoff(first=0.02, longest=1.0)
-"""When the kernel is asked after an answer, unless a request of the connection comes before."""
+"""When the kernel is polled after an answer, unless the connection's next request comes first."""
 
 LAST_CHANCE = 2.0
-"""Seconds that acknowledgements may still take when the connection has ended."""
+"""Seconds that acknowledgements may still take after the connection has ended."""
 
 
 @implementer(IAcknowledgement)
 @define(eq=False)
 class Acknowledgement:
-    """The answer to one piece, on its way. ``decided`` is called once, with whether it has arrived."""
+    """The answer to one piece, in transit. ``decided`` is called once, with whether it has arrived."""
 
     clock: IReactorTime
     decided: Callable[[bool], None]
@@ -48,7 +48,7 @@ class Acknowledgement:
     _waiting: list[Deferred[None]] = field(factory=list, init=False)
 
     def sent(self, line: ILine | None) -> None:
-        """Note that the answer was written to a line; None for one that cannot be asked."""
+        """Note that the answer was written to a line; None for one whose state cannot be read."""
         if line is None:
             self._decide(arrived=True)
         elif self.arrived is None:
@@ -58,7 +58,7 @@ class Acknowledgement:
             line.close()
 
     def look(self) -> None:
-        """Ask the kernel now."""
+        """Query the kernel now."""
         if self._line is not None and self._line.unacknowledged() == 0:
             self._decide(arrived=True)
 
@@ -72,13 +72,13 @@ class Acknowledgement:
                 self._give_up = self.clock.seconds() + LAST_CHANCE
 
     def forget(self) -> None:
-        """Ask no more: nobody wants to know. ``decided`` is not called."""
+        """Stop polling: the outcome is no longer needed. ``decided`` is not called."""
         if self.arrived is None:
             self.decided = _nobody
             self._decide(arrived=False)
 
     async def known(self, patience: float) -> bool:
-        """Return whether the answer has arrived; one that is still open after ``patience`` seconds has not."""
+        """Return whether the answer has arrived; if still undecided after ``patience`` seconds, it has not."""
         self.look()
         if self.arrived is None:
             waiting: Deferred[None] = Deferred()
@@ -94,7 +94,7 @@ class Acknowledgement:
         self._call = self.clock.callLater(LOOKS.after(self._looks), self._look_again)
 
     def _look_again(self) -> None:
-        """Ask the kernel, and ask again later if it does not know yet."""
+        """Query the kernel, and again later if it does not know yet."""
         self._call = None
         self.look()
         if self.arrived is not None or self._line is None:
@@ -105,7 +105,7 @@ class Acknowledgement:
         self._look_later()
 
     def _decide(self, *, arrived: bool) -> None:
-        """Come to an end, once."""
+        """Record the outcome, once."""
         if self.arrived is not None:
             return
         self.arrived = arrived
@@ -122,24 +122,24 @@ class Acknowledgement:
 
 
 def _nobody(_: bool) -> None:
-    """Nobody wants to know."""
+    """Ignore the outcome."""
 
 
 @define(eq=False)
 class OpenAnswers:
-    """The answers of one connection whose arrival somebody wants to know, in the order in which they were written."""
+    """The answers of one connection whose arrival is tracked, in the order in which they were written."""
 
     transport: Any
     _open: tuple[IAcknowledgement, ...] = field(default=(), init=False)
     _line: SocketLine | None = field(default=None, init=False)
 
     def watch(self, acknowledgement: IAcknowledgement) -> None:
-        """See an answer that was written arrive."""
+        """Track the arrival of an answer that was written."""
         self._open = (*(one for one in self._open if one.arrived is None), acknowledgement)
         try:
             self._line = self._line or line_of(self.transport)
         except OSError:
-            return  # no descriptor left to ask by: it counts as open, and as lost when the connection ends
+            return  # no descriptor left to query: undecided, and lost when the connection ends
         line = self._line.shared() if self._line is not None else None
         if line is not None and not is_plain(self.transport):
             write_through(self.transport)
@@ -148,7 +148,7 @@ class OpenAnswers:
             acknowledgement.sent(line)
 
     def look(self) -> None:
-        """Ask for all of them: a request that comes brings their acknowledgement with it."""
+        """Check all of them: an incoming request carries their acknowledgement with it."""
         for one in self._open:
             one.look()
 

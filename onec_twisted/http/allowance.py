@@ -1,8 +1,8 @@
-"""How much small work the reactor does before it turns to others.
+"""Limits how much small work the reactor does at a time.
 
-Most of what a connection brings costs by the byte. What costs by the piece, as chunks of a body do, and requests that
-come one behind the other, a sender can make as small as it likes: of that so much is done at a time, for all
-connections together, and the rest waits its turn.
+Most input costs by the byte. Chunks of a body and pipelined requests cost by the item, and a sender can make them as
+small as it likes. Only a limited amount of such work is done at a time, for all connections together; the rest waits
+its turn.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 __all__ = ["Allowance"]
 
 ALLOWANCE_PERIOD = 0.01
-"""Seconds in which there is so much."""
+"""Seconds after which the allowance is renewed."""
 
 MOST_IN_PERIOD = 4096
-"""What may be done in that time; a unit is a chunk, less than a microsecond of work."""
+"""Units that may be spent in that time; a unit is a chunk, less than a microsecond of work."""
 
 SHARE_OF_ONE = 1024
-"""What one connection may do before the next has its turn."""
+"""Units that one connection may spend before the next one has its turn."""
 
 AT_ONCE = 64
-"""What a connection may do whatever others do: less than the read that brought it."""
+"""Units that a connection may always spend: less work than the read that brought its data."""
 
 
 @define(eq=False)
 class Allowance:
-    """Of all connections of a site, by ``clock``."""
+    """The allowance shared by all connections of a server, renewed by ``clock``."""
 
     clock: IReactorTime
     _left: int = field(default=MOST_IN_PERIOD, init=False)
@@ -43,38 +43,38 @@ class Allowance:
     _call: IDelayedCall | None = field(default=None, init=False)
 
     def at_once(self) -> int:
-        """Return how much may be done of what has just come; it is to be told to ``spend``. Who waits goes first."""
+        """Return how many units new data may use; report them to ``spend``. Waiting connections go first."""
         return AT_ONCE if self._waiting else max(AT_ONCE, self._renewed())
 
     def take(self, cost: int) -> bool:
-        """Return whether something may be done now, and note that it was."""
+        """Return whether work of this cost may be done now, and if so deduct it."""
         if self._waiting or self._renewed() <= 0:
             return False
         self._left -= cost
         return True
 
     def spend(self, cost: int) -> None:
-        """Note what was done."""
+        """Deduct the cost of work that was done."""
         self._left -= cost
 
     def wait(self, go_on: Callable[[int], None]) -> None:
-        """Call back with how much may be done then, after those who wait already."""
+        """Call back later with the units that may be spent, after those that wait already."""
         self._waiting.append(go_on)
         if self._call is None:
             self._call = self.clock.callLater(0 if self._renewed() > 0 else ALLOWANCE_PERIOD, self._go_on)
 
     def _renewed(self) -> int:
-        """Return what is left, now."""
+        """Return what is left, renewing the allowance when a period has passed."""
         now = self.clock.seconds()
         if now >= self._until:
             self._until, self._left = now + ALLOWANCE_PERIOD, MOST_IN_PERIOD
         return self._left
 
     def _go_on(self) -> None:
-        """Let those who wait do their share, one after the other, as long as there is any."""
+        """Let waiting connections use their share, one after the other, while any allowance is left."""
         self._renewed()
         try:
             while self._waiting and self._left > 0:
                 self._waiting.popleft()(SHARE_OF_ONE)
-        finally:  # an error of one, which the reactor logs, must not keep all others waiting
+        finally:  # one connection's error, which the reactor logs, must not block all others
             self._call = self.clock.callLater(ALLOWANCE_PERIOD, self._go_on) if self._waiting else None

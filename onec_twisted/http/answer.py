@@ -12,17 +12,17 @@ __all__ = ["Answer", "head_of", "xml_in"]
 TEXT = b"text/plain; charset=utf-8"
 
 XML = b"application/xml; charset=utf-8"
-"""``charset`` stands last: the Bitrix module takes all that follows it as its name."""
+"""``charset`` comes last: the Bitrix module takes everything after it as the name of the character set."""
 
 _LINE_BREAK = re.compile(rb"[\r\n]")
 
 
 @frozen
 class Answer:
-    """HTTP status, body, and headers beside Content-Length, as pairs of name and value.
+    """HTTP status, body, and headers other than Content-Length, as pairs of name and value.
 
     ``stream``, an ``IAnswerStream``, is a body that comes from elsewhere; ``acknowledgement``, an
-    ``IAcknowledgement``, is for whoever needs to know whether the answer arrives.
+    ``IAcknowledgement``, reports whether the answer arrives.
     """
 
     status: int = 200
@@ -34,16 +34,16 @@ class Answer:
 
 
 def xml_in(charset: str) -> bytes:
-    """Return the Content-Type of a document in some encoding; empty names none, as a wrong one would spoil it."""
+    """Return the Content-Type of a document; an empty ``charset`` is left out, as a wrong one would garble it."""
     return b"application/xml; charset=" + charset.lower().encode("ascii") if charset else b"application/xml"
 
 
 def head_of(answer: Answer, version: bytes, reason: bytes, date: bytes, *, closes: bool) -> bytes:
-    """Return the head of an answer; one whose stream tells no length is sent in chunks, or ends with its connection.
+    """Return the head of an answer; a stream of unknown length is sent in chunks, or ends with the connection.
 
-    ``version`` is the request's, ``reason`` the status in words, ``date`` as RFC 9110 section 5.6.7 has it;
-    ``closes`` says that the connection ends with it. 204 and 304 have no body to tell of (RFC 9110 section 8.6). CR
-    and LF in a value become spaces (section 5.5): nothing that is put into a header can begin another one.
+    ``version`` is the request's, ``reason`` the status in words, ``date`` as in RFC 9110 section 5.6.7; ``closes``
+    means that the connection ends after the answer. 204 and 304 have no body (RFC 9110 section 8.6). CR and LF in a
+    value become spaces (section 5.5), so that no value can start another header.
     """
     lines = [b"%s %d %s" % (version, answer.status, reason), b"Date: " + date]
     if answer.status not in {204, 304}:

@@ -1,6 +1,6 @@
-"""The body of a request while it comes in: kept back until somebody wants it, given away, or thrown away.
+"""The body of a request while it is received: buffered until it is wanted, streamed to a consumer, or discarded.
 
-Whoever takes it may also have it from its socket: then its bytes never come through here, but their number does.
+A consumer may also take the body straight from its socket: then only the number of bytes passes through here.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 __all__ = ["DRAIN_LIMIT", "DRAIN_TIME", "EARLY_LIMIT", "Body", "State"]
 
 EARLY_LIMIT = 64 * 1024
-"""Bytes that may come before anybody wants them; then the sender is held back."""
+"""Bytes that are buffered before a consumer is set; then the sender is paused."""
 
 SMALL_CHUNKS = 256
-"""Reads that are kept one by one; each costs memory beside its bytes."""
+"""Reads that are kept separately; each costs memory on top of its bytes."""
 
 DRAIN_LIMIT = 8 * 1024 * 1024
-"""Bytes of a refused body that are read and thrown away, so that the answer reaches its sender."""
+"""Bytes of a refused body that are read and discarded, so that the answer reaches the sender."""
 
 DRAIN_PAUSE = 0.1
-"""Seconds that a body too long to be read to its end is held back: a proxy that passes it on sees the answer then.
+"""Seconds for which a body too long to drain is paused, so that a proxy in between notices the answer.
 
-nginx looks at an answer only when it cannot send on; closed before that, the node would hear 502.
+nginx looks at an answer only when it cannot send more; if we closed before that, the node would receive 502.
 """
 
 DRAIN_TIME = 2.0
-"""Seconds that a refused body is read for."""
+"""Seconds for which a refused body is read."""
 
 
 class State(Enum):
-    """Where a body is on its way in. ``tests/http/test_http_body.py`` has what leads from one to the next."""
+    """The states of a body being received; ``tests/http/test_http_body.py`` has the transitions."""
 
     WAITING = "nobody has wanted it yet: what comes is kept, a bounded amount"
     READ = "the reactor reads it, and gives it to its consumer"
@@ -57,11 +57,11 @@ class State(Enum):
 
 @implementer(IBody)
 class Body:
-    """A body on its way in.
+    """A body being received.
 
     ``transport`` can be paused; ``length`` is in bytes, None when unknown; ``idle_timeout`` is in seconds of
-    ``clock``; ``wanted`` is called once, when somebody wants the body. ``socket`` is where it comes from, None
-    where nobody can have it from there. ``min_rate`` is in bytes per second, on average over the last minute.
+    ``clock``; ``wanted`` is called once, when a consumer wants the body. ``socket`` is where the body comes from,
+    None where it cannot be taken from there. ``min_rate`` is in bytes per second, averaged over the last minute.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Body:
         socket: IBodySocket | None = None,
         min_rate: int = 0,
     ) -> None:
-        """Begin with nothing received."""
+        """Start with nothing received."""
         self.length = length
         self.received = 0
         self.accepted = 0
@@ -98,7 +98,7 @@ class Body:
 
     @property
     def state(self) -> State:
-        """Return where it is on its way."""
+        """Return the current state."""
         if self.complete:
             return State.OVER
         if self._drained is not None:
@@ -111,7 +111,7 @@ class Body:
             return State.MOVED
         return State.HELD if self._flow.is_held else State.READ
 
-    # What the request tells
+    # Called by the request
 
     def data_received(self, data: bytes) -> None:
         """Take the next bytes from the channel."""
@@ -140,7 +140,7 @@ class Body:
             self._stop(None)
 
     def lost(self) -> None:
-        """Note that the connection broke."""
+        """Note that the connection was lost."""
         self._cancel_drain()
         self._stop(ConnectionDropped())
 
@@ -199,12 +199,12 @@ class Body:
         left, self._early = self._early, []
         return left
 
-    # What the request asks for once it has refused
+    # Called by the request once it has refused
 
     def drain(self, drained: Callable[[], None]) -> None:
-        """Throw away what still comes, a bounded amount for a bounded time, then call back.
+        """Discard what still arrives, up to a limit of bytes and time, then call back.
 
-        Not called back when the body ends, or the connection is lost, before that.
+        There is no callback when the body ends, or the connection is lost, before that.
         """
         self._stop(ConnectionDropped())
         self._early = []
@@ -217,19 +217,19 @@ class Body:
             self._go_on_draining()
 
     def _go_on_draining(self) -> None:
-        """Read and throw away, for a while."""
+        """Read and discard for ``DRAIN_TIME`` seconds."""
         self._drain_call = self._clock.callLater(DRAIN_TIME, self._end_drain)
         self.resumeProducing()
 
     def _give(self, data: bytes) -> None:
-        """Hand bytes to the consumer, unless they are too many."""
+        """Hand bytes to the consumer, unless the body exceeds its limit."""
         if self.received > self._limit:
             self._stop(self._too_large)
         elif self._consumer is not None:
             self._consumer.write(data)
 
     def _moves(self, consumer: ISocketConsumer, socket: IBodySocket) -> bool:
-        """Let the consumer move what waits in the socket, if it is worth it; the reactor reads nothing meanwhile."""
+        """Let the consumer move the bytes in the socket, if worthwhile; the reactor reads nothing meanwhile."""
         if self._flow.is_moving:
             self._flow.insist()
             return True
@@ -240,13 +240,13 @@ class Body:
         try:
             descriptor = socket.fileno()
         except OSError:
-            return False  # none is left: it is read, as ever
+            return False  # no descriptor left: read as usual
         self._flow.begin_move()
         consumer.move(descriptor, (self.length or 0) - self.received).addCallback(self._moved, socket)
         return True
 
     def _moved(self, size: int, socket: IBodySocket) -> None:
-        """Go on behind what was moved. When nothing was, the next read tells why."""
+        """Continue after the moved bytes; when none were moved, the next read shows why."""
         self._read_next = not size
         self.received += size
         if size:
@@ -259,7 +259,7 @@ class Body:
                 socket.release()
 
     def _stop(self, reason: BaseException | None) -> None:
-        """End the streaming: well, or for a reason that also holds for one that has not begun."""
+        """End the streaming: successfully, or for a reason that also fails a later ``stream_to``."""
         self._consumer = None
         if self._socket is not None and not self._flow.is_moving:
             self._socket.release()
@@ -276,7 +276,7 @@ class Body:
                 streamed.errback(reason)
 
     def _watch(self) -> None:
-        """Drop the body when its sender is silent for too long, or too slow; look again when it could be."""
+        """Drop the body when its sender is silent for too long or too slow; otherwise schedule the next check."""
         self._idle_call = None
         flow = self._flow
         verdict = self._pace.look(self.received, is_waiting=flow.is_held or flow.is_moving)
@@ -286,14 +286,14 @@ class Body:
             self._idle_call = self._clock.callLater(verdict, self._watch)
 
     def _end_drain(self) -> None:
-        """Stop throwing away, and say so."""
+        """Stop draining, and call back."""
         drained = self._drained
         self._cancel_drain()
         if drained is not None:
             drained()
 
     def _cancel_drain(self) -> None:
-        """Throw nothing more away."""
+        """Stop draining, without a callback."""
         self._drained = None
         if self._drain_call is not None and self._drain_call.active():
             self._drain_call.cancel()

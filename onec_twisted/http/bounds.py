@@ -1,8 +1,8 @@
-"""Bounds for a site's answers, which Twisted's client takes whatever they begin with.
+"""Limits on a site's answers, which Twisted's client does not have.
 
-It gathers header lines without end, logs each 1xx answer and waits for the next, and has several calls for each chunk
-of a byte. Here a connection passes a head on when all of it is there and it is no 1xx, and chunks as few large ones;
-what is too long ends the connection.
+Twisted's client collects header lines without end, logs each 1xx answer and waits for the next, and makes several
+calls for each one-byte chunk. A connection here passes on a head once it is complete and not 1xx, and merges chunks
+into few large ones; an answer that is too long ends the connection.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["LONGEST_HEAD", "MOST_LINES", "BoundedHeads", "BoundedPool", "HeadRefused"]
 
 LONGEST_HEAD = 64 * 1024
-"""Bytes of a head, together with the 1xx answers before it."""
+"""Bytes of a head, including the 1xx answers before it."""
 
 MOST_LINES = 200
 
 READ_SIZE = 8 * 1024
-"""Bytes that are read from a site in one turn of the reactor."""
+"""Bytes that are read from a site in one iteration of the reactor."""
 
 _END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(rb"HTTP/\d\.\d ([1-9])\d\d(?:[ \r]|$)")
@@ -39,21 +39,21 @@ _CHUNKED = re.compile(rb"^transfer-encoding[ \t]*:[ \t]*chunked[ \t]*\r?$", re.I
 
 
 class HeadRefused(Exception):
-    """An answer begins, or goes on, with what nobody should take; the words say what."""
+    """An answer has an unacceptable head or malformed chunks; the message says what is wrong."""
 
 
 class BoundedHeads(ProtocolWrapper):
     """A connection to a site, between its transport and Twisted's client."""
 
     _head: bytearray | None = None
-    """The head as far as it has come; None while a body does."""
+    """The head as far as received; None while a body is being received."""
     _seen = 0
     _chunks: Chunked | None = None
-    """The chunks of a body that has some."""
+    """The decoder of a chunked body."""
     _refused: Failure | None = None
 
     def makeConnection(self, transport: Any) -> None:
-        """Read little at once."""
+        """Read a little at a time."""
         below = transport
         while isinstance(below, Protocol):  # TLS
             below = below.transport
@@ -61,11 +61,11 @@ class BoundedHeads(ProtocolWrapper):
         super().makeConnection(transport)
 
     def expect(self) -> None:
-        """Take what comes next for the head of an answer."""
+        """Treat what comes next as the head of an answer."""
         self._head, self._seen, self._chunks = bytearray(), 0, None
 
     def dataReceived(self, data: bytes) -> None:
-        """Pass a body on; hold a head until it is whole."""
+        """Pass a body on; hold a head until it is complete."""
         if self._refused is None:
             if self._head is None:
                 self._pass_on(data)
@@ -74,11 +74,11 @@ class BoundedHeads(ProtocolWrapper):
                 self._look(self._head, max(0, len(self._head) - len(data) - 2))
 
     def _pass_on(self, data: bytes, head: bytes = b"") -> None:
-        """Pass on what has come of a body, behind its head."""
+        """Pass on received bytes of a body, after its head."""
         if self._chunks is not None:
             self._chunks.feed(data)
             try:
-                decoded, _ = self._chunks.decode(LONGEST_HEAD)  # more than can be in what is read at once
+                decoded, _ = self._chunks.decode(LONGEST_HEAD)  # more than one read can contain
             except MalformedChunks as error:
                 self._refuse(f"its answer is malformed: {error}")
                 return
@@ -90,7 +90,7 @@ class BoundedHeads(ProtocolWrapper):
             super().dataReceived(head + data)
 
     def _look(self, held: bytearray, begun: int) -> None:
-        """Look for the end of a head in what is held, from ``begun`` on."""
+        """Search the held bytes for the end of a head, from ``begun`` on."""
         while (end := _END.search(held, begun)) is not None:
             head = bytes(held[: end.end()])
             self._seen += len(head)
@@ -100,7 +100,7 @@ class BoundedHeads(ProtocolWrapper):
                 return
             if self._seen > LONGEST_HEAD or head.count(b"\n") > MOST_LINES:
                 break
-            if status[1] != b"1":  # RFC 9110 section 15.2: others may be passed over
+            if status[1] != b"1":  # RFC 9110 section 15.2: 1xx may be ignored
                 self._head = None
                 self._chunks = Chunked() if _CHUNKED.search(head) is not None else None
                 self._pass_on(bytes(held[len(head) :]), head)
@@ -116,7 +116,7 @@ class BoundedHeads(ProtocolWrapper):
         self.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell why; a head that broke off is passed on first, as it shows that there was an answer."""
+        """Report why; an incomplete head is passed on first, as it shows that there was an answer."""
         if self._refused is None and self._head:
             head, self._head = bytes(self._head), None
             super().dataReceived(head)
@@ -126,12 +126,12 @@ class BoundedHeads(ProtocolWrapper):
 @implementer(IStreamClientEndpoint)
 @frozen
 class _Bounded:
-    """An endpoint whose connections are bounded, and no events in the log."""
+    """An endpoint whose connections have limits, and are not logged."""
 
     endpoint: Any
 
     def connect(self, factory: Any) -> Deferred[Any]:
-        """Connect with bounds around the protocol that Twisted's client asks for."""
+        """Connect, with limits around the protocol that Twisted's client requests."""
         factory.noisy = False
         wrapping: Any = WrappingFactory(factory)
         wrapping.noisy = False
@@ -142,7 +142,7 @@ class _Bounded:
 
 @frozen
 class BoundedPool:
-    """A pool for an Agent, around an ``HTTPConnectionPool`` that does not retry by itself."""
+    """A pool for an Agent, wrapping an ``HTTPConnectionPool`` that does not retry."""
 
     pool: Any
 

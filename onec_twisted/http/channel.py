@@ -1,15 +1,15 @@
-"""Speaks HTTP/1.1 with nodes: to the letter where a request ends, patiently where real nodes need it, and in time.
+"""HTTP/1.1 with nodes: strict about where a request ends, lenient where real nodes need it, with time-outs.
 
 It uses private names of ``twisted.web.http.HTTPChannel``; ``tests/http/test_http_request.py`` pins them for the
 oldest and the newest Twisted:
 
-* ``_abortingCall``: ends a connection by force, and is cancelled when it has ended;
+* ``_abortingCall``: aborts a connection, and is cancelled when it has ended;
 * ``_receivedHeaderSize``: 0 before the request line;
-* ``_respondToBadRequestAndDisconnect``: called for whatever is no HTTP;
-* ``_networkProducer``: the transport, or what stands for one that cannot be paused;
-* ``_transferDecoder``: finds the end of a body; ``_finishRequestBody`` is told what came behind it;
-* ``_savedTimeOut``: the idle time-out that it sets again when a request is done;
-* ``_dataBuffer``: what came while a request was being answered; ``_buffer``: what of a read is still to be looked at.
+* ``_respondToBadRequestAndDisconnect``: called for anything that is not HTTP;
+* ``_networkProducer``: the transport, or a stand-in for one that cannot be paused;
+* ``_transferDecoder``: finds the end of a body; ``_finishRequestBody`` receives what came after it;
+* ``_savedTimeOut``: the idle time-out that is set again when a request is done;
+* ``_dataBuffer``: what came while a request was being answered; ``_buffer``: the part of a read not parsed yet.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ if TYPE_CHECKING:
 __all__ = ["ExchangeChannel"]
 
 LONGEST_CONTENT_LENGTH = 64
-"""Bytes of a Content-Length header; Python refuses to read numbers of thousands of digits."""
+"""Bytes of a Content-Length header; Python refuses to parse numbers of thousands of digits."""
 
 SURPLUS_TIMEOUT = 5
-"""Seconds that a connection has that is one too many."""
+"""Seconds that a connection over the limit may stay open."""
 
 TLS = b"\x16"
-"""What a client that speaks TLS begins with, and no request does (RFC 8446 section 5.1)."""
+"""First byte from a client that speaks TLS, which no request starts with (RFC 8446 section 5.1)."""
 
 REQUEST_COST = 512
-"""What a request costs that came behind another, in units of ``Allowance``."""
+"""Cost of a pipelined request, in units of ``Allowance``."""
 
 MOST_READS = 256
-"""Reads that are kept one by one, while a request is being answered; each costs memory beside its bytes."""
+"""Reads that are kept separately while a request is being answered; each costs memory on top of its bytes."""
 
 _RAW = re.compile(rb"[ \x7f-\xff]")
 
 
 def _first_received(channel: ExchangeChannel, data: bytes) -> None:
-    """Take what a connection brings first: who speaks TLS would wait for an answer until its time is over."""
+    """Take a connection's first bytes: a client that speaks TLS would otherwise wait until it times out."""
     del channel.dataReceived
     if data.startswith(TLS):
         channel.refuse(TlsNotSpoken())
@@ -68,7 +68,7 @@ def _first_received(channel: ExchangeChannel, data: bytes) -> None:
 
 @implementer(IConnection, IHandshakeListener)
 class ExchangeChannel(HTTPChannel):
-    """Speaks HTTP/1.1 with a node, and says ``failure`` to whatever is none."""
+    """Speaks HTTP/1.1 with a node, and answers ``failure`` to anything that is not HTTP."""
 
     server: Server
     open_answers: OpenAnswers
@@ -77,13 +77,13 @@ class ExchangeChannel(HTTPChannel):
     _shakes_hands = False
 
     abortTimeout = 5
-    """Seconds after which a connection that we closed is gone, whatever its peer does."""
+    """Seconds after which a connection that we closed is aborted, whatever its peer does."""
 
     is_open = False
-    """Whether its peer is there, and we have not closed it."""
+    """Whether the peer is connected, and we have not closed the connection."""
 
     def connectionMade(self) -> None:
-        """Count the connection; one too many has little time to say what it wants, and to hear why not."""
+        """Count the connection; one over the limit has little time to send a request and receive the refusal."""
         super().connectionMade()
         server = self.server
         self.is_open = True
@@ -103,40 +103,40 @@ class ExchangeChannel(HTTPChannel):
         server.newcomers.comes(self, self._entry.address)
 
     def handshakeCompleted(self) -> None:
-        """Treat it as any other connection from here on."""
+        """Treat it like any other connection from now on."""
         self._shakes_hands = False
         if not self._entry.is_one_too_many:
             self.setTimeout(REST_TIMEOUT)
 
     def is_one_too_many(self, address: str | None) -> bool:
-        """Return whether an address, which a PROXY header may have told since, has more connections than it may."""
+        """Return whether an address, which a PROXY header may have reported meanwhile, is over its limit."""
         if address != self._entry.address:
             self._entry.enter(address)
         return self._entry.is_one_too_many
 
     def resetTimeout(self) -> None:
-        """Count the time of a head from its first byte on: what drips in does not prolong it."""
+        """Start the head's time-out at its first byte: bytes that trickle in do not extend it."""
         if self.timeOut is not None and not self._head_begun:
             self._head_begun = True
             if not self._entry.is_one_too_many:
                 self.setTimeout(self.server.limits.header_timeout)
 
     def head_ended(self) -> None:
-        """Stop the time of the head: while a body comes, the time-outs are the body's."""
+        """Stop the head's time-out: while a body is received, the body's time-outs apply."""
         newcomers = self.server.newcomers
         newcomers.leaves(self)
         self.setTimeout(None)
         self._head_begun = False
 
     def body_ended(self) -> None:
-        """Note that all of a request has come: once it is answered, the connection may rest again."""
+        """Note that the request is complete: once it is answered, the connection may be idle again."""
         self.head_ended()
         self._savedTimeOut = REST_TIMEOUT
 
     def timeoutConnection(self) -> None:
-        """Close a connection that nobody uses; tell the sender of half a head why."""
+        """Close an idle connection; report the reason to the sender of an incomplete head."""
         if self._shakes_hands:
-            self.server.refuse(HeadersTimedOut(), self.getPeer())  # nobody can read it: it is counted and logged
+            self.server.refuse(HeadersTimedOut(), self.getPeer())  # only counted and logged: the peer cannot read it
             self.abort()
         elif self._head_begun:
             self.refuse(HeadersTimedOut())
@@ -144,7 +144,7 @@ class ExchangeChannel(HTTPChannel):
             self.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Pass it on to the requests, and to the answers on their way."""
+        """Notify the requests, and the answers in transit."""
         super().connectionLost(reason)
         server = self.server
         self.is_open = False
@@ -154,9 +154,9 @@ class ExchangeChannel(HTTPChannel):
         self.open_answers.lost()
 
     def loseConnection(self) -> None:
-        """Close the connection: when what was written is on its way, or by force.
+        """Close the connection once everything written is sent, and abort it if that takes too long.
 
-        TLS waits for the peer's word, and reads what it sends meanwhile; TCP waits for it to read our answer.
+        TLS waits for the peer's close alert, and reads what it sends meanwhile; TCP waits for it to read our answer.
         """
         self.is_open = False
         if self._abortingCall is None:
@@ -164,25 +164,25 @@ class ExchangeChannel(HTTPChannel):
         super().loseConnection()
 
     def abort(self) -> None:
-        """End the connection at once, without a word, and take nothing more from it."""
+        """Abort the connection without an answer, and accept nothing more from it."""
         self.is_open = False
         self.dataReceived = lambda _: None  # type: ignore[method-assign]  # TLS still passes data on
         transport: Any = self.transport
         transport.abortConnection()
 
     def lineReceived(self, line: bytes) -> None:
-        """Take a line of the head; in a request line, blanks and letters that are not encoded are encoded.
+        """Take a line of the head; percent-encode raw spaces and non-ASCII bytes in a request line.
 
-        Nodes put file names into the URL as they are (docs/protocol.md).
+        Nodes put file names into the URL unencoded (docs/protocol.md).
         """
         if self._receivedHeaderSize == 0 and not line:
-            self._head_begun = False  # an empty line behind the request before it begins nothing
+            self._head_begun = False  # an empty line after the previous request starts no head
             if self.timeOut is not None and not self._entry.is_one_too_many:
                 self.setTimeout(REST_TIMEOUT)
             if self._buffer:
                 self.resetTimeout()
         elif self._receivedHeaderSize == 0:
-            self.resetTimeout()  # of a head that came with the request before it
+            self.resetTimeout()  # for a head that came with the previous request
             if _RAW.search(line):
                 method, _, rest = line.partition(b" ")
                 target, _, version = rest.rpartition(b" ")
@@ -190,7 +190,7 @@ class ExchangeChannel(HTTPChannel):
         super().lineReceived(line)
 
     def headerReceived(self, line: bytes) -> bool:
-        """Take a header; the number of a Content-Length has a reasonable length."""
+        """Take a header; refuse a Content-Length of too many digits."""
         if line[:15].lower() == b"content-length:" and len(line) > LONGEST_CONTENT_LENGTH:
             self._respondToBadRequestAndDisconnect()
             return False
@@ -198,10 +198,10 @@ class ExchangeChannel(HTTPChannel):
         return taken
 
     def allHeadersReceived(self) -> None:
-        """Refuse a head that leaves open where its request ends, or whom it is for; decode chunks in our own way.
+        """Refuse a head that is ambiguous about its request's end or host; use our own decoder for chunks.
 
-        What follows such a head would be the next request to us, and a body to a proxy before us (RFC 9112 sections
-        3.2, 6.1 and 11.2).
+        What follows such a head could be the next request to us, and a body to a proxy in front of us (RFC 9112
+        sections 3.2, 6.1 and 11.2).
         """
         headers, is_newest = self.requests[-1].requestHeaders, self._version == b"HTTP/1.1"
         coding = headers.getRawHeaders(b"transfer-encoding")
@@ -211,7 +211,7 @@ class ExchangeChannel(HTTPChannel):
         )
         if not is_sound or hosts > 1 or (is_newest and not hosts):
             self._respondToBadRequestAndDisconnect()
-            self.length = None  # nothing is taken for its body
+            self.length = None  # nothing is taken as its body
             return
         if coding is not None:
             self._transferDecoder = ChunkedBody(
@@ -225,13 +225,13 @@ class ExchangeChannel(HTTPChannel):
         super().allHeadersReceived()
 
     def rawDataReceived(self, data: bytes) -> None:
-        """Take bytes of a body, or what comes while a request is being answered."""
+        """Take bytes of a body, or data that arrives while a request is being answered."""
         if len(self._dataBuffer) > MOST_READS:
             self._dataBuffer = [b"".join(self._dataBuffer)]
         super().rawDataReceived(data)
 
     def requestDone(self, request: Any) -> None:
-        """Go on with the next request; of those that have come already, so many are taken at a time."""
+        """Continue with the next request; pipelined requests are limited by the allowance."""
         allowance = self.server.allowance
         has_come = bool(self._buffer) or any(self._dataBuffer)
         if has_come and self.persistent and not allowance.take(REQUEST_COST):
@@ -240,7 +240,7 @@ class ExchangeChannel(HTTPChannel):
             self._next_request(request)
 
     def _next_request(self, request: Any, granted: int = 0) -> None:
-        """Go on, where the allowance has ``granted`` that or did not need to; rest until a head has come whole."""
+        """Continue once the allowance has ``granted`` it, or at once if not needed; idle until a head is complete."""
         server = self.server
         if granted:
             allowance = server.allowance
@@ -255,15 +255,15 @@ class ExchangeChannel(HTTPChannel):
             self.resetTimeout()
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """Refuse a line that does not end."""
+        """Refuse a line that is too long."""
         self._respondToBadRequestAndDisconnect()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        """Answer what is no HTTP in the protocol's words."""
+        """Answer anything that is not HTTP in the protocol's words."""
         self.refuse(MalformedRequest())
 
     def refuse(self, refused: Refused) -> None:
-        """Answer what is no whole request, unless it has been answered already, and close."""
+        """Answer an incomplete or malformed request, unless it has been answered already, and close."""
         self.setTimeout(None)
         for request in self.requests:
             request.give_up()

@@ -1,7 +1,7 @@
-"""The chunks of a body (RFC 9112 section 7.1), decoded many at a time. No Twisted.
+"""Decodes the chunks of a body (RFC 9112 section 7.1), many at a time. No Twisted.
 
-A chunk may carry a single byte: what a sender makes of its bytes is cheap for it, and must not be dear for us. Here a
-chunk costs less than a microsecond, and whoever decodes says how many of them may be decoded at a time.
+A chunk may carry a single byte: small chunks are cheap for the sender, and must not be expensive for us. A chunk
+costs less than a microsecond here, and the caller limits how many are decoded at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Chunked", "ChunkedBody", "MalformedChunks"]
 
 LONGEST_LINE = 1024
-"""Bytes of a line that tells a chunk's size, with its extensions, or of a line after the last chunk."""
+"""Bytes of a chunk-size line, with its extensions, or of a trailer line after the last chunk."""
 
 MOST_TRAILERS = 16 * 1024
 """Bytes of all lines after the last chunk."""
@@ -30,35 +30,35 @@ _END = b"\r\n"
 
 
 class MalformedChunks(ValueError):
-    """What came is no chunk."""
+    """The data received is not a valid chunk."""
 
 
 class Chunked:
-    """A body in chunks, on its way in.
+    """A chunked body being received.
 
-    ``ended`` says that the last chunk has come, and ``rest`` what came behind it, of the next request.
+    ``ended`` is set once the last chunk has come; ``rest`` is what came after it, part of the next request.
     """
 
     def __init__(self) -> None:
-        """Begin before the first chunk."""
+        """Start before the first chunk."""
         self.ended = False
         self.rest = b""
         self._buffer = b""
         self._place = 0
         self._left = 0
-        """Bytes of the chunk at hand that are still to come, with the line's end behind it; 0 between chunks."""
+        """Bytes still missing from the current chunk, including the CRLF after it; 0 between chunks."""
         self._trailers: int | None = None
         """Bytes of the lines after the last chunk; None before them."""
 
     def feed(self, data: bytes) -> None:
-        """Take what came."""
+        """Take received bytes."""
         self._buffer = self._buffer[self._place :] + data
         self._place = 0
 
     def decode(self, most: int) -> tuple[bytes, int]:
-        """Return the next bytes of the body, and how many chunks and lines they cost.
+        """Return the next bytes of the body, and how many chunks and lines were decoded.
 
-        No more than ``most``: when it cost so much, there may be more in what was fed. Raises ``MalformedChunks``.
+        At most ``most`` of them: when that many were decoded, there may be more buffered. Raises ``MalformedChunks``.
         """
         parts: list[bytes] = []
         buffer, place, cost = self._buffer, self._place, 0
@@ -73,7 +73,7 @@ class Chunked:
                 end = place + int(found[1], 16)
                 if end == place or not buffer.startswith(_END, end):
                     break
-                parts.append(buffer[place:end])  # nearly always: all of a chunk is there
+                parts.append(buffer[place:end])  # the usual case: the whole chunk is there
                 place = end + 2
             else:
                 if cost < most and place < len(buffer):
@@ -89,8 +89,8 @@ class Chunked:
         return parts[0] if len(parts) == 1 else b"".join(parts), cost
 
     def _rest_of_chunk(self, place: int, parts: list[bytes]) -> tuple[int, bool]:
-        """Take what is there of a chunk that is not complete; return where it ends, and whether that is its end."""
-        size = self._left - 2  # what is missing of the line's end makes it negative
+        """Take the available part of an incomplete chunk; return where it ends, and whether the chunk is complete."""
+        size = self._left - 2  # negative when only part of the CRLF is missing
         if size > 0:
             part = self._buffer[place : place + size]
             if part:
@@ -106,13 +106,13 @@ class Chunked:
         return place + len(end), not self._left
 
     def _wait_for_line(self, place: int) -> None:
-        """See that a line whose end has not come may still become one. Raises ``MalformedChunks``."""
+        """Check that an incomplete line may still become valid. Raises ``MalformedChunks``."""
         end = self._buffer.find(_END, place, place + LONGEST_LINE)
         if end >= 0 or len(self._buffer) - place >= LONGEST_LINE:
             raise MalformedChunks("no size of a chunk")
 
     def _trailer(self) -> bool:
-        """Pass over a line after the last chunk; return whether all of it was there. Raises ``MalformedChunks``."""
+        """Skip a line after the last chunk; return whether it was complete. Raises ``MalformedChunks``."""
         end = self._buffer.find(_END, self._place)
         size = (end if end >= 0 else len(self._buffer)) - self._place
         self._trailers = (self._trailers or 0) + (size + 2 if end >= 0 else 0)
@@ -128,13 +128,13 @@ class Chunked:
 
 
 class ChunkedBody:
-    """The body of a request in chunks: what is decoded, and when.
+    """The chunked body of a request: what is decoded, and when.
 
-    To a channel it is a decoder, one that does not call back for each chunk; to the body it is the transport, which
-    holds the sender back, as it does while what was sent waits to be decoded.
+    A channel sees a decoder, one that does not call back for each chunk. A body sees a transport, which pauses the
+    sender; this also happens while received data waits to be decoded.
 
-    ``received`` is called with bytes of the body, ``ended`` with what came behind it, ``malformed`` for what is no
-    chunk; nothing is decoded any more when ``is_open`` says no.
+    ``received`` is called with bytes of the body, ``ended`` with what came after it, ``malformed`` for invalid
+    chunks; decoding stops when ``is_open`` returns False.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class ChunkedBody:
         malformed: Callable[[], None],
         is_open: Callable[[], bool],
     ) -> None:
-        """Begin with nothing."""
+        """Start with nothing."""
         self._transport = transport
         self._allowance = allowance
         self._received = received
@@ -156,32 +156,32 @@ class ChunkedBody:
         self._chunks = Chunked()
         self._held = False
         self._waits = False
-        """Whether something is left to be decoded."""
+        """Whether data is waiting to be decoded."""
 
     def dataReceived(self, data: bytes) -> None:
-        """Take what came, and decode as much of it as one may at once."""
+        """Take received data, and decode as much of it as is allowed at once."""
         self._chunks.feed(data)
         if self._waits:
-            self._transport.pauseProducing()  # somebody else has let it go on
+            self._transport.pauseProducing()  # it was resumed elsewhere
         else:
             self._decode(self._allowance.at_once())
 
     def pauseProducing(self) -> None:
-        """Hold the sender back."""
+        """Pause the sender."""
         self._held = True
         self._transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Let the sender go on, when all that it has sent is decoded."""
+        """Resume the sender, once everything that it has sent is decoded."""
         self._held = False
         if not self._waits:
             self._transport.resumeProducing()
 
     def stopProducing(self) -> None:
-        """Do nothing: a body ends in other ways."""
+        """Do nothing: a body is ended in other ways."""
 
     def _decode(self, most: int) -> None:
-        """Pass on what may be decoded now; what is left is decoded later."""
+        """Decode what the limit permits, pass it on, and schedule the rest."""
         try:
             data, cost = self._chunks.decode(most)
         except MalformedChunks:
@@ -198,7 +198,7 @@ class ChunkedBody:
             self._ended(self._chunks.rest)
 
     def _go_on(self, most: int) -> None:
-        """Decode what waits, unless the connection is at its end."""
+        """Decode waiting data, unless the connection has ended."""
         if not self._is_open():
             return
         self._decode(most)

@@ -1,6 +1,6 @@
-"""How we ask the site: treq without what a daemon must not do.
+"""The HTTP client for requests to the site: treq without what a daemon must not do.
 
-No cookies, no redirects by themselves, a time-out on every step, answers read up to a limit, and a signature.
+No cookies, no automatic redirects, a time-out on every step, answers read up to a limit, and a signature.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["BodyReader", "is_host", "plain_client", "reason_of", "url_of", "was_cancelled"]
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds that a connection may take to come about."""
+"""Seconds that connecting may take."""
 
 NO_TLS = frozenset({"wrong version number", "packet length too long"})
-"""What OpenSSL says of an answer without TLS."""
+"""OpenSSL's words for an answer without TLS."""
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
@@ -48,7 +48,7 @@ TEXT_LIMIT = 64 * 1024
 
 
 def is_host(name: str) -> bool:
-    """Return whether it can be a host: a name (RFC 1123 section 2.1; private nets have ``_``, too), or an address."""
+    """Return whether it can be a host: a name (RFC 1123 section 2.1; private nets also use ``_``), or an address."""
     try:
         ip_address(name)
     except ValueError:
@@ -58,7 +58,7 @@ def is_host(name: str) -> bool:
 
 
 def url_of(scheme: str, argument: str) -> str:
-    """Return the URL of ``http://host/path``, written as a whole or behind its ``http:``. Raises ``ValueError``."""
+    """Return the URL ``http://host/path``, given in full or without its ``http:``. Raises ``ValueError``."""
     url = argument if argument.startswith(("http:", "https:")) else f"{scheme}:{argument}"
     try:
         parts = urlsplit(url)
@@ -71,7 +71,7 @@ def url_of(scheme: str, argument: str) -> str:
 
 
 def reason_of(failed: BaseException) -> str:
-    """Return in a few words why the site could not be asked."""
+    """Return in a few words why a request to the site failed."""
     for kinds, words in (
         ((defer.TimeoutError, error.TimeoutError), "it did not answer in time"),
         ((error.ConnectionRefusedError,), "it refuses connections"),
@@ -102,28 +102,28 @@ def _openssl_words(failed: SSL.Error) -> str:
 
 
 def was_cancelled(failed: BaseException) -> bool:
-    """Return whether a request failed because somebody wanted its end: Twisted wraps that."""
+    """Return whether a request failed because it was cancelled, an error that Twisted may wrap."""
     if isinstance(failed, (defer.CancelledError, error.ConnectingCancelledError)):
         return True
     return any(was_cancelled(reason.value) for reason in getattr(failed, "reasons", ()))
 
 
 class BodyReader(Protocol):
-    """Gives the body of an answer to ``write``, as far as a ``limit`` of bytes; None is no limit."""
+    """Passes the body of an answer to ``write``, up to ``limit`` bytes; None is no limit."""
 
     def __init__(self, write: Callable[[bytes], object], limit: int | None) -> None:
         """Wait for the first bytes."""
         self._write = write
         self._left = limit
         self.ended: Deferred[bool] = Deferred(lambda _: self._drop())
-        """Fires with whether the end is certain: a connection that ends may have broken."""
+        """Fires with whether the body is known to be complete: a connection that just closes may have broken."""
 
     def _drop(self) -> None:
         if self.transport is not None:
             self.transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        """Pass bytes on, and want no more when there were enough."""
+        """Pass bytes on, and disconnect at the limit."""
         if self._left is not None:
             data = data[: self._left]
             self._left -= len(data)
@@ -133,7 +133,7 @@ class BodyReader(Protocol):
             self._drop()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell how it ended."""
+        """Report how it ended."""
         if not self.ended.called:
             if reason.check(ResponseDone, PotentialDataLoss) or self._left == 0:
                 self.ended.callback(reason.check(PotentialDataLoss) is None)
@@ -144,9 +144,9 @@ class BodyReader(Protocol):
 @implementer(IAgent)
 @frozen
 class _Uncompressed:
-    """An Agent that asks for no compression, and undoes none: a few bytes could become any number.
+    """An Agent that requests no compression, and decompresses nothing: a few bytes could expand to any number.
 
-    What was compressed all the same says so in ``X-Content-Encoding``.
+    The encoding of an answer that is compressed nevertheless is kept in ``X-Content-Encoding``.
     """
 
     agent: IAgent

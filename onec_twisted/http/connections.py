@@ -1,6 +1,6 @@
-"""Who is at the other end of a connection, and how many connections an address has.
+"""The client at the other end of a connection, and the number of connections per address.
 
-A proxy's word about the client is taken only when the administrator trusts the proxy: anybody can write
+What a proxy reports about the client is believed only when the administrator trusts the proxy: anybody can send
 ``X-Forwarded-For``.
 """
 
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 __all__ = ["UNIX", "Connections", "Entry", "TrustedProxies", "counted_as"]
 
 MOST_HOPS = 20
-"""Proxies in a row that are looked at."""
+"""Proxies in a chain that are examined."""
 
 _WITH_PORT = re.compile(r"\[([0-9a-fA-F:.]+)\](?::\d+)?|([0-9.]+):\d+")
 
 UNIX = "unix"
-"""The name of whoever connects to a unix socket."""
+"""The name for clients that connect to a unix socket."""
 
 
 @frozen
 class TrustedProxies:
-    """The proxies whose headers are believed: networks, and whether unix sockets are."""
+    """The proxies whose headers are trusted: networks, and whether unix sockets are."""
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     unix: bool = False
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> TrustedProxies:
-        """Return proxies that are written as an address, a network, or ``unix``. Raises ``ValueError``."""
+        """Return proxies given as addresses, networks, or ``unix``. Raises ``ValueError``."""
         names = list(texts)
         return cls(tuple(ip_network(name) for name in names if name != UNIX), UNIX in names)
 
     def trusts(self, address: str | None) -> bool:
-        """Return whether an address, None on a unix socket, is one of them."""
+        """Return whether an address, None on a unix socket, is a trusted proxy."""
         if address is None:
             return self.unix
         if not self.networks:
@@ -53,10 +53,11 @@ class TrustedProxies:
         return any(parsed in network for network in self.networks)
 
     def client(self, peer: str | None, forwarded_for: str) -> str | None:
-        """Return who sends through a proxy: the last address that is none of theirs.
+        """Return the client behind a proxy: the last address that is not a trusted proxy.
 
-        ``peer`` is who is connected to us, and trusted; ``forwarded_for`` is ``X-Forwarded-For``, to which each proxy
-        adds whom it got the request from. What is no address ends the search: a stranger wrote it.
+        ``peer`` is the trusted proxy connected to us; ``forwarded_for`` is ``X-Forwarded-For``, to which each proxy
+        appends the address it received the request from. The search ends at anything that is not an address, as an
+        untrusted client wrote it.
         """
         client = peer
         for text in reversed(forwarded_for.rsplit(",", MOST_HOPS)[-MOST_HOPS:]):
@@ -70,14 +71,14 @@ class TrustedProxies:
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address:
-    """Return an address, as IPv4 where IPv6 only carries one. Raises ``ValueError``."""
+    """Return an address, an IPv4-mapped IPv6 address as IPv4. Raises ``ValueError``."""
     address = ip_address(text)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
 
 
 def _address_in(text: str) -> str | None:
-    """Return an address as it stands in ``X-Forwarded-For``, without a port; None when there is none."""
+    """Return an address from ``X-Forwarded-For``, without its port; None when it is not an address."""
     match = _WITH_PORT.fullmatch(text.strip())
     try:
         return str(_parsed((match[1] or match[2]) if match is not None else text.strip()))
@@ -86,7 +87,7 @@ def _address_in(text: str) -> str | None:
 
 
 def counted_as(address: str) -> str:
-    """Return what an address is counted as: one who has an IPv6 address has all of its /64."""
+    """Return what an address is counted as: the owner of an IPv6 address has its whole /64."""
     if ":" not in address:
         return address
     parsed = _parsed(address.partition("%")[0])
@@ -95,9 +96,9 @@ def counted_as(address: str) -> str:
 
 @define(eq=False)
 class Connections:
-    """How many connections are open, in all and by address; ``most`` of one address, or /64 network of IPv6.
+    """Counts open connections, in total and by address; ``most`` per address, or per /64 network of IPv6.
 
-    0 is no limit. A trusted proxy may have as many as it likes; the clients behind it are counted by their requests.
+    0 is no limit. A trusted proxy has no limit; the clients behind it are counted by their requests.
     """
 
     most: int = 0
@@ -107,15 +108,15 @@ class Connections:
     _open: Counter[str] = field(factory=Counter, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Begin with nobody."""
+        """Start without connections."""
         self._trusts_somebody = self.trusted != TrustedProxies()
 
     def trusts(self, address: str | None) -> bool:
-        """Return whether an address, None on a unix socket, is a trusted proxy's."""
+        """Return whether an address, None on a unix socket, belongs to a trusted proxy."""
         return self._trusts_somebody and self.trusted.trusts(address)
 
     def enter(self, address: str) -> bool:
-        """Count one more of an address, if it may have one more; return whether."""
+        """Count one more connection of an address, if its limit permits; return whether it does."""
         counted = counted_as(address)
         if self.most and self._open[counted] >= self.most:
             return False
@@ -123,11 +124,11 @@ class Connections:
         return True
 
     def held(self, address: str | None) -> int:
-        """Return how many an address has; none are counted of a unix socket, nor of a trusted proxy."""
+        """Return how many an address has; unix sockets and trusted proxies are not counted."""
         return self._open[counted_as(address)] if address is not None else 0
 
     def leave(self, address: str) -> None:
-        """Count one less of an address."""
+        """Count one connection less of an address."""
         counted = counted_as(address)
         self._open[counted] -= 1
         if not self._open[counted]:
@@ -136,7 +137,7 @@ class Connections:
 
 @define(eq=False)
 class Entry:
-    """One connection among those of its address."""
+    """One connection, counted for its address."""
 
     connections: Connections
     address: str | None = field(default=None, init=False)
@@ -144,7 +145,7 @@ class Entry:
     _is_counted: bool = field(default=False, init=False)
 
     def enter(self, address: str | None) -> None:
-        """Count the connection for an address, unless that is a trusted proxy's or a unix socket."""
+        """Count the connection for an address, unless that is a trusted proxy or a unix socket."""
         self.leave()
         self.address = address
         if address is not None and not self.connections.trusts(address):
@@ -152,7 +153,7 @@ class Entry:
             self.is_one_too_many = not self._is_counted
 
     def leave(self) -> None:
-        """Count the connection no more."""
+        """Stop counting the connection."""
         if self._is_counted and self.address is not None:
             self.connections.leave(self.address)
         self._is_counted = self.is_one_too_many = False

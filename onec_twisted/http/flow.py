@@ -1,4 +1,4 @@
-"""How the sender of a body is paused and resumed, and whether it is fast enough. No reactor but its clock."""
+"""Pauses and resumes the sender of a body, and checks that it is fast enough. Uses only the reactor's clock."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 __all__ = ["RATE_SAMPLES", "RATE_WINDOW", "Flow", "Pace"]
 
 RATE_WINDOW = 60.0
-"""Seconds over which the rate of a body is taken."""
+"""Seconds over which the rate of a body is averaged."""
 
 RATE_SAMPLES = 6
-"""How often in that time it is looked at."""
+"""How often the rate is sampled in that time."""
 
 
 @define(eq=False)
 class Flow:
-    """The only one who pauses and resumes the sender of a body; TCP passes that on.
+    """The only place that pauses and resumes the sender of a body, by TCP flow control.
 
-    The sender waits while it is held back (``is_held``), and while a worker moves bytes from its socket
-    (``is_moving``). Others may resume the same transport without asking: ``insist`` pauses it again.
+    The sender waits while it is paused (``is_held``), and while a worker moves bytes from its socket
+    (``is_moving``). Other code may resume the same transport: ``insist`` pauses it again.
     """
 
     transport: IPushProducer
@@ -35,18 +35,18 @@ class Flow:
     is_moving: bool = field(default=False, init=False)
 
     def hold(self) -> None:
-        """Hold the sender back."""
+        """Pause the sender."""
         self.is_held = True
         self.transport.pauseProducing()
 
     def let_go(self) -> None:
-        """Hold the sender back no more."""
+        """Resume the sender, unless a worker is moving bytes."""
         self.is_held = False
         if not self.is_moving:
             self.transport.resumeProducing()
 
     def begin_move(self) -> None:
-        """Leave the socket to a worker."""
+        """Hand the socket over to a worker."""
         self.is_moving = True
         self.transport.pauseProducing()
 
@@ -57,16 +57,16 @@ class Flow:
             self.transport.resumeProducing()
 
     def insist(self) -> None:
-        """Pause the sender again: somebody else has resumed it, or it had more in hand."""
+        """Pause the sender again: it was resumed elsewhere, or it had more data buffered."""
         self.transport.pauseProducing()
 
 
 @define(eq=False)
 class Pace:
-    """Whether a sender brings enough.
+    """Checks that a sender is fast enough.
 
-    It may bring nothing for ``idle_timeout`` seconds, and has to bring ``min_rate`` bytes per second on average over
-    the last minute; 0 is no limit. Time in which we hold it back is not counted against it.
+    It may be silent for ``idle_timeout`` seconds, and has to send ``min_rate`` bytes per second on average over the
+    last minute; 0 is no limit. Time in which we pause it is not counted against it.
     """
 
     clock: IReactorTime
@@ -75,17 +75,17 @@ class Pace:
     last_byte: float = field(default=0.0, init=False)
     """When the last byte came, or the sender was resumed, in seconds of ``clock``."""
     _samples: deque[int] = field(factory=partial(deque, maxlen=RATE_SAMPLES), init=False)
-    """Bytes received when the rate was looked at; empty when we have held the sender back since then."""
+    """Bytes received at each sample; empty when we have paused the sender since the last one."""
     _next_sample: float = field(default=0.0, init=False)
 
     def begin(self, received: int) -> None:
-        """Begin, with so many bytes received."""
+        """Start, with ``received`` bytes so far."""
         self.last_byte = self.clock.seconds()
         self._samples.append(received)
         self._next_sample = self.last_byte + RATE_WINDOW / RATE_SAMPLES
 
     def rest(self) -> None:
-        """Begin another minute when the sender goes on: it is held back now."""
+        """Note that the sender is paused: a new minute starts when it is resumed."""
         self._samples.clear()
 
     def silence(self) -> float:
@@ -93,9 +93,9 @@ class Pace:
         return self.clock.seconds() - self.last_byte
 
     def look(self, received: int, *, is_waiting: bool) -> BodyTimedOut | UploadTooSlow | float:
-        """Return why the sender is given up, or in how many seconds to look again.
+        """Return why the sender is dropped, or in how many seconds to check again.
 
-        ``received`` bytes have come so far; ``is_waiting`` says that the sender cannot bring anything now.
+        ``received`` bytes have come so far; ``is_waiting`` means that the sender cannot send anything now.
         """
         silence = 0.0 if is_waiting else self.silence()
         if silence >= self.idle_timeout:
@@ -111,7 +111,7 @@ class Pace:
         return pause
 
     def _is_slow(self, received: int, *, is_waiting: bool) -> bool:
-        """Return whether too little has come in the last minute, in which nobody has held the sender back."""
+        """Return whether too little has come in the last minute, if the sender was not paused in it."""
         if is_waiting:
             self._samples.clear()
             return False

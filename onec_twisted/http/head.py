@@ -1,4 +1,4 @@
-"""What the head of a request says: its target, fit for a log, and fields that may stand once. No Twisted."""
+"""What a request head says: the target, made safe to log, and fields that may occur only once. No Twisted."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ SINGLE = frozenset(
         b"x-http-method-override",
     }
 )
-"""Headers that have one value, of those that decide what becomes of a request (RFC 9110 section 5.3, tus 1.0.0)."""
+"""Single-valued headers that affect how a request is handled (RFC 9110 section 5.3, tus 1.0.0)."""
 
 
 def contradicted(headers: Iterable[tuple[bytes, Sequence[bytes]]]) -> str | None:
-    """Return the name of a header that says different things; None where there is none.
+    """Return the name of a header with contradictory values; None where there is none.
 
-    ``headers`` are names and the values of each, line by line. Equal lines are harmless; lines of ``Cookie`` are one
-    list, in which a cookie may not have two values.
+    ``headers`` are names with the values of each line. Equal lines are harmless; ``Cookie`` lines form one list, in
+    which a cookie may not have two values.
     """
     for name, values in headers:
         if len(values) > 1:
@@ -86,10 +86,10 @@ _USER = re.compile(rb"(//|%2f%2f)[^/?#&;\s]*?(?:@|%40)", re.IGNORECASE)
 
 
 def without_secrets(uri: bytes) -> bytes:
-    """Return a request target, or an address in a header, fit for a log.
+    """Return a request target, or a URL from a header, made safe to log.
 
-    Hidden are the values of ``sessid``, which may be the token, and of what is called a password; and a user and a
-    password before a host (RFC 3986 section 3.2.1), in whatever form of target (RFC 9112 section 3.2).
+    It hides the values of ``sessid``, which may be the token, and of password fields; and user and password before a
+    host (RFC 3986 section 3.2.1), in every form of target (RFC 9112 section 3.2).
     """
     if b"@" in uri and not uri.startswith(b"/") and b" " not in uri:
         scheme = re.match(rb"[A-Za-z][A-Za-z0-9+.-]*:/+", uri)
@@ -100,22 +100,22 @@ def without_secrets(uri: bytes) -> bytes:
 
 
 def _hidden(field: re.Match[bytes]) -> bytes:
-    """Return a field of a query without its value, if that is a secret."""
+    """Return a query field, without its value if that is a secret."""
     is_secret = unquote_to_bytes(field[2]).strip().lower() in _SECRETS
     return field[1] + field[2] + b"=***" if is_secret else field[0]
 
 
 LONGEST_LOGGED = 512
-"""Bytes of a part of a request target that the log shows: a line of it is not for strangers to make long."""
+"""Bytes of each part of a request target that are logged: strangers must not be able to make log lines long."""
 
 
 def shortened(raw: bytes, longest: int = LONGEST_LOGGED) -> bytes:
-    """Return what the log shows of something that a stranger may have made long."""
+    """Return the part of a stranger's input that is logged."""
     return raw if len(raw) <= longest else raw[:longest] + b"..."
 
 
 def fields_of_target(method: bytes, uri: bytes) -> dict[str, Any]:
-    """Return what the log shows of a request: ``method``, ``path`` and ``query``, short and without secrets."""
+    """Return what is logged of a request: ``method``, ``path`` and ``query``, short and without secrets."""
     safe = without_secrets(uri)
     return {
         "method": decoded(shortened(method, 32)),

@@ -1,4 +1,4 @@
-"""What the parts of the server ask of one another: bodies, their consumers and sockets, answers that stream."""
+"""The interfaces between the parts of the server: bodies, their consumers and sockets, streamed answers."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class IBodyConsumer(Interface):
 
 
 class ISocketConsumer(IBodyConsumer):
-    """Takes a body also from its socket, past the reactor."""
+    """Takes a body also straight from its socket, bypassing the reactor."""
 
     bulk: int = Attribute("Bytes that must wait in the socket to be worth moving.")
 
     def move(socket: int, most: int) -> Deferred[int]:
-        """Move bytes that wait in a socket, ``most`` of them at most, to behind what was written before.
+        """Move at most ``most`` bytes waiting in a socket to the end of what was written before.
 
-        Fires with how many have left the socket, whatever became of them; never fails. Nothing is written, and
-        nothing else is read from the socket, before it has fired.
+        Fires with how many bytes have left the socket, whatever became of them; never fails. Until it fires, nothing
+        is written, and nothing else is read from the socket.
         """
 
 
@@ -54,23 +54,23 @@ class IBodySocket(Interface):
     """The socket that a body of known length comes from."""
 
     def when_readable(moves: Callable[[], bool]) -> None:
-        """Ask before each read from now on, until ``release``: one that moves the bytes itself returns True."""
+        """Call ``moves`` before each read until ``release``; it returns True when it moves the bytes itself."""
 
     def waiting() -> int:
-        """Return the bytes that wait in the socket."""
+        """Return the number of bytes that wait in the socket."""
 
     def fileno() -> int:
         """Return a descriptor of the socket that stays open until ``release``."""
 
     def moved(size: int) -> None:
-        """Count bytes of the body that somebody has taken from the socket; its last byte ends the body."""
+        """Count bytes of the body that were taken from the socket; the last one ends the body."""
 
     def release() -> None:
-        """Read from the socket as ever."""
+        """Read from the socket as usual again."""
 
 
 class IBody(Interface):
-    """The body of a request while it comes in. Nothing of it is kept before ``stream_to``."""
+    """The body of a request while it is received. Nothing of it is stored before ``stream_to``."""
 
     length: int | None = Attribute("Bytes announced by Content-Length; None when chunked.")
     received: int = Attribute("Bytes that came so far.")
@@ -78,73 +78,73 @@ class IBody(Interface):
     complete: bool = Attribute("Whether the last byte came.")
 
     def stream_to(consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
-        """Give every byte to the consumer; fires after the last one.
+        """Pass every byte to the consumer; fires after the last one.
 
         Fails with ``too_large`` past ``limit`` bytes, with ``BodyTimedOut`` when the sender falls silent, with
-        ``UploadTooSlow`` when it brings too little, with ``ConnectionDropped`` when the connection breaks, or with
-        what ``drop`` was given. The consumer hears nothing more after a failure.
+        ``UploadTooSlow`` when it is too slow, with ``ConnectionDropped`` when the connection is lost, or with the
+        reason given to ``drop``. The consumer is not called again after a failure.
         """
 
     def pauseProducing() -> None:
-        """Hold the sender back: TCP tells it to wait."""
+        """Pause the sender, by TCP flow control."""
 
     def resumeProducing() -> None:
-        """Let the sender go on."""
+        """Resume the sender."""
 
     def silence() -> float:
-        """Return for how many seconds the sender has brought nothing although it could."""
+        """Return for how many seconds the sender has sent nothing although it could."""
 
     def drop(reason: BaseException) -> None:
-        """Take no more of it: ``stream_to`` fails with the reason. Does nothing once the body is complete."""
+        """Accept no more of the body: ``stream_to`` fails with the reason. Does nothing once the body is complete."""
 
     def left() -> list[bytes]:
-        """Return, once, what came before anybody wanted it of a body that ``stream_to`` has failed to give."""
+        """Return, once, the bytes buffered before ``stream_to`` of a body that it has failed to pass on."""
 
 
 class ILine(Interface):
-    """A connection that can be asked what its peer has acknowledged, also when it has ended."""
+    """A connection that can report what its peer has acknowledged, even after it has ended."""
 
     def unacknowledged() -> int:
         """Return the bytes of answers that the peer's machine has not acknowledged."""
 
     def over() -> bool:
-        """Return whether nothing can be acknowledged any more."""
+        """Return whether nothing more can be acknowledged."""
 
     def close() -> None:
-        """Ask no more."""
+        """Release it: no further queries."""
 
 
 class IAcknowledgement(Interface):
-    """An answer that somebody wants to know the arrival of."""
+    """An answer whose arrival is tracked."""
 
     arrived: bool | None = Attribute("Whether it has arrived; None while that is open.")
 
     def sent(line: ILine | None) -> None:
-        """Note that the answer was written to a line; None for one that cannot be asked."""
+        """Note that the answer was written to a line; None for one whose state cannot be read."""
 
     def look() -> None:
-        """Ask the kernel now."""
+        """Query the kernel now."""
 
     def lost() -> None:
         """Note that the connection has ended, before the answer was written or after."""
 
 
 class IConnection(Interface):
-    """A connection that may have to make room for another."""
+    """A connection that may be closed to make room for another."""
 
     transport: object = Attribute("What carries it.")
 
     def abort() -> None:
-        """End it at once, without a word, and take nothing more from it."""
+        """Abort it without an answer, and accept nothing more from it."""
 
 
 class IAnswerStream(Interface):
-    """The body of an answer, on its way from elsewhere. Also an ``IPushProducer``."""
+    """The body of an answer, streamed from elsewhere. Also an ``IPushProducer``."""
 
     length: int | None = Attribute("Bytes that it has; None when that is unknown.")
 
     def write_to(write: Callable[[bytes], object]) -> Deferred[None]:
-        """Write all of it; fires after the last byte, and fails when it breaks off."""
+        """Write all of it; fires after the last byte, and fails when the body is cut short."""
 
 
 class IRequest(Interface):
@@ -171,18 +171,18 @@ class IRequest(Interface):
         """Return whether the client's connection is TLS, to us or to a trusted proxy."""
 
     def notifyFinish() -> Deferred[None]:
-        """Return a Deferred that fires when the answer is out, and fails when the connection ends before that."""
+        """Return a Deferred that fires when the answer is sent, and fails when the connection ends first."""
 
     def told_by_proxy(name: bytes) -> bytes:
-        """Return the value of a header that the proxy next to the client has set; others append theirs."""
+        """Return the header value set by the proxy nearest the client; other proxies append theirs."""
 
 
 class IStreamingResource(Interface):
-    """A resource that is asked as soon as the headers are complete."""
+    """A resource that is called as soon as the headers are complete."""
 
     def respond(request: IRequest, refused: Refused | None = None) -> Awaitable[Answer]:
-        """Return the answer; ``request.body`` may still be on its way, and is drained if it is left alone.
+        """Return the answer; ``request.body`` may still be arriving, and is drained if not consumed.
 
-        ``refused`` is why the request is refused whatever it asks for. Raises ``ConnectionDropped`` when nobody is
-        left to receive an answer.
+        ``refused`` is why the request is refused regardless of its content. Raises ``ConnectionDropped`` when nobody
+        is left to receive an answer.
         """

@@ -1,7 +1,7 @@
-"""Whether a new connection may stay when there are too many: who rests makes room, who is at work is let alone.
+"""Closes an idle connection for a new one when there are too many; connections in use are left alone.
 
-Strangers who hold as many connections as there are descriptors keep nobody out then: whoever comes takes the place of
-the connection that has rested longest, of the address that has most.
+So strangers who hold every descriptor cannot keep others out: a new connection replaces the one that has been idle
+longest, of the address that has most.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
 __all__ = ["Newcomers"]
 
 LOOKED_AT = 100
-"""Connections of which one is closed: those that have rested longest."""
+"""Candidates of which one is closed: the connections that have been idle longest."""
 
 WARNING_INTERVAL = 60.0
-"""Seconds between two lines in the log about it."""
+"""Seconds between two warnings in the log."""
 
 
 @define(eq=False)
 class Newcomers:
-    """The connections that rest, for which no request is being carried out.
+    """The idle connections, for which no request is being handled.
 
-    There may be as many in all as there are descriptors, or ``most``, where that is not 0.
+    There may be as many connections in total as there are descriptors, or ``most`` when that is not 0.
     """
 
     connections: Connections
     clock: IReactorTime
     most: int = 0
     _resting: dict[IConnection, str | None] = field(factory=dict, init=False)
-    """Those that rest, the longest first, and their addresses."""
+    """Idle connections, the longest idle first, and their addresses."""
     _told_at: float | None = field(default=None, init=False)
     _log = Logger()
 
     def comes(self, connection: IConnection, address: str | None) -> None:
-        """Let a new connection stay, or end it."""
+        """Accept a new connection, or close it."""
         if self._may_stay(address):
             self.rests(connection, address)
         elif is_plain(connection.transport):
@@ -55,7 +55,7 @@ class Newcomers:
             connection.abort()
 
     def _may_stay(self, address: str | None) -> bool:
-        """Return whether a new connection may stay; where that is one too many, another is closed for it."""
+        """Return whether a new connection may stay; over the limit, an idle one is closed for it."""
         if is_scarce(self.connections.total, NEWCOMER_SHARE):
             self._tell()
         elif not self.most or self.connections.total <= self.most:
@@ -72,15 +72,15 @@ class Newcomers:
         return True
 
     def rests(self, connection: IConnection, address: str | None) -> None:
-        """Note that nothing is to be done for a connection until its next request."""
+        """Note that a connection is idle until its next request."""
         self._resting[connection] = address
 
     def leaves(self, connection: IConnection) -> None:
-        """Note that a connection is at work, or has ended."""
+        """Note that a connection is in use, or has ended."""
         self._resting.pop(connection, None)
 
     def _tell(self) -> None:
-        """Say so in the log, now and then."""
+        """Log a warning, at most once per ``WARNING_INTERVAL``."""
         now = self.clock.seconds()
         if self._told_at is None or now - self._told_at >= WARNING_INTERVAL:
             self._told_at = now

@@ -1,4 +1,4 @@
-"""Where exceptions become answers: each is counted, logged, and worded for whoever asks."""
+"""Turns exceptions into answers: each is counted, logged, and worded for the client's protocol."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ PASSING = frozenset(
         errno.ESTALE,
     }
 )
-"""What the system says of itself, not of what it was asked for: the same request may do better a little later."""
+"""Errors about the state of the system, not about the request: the same request may succeed a little later."""
 
 _LOG = Logger()
 
 
 def address_of(request: IRequest | HTTPRequest) -> str:
-    """Return who sends, as text: an IP address, or ``-`` on a unix socket."""
+    """Return the client's address as text: an IP address, or ``-`` on a unix socket."""
     return str(getattr(request.getClientAddress(), "host", "-"))
 
 
 @frozen(eq=False)
 class Refusals:
-    """Answers what is refused, in the words of one protocol: ``wording`` returns the answer to a refusal.
+    """Answers refusals in the words of one protocol: ``wording`` returns the answer to a refusal.
 
-    ``log`` is that of the resource that refuses.
+    ``log`` is the logger of the resource that refuses.
     """
 
     metrics: Metrics
@@ -57,7 +57,7 @@ class Refusals:
     log: Logger = _LOG
 
     def answer(self, error: Exception, request: IRequest) -> Answer:
-        """Return the answer to a request that a resource has failed to carry out; call it where that was caught."""
+        """Return the answer to a request that failed with ``error``; call it in the ``except`` block."""
         if isinstance(error, Refused):
             return self.refuse(error, request)
         if isinstance(error, OSError) and error.errno in PASSING and not isinstance(error, SyncFailed):
@@ -68,7 +68,7 @@ class Refusals:
         return self.counted(Unforeseen())
 
     def refuse(self, refused: Refused, request: IRequest) -> Answer:
-        """Return the answer to a request that a resource refuses; the log has it with what the system said."""
+        """Return the answer to a request that a resource refuses, and log it with the system's error, if any."""
         cause = refused.__cause__
         self.log.info(
             "refused: {words} ({status}{because}) {method} {path}?{query} from {peer}",
@@ -82,7 +82,7 @@ class Refusals:
         return self.counted(refused)
 
     def refuse_unseen(self, refused: Refused, address: str) -> Answer:
-        """Return the answer to an address whose request no resource has seen."""
+        """Return the answer to a request that reached no resource, and log its address."""
         self.log.info(
             "refused: {words} ({status}) from {peer}",
             words=refused.words,
@@ -93,6 +93,6 @@ class Refusals:
         return self.counted(refused)
 
     def counted(self, refused: Refused) -> Answer:
-        """Return the answer to a refusal that the log does not need."""
+        """Return the answer to a refusal that is counted but not logged."""
         self.metrics.refused(refused)
         return self.wording(refused)

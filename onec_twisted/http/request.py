@@ -1,11 +1,11 @@
-"""The Request that finds its resource at the headers and gives the body away as it comes.
+"""The Request that finds its resource once the headers are complete, and streams the body as it arrives.
 
 Twisted looks a resource up after the last byte of the body, which it keeps in memory or in a temporary file until
-then. ``ExchangeRequest`` does so at the headers, and keeps nothing. It uses private names of
+then. ``ExchangeRequest`` does so after the headers, and keeps nothing. It uses private names of
 ``twisted.web.http.HTTPChannel``; ``tests/http/test_http_request.py`` pins them for the oldest and the newest Twisted:
 
-* ``_command``, ``_path``, ``_version``: the request line, which a Request learns only after the body otherwise;
-* ``_networkProducer``, and ``_transferDecoder`` for chunks: what holds the sender of a body back.
+* ``_command``, ``_path``, ``_version``: the request line, which a Request otherwise gets only after the body;
+* ``_networkProducer``, and ``_transferDecoder`` for chunks: what pauses the sender of a body.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ READ_SIZE = 64 * 1024
 """Bytes that are read from a connection at a time: Twisted's own number."""
 
 READ_BODY = 256 * 1024
-"""Bytes that are read at a time while a large body comes in."""
+"""Bytes that are read at a time while a large body is received."""
 
 MAPPED = "::ffff:"
-"""What an IPv4 address begins with on an IPv6 socket."""
+"""Prefix of an IPv4 address on an IPv6 socket."""
 
 SLOW_NODE = 600
-"""Seconds for the end of a document, which may wait in our buffers, when its connection closes behind it."""
+"""Seconds to send the end of a document, which may still be buffered, when its connection closes after it."""
 
 
 @implementer(IRequest)
 class ExchangeRequest(Request):
-    """A request whose resource, an ``IStreamingResource``, is asked when the headers are complete.
+    """A request whose resource, an ``IStreamingResource``, is called once the headers are complete.
 
-    ``body`` is what it may take. An answer that comes before the body's end closes the connection, but not before
-    the sender had a chance to read it.
+    The resource may consume ``body``. An answer before the body's end closes the connection, but not before the
+    sender had a chance to read it.
     """
 
     _log = Logger()
@@ -66,7 +66,7 @@ class ExchangeRequest(Request):
     site: Site
 
     def __init__(self, *args: Any, **kw: Any) -> None:
-        """Begin without an answer."""
+        """Start without an answer."""
         super().__init__(*args, **kw)
         self._headers_complete = False
         self._answered = False
@@ -78,20 +78,20 @@ class ExchangeRequest(Request):
         self._entered: str | None = None
         self._secure = False
         self.trusted_proxy = False
-        """Whether a proxy that is trusted sends this for somebody else: it may tell by which address we are known."""
+        """Whether a trusted proxy sends this for its client: then it may report our public address."""
 
     @property
     def gone(self) -> bool:
-        """Return whether nobody is left to hear an answer."""
+        """Return whether nobody is left to receive an answer."""
         return bool(self._disconnected)
 
     def gotLength(self, length: int | None) -> None:
-        """Find the resource: the headers are complete, and the body, of ``length`` bytes, comes next."""
+        """Find the resource: the headers are complete, and a body of ``length`` bytes comes next."""
         channel: Any = self.channel
         self.method, self.uri, self.clientproto = channel._command, channel._path, channel._version
         self.path = path_of(self.uri)
         self.prepath: list[bytes] = []
-        # as PHP sites do: slashes count once, and the last one does not (nginx merges them, PHP has PATH_INFO)
+        # as PHP sites do: merge slashes, and ignore a trailing one (nginx merges them, PHP has PATH_INFO)
         self.postpath: list[bytes] = [unquote_to_bytes(part) for part in self.path.split(b"/") if part]
         self.args: dict[bytes, list[bytes]] = {}
         self.site, self.server = channel.site, channel.server
@@ -99,7 +99,7 @@ class ExchangeRequest(Request):
         twice = contradicted(self.requestHeaders.getAllRawHeaders())
         channel.open_answers.look()
         self._expected = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
-        self.requestHeaders.removeHeader(b"expect")  # or Twisted answers it before anybody has decided
+        self.requestHeaders.removeHeader(b"expect")  # or Twisted would answer it before we have decided
         limits = self.server.limits
         self.body = Body(
             channel._networkProducer if length is not None else channel._transferDecoder,
@@ -116,7 +116,7 @@ class ExchangeRequest(Request):
         Deferred.fromCoroutine(self._respond(refused))
 
     def _meet_client(self) -> bool:
-        """Find out who sends; return whether that address has too many connections, or requests through a proxy."""
+        """Determine the client; return whether it has too many connections, or too many requests through a proxy."""
         channel, connections = self.channel, self.server.connections
         peer = getattr(self.client, "host", None)
         if peer is not None and peer.startswith(MAPPED):  # IPv4, on a socket that takes both
@@ -138,7 +138,7 @@ class ExchangeRequest(Request):
         return False
 
     def told_by_proxy(self, name: bytes) -> bytes:
-        """Return what the first of the proxies on the way has told; others add theirs behind it."""
+        """Return the header value set by the proxy nearest the client; other proxies append theirs."""
         return b",".join(self.requestHeaders.getRawHeaders(name, ())).partition(b",")[0].strip()
 
     def isSecure(self) -> bool:
@@ -146,7 +146,7 @@ class ExchangeRequest(Request):
         return self._secure or bool(super().isSecure())
 
     def give_up(self) -> None:
-        """Expect no more of the body: what comes is no HTTP."""
+        """Expect no more of the body: the data received is not HTTP."""
         if self._headers_complete:
             self.body.lost()
 
@@ -155,7 +155,7 @@ class ExchangeRequest(Request):
         self.body.data_received(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Note that the body has ended; nothing of it is ever parsed."""
+        """Note that the body has ended; it is never parsed."""
         self.channel.body_ended()
         self.body.ended()
         self._body_over = True
@@ -165,7 +165,7 @@ class ExchangeRequest(Request):
             self.finish()
 
     def connectionLost(self, reason: Failure) -> None:
-        """Tell the body; an answer that closed its connection is logged here, for it never finishes."""
+        """Notify the body; an answer that closes its connection is logged here, as it never finishes."""
         if self._answered and not self.finished:
             self.site.log(self)
         super().connectionLost(reason)
@@ -176,7 +176,7 @@ class ExchangeRequest(Request):
             self._count()
 
     def _count(self) -> None:
-        """Count the body when all of it came or will come, and it is known what became of it."""
+        """Count the body once no more of it will come and its outcome is known."""
         if self._decided and (self._body_over or self._disconnected) and not self._counted:
             self._counted = True
             server = self.server
@@ -185,7 +185,7 @@ class ExchangeRequest(Request):
                 server.connections.leave(self._entered)
 
     async def _respond(self, refused: Refused | None) -> None:
-        """Ask the resource, and answer; whoever is refused before it was asked loses the connection."""
+        """Call the resource, and answer; a request refused before that also closes the connection."""
         try:
             resource = IStreamingResource(self.site.getResourceFor(self))
             if refused is not None:
@@ -208,7 +208,7 @@ class ExchangeRequest(Request):
             answer.stream.stopProducing()
 
     def _answer(self, answer: Answer) -> None:
-        """Write an answer; after that, read or throw away what is left of the body."""
+        """Write an answer, then read or discard the rest of the body."""
         if not self.body.complete or self.server.closing:
             self.channel.persistent = False
         self.setResponseCode(answer.status, REASONS.get(answer.status))
@@ -233,7 +233,7 @@ class ExchangeRequest(Request):
             self._answer_is_out()
 
     def _pass_on(self, stream: Any) -> None:
-        """Write a body that comes from elsewhere, as fast as the node takes it."""
+        """Stream a body from elsewhere, as fast as the node reads it."""
         self._stream = stream
         self.chunked = stream.length is None and self.clientproto == b"HTTP/1.1"
 
@@ -246,7 +246,7 @@ class ExchangeRequest(Request):
         stream.write_to(write).addCallbacks(self._passed_on, self._broke_off).addErrback(self._fail)
 
     def _passed_on(self, _: object) -> None:
-        """End an answer that came from elsewhere."""
+        """End an answer that was streamed from elsewhere."""
         self._stream = None
         if not self._disconnected:
             self.unregisterProducer()
@@ -257,7 +257,7 @@ class ExchangeRequest(Request):
             self._answer_is_out()
 
     def _broke_off(self, reason: Failure) -> None:
-        """Break an answer off whose body broke off: the node must not take it for whole."""
+        """Abort an answer whose body was cut short: the node must not take it as complete."""
         self._stream = None
         if not self._disconnected:
             self._log.warn(
@@ -269,7 +269,7 @@ class ExchangeRequest(Request):
             self._abort()
 
     def _fail(self, reason: Failure) -> None:
-        """Log what nobody thought of, and end the connection."""
+        """Log an unforeseen error, and abort the connection."""
         self._log.failure("{method} {path} failed", reason, **fields_of_target(self.method, self.uri))
         if not self._disconnected:
             self._abort()
@@ -279,7 +279,7 @@ class ExchangeRequest(Request):
         transport.abortConnection()
 
     def _answer_is_out(self) -> None:
-        """Let the connection go on to its next request, or close it when the node has had its chance to read."""
+        """Let the connection continue with its next request, or close it once the node could read the answer."""
         self._is_out = True
         if self._body_over:
             self.finish()
@@ -288,7 +288,7 @@ class ExchangeRequest(Request):
             self.body.drain(channel.loseConnection)
 
     def _accept_body(self) -> None:
-        """Make room for a large body, and tell a client that asked first to send it."""
+        """Read a large body in larger steps, and send 100 Continue to a client that expects it."""
         if self.body.length is None or self.body.length > READ_SIZE:
             read_at_once(self.channel.transport, READ_BODY)
         if self._expected and self.clientproto == b"HTTP/1.1" and not self.body.received and not self.body.complete:

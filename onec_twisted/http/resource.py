@@ -1,4 +1,4 @@
-"""A Resource whose refusals become answers: whatever it raises is counted, logged, and worded for who asks."""
+"""A Resource whose refusals become answers: all it raises is counted, logged, and worded for its protocol."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = ["RefusingResource"]
 
 @implementer(IStreamingResource)
 class RefusingResource(Resource):
-    """Carries requests out, or says why not."""
+    """Handles requests, or answers why it refuses them."""
 
     isLeaf = True
     _log = Logger()
 
     def __init__(self, metrics: Metrics) -> None:
-        """Count refusals there."""
+        """Count refusals in ``metrics``."""
         super().__init__()
         self._refusals = Refusals(metrics, self.refusal, self._log)
 
@@ -44,7 +44,7 @@ class RefusingResource(Resource):
             return self._refusals.answer(error, request)
 
     async def carry_out(self, request: IRequest) -> Answer:
-        """Do what a request asks, and return the answer, or raise ``Refused``."""
+        """Handle a request and return the answer, or raise ``Refused``."""
         raise NotImplementedError  # each protocol has its own
 
     def refusal(self, refused: Refused) -> Answer:

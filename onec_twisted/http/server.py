@@ -1,4 +1,4 @@
-"""What all connections to one of our ports share: their bounds, counts and clock, and how they are refused."""
+"""What all connections to one of our ports share: limits, counters, clock, and how they are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["REASONS", "REST_TIMEOUT", "Limits", "Server"]
 
 REASONS = {423: b"Locked", 429: b"Too Many Requests", 460: b"Checksum Mismatch"}
-"""What Twisted has no words for (RFC 4918 section 11.3, RFC 6585 section 4, tus 1.0.0)."""
+"""Reason phrases that Twisted lacks (RFC 4918 section 11.3, RFC 6585 section 4, tus 1.0.0)."""
 
 REST_TIMEOUT = 60.0
 """Seconds that a connection may stay open without a request: Twisted's own number."""
@@ -30,10 +30,10 @@ REST_TIMEOUT = 60.0
 
 @frozen
 class Limits:
-    """What a stranger may take.
+    """Limits on what a stranger may use.
 
-    The head of a request may take ``header_timeout`` seconds, a body must bring ``min_rate`` bytes per second on
-    average over the last minute; 0 is no limit. A body may be silent for ``body_timeout`` seconds.
+    A request head may take ``header_timeout`` seconds; a body must arrive at ``min_rate`` bytes per second on average
+    over the last minute, 0 is no limit. A body's sender may be silent for ``body_timeout`` seconds.
     """
 
     header_timeout: float = 30.0
@@ -43,10 +43,11 @@ class Limits:
 
 @define(eq=False)
 class Server:
-    """What a channel and a request need to know of who listens.
+    """What a channel and a request need to know about the listening server.
 
-    ``refusals`` answers what no resource has seen; ``most_connections`` are open in all, 0 is no limit. ``closing``
-    says that the daemon is about to end: an answer closes its connection, so that the node turns to the next one.
+    ``refusals`` answers requests that reach no resource; ``most_connections`` may be open in total, 0 is no limit.
+    ``closing`` means that the daemon is about to stop: an answer closes its connection, so that the node connects to
+    the next daemon.
     """
 
     clock: IReactorTime
@@ -62,19 +63,19 @@ class Server:
     _date_made: int = field(default=-1, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Begin without connections."""
+        """Start without connections."""
         self.newcomers = Newcomers(self.connections, self.clock, self.most_connections)
         self.allowance = Allowance(self.clock)
 
     def date(self) -> bytes:
-        """Return the value of a Date header; made once a second."""
+        """Return the value of a Date header, renewed once a second."""
         second = int(self.clock.seconds())
         if self._date_made != second:
             self._date, self._date_made = datetimeToString(), second
         return self._date
 
     def refuse(self, refused: Refused, peer: IAddress) -> bytes:
-        """Return the answer to what is no whole request, as bytes; the connection ends with it."""
+        """Return the answer to an incomplete or malformed request, as bytes; it closes the connection."""
         answer = self.refusals.refuse_unseen(refused, str(getattr(peer, "host", "-")))
         reason = RESPONSES.get(answer.status) or REASONS[answer.status]
         return head_of(answer, b"HTTP/1.1", reason, self.date(), closes=True) + answer.body

@@ -35,21 +35,21 @@ __all__ = ["Elsewhere", "ExchangeSite", "GuardedSite", "access_log_line", "tree"
 
 @implementer(IStreamingResource)
 class Elsewhere(Resource):
-    """Every path that is not the exchange: refused in the words of ``refusals``."""
+    """Refuses every path that is not the exchange, in the words of ``refusals``."""
 
     def __init__(self, refusals: Refusals) -> None:
-        """Refuse with these words."""
+        """Refuse in these words."""
         super().__init__()
         self._refusals = refusals
 
     def getChild(self, path: bytes, request: Any) -> Resource:
-        """Return another of its kind, without the children that this one may have."""
+        """Return another ``Elsewhere``, without this one's children."""
         return Elsewhere(self._refusals)
 
     async def respond(self, request: IRequest, refused: Refused | None = None) -> Answer:
         if refused is not None:
             return self._refusals.refuse_unseen(refused, address_of(request))
-        return self._refusals.counted(NoExchangeHere())  # nobody wants that in the log
+        return self._refusals.counted(NoExchangeHere())  # not worth logging
 
 
 def tree(resources: Mapping[bytes, Resource], refusals: Refusals) -> Resource:
@@ -70,9 +70,9 @@ def tree(resources: Mapping[bytes, Resource], refusals: Refusals) -> Resource:
 
 @provider(IAccessLogFormatter)
 def access_log_line(_timestamp: str, request: ExchangeRequest) -> str:
-    """Return a request's line in the access log, in the combined format, short and without secrets.
+    """Return a request's access log line, in the combined format, shortened and without secrets.
 
-    The timestamp that comes is the reactor's, which may not count from 1970.
+    The given timestamp is ignored: it is the reactor's, which may not count from 1970.
     """
     request.method = shortened(request.method, 32)
     request.uri = shortened(without_secrets(request.uri), 2 * LONGEST_LOGGED)
@@ -85,15 +85,15 @@ def access_log_line(_timestamp: str, request: ExchangeRequest) -> str:
 
 
 class GuardedSite(Site):
-    """A site whose connections are bounded in number and time, the same for nodes and for the administrator.
+    """A site whose connections are limited in number and time, for nodes and administrators alike.
 
-    The channel is ours: Twisted's would only choose between HTTP/1.1 and HTTP/2.
+    It uses our own channel: Twisted's would only choose between HTTP/1.1 and HTTP/2.
     """
 
     protocol = ExchangeChannel  # type: ignore[assignment]  # Twisted names its own chooser
 
     def __init__(self, resource: Resource, server: Server, **keywords: Any) -> None:
-        """Serve the tree; ``keywords`` are Twisted's."""
+        """Serve the tree; ``keywords`` go to Twisted's ``Site``."""
         super().__init__(resource, reactor=server.clock, timeout=REST_TIMEOUT, **keywords)
         self.server = server
 
@@ -104,12 +104,12 @@ class GuardedSite(Site):
         return channel
 
     def acceptableProtocols(self) -> list[bytes]:
-        """Offer HTTP/1.1 alone over TLS: streaming rests on its channel."""
+        """Offer only HTTP/1.1 over TLS: streaming depends on its channel."""
         return [b"http/1.1"]
 
 
 class ExchangeSite(GuardedSite):
-    """Serves a resource tree to nodes; ``access_log`` gives each request a line in the log."""
+    """Serves a resource tree to nodes; with ``access_log``, each request is logged."""
 
     def __init__(self, resource: Resource, server: Server, *, access_log: bool = True) -> None:
         """Serve the tree."""
@@ -117,6 +117,6 @@ class ExchangeSite(GuardedSite):
         self._access_log = access_log
 
     def log(self, request: Request) -> None:
-        """Write a request's line, if that is wanted."""
+        """Write a request's line, if the access log is on."""
         if self._access_log:
             super().log(request)

@@ -1,10 +1,10 @@
-"""What the kernel knows of a connection: what its peer has acknowledged, and a body that nobody has read yet.
+"""What the kernel knows about a connection: what its peer has acknowledged, and the part of a body not read yet.
 
 It uses private names of Twisted; ``tests/http/test_http_sockets.py`` pins them for the oldest and the newest one:
 
 * ``_transferDecoder`` of a channel: counts the bytes of a body that are still to come;
-* ``_aggregator`` of a TLS transport: gathers small writes;
-* ``_tempDataLen`` of a TCP transport, beside its ``dataBuffer`` and ``offset``: bytes not handed to the kernel.
+* ``_aggregator`` of a TLS transport: collects small writes;
+* ``_tempDataLen`` of a TCP transport, with its ``dataBuffer`` and ``offset``: bytes not handed to the kernel yet.
 """
 
 from __future__ import annotations
@@ -44,33 +44,33 @@ __all__ = [
 ]
 
 TCP_CLOSE = 7
-"""Linux's number for the state of a connection that is over."""
+"""Linux's number for the state of a closed connection."""
 
 LEAST_READ, FIRST_READ, MOST_READ = 512, 8 * 1024, 64 * 1024
-"""Bytes that are read at a time with TLS; a record has 16 KB at most (RFC 8446 section 5.1)."""
+"""Bytes that are read at a time with TLS; a record has at most 16 KB (RFC 8446 section 5.1)."""
 
 LARGE_RECORD, TINY_RECORD = 4 * 1024, 512
-"""Bytes of a record that is worth a larger read, and of one of which few should come in a read."""
+"""Bytes of a record that makes reads larger, and below which ``MANY_RECORDS`` in a row make them smaller."""
 
 MANY_RECORDS = 16
-"""Tiny records, one after another, of a sender who sends nothing else."""
+"""Consecutive tiny records after which reads become smaller."""
 
 ACKNOWLEDGED = slice(120, 128)
-"""Where ``tcp_info`` of Linux 4.1 and later tells how many bytes the peer has acknowledged."""
+"""Where ``tcp_info`` of Linux 4.1 and later has the number of bytes that the peer has acknowledged."""
 
 OUR_FIN = (4, 9, 11)
 """Linux's numbers for FIN_WAIT1, LAST_ACK and CLOSING: our FIN is unacknowledged, and counted as a byte."""
 
 
 def is_plain(transport: Any) -> bool:
-    """Return whether what is written to a transport is what its socket carries: TCP or a unix socket, no TLS."""
+    """Return whether a transport writes to its socket unchanged: TCP or a unix socket, without TLS."""
     return isinstance(transport, Connection) and not transport.TLS
 
 
 def close_now(transport: Any) -> None:
-    """End a connection by force, and give its descriptor back before anything else happens.
+    """Abort a connection, and free its descriptor at once.
 
-    ``abortConnection`` does so in the next turn of the reactor, and in this one many others may be accepted.
+    ``abortConnection`` does so in the reactor's next iteration, and many others may be accepted in this one.
     """
     bottom = getattr(transport, "transport", transport)
     if isinstance(bottom, Connection):
@@ -82,7 +82,7 @@ def close_now(transport: Any) -> None:
 
 
 def _duplicate(descriptor: int) -> int:
-    """Return another descriptor of a socket. Raises ``OSError``, also where the last ones are kept for others."""
+    """Duplicate a socket's descriptor. Raises ``OSError``, also when the remaining ones are reserved."""
     made = os.dup(descriptor)
     if is_scarce(made, PIECE_SHARE):
         os.close(made)
@@ -91,25 +91,25 @@ def _duplicate(descriptor: int) -> int:
 
 
 def read_at_once(transport: Any, size: int) -> None:
-    """Let the reactor read so many bytes of a connection at a time, unless it is TLS: see ``RecordReads``."""
+    """Set how many bytes of a connection the reactor reads at a time, except with TLS: see ``RecordReads``."""
     if is_plain(transport):
         transport.bufferSize = size
 
 
 class RecordReads:
-    """How much is read at a time of a connection with TLS: little, until its records are large.
+    """Sets how much is read at a time from a TLS connection: little, until its records are large.
 
-    What costs is the record, and it may carry a single byte: of those a read of 64 KB has 3,000.
+    Each record costs, and may carry a single byte: a read of 64 KB has 3,000 of those.
     """
 
     def __init__(self, transport: Any) -> None:
-        """Begin with little."""
+        """Start with small reads."""
         self._transport = getattr(transport, "transport", transport)
         self._tiny = 0
         self._size = self._transport.bufferSize = FIRST_READ
 
     def before(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        """Return what takes a record's bytes as ``take`` does, and goes by their number first."""
+        """Wrap ``take`` so that the size of each record is noted first."""
 
         def take_record(data: bytes) -> None:
             self.came(len(data))
@@ -118,7 +118,7 @@ class RecordReads:
         return take_record
 
     def came(self, size: int) -> None:
-        """Go by the size of a record, in bytes."""
+        """Adapt the read size to the size of a record, in bytes."""
         if size >= LARGE_RECORD:
             self._tiny = 0
             if self._size < MOST_READ:
@@ -130,27 +130,27 @@ class RecordReads:
 
 
 def write_now(transport: Any, data: bytes) -> int:
-    """Hand bytes to the kernel at once, where nothing waits before them; return how many it took.
+    """Hand bytes to the kernel at once, if nothing is queued before them; return how many it took.
 
-    That spares the reactor two changes of what it watches, and a turn.
+    This saves the reactor two changes of what it watches, and an iteration.
     """
     if not is_plain(transport) or not transport.connected or transport.disconnecting:
         return 0
     if transport.dataBuffer or transport._tempDataLen:
         return 0
     sent = transport.writeSomeData(data)
-    return sent if isinstance(sent, int) else 0  # the reactor will find out as well
+    return sent if isinstance(sent, int) else 0  # the reactor will notice the error, too
 
 
 def write_through(transport: Any) -> None:
-    """Have TLS hand to TCP at once what it gathers until the next turn of the reactor; others gather nothing."""
+    """Flush what TLS would collect until the reactor's next iteration; other transports collect nothing."""
     aggregator = getattr(transport, "_aggregator", None)
     if aggregator is not None:
         aggregator.flush()
 
 
 def send(transport: Any, data: bytes) -> None:
-    """Write an answer, at once where nothing waits to be written before it."""
+    """Write an answer, at once if nothing is queued before it."""
     sent = write_now(transport, data)
     if sent < len(data):
         transport.write(data[sent:])
@@ -158,10 +158,10 @@ def send(transport: Any, data: bytes) -> None:
 
 @implementer(IBodySocket)
 class BodySocket:
-    """The socket of a connection without TLS, while a body comes in."""
+    """The socket of a connection without TLS, while a body is received."""
 
     def __init__(self, channel: Any) -> None:
-        """Leave everything as it is."""
+        """Change nothing yet."""
         self._channel = channel
         self._transport = channel.transport
         self._descriptor: int | None = None
@@ -174,7 +174,7 @@ class BodySocket:
         return int.from_bytes(fcntl.ioctl(self._transport.socket, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     def fileno(self) -> int:
-        # a duplicate, for Twisted may close its own at any moment
+        # a duplicate, as Twisted may close its own at any moment
         if self._descriptor is None:
             self._descriptor = _duplicate(self._transport.fileno())
         return self._descriptor
@@ -194,25 +194,25 @@ class BodySocket:
 
 
 def socket_of(channel: Any, length: int | None) -> BodySocket | None:
-    """Return where a body of so many bytes comes from; None for what cannot be had from there."""
+    """Return the socket of a body of ``length`` bytes; None if it cannot be taken from there."""
     return BodySocket(channel) if length and is_plain(channel.transport) else None
 
 
 @implementer(ILine)
 class SocketLine:
-    """A socket of Linux, by a duplicate of its descriptor: Twisted closes its own before anybody can ask.
+    """A Linux socket, by a duplicate of its descriptor: Twisted closes its own before it can be queried.
 
-    Shared by all who ask about one connection, and closed by the last.
+    Shared by all users that track one connection, and closed by the last.
     """
 
     def __init__(self, transport: Any) -> None:
-        """Keep a transport's socket, and look at what it has not handed to the kernel."""
+        """Keep a transport's socket, and the transport itself, for what it has not handed to the kernel."""
         self._users = 1
         self._transport = transport
         self._socket = socket.socket(fileno=_duplicate(transport.socket.fileno()))
 
     def unacknowledged(self) -> int:
-        """Return SIOCOUTQ, and what Twisted still holds."""
+        """Return SIOCOUTQ plus what Twisted still buffers."""
         transport = self._transport
         held: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
         sent = int.from_bytes(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
@@ -221,13 +221,13 @@ class SocketLine:
         return held + sent
 
     def _state(self) -> int | None:
-        """Return the state of a TCP connection, None for what is no TCP."""
+        """Return the state of a TCP connection, None for other sockets."""
         if self._socket.family not in (socket.AF_INET, socket.AF_INET6):
             return None
         return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
     def over(self) -> bool:
-        """Return whether the state is CLOSE. What is no TCP acknowledges nothing afterwards."""
+        """Return whether the state is CLOSE. Sockets other than TCP acknowledge nothing after their end."""
         return self._state() in (None, TCP_CLOSE)
 
     def close(self) -> None:
@@ -236,35 +236,35 @@ class SocketLine:
             self._socket.close()
 
     def acknowledged(self) -> int | None:
-        """Return the bytes that the peer has acknowledged since it connected; None where the system does not tell."""
+        """Return the bytes that the peer has acknowledged since it connected; None if it is not reported."""
         if self._socket.family not in (socket.AF_INET, socket.AF_INET6):
             return None
         told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, ACKNOWLEDGED.stop)[ACKNOWLEDGED]
         return int.from_bytes(told, sys.byteorder) if told else None
 
     def shared(self) -> SocketLine:
-        """Return itself for somebody else, who closes it as well."""
+        """Return itself for another user, which has to close it, too."""
         self._users += 1
         return self
 
 
 @implementer(ILine)
 class WrittenLine:
-    """A line as far as it has been written until now.
+    """A line, up to what has been written so far.
 
-    TLS writes a word of its own when a connection ends. A peer that has closed as soon as it had read the answer
-    acknowledges none, and has the answer all the same.
+    TLS writes a close alert when a connection ends. A peer that closed as soon as it had read the answer never
+    acknowledges the alert, but has the answer.
     """
 
     def __init__(self, line: SocketLine) -> None:
-        """Look how far a line has been written."""
+        """Determine how far a line has been written."""
         self._line = line
         self._end: int | None = None
         acknowledged = line.acknowledged()
         while acknowledged is not None and self._end is None:
             end, before = acknowledged + line.unacknowledged(), acknowledged
             acknowledged = line.acknowledged()
-            self._end = end if acknowledged == before else None  # else more was acknowledged in between
+            self._end = end if acknowledged == before else None  # otherwise more was acknowledged in between
 
     def unacknowledged(self) -> int:
         acknowledged = self._line.acknowledged() if self._end is not None else None
@@ -280,7 +280,7 @@ class WrittenLine:
 
 
 def line_of(transport: Any) -> SocketLine | None:
-    """Return what a transport's kernel can be asked by, None where it cannot; under TLS it is TCP's."""
+    """Return the line for querying a transport's kernel, None where that is impossible; with TLS, that of its TCP."""
     bottom = getattr(transport, "transport", transport)
     if sys.platform != "linux" or not hasattr(bottom, "socket"):
         return None

@@ -1,7 +1,7 @@
-"""Whom we take for a site by its certificate, and in which words we do not.
+"""Verifies a site's certificate, and explains why one is refused.
 
-The check is ours as Twisted's lets a certificate without ``subjectAltName`` pass for any host: only one of the two
-exceptions of ``service_identity`` is an objection to it.
+We check names ourselves, as Twisted accepts a certificate without ``subjectAltName`` for any host: it rejects on only
+one of the two exceptions of ``service_identity``.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ NOT_YET, EXPIRED = 9, 10
 """Codes of OpenSSL (x509_vfy.h)."""
 
 UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})
-"""The chain ends with a certificate that is not trusted, or signs itself."""
+"""The chain ends with a certificate that is not trusted, or is self-signed."""
 
 NO_ISSUER = frozenset({20, 21})
-"""Of these: the issuer's certificate is missing. Either nobody trusts it, or the site sends its own one alone."""
+"""Those where the issuer's certificate is missing: it is not trusted, or the site sends only its own one."""
 
 NAMES_SHOWN = 5
-"""Names of a certificate that are told."""
+"""Names of a certificate that are shown."""
 
 
 class CertificateRefused(Exception):
-    """A site's certificate is refused, before anything is sent; the words say why, and what to do."""
+    """A site's certificate is refused before anything is sent; the message says why, and what to do."""
 
 
 def certificate_refused(failed: BaseException) -> CertificateRefused | None:
-    """Return the refusal that a request failed for, if it did: Twisted wraps it."""
+    """Return the certificate refusal that made a request fail, if any; Twisted may wrap it."""
     if isinstance(failed, CertificateRefused):
         return failed
     found = (certificate_refused(reason.value) for reason in getattr(failed, "reasons", ()))
@@ -52,7 +52,7 @@ def certificate_refused(failed: BaseException) -> CertificateRefused | None:
 
 
 def _names_of(certificate: Any) -> list[str]:
-    """Return the hosts that a certificate is for (RFC 9525 section 6.3: its subject tells none)."""
+    """Return the hosts that a certificate is for (RFC 9525 section 6.3: its subject is ignored)."""
     try:
         names = certificate.to_cryptography().extensions.get_extension_for_class(SubjectAlternativeName).value
     except ExtensionNotFound:
@@ -61,9 +61,9 @@ def _names_of(certificate: Any) -> list[str]:
 
 
 def _objection(certificate: Any, code: int, depth: int, host: str, cure: str) -> str:
-    """Return what is wrong with a certificate of a chain, empty if nothing.
+    """Return what is wrong with a certificate of a chain, empty if nothing is.
 
-    ``code`` is OpenSSL's, 0 when it has no objection; ``depth`` 0 is the site's own certificate.
+    ``code`` is OpenSSL's error, 0 for none; ``depth`` 0 is the site's own certificate.
     """
     whose = "its certificate" if depth == 0 else "the certificate of its issuer"
     found = certificate.to_cryptography()
@@ -80,7 +80,7 @@ def _objection(certificate: Any, code: int, depth: int, host: str, cure: str) ->
 
 
 def _objection_to_names(certificate: Any, host: str) -> str:
-    """Return what is wrong with a certificate for a host, empty if nothing."""
+    """Return what is wrong with a certificate for a host, empty if nothing is."""
     wanted = IPAddress_ID(host) if isIPAddress(host) or isIPv6Address(host) else DNS_ID(host)
     try:
         verify_service_identity(extract_patterns(certificate), [wanted], [])
@@ -94,7 +94,7 @@ def _objection_to_names(certificate: Any, host: str) -> str:
 
 
 def _verify(tls: Any, host: str, cure: str, _: Any, certificate: Any, code: int, depth: int, passed: bool) -> bool:
-    """Judge one certificate, as OpenSSL asks to for each of the chain; must not raise."""
+    """Check one certificate, as OpenSSL requests for each one of the chain; must not raise."""
     try:
         words = _objection(certificate, 0 if passed else code or -1, depth, host, cure)
     except Exception as error:
@@ -108,7 +108,7 @@ def _verify(tls: Any, host: str, cure: str, _: Any, certificate: Any, code: int,
 @implementer(IOpenSSLClientConnectionCreator)
 @frozen
 class _Checking:
-    """TLS connections to one host, each with our check in place of Twisted's."""
+    """Creates TLS connections to one host, with our check instead of Twisted's."""
 
     twisted: Any
     host: str
@@ -124,7 +124,7 @@ class _Checking:
 @implementer(IPolicyForHTTPS)
 @frozen
 class Trust:
-    """Trusts ``roots``, the system's when that is None; ``cure`` says what to do about an issuer nobody knows."""
+    """Trusts ``roots``, the system's when None; ``cure`` says what to do about an unknown issuer."""
 
     cure: str
     roots: Any = None
