@@ -1,13 +1,13 @@
-"""What the administrator sees: metrics, health, the status page.
+"""The administrator's view of the daemon: metrics, health, and the status page.
 
 Modules, each of which imports only from those above it:
 
-* ``words``: the page's words in English and Russian, numbers as people read them
-* ``status``: how the daemon is at one moment, as values
-* ``health``: whether an upload could be taken now, and why not
-* ``gauges``: what metrics tell that nobody counts: asked when somebody scrapes
+* ``words``: the page's texts in English and Russian, and numbers formatted for people
+* ``status``: a snapshot of the daemon's state, as values
+* ``health``: whether an upload would be accepted now, and why not
+* ``gauges``: metrics that are read at scrape time instead of being counted
 * ``actions``: what the buttons do
-* ``page``: the document
-* ``door``: how many may come in, for how long, and what they may bring
-* ``site``: paths, who may see them, and what keeps other sites' pages out
+* ``page``: the HTML document
+* ``door``: limits on connections, time, and the size of requests
+* ``site``: paths, access to them, and protection against other sites' pages
 """

@@ -1,4 +1,4 @@
-"""What an administrator may do: try a hand-off again, drop one, end a session."""
+"""The administrator's actions: retry a hand-off, drop one, end a session."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["Actions"]
 
 IMPORT_PATIENCE = 10.0
-"""Seconds that the end of a session waits for a hand-off of it that is running."""
+"""Seconds that ending a session waits for its running hand-off."""
 
 
 @define(eq=False, kw_only=True)
 class Actions:
-    """Each returns what has come of it, a key of ``Words.notices``."""
+    """The actions; each returns its outcome, a key of ``Words.notices``."""
 
     sessions: SessionRecords
     records: HandoffRecords
@@ -40,26 +40,26 @@ class Actions:
     _log = Logger()
 
     async def retry(self, handoff: str) -> str:
-        """Hand off again what has failed, by its id."""
+        """Retry a failed hand-off by its id."""
         if not await self.handoffs.retry(handoff):
             return "gone"
         self._log.info("hand-off {handoff} is tried again by the administrator", handoff=handoff)
         return "retried"
 
     async def drop(self, handoff: str) -> str:
-        """Forget what has failed, by its id; when its node asks for it again, it is made anew."""
+        """Delete a failed hand-off by its id; a new request of its node creates a new one."""
         if not await self.records.drop(handoff):
             return "gone"
         self._log.info("hand-off {handoff} is dropped by the administrator", handoff=handoff)
         return "dropped"
 
     async def end(self, sessid: str) -> str:
-        """End a session: pieces on their way are dropped, its files and its record are removed.
+        """End a session: drop the pieces in transfer, and remove its files and its record.
 
-        What is promised to the site is kept: a session with a hand-off that is still to be delivered stays.
+        A session with a hand-off still to be delivered is kept, because the site is to receive it.
         """
         try:
-            await self.relay.idle(sessid, IMPORT_PATIENCE)  # before a piece on its way is dropped in vain
+            await self.relay.idle(sessid, IMPORT_PATIENCE)  # first, so that no piece is dropped in vain
             async with self.locks.of_session(sessid, SessionEnded):
                 await self.sessions.end(sessid)
                 self.proofs.forget(sessid)

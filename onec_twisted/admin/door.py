@@ -1,4 +1,4 @@
-"""The administrator's door: how many may come in, for how long, and what they may bring."""
+"""Limits for the administrator's site: on connections, time, and the size of requests."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 __all__ = ["MOST_CONNECTIONS", "AdminDoor"]
 
 MOST_CONNECTIONS = 100
-"""Connections of administrators, and of programs that watch."""
+"""Most connections of administrators and monitoring programs."""
 
 LONGEST_BODY = 16 * 1024
-"""Bytes of a form; ours have less than a hundred."""
+"""Most bytes of a form; ours have less than a hundred."""
 
 
 class AdminRequest(Request):
-    """A request of the administrator's browser, or of a program that watches.
+    """A request of the administrator's browser, or of a monitoring program.
 
-    Twisted keeps bodies whole, before anybody has logged in: one that is longer than a form ends its connection.
+    Twisted buffers whole bodies, even before authentication: a body longer than a form ends its connection.
     """
 
     _is_over = False
 
     def gotLength(self, length: int | None) -> None:
-        """Take no more than a form has, and nothing from who has too many connections or says two things."""
+        """Reject a body longer than a form, contradictory headers, and one connection too many."""
         channel = cast("ExchangeChannel", self.channel)
         is_no_form = length is None or length > LONGEST_BODY
         twice = contradicted(self.requestHeaders.getAllRawHeaders())
@@ -48,25 +48,26 @@ class AdminRequest(Request):
             channel.abort()
 
     def give_up(self) -> None:
-        """Answer nothing: the connection is about to end."""
+        """Send no response: the connection is about to end."""
         self._is_over = True
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Take a part of a form; TLS still passes data on when the connection is closed."""
+        """Receive a part of a form; TLS still passes data on after the connection was closed."""
         if not self._is_over:
             super().handleContentChunk(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Answer, unless the connection has been ended."""
+        """Respond, unless the connection has been ended."""
         if not self._is_over:
             cast("ExchangeChannel", self.channel).body_ended()
             super().requestReceived(command, path, version)
 
 
 class AdminDoor(GuardedSite):
-    """A site with a limited number of connections: descriptors are those of uploads, too.
+    """A site with a limited number of connections, because uploads need descriptors, too.
 
-    Of too many, those that ask for nothing make room. A request has the time of a head, its form included.
+    Beyond the limit, idle connections make room. A request must arrive within the time limit for a head, including
+    its form.
     """
 
     def __init__(self, resource: Resource, server: Server) -> None:

@@ -1,4 +1,4 @@
-"""What is asked only when somebody scrapes, and how late the reactor is."""
+"""Metrics that are read only at scrape time, and the reactor's latency."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ UNKNOWN = (
     "onec_damaged_files",
     "onec_handoff_oldest_waiting_seconds",
 )
-"""What is no number when the disk or the database cannot be asked."""
+"""Gauges that become NaN when the disk or the database does not answer."""
 
 LAG_INTERVAL = 1.0
-"""Seconds between two looks at the reactor's lateness."""
+"""Seconds between two measurements of the reactor's latency."""
 
 
 @define(eq=False)
 class Gauges:
-    """The state of the daemon as Prometheus wants it.
+    """The state of the daemon as Prometheus metrics.
 
     ``expiries`` returns when the certificates of TLS endpoints expire, in seconds since 1970, by endpoint.
     """
@@ -52,7 +52,7 @@ class Gauges:
     _log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        """Add them to what is counted."""
+        """Register the gauges."""
         registry = self.observed.metrics.registry
         ProcessCollector(registry=registry)
         for name, words in (
@@ -78,9 +78,9 @@ class Gauges:
         )
 
     async def exposition(self, accept: str) -> tuple[bytes, str]:
-        """Return all metrics, and their content type, in the form that the scraper's ``Accept`` asks for.
+        """Return all metrics and their content type, in the format that the scraper's ``Accept`` selects.
 
-        What the disk or the database do not tell is no number then: the rest is told all the same.
+        If the disk or the database does not answer, their gauges are NaN; the other metrics are still returned.
         """
         uploads = self.observed.uploads
         health = await self.health.look()
@@ -113,7 +113,7 @@ class Gauges:
         return encode(self.observed.metrics.registry), content_type
 
     def _tell(self, error: Exception) -> None:
-        """Tell the log why some metrics could not be read."""
+        """Log why some metrics could not be read."""
         if isinstance(error, defer.TimeoutError):
             self._log.warn("some metrics could not be read: no answer in time")
         else:
@@ -129,21 +129,21 @@ class Gauges:
 
 
 class LagMeter(Service):
-    """Makes an appointment with the reactor again and again, and notes how late it is."""
+    """Measures at regular intervals how late the reactor runs a delayed call."""
 
     def __init__(self, lag: Timing, clock: IReactorTime) -> None:
-        """Begin with no appointment."""
+        """Schedule nothing yet."""
         self._lag = lag
         self._clock = clock
         self._call: IDelayedCall | None = None
 
     def startService(self) -> None:
-        """Make the first one."""
+        """Schedule the first call."""
         super().startService()
         self._meet()
 
     def stopService(self) -> Any:
-        """Cancel it."""
+        """Cancel the scheduled call."""
         if self._call is not None:
             self._call.cancel()
             self._call = None

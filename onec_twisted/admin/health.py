@@ -1,4 +1,4 @@
-"""Whether the daemon can take an upload now, and why not."""
+"""Whether the daemon can accept an upload now, and why not."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
 __all__ = ["Health", "HealthCheck"]
 
 HEALTH_FRESH_FOR = 1.0
-"""Seconds that what was found is good for: whoever asks more often asks no disk."""
+"""Seconds that a result is cached: more frequent requests do not reach the disk."""
 
 
 @frozen
 class Health:
-    """What was found: the daemon is ready when there is no reason why not."""
+    """The result of a check: the daemon is ready if there is no reason against it."""
 
     reasons: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
-        """Return whether uploads are taken."""
+        """Return whether uploads are accepted."""
         return not self.reasons
 
     def as_json(self) -> bytes:
-        """Return it for whoever asks; that it was asked for shows that the daemon lives."""
+        """Return the result as JSON; any response shows that the daemon is live."""
         return json.dumps({"live": True, "ready": self.ready, "reasons": list(self.reasons)}).encode("ascii") + b"\n"
 
 
 @define(eq=False)
 class HealthCheck:
-    """Asks the disk and the database: for all who ask at the same time once, and none that still owes an answer."""
+    """Checks the disk and the database, once for concurrent requests, and skips checks that are still unanswered."""
 
     observed: Observed
     locks: FileLocks
@@ -57,7 +57,7 @@ class HealthCheck:
     _log = Logger()
 
     async def look(self) -> Health:
-        """Return how the daemon is."""
+        """Return the daemon's health."""
         if self.locks.closed:
             return Health(("the daemon is shutting down",))
         if self._found is not None and self.observed.seconds() - self._found_at < HEALTH_FRESH_FOR:
@@ -77,7 +77,7 @@ class HealthCheck:
         return self._found
 
     async def _tried(self, what: str, look: Callable[[], Awaitable[str]]) -> str:
-        """Return the reason that a look has found, or that it found none in time; empty when all is well."""
+        """Return the reason that a check reported, or that it timed out; empty if it passed."""
         late = f"{what} has not answered for {STATUS_PATIENCE:.0f} seconds"
         if what in self._owing:
             return late
@@ -94,7 +94,7 @@ class HealthCheck:
             return f"{what} could not be asked: {type(error).__name__}"
 
     async def _asked(self, what: str, look: Callable[[], Awaitable[str]]) -> str:
-        """Look, and note that no answer is owed any more, however late it comes."""
+        """Run a check, which counts as unanswered until it ends, however late."""
         self._owing.add(what)
         try:
             return await look()

@@ -1,7 +1,7 @@
-"""The status page: one document, readable without scripts, whose ``main`` the script asks for again and again.
+"""The status page: one document, readable without scripts, whose ``main`` the script requests periodically.
 
-``twisted.web.template`` escapes whatever nodes have named. Everything that changes has an id or a place of its own,
-so that the script changes it where it stands: focus and what a screen reader reads stay.
+``twisted.web.template`` escapes names that nodes have chosen. Everything that changes has an id or a fixed place, so
+that the script updates it in place: the focus and a screen reader's position are kept.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["Page"]
 
 SESSID_SHOWN = 8
-"""Characters of a sessid that are shown; all of it is in the title."""
+"""Characters of a sessid that are shown; the title contains all of it."""
 
 
 @frozen
 class Page:
-    """The page in one language. ``token`` proves that a form came from it."""
+    """The page in one language. ``token`` proves that a form came from this page."""
 
     words: Words
     status: Status
@@ -68,7 +68,7 @@ class Page:
         return size(count, self.words)
 
     def _totals(self) -> Tag:
-        """Return the daemon as a whole."""
+        """Return the figures for the whole daemon."""
         status, words = self.status, self.words
         summary = status.overview.summary
         rows = [
@@ -96,10 +96,10 @@ class Page:
     def _table(
         self, key: str, title: str, columns: Sequence[str], rows: dict[str, list[Any]], total: int, empty: str
     ) -> Tag:
-        """Return a section with a table, or with words that there is nothing.
+        """Return a section with a table, or with a message that it is empty.
 
-        ``rows`` are cells by the row's id, of ``total`` that there are. Each cell knows its column's name, which a
-        narrow screen shows beside it. Roles are told, for such a screen's style takes those away that the tags have.
+        ``rows`` maps row ids to cells, for some of ``total`` rows. Each cell has its column's name, which a narrow
+        screen shows beside it. Roles are explicit, because the style for narrow screens removes the tags' own.
         """
         heading = tags.h2(title, id=f"{key}-title")
         if not rows:
@@ -119,7 +119,7 @@ class Page:
         return tags.section(heading, table, rest, id=key)
 
     def _uploads(self) -> Tag:
-        """Return the pieces on their way."""
+        """Return the pieces in transfer."""
         words = self.words
         columns = [words.user, words.file, words.session, words.piece, words.rate, words.age]
         rows = {f"upload-{line.key}": self._upload_cells(line) for line in self.status.uploads}
@@ -150,7 +150,7 @@ class Page:
         return tags.code(sessid[:SESSID_SHOWN], title=sessid)
 
     def _handoffs(self) -> Tag:
-        """Return what was handed off, failed ones first."""
+        """Return the hand-offs, failed ones first."""
         words = self.words
         columns = [words.what, words.user, words.session, words.state, words.tries, words.last_words, words.actions]
         seen = self.status.overview
@@ -181,7 +181,7 @@ class Page:
         ]
 
     def _sessions(self) -> Tag:
-        """Return the sessions that were used last."""
+        """Return the most recently used sessions."""
         words = self.words
         columns = [words.session, words.user, words.files, words.held, words.touched, words.state, words.actions]
         seen = self.status.overview
@@ -210,7 +210,7 @@ class Page:
         ]
 
     def _button(self, action: str, label: str, about: str, asked: str = "") -> Tag:
-        """Return a form of one button; ``asked`` is what the script wants confirmed first."""
+        """Return a form with one button; ``asked`` is the question that the script has confirmed first."""
         form = tags.form(
             tags.input(type="hidden", name="token", value=self.token),
             tags.button(label, type="submit", id=action.replace("/", "-"), **{"aria-label": f"{label}: {about}"}),
@@ -221,6 +221,6 @@ class Page:
 
 
 def _files(handoff: Handoff) -> str:
-    """Return the names of a hand-off's files, the first ones of many."""
+    """Return the names of a hand-off's files, or the first ones of many."""
     names = [name for name, _ in handoff.files[:FEW_FILES]]
     return ", ".join(names) + (", …" if handoff.count > len(names) else "")

@@ -1,4 +1,4 @@
-"""The administrator's site: its paths, who may see them, and what keeps other sites' pages from using them."""
+"""The administrator's site: its paths, access to them, and protection against other sites' pages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["AdminParts", "AdminSite"]
 
 PART_FRESH_FOR = 1.0
-"""Seconds that the part of the page that changes is good for."""
+"""Seconds that the changing part of the page is cached."""
 
 POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -59,21 +59,21 @@ HEADERS = {
     b"cache-control": b"no-store",
     b"vary": b"Accept-Language",
 }
-"""On every answer. ``same-origin`` lets forms tell where they come from; with ``no-referrer`` they would not."""
+"""Headers of every response. With ``same-origin`` forms send their origin; with ``no-referrer`` they would not."""
 
 ASSETS = {
     "status.css": b"text/css; charset=utf-8",
     "status.js": b"text/javascript; charset=utf-8",
     "status.svg": b"image/svg+xml",
 }
-"""What belongs to the page, and lies beside this module."""
+"""The page's static files, which are stored beside this module."""
 
 HTML, JSON = b"text/html; charset=utf-8", b"application/json"
 
 
 @define(eq=False, kw_only=True)
 class AdminParts:
-    """What the site works with. ``access`` is None where everybody who can connect may see it."""
+    """The parts that the site uses. ``access`` is None if everybody who can connect may see it."""
 
     observed: Observed
     health: HealthCheck
@@ -112,7 +112,7 @@ class Admin(Resource):
         }
 
     def render(self, request: Request) -> Any:
-        """Answer when that is known."""
+        """Send the response as soon as it is available."""
         Deferred.fromCoroutine(self._render(request)).addErrback(
             lambda failure: self._log.failure("the status page failed", failure)
         )
@@ -155,7 +155,7 @@ class Admin(Resource):
         return Answer(404 if page is None else 405, b"Nothing here\n")
 
     async def _login(self, request: Request) -> None:
-        """See that whoever asks may see it. Raises ``Refused``."""
+        """Check that the requester has access. Raises ``Refused``."""
         if self._access is not None:
             address = address_of(request)
             try:
@@ -184,7 +184,7 @@ class Admin(Resource):
         return self._assets[(request.postpath or [b""])[0].decode("ascii")]
 
     async def _made(self, request: Request) -> Page:
-        """Return the page as it is now, in the language that the browser wants."""
+        """Return the page in its current state, in the browser's preferred language."""
         words = words_for(_header(request, b"accept-language"))
         status = await self._observed.status()
         return Page(words, status, onec_twisted.__version__, self._token)
@@ -196,7 +196,7 @@ class Admin(Resource):
         return Answer(body=b"<!DOCTYPE html>\n" + document, content_type=HTML)
 
     async def _live(self, request: Request) -> Answer:
-        """Return the part that changes, which several browsers may ask for at the same time."""
+        """Return the changing part, which several browsers may request at the same time."""
         language = words_for(_header(request, b"accept-language")).language
         made, body = self._live_parts.get(language, (float("-inf"), b""))
         now = self._observed.seconds()
@@ -206,7 +206,7 @@ class Admin(Resource):
         return Answer(body=body, content_type=HTML)
 
     async def _act(self, path: list[str], request: Request) -> Answer:
-        """Do what a button says, if it was ours that was pressed; then show the page."""
+        """Carry out a button's action, if the form is one of ours; then show the page."""
         kind, name, verb = path
         actions = {
             ("handoffs", "retry"): self._actions.retry,
@@ -226,10 +226,10 @@ class Admin(Resource):
 
 
 def _names_us(request: HTTPRequest) -> bool:
-    """Return whether a request names us by an address or by ``localhost``, or came over a unix socket.
+    """Return whether a request names this server by an address or by ``localhost``, or came over a unix socket.
 
-    Another site's name may be made to lead here, and its pages would then be ours to the browser. Where passwords are
-    asked for that does them no good.
+    An attacker may point another site's name at this address, and the browser would then treat its pages as ours (DNS
+    rebinding). Where a password is required, that gains nothing.
     """
     if not hasattr(request.getClientAddress(), "host"):
         return True
@@ -241,23 +241,23 @@ def _names_us(request: HTTPRequest) -> bool:
 
 
 def _header(request: HTTPRequest, name: bytes) -> str:
-    """Return a header, whatever bytes it has; empty when it did not come."""
+    """Return a header, whatever bytes it contains; empty if it is missing."""
     return (request.getHeader(name) or b"").decode("latin-1")
 
 
 def worded(refused: Refused) -> Answer:
-    """Return the answer to what is refused: the words alone, for a person."""
+    """Return the response to a refusal: its message alone, for a person."""
     return Answer(refused.status, f"{refused.words}\n".encode(), headers=refused.headers)
 
 
 def _worded_unseen(refused: Refused) -> Answer:
-    """Return the answer to what this page has not seen, with the headers that it would have."""
+    """Return the response to a refusal before this resource was reached, with the same headers."""
     answer = worded(refused)
     return evolve(answer, headers=(*answer.headers, *HEADERS.items()))
 
 
 class AdminSite(AdminDoor):
-    """Serves the administrator."""
+    """The administrator's site."""
 
     def __init__(self, parts: AdminParts, clock: IReactorTime, limits: Limits, connections: Connections) -> None:
         """Serve these parts."""
@@ -266,4 +266,4 @@ class AdminSite(AdminDoor):
         super().__init__(Admin(parts), Server(clock, limits, connections, metrics, refusals, MOST_CONNECTIONS))
 
     def log(self, request: HTTPRequest) -> None:
-        """Write nothing: a scrape every few seconds is no news, and actions are events of their own."""
+        """Write nothing: frequent scrapes are not worth logging, and actions are logged as events."""

@@ -1,4 +1,4 @@
-"""How the daemon is, at one moment, as values: what the page shows and the gauges tell."""
+"""A snapshot of the daemon's state as values, for the page and the gauges."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ __all__ = ["STATUS_PATIENCE", "Observed", "Status", "UploadLine"]
 T = TypeVar("T")
 
 STATUS_PATIENCE = 5.0
-"""Seconds that the disk and the database have to answer."""
+"""Seconds that the disk and the database have to respond."""
 
 MOST_SHOWN = 50
-"""Pieces, sessions, and hand-offs in each state, that are shown."""
+"""Most pieces, sessions, and hand-offs in each state that are shown."""
 
 
 @frozen
 class UploadLine:
-    """A piece on its way, known by its ``key``.
+    """A piece in transfer, identified by its ``key``.
 
-    ``length`` is in bytes, None when its sender does not tell; ``committed`` are the bytes that its file had before.
-    ``age`` counts seconds from its headers on; one that ``waits`` for its file's turn has no rate.
+    ``length`` is in bytes, None if its sender did not declare it; ``committed`` is the size of its file before.
+    ``age`` is in seconds since its headers; a piece that ``waits`` for its file's lock has no rate.
     """
 
     key: int
@@ -58,7 +58,7 @@ class UploadLine:
 
 @frozen
 class Status:
-    """How the daemon is. ``running`` is in seconds since its start; sizes are in bytes."""
+    """The daemon's state. ``running`` is in seconds since its start; sizes are in bytes."""
 
     running: float
     connections: int
@@ -76,10 +76,10 @@ class Status:
 
 @define(eq=False, kw_only=True)
 class Observed:
-    """The parts that are looked at.
+    """The parts that are observed.
 
-    ``seconds`` is a clock that never goes back, ``now`` one since 1970; ``clock`` limits how long the disk and the
-    database may take to answer: what asks them raises ``TimeoutError`` of ``twisted.internet.defer`` after that.
+    ``seconds`` is a monotonic clock, ``now`` returns seconds since 1970; ``clock`` limits how long the disk and the
+    database may take to respond: after that the methods raise ``TimeoutError`` of ``twisted.internet.defer``.
     """
 
     recorder: Recorder
@@ -97,11 +97,11 @@ class Observed:
     started: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Begin to count how long the daemon runs."""
+        """Note when the daemon started."""
         self.started = self.seconds()
 
     async def status(self) -> Status:
-        """Return how the daemon is."""
+        """Return the daemon's state."""
         seen = await self.within(self.recorder.survey(overview, MOST_SHOWN))
         free = await self.free()
         uploads = [await self._line(upload) for upload in self.uploads.all()[:MOST_SHOWN]]
@@ -121,7 +121,7 @@ class Observed:
         )
 
     async def _line(self, upload: Transfer) -> UploadLine:
-        """Return what is shown of a piece on its way."""
+        """Return what is shown of a piece in transfer."""
         session, body = upload.session, upload.body
         record = await self.files.find(session.sessid, upload.name)
         now = self.seconds()
@@ -139,15 +139,15 @@ class Observed:
         )
 
     async def summary(self) -> Summary:
-        """Return how much is on record."""
+        """Return totals of the records."""
         return await self.within(self.recorder.survey(summary))
 
     async def free(self) -> int:
-        """Return the bytes that the disk has left."""
+        """Return the free bytes of the disk."""
         return await self.within(self.workers(self.store.free))
 
     async def within(self, asked: Awaitable[T]) -> T:
-        """Return what was asked for, if it comes in time; what comes later is thrown away."""
+        """Return the awaited result if it arrives in time; a later one is discarded."""
         answer: Deferred[T] = Deferred()
 
         async def ask() -> None:

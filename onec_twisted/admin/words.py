@@ -1,4 +1,4 @@
-"""The words of the status page, in English and Russian, and numbers as people read them."""
+"""The texts of the status page in English and Russian, and numbers formatted for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ENGLISH", "LANGUAGES", "RUSSIAN", "Words", "duration", "size", "word
 
 @frozen
 class Words:
-    """The words of one language; ``units`` are those of sizes, from bytes up, ``times`` from seconds to days."""
+    """The texts of one language; ``units`` are those of sizes, from bytes up, ``times`` from seconds to days."""
 
     language: str
     title: str
@@ -229,7 +229,7 @@ LANGUAGES = {words.language: words for words in (ENGLISH, RUSSIAN)}
 
 
 def words_for(accept_language: str | None) -> Words:
-    """Return the words of the language that a browser likes best (RFC 9110 section 12.5.4), or English."""
+    """Return the texts in the browser's preferred language (RFC 9110 section 12.5.4), or in English."""
     best, found = 0.0, ENGLISH
     for choice in (accept_language or "").split(","):
         name, _, quality = choice.lower().replace(" ", "").partition(";q=")
@@ -244,7 +244,7 @@ def words_for(accept_language: str | None) -> Words:
 
 
 def size(count: float, words: Words) -> str:
-    """Return a number of bytes in the unit that suits it, in powers of 1024 as all our options have them."""
+    """Return a number of bytes in a suitable unit, in powers of 1024 like all our options."""
     unit = 0
     while count >= 1000 and unit < len(words.units) - 1:
         count, unit = count / 1024, unit + 1
@@ -253,7 +253,7 @@ def size(count: float, words: Words) -> str:
 
 
 def duration(seconds: float, words: Words) -> str:
-    """Return how long something takes, in the largest unit that it fills."""
+    """Return a duration in the largest unit that it fills."""
     rest = max(0.0, seconds)
     for unit, length in enumerate((60, 60, 24)):
         if rest < length:
