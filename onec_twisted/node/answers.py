@@ -1,7 +1,7 @@
-"""What a site answers, as a node understands it: bytes to frozen values, and remarks. No Twisted, no disk.
+"""A node's parser of a site's answers: turns bytes into frozen values and remarks, without Twisted or disk access.
 
-Real clients differ in what they forgive (docs/protocol.md, N3 to N5). What is read here is what all of them
-read; what some would stumble over is a ``Remark``.
+Real clients differ in what they tolerate (docs/protocol.md, N3 to N5). This parser reads what all of them read;
+anything that some would stumble over becomes a ``Remark``.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ TRADE, UNF, BITRIX = "1C:Trade 11.5", "1C:UNF", "the Bitrix module"
 ALL = (TRADE, UNF, BITRIX)
 
 COME_AGAIN = frozenset({429, 502, 503, 504})
-"""Statuses of a site, or a proxy before it, that is busy, or starts anew."""
+"""Statuses of a site, or of a proxy in front of it, that is busy or restarting."""
 
 FAILURE_SHOWN = 255
-"""Characters of a failure that are kept: what 1C:UNF shows at most."""
+"""Most characters of a failure that are kept: as many as 1C:UNF shows."""
 
 ENCODINGS = frozenset(
     ("utf-8", "utf8", "windows-1251", "cp1251", "koi8-r", "cp866", "ibm866", "iso-8859-5", "iso-8859-1", "us-ascii")
 )
-"""What an answer may call its encoding: Python knows others that are none of text, and slow ones."""
+"""Charsets accepted in an answer: Python also has codecs that are slow or not for text."""
 
 LOOKED_AT = 10_000
-"""Characters of an answer in which messages of PHP are looked for."""
+"""Characters of an answer that are searched for PHP messages."""
 
 _PHP = re.compile(
     r"(?:PHP )?(?:<b>)?(?:Warning|Notice|Deprecated|Strict Standards|Fatal error|Parse error|Catchable fatal error)"
@@ -62,7 +62,7 @@ _PHP = re.compile(
 
 @frozen
 class Remark:
-    """What makes ``clients`` stumble, or lose data; ``cure`` says what the site should do."""
+    """Something that makes ``clients`` stumble or lose data; ``cure`` says what the site should do."""
 
     clients: tuple[str, ...]
     words: str = field(converter=harmless)
@@ -71,7 +71,7 @@ class Remark:
 
 @frozen
 class RawAnswer:
-    """An answer as it came: HTTP status, body, and the headers that matter, in lower case."""
+    """An answer as received: HTTP status, body, and the relevant headers, in lower case."""
 
     status: int
     body: bytes
@@ -79,7 +79,7 @@ class RawAnswer:
 
     @property
     def text(self) -> str:
-        """Return the body as text: UTF-8 or what the header says, else the Windows code page of Russian."""
+        """Return the body as text: in the header's charset or UTF-8, else in the Russian Windows code page."""
         body = self.body.removeprefix(codecs.BOM_UTF8)
         charset = self.headers.get("content-type", "").lower().partition("charset=")[2].strip(" \"'") or "utf-8"
         for encoding in (charset if charset in ENCODINGS else "utf-8", "utf-8"):
@@ -91,12 +91,12 @@ class RawAnswer:
 
     @property
     def lines(self) -> list[str]:
-        """Return the lines, a CR at their ends removed."""
+        """Return the lines without a trailing CR."""
         return [line.rstrip("\r") for line in self.text.split("\n")]
 
     @property
     def offset(self) -> int | None:
-        """Return the length of a file that the answer tells, None if it tells none."""
+        """Return the file length that the answer reports, None if it reports none."""
         told = self.headers.get("upload-offset", "")
         return int(told[:18]) if told.isdecimal() else None
 
@@ -114,7 +114,7 @@ class NodeError(Exception):
     """
 
     def __init__(self, words: str, status: int = 0, offset: int | None = None) -> None:
-        """Keep the words to one line, and harmless to a terminal."""
+        """Reduce the words to one line that is harmless to a terminal."""
         super().__init__(harmless(" ".join(words.split())[: 4 * FAILURE_SHOWN]))
         self.words = str(self)
         self.status = status
@@ -164,9 +164,9 @@ class Parameters:
 
 @frozen
 class State:
-    """What a site says of a file or an import: ``progress`` with words, or that it is done.
+    """The state of a file or an import as the site reports it: ``progress`` with words, or done.
 
-    ``offset`` is the length of the file in bytes, where the site tells it.
+    ``offset`` is the length of the file in bytes, if the site reports it.
     """
 
     done: bool
@@ -176,7 +176,7 @@ class State:
 
 
 def _words_of(answer: RawAnswer) -> str:
-    """Return what a person should read of an answer that is none."""
+    """Return a description, for a person, of an answer outside the protocol."""
     text = " ".join(answer.text.split())
     if not text:
         return "an empty answer"
@@ -195,13 +195,13 @@ def _words_of(answer: RawAnswer) -> str:
 
 
 def _message_of_php(answer: RawAnswer) -> str | None:
-    """Return what PHP says in an answer about a script, None if it says nothing."""
+    """Return the PHP message in an answer, None if there is none."""
     found = _PHP.search(answer.text[:LOOKED_AT])
     return " ".join(re.sub(r"<[^>]{0,100}>", "", found[0]).split())[:FAILURE_SHOWN] if found is not None else None
 
 
 def refusal_of(answer: RawAnswer, asked: str) -> NodeError:
-    """Return the error that an answer is: ``failure`` in the site's words, or something strange."""
+    """Return the error for an answer: ``failure`` with the site's words, or ``Strange``."""
     if 300 <= answer.status < 400:
         place = answer.headers.get("location", "nowhere")
         return Strange(f"{asked}: the site redirects to {place}; no 1C follows: give that address", answer.status)
@@ -212,7 +212,7 @@ def refusal_of(answer: RawAnswer, asked: str) -> NodeError:
 
 
 def busy_of(answer: RawAnswer) -> Busy | None:
-    """Return the error of an answer that asks to come again, None for any other."""
+    """Return the error for an answer that requests a retry, None for any other."""
     if answer.status not in COME_AGAIN:
         return None
     words = " ".join(answer.lines[1:]).strip() if answer.first == "failure" else ""
@@ -223,7 +223,7 @@ def busy_of(answer: RawAnswer) -> Busy | None:
 
 
 def remarks_on(answer: RawAnswer) -> tuple[Remark, ...]:
-    """Return what is to be said of any answer, whatever was asked."""
+    """Return the remarks that apply to the answer of any request."""
     remarks = []
     message = _message_of_php(answer)
     if message is not None:
@@ -252,7 +252,7 @@ def remarks_on(answer: RawAnswer) -> tuple[Remark, ...]:
 
 
 def login_of(answer: RawAnswer, kind: str = "catalog") -> Login:
-    """Understand the answer to ``checkauth`` of a type (docs/protocol.md, N4). Raises ``Refusal`` or ``Strange``."""
+    """Parse the answer to ``checkauth`` of a type (docs/protocol.md, N4). Raises ``Refusal`` or ``Strange``."""
     if answer.first != "success" or answer.status >= 300:
         raise refusal_of(answer, "checkauth")
     lines = answer.lines
@@ -278,7 +278,7 @@ def login_of(answer: RawAnswer, kind: str = "catalog") -> Login:
 
 
 def parameters_of(answer: RawAnswer, kind: str, *, version: bool) -> Parameters:
-    """Understand the answer to ``init`` (docs/protocol.md, N5); ``version`` says that a version was sent along."""
+    """Parse the answer to ``init`` (docs/protocol.md, N5); ``version`` says that the request had a version."""
     lines = answer.lines
     second = lines[1].strip().lower() if len(lines) > 1 else ""
     is_one = answer.first.startswith("zip") or (second.startswith("file_limit") and answer.first != "failure")
@@ -306,7 +306,7 @@ def parameters_of(answer: RawAnswer, kind: str, *, version: bool) -> Parameters:
 
 
 def state_of(answer: RawAnswer, asked: str, *, may_last: bool = False) -> State:
-    """Understand the answer to everything else; ``may_last`` allows ``progress``. Raises ``Refusal``, ``Strange``."""
+    """Parse the answer to any other request; ``may_last`` allows ``progress``. Raises ``Refusal`` or ``Strange``."""
     if answer.status >= 300 or answer.first not in ("success", *(("progress",) if may_last else ())):
         raise refusal_of(answer, asked)
     remarks = list(remarks_on(answer))

@@ -1,4 +1,4 @@
-"""``onec-node check``: a dialogue with a tiny document, and what a real 1C would make of the site's answers."""
+"""``onec-node check``: runs an exchange with a tiny document, and reports how a real 1C would take the answers."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 __all__ = ["CONNECTION", "NAME", "Finding", "check", "table"]
 
 NAME = "onec-node-check.xml"
-"""The document that is sent: CommerceML without goods."""
+"""The document to send: CommerceML without goods."""
 
 CLIENTS = (TRADE, UNF, BITRIX)
 
 STRANGER = "onec-node-check"
-"""A user whom no site knows: a wrong password for the real one might lock it out."""
+"""A user unknown to any site: a wrong password for the real user might lock it out."""
 
 CONNECTION = "connection"
-"""The step that failed when a site cannot be reached."""
+"""The failed step if a site cannot be reached."""
 
 
 @frozen
 class Finding:
-    """A step of the dialogue, and who would stumble over what the site answered; none is fine."""
+    """A step of the dialogue, and a remark on the site's answer; None means that all clients accept it."""
 
     step: str
     remark: Remark | None = None
@@ -47,9 +47,9 @@ def _broken(words: str, cure: str) -> Remark:
 
 
 async def check(make: Callable[[str | None], Node]) -> list[Finding]:
-    """Run the dialogue; return what was found, in its order.
+    """Run the dialogue; return the findings in order.
 
-    ``make`` returns a node: the right user for None, else one of the name that it is given, with another password.
+    ``make`` returns a node: for the right user if given None, else for the given name, with another password.
     """
     findings: list[Finding] = []
     if not await _check_stranger(make(STRANGER), findings):
@@ -81,7 +81,7 @@ async def _import(node: Node) -> State:
 
 
 async def _read_orders(node: Node) -> None:
-    """Read the site's orders to their end. Raises ``NodeError``, for what is no XML as well."""
+    """Read the site's orders to the end. Raises ``NodeError``, also if they are not XML."""
     parser = expat.ParserCreate()
     wrong: list[str] = []
 
@@ -99,7 +99,7 @@ async def _read_orders(node: Node) -> None:
 
 
 async def _check_stranger(node: Node, findings: list[Finding]) -> bool:
-    """Return whether the site can be asked at all."""
+    """Check that the site rejects an unknown user; return whether the site can be reached."""
     cure = "answer failure to whoever is unknown"
     try:
         await node.checkauth()
@@ -117,13 +117,13 @@ async def _check_stranger(node: Node, findings: list[Finding]) -> bool:
 
 @frozen
 class _Steps:
-    """Takes the steps of a node's dialogue, and notes what is found."""
+    """Runs the steps of a node's dialogue, and records the findings."""
 
     findings: list[Finding]
     node: Node
 
     async def step(self, step: str, ask: Callable[[Node], Awaitable[object]], cure: str) -> bool:
-        """Take a step; return whether it went well enough to go on."""
+        """Run a step; return whether the dialogue can continue."""
         before = len(self.node.repeated)
         try:
             answer = await ask(self.node)
@@ -141,7 +141,7 @@ class _Steps:
 
 
 async def _check_listen(node: Node, findings: list[Finding]) -> None:
-    """See that the Bitrix module is not told to exchange without end (docs/protocol.md, N11)."""
+    """Check that the answer does not make the Bitrix module exchange without end (docs/protocol.md, N11)."""
     try:
         status = await node.listen()
     except NodeError as error:
@@ -153,7 +153,7 @@ async def _check_listen(node: Node, findings: list[Finding]) -> None:
 
 
 def table(findings: list[Finding]) -> list[str]:
-    """Return the lines of a report: each client's lot, then each finding with what to do."""
+    """Return the lines of a report: a verdict per client, then each finding with its cure."""
     lines = []
     for client in CLIENTS:
         stumbles = sum(client in finding.remark.clients for finding in findings if finding.remark is not None)

@@ -49,7 +49,7 @@ PASSWORD = "ONEC_PASSWORD"  # noqa: S105 - the name of a variable
 
 @frozen
 class Site:
-    """Where a site is, and how it is asked; ``password`` stays out of every text."""
+    """A site's address and how to reach it; ``password`` does not appear in the repr."""
 
     url: str
     user: str
@@ -59,7 +59,7 @@ class Site:
     retries: int
 
     def node(self, reactor: Any, told: Callable[[str], None], stranger: str | None = None) -> Node:
-        """Return a node with a connection of its own; a stranger has another name, and no password."""
+        """Return a node with its own connection; a stranger has another name, and a wrong password."""
         client = http_client(reactor, self.url, self.route)
         return Node(
             reactor,
@@ -83,7 +83,7 @@ def _site(
     timeout: float,
     retries: int,
 ) -> Site:
-    """Return the site of the common options. Raises ``click.UsageError``."""
+    """Return the site that the common options describe. Raises ``click.UsageError``."""
     if url is None:
         raise click.UsageError("Missing option '--url'.")
     url = url_from(url)
@@ -102,7 +102,7 @@ def _site(
 
 
 def _common(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that tell the site."""
+    """Add the options that describe the site to a command."""
     for option in reversed(
         (
             click.option("--url", help="Address of the exchange, as a 1C user types it."),
@@ -134,7 +134,7 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _run(main: Callable[[Any], Awaitable[int]], hint: str = "") -> None:
-    """Run the reactor until it is done, and exit; errors are one line."""
+    """Run the reactor until ``main`` is done, and exit; errors are one line."""
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
@@ -147,7 +147,7 @@ def _run(main: Callable[[Any], Awaitable[int]], hint: str = "") -> None:
     def begin() -> None:
         def stop(number: int, _: object) -> None:
             heard.append(number)
-            if len(heard) > 1:  # who does not wait for the site is told what stays there; the third ends it at once
+            if len(heard) > 1:  # the second reports what stays at the site; the third kills
                 for one in numbers:
                     signal.signal(one, signal.SIG_DFL)
             reactor.callFromThread(cancel)
@@ -163,14 +163,14 @@ def _run(main: Callable[[Any], Awaitable[int]], hint: str = "") -> None:
 
     reactor.callWhenRunning(begin)
     reactor.run(installSignalHandlers=False)
-    if code:  # it is over, and told: nothing that comes now makes it something else
+    if code:  # the outcome is reported: later signals must not change it
         for one in numbers:
             signal.signal(one, signal.SIG_IGN)
     sys.exit(code[0] if code else STRANGE)
 
 
 async def _told(doing: Awaitable[int], hint: str) -> int:
-    """Return the exit code; what went wrong is told on standard error, in one line."""
+    """Return the exit code; report an error in one line on standard error."""
     try:
         return await doing
     except CancelledError:
@@ -194,7 +194,7 @@ async def _told(doing: Awaitable[int], hint: str) -> int:
 
 
 def _complain(words: str) -> None:
-    """Write to standard error, if anybody is there: the terminal may have gone."""
+    """Write to standard error, if it is still open: the terminal may be gone."""
     with suppress(OSError):
         click.echo(words, err=True)
 
@@ -205,7 +205,7 @@ def main() -> None:
     """Be a 1C node: upload to a site's exchange, check it, or put load on it."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name that the locale has no letters for ends nothing
+            stream.reconfigure(errors="backslashreplace")  # names outside the locale's charset must not fail
 
 
 @main.command()
@@ -291,7 +291,7 @@ def orders(output: str, confirm: bool, **common: Any) -> None:
 
 
 async def _query_into(node: Node, path: Path) -> None:
-    """Write the orders beside the file, and rename when they are whole."""
+    """Write the orders to a temporary file, and rename it when they are complete."""
     beside = path.with_name(f".{path.name}.part")
     try:
         with beside.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Ways to a site: directly, over a unix socket, through a proxy, with a certificate authority of one's own."""
+"""Connections to a site: direct, over a unix socket, through a proxy, with a private certificate authority."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["Route", "http_client"]
 
 CONNECT_TIMEOUT = 15.0
-"""Seconds that a connection may take to come about."""
+"""Most seconds to establish a connection."""
 
 CURE = "name a file with the issuer's certificate by --ca"
-"""What to do about an issuer that is not trusted."""
+"""What to do about an untrusted issuer."""
 
 LONGEST_HEAD = 16 * 1024
-"""Bytes of a proxy's answer to CONNECT."""
+"""Most bytes of a proxy's answer to CONNECT."""
 
 
 @frozen
@@ -53,7 +53,7 @@ class Route:
 
 
 def _policy(ca: bytes | None) -> Trust:
-    """Return whom to trust. Raises ``ValueError`` when there is no certificate in the text."""
+    """Return the trusted authorities. Raises ``ValueError`` if the text contains no certificate."""
     if ca is None:
         return Trust(CURE)
     found = re.findall(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", ca, re.DOTALL)
@@ -63,7 +63,7 @@ def _policy(ca: bytes | None) -> Trust:
 
 
 class _Tunnel(Protocol):
-    """Asks a proxy to connect (RFC 9110 section 9.3.6), and then is the connection of another protocol."""
+    """Requests a tunnel from a proxy (RFC 9110 section 9.3.6), then carries another protocol's connection."""
 
     def __init__(self, target: bytes, factory: Any, connected: Deferred[Any]) -> None:
         self._target = target
@@ -73,7 +73,7 @@ class _Tunnel(Protocol):
         self._inner: Any = None
 
     def abort(self) -> None:
-        """End the connection: nobody wants it any more."""
+        """Abort the connection, which is no longer needed."""
         transport: Any = self.transport
         if transport is not None:
             transport.abortConnection()
@@ -115,7 +115,7 @@ class _Tunnel(Protocol):
 @implementer(IStreamClientEndpoint)
 @frozen
 class _ThroughProxy:
-    """Connects to ``target``, a host and a port, by way of a proxy."""
+    """Connects to ``target``, a host and a port, through a proxy."""
 
     reactor: Any
     proxy: Any
@@ -143,16 +143,16 @@ class _ThroughProxy:
 @implementer(IAgentEndpointFactory)
 @frozen
 class _Endpoints:
-    """Where an Agent connects to for a URI."""
+    """Provides an Agent with the endpoint for a URI."""
 
     reactor: Any
     policy: Any
     route: Route
     host: bytes
-    """Whom to connect to, whatever the URI says: see ``without_ipv6``."""
+    """The host to connect to, regardless of the URI: see ``without_ipv6``."""
 
     def endpointForURI(self, uri: URI) -> Any:
-        """Return the endpoint, TLS and all."""
+        """Return the endpoint, including TLS."""
         host = self.host
         if self.route.unix is not None:
             endpoint: Any = UNIXClientEndpoint(self.reactor, self.route.unix, timeout=CONNECT_TIMEOUT)
@@ -167,12 +167,12 @@ class _Endpoints:
         return endpoint
 
     def _target(self, port: int) -> bytes:
-        """Return host and port as CONNECT wants them."""
+        """Return host and port in the form that CONNECT requires."""
         return (b"[%s]:%d" if b":" in self.host else b"%s:%d") % (self.host, port)
 
 
 def _proxy_endpoint(reactor: Any, proxy: str) -> HostnameEndpoint:
-    """Return where a proxy is. Raises ``ValueError`` when that is no address."""
+    """Return a proxy's endpoint. Raises ``ValueError`` for an invalid address."""
     url = proxy if "://" in proxy else f"http://{proxy}"
     if not url.startswith("http://") or "@" in url:
         raise ValueError("write a proxy as in http://proxy.example:3128, without a user")
@@ -192,7 +192,7 @@ def http_client(
     route = route or Route()
     pool = pool or HTTPConnectionPool(reactor)
     pool.maxPersistentPerHost = 1
-    pool.retryAutomatically = False  # a request that may have been heard is not ours to repeat unseen
+    pool.retryAutomatically = False  # a request that the site may have received must not be repeated silently
     bounded: Any = BoundedPool(pool)
     agent: IAgent
     if route.proxy is not None and route.unix is not None:

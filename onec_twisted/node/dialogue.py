@@ -40,16 +40,16 @@ __all__ = ["Node", "Sent"]
 T = TypeVar("T")
 
 SHORTEST_PAUSE = 1.0
-"""Seconds between two questions for an import: a site that does not hold its answer is not to be run over."""
+"""Seconds between two polls of an import: a site that answers at once must not be flooded."""
 
 TRY_PAUSE = Backoff(first=0.5, longest=15.0)
-"""How long a node waits before it asks again."""
+"""How long a node waits before a retry."""
 
 LAST_WORD = 5.0
-"""Seconds for what is asked when everything is over."""
+"""Seconds for the requests that clean up at the end."""
 
 STRAGGLER_WAIT = 0.5
-"""Seconds for a piece that was cut off to arrive, before it is thrown away."""
+"""Seconds for an aborted piece to arrive, before it is discarded."""
 
 
 @frozen
@@ -63,7 +63,7 @@ class Sent:
 
 
 def _ignore(_: object) -> None:
-    """Hear nothing."""
+    """Do nothing."""
 
 
 class Node:
@@ -136,7 +136,7 @@ class Node:
     async def _send(
         self, name: str, file: BinaryIO, size: int, limit: int, kind: str, progress: Callable[[int], None]
     ) -> Sent:
-        """Send piece after piece; a site that tells how much it has is believed, and told where each belongs."""
+        """Send piece after piece; if the site reports its length, continue there, and send each piece's offset."""
         sent, pieces, failures, offset = 0, 0, 0, 0
         claims = asks = False
         remarks: dict[Remark, None] = {}
@@ -181,18 +181,18 @@ class Node:
         return Sent(size, sent, pieces, tuple(remarks))
 
     def _checked(self, name: str, length: int, size: int) -> int:
-        """Return where to go on. Raises ``Strange`` when the site has more than there is."""
+        """Return the offset to continue at. Raises ``Strange`` if the site has more bytes than the file."""
         if length > size:
             raise Strange(f"{name}: the site has {length} bytes of it, and there are {size}; begin a new exchange")
         return length
 
     def _resumed(self, name: str, length: int, size: int) -> int:
-        """Return where to go on, and say so."""
+        """Return the offset to continue at, and report it."""
         self._told(f"{name}: going on at {length} bytes")
         return self._checked(name, length, size)
 
     async def _pause(self, lost: Unreachable, failures: int) -> None:
-        """Wait before a new try, and say so."""
+        """Wait before a retry, and report it."""
         pause = TRY_PAUSE.after(failures)
         if isinstance(lost, Busy):
             pause = max(pause, lost.retry_after)
@@ -223,7 +223,7 @@ class Node:
             answer = await self._requests.ask("POST", query, FileBodyProducer(part, readSize=READ_BLOCK), headers)
         except Unreachable:
             if part.error is not None:
-                raise part.error from None  # it was not the site
+                raise part.error from None  # not the site's fault
             raise
         self._is_sending = False
         return state_of(answer, f"file {name}")
@@ -269,7 +269,7 @@ class Node:
         )
 
     async def _until_done(self, query: str, asked: str, progress: Callable[[str], None]) -> State:
-        """Ask until the answer is no ``progress`` any more."""
+        """Repeat a request until the answer is no longer ``progress``."""
         while True:
             began = self._reactor.seconds()
             answer = await self._tried(lambda: self._requests.ask("GET", query))
@@ -302,7 +302,7 @@ class Node:
         return (await self._requests.ask("GET", "type=listen&version=2.1")).status
 
     async def _tried(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Return what is answered, in as many tries as it may take."""
+        """Return the answer, with as many retries as are allowed."""
         failures = 0
         while True:
             try:
@@ -315,7 +315,7 @@ class Node:
 
 
 def _state_of_file(file: BinaryIO) -> tuple[int, int] | None:
-    """Return what changes when somebody writes to a file; None for one that is none of the disk's."""
+    """Return the size and time of a file, which a write changes; None if it is not a file on disk."""
     try:
         status = os.fstat(file.fileno())
     except (OSError, AttributeError):
@@ -325,7 +325,7 @@ def _state_of_file(file: BinaryIO) -> tuple[int, int] | None:
 
 @contextmanager
 def _opened(source: Path | BinaryIO) -> Iterator[BinaryIO]:
-    """Open a path; a file that is open stays so."""
+    """Open a path and close it afterwards; leave a file that was already open."""
     if isinstance(source, Path):
         with source.open("rb") as file:
             yield file

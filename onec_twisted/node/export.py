@@ -1,7 +1,7 @@
-"""What an export consists of: which files are sent under which names, in which order, and what is imported then.
+"""The contents of an export: the files to send, their names and order, and the documents to import afterwards.
 
-As 1C does it (docs/protocol.md, N6 and N7): with ``zip=yes`` a folder becomes one archive, with ``zip=no`` the
-documents at its top go first. Blocking functions.
+It follows 1C (docs/protocol.md, N6 and N7): with ``zip=yes`` a folder becomes one archive, with ``zip=no`` the
+documents at its top go first. The functions block.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 __all__ = ["Export", "exported"]
 
 PACK_BLOCK = 1024 * 1024
-"""Bytes that are packed at a time."""
+"""Bytes packed at a time."""
 
 ZIP64 = 2**31 - 1
-"""Bytes of a file from which on an archive needs its larger form."""
+"""File size in bytes from which an archive needs the ZIP64 format."""
 
 PACKED = frozenset({".jpg", ".jpeg", ".png", ".gif", ".webp", ".mp4", ".zip", ".gz", ".pdf"})
-"""Files that do not become smaller by packing."""
+"""Suffixes of files that compression does not make smaller."""
 
 
 @frozen
 class Export:
-    """Names and paths of what is sent, in that order, and the names of documents to import then."""
+    """Names and paths of the files to send, in order, and the names of documents to import afterwards."""
 
     files: tuple[tuple[str, Path], ...]
     documents: tuple[str, ...]
@@ -47,14 +47,14 @@ def _is_document(name: str) -> bool:
 
 
 def _text(name: str) -> str:
-    """Return a name as it stands on the disk in UTF-8, whatever the locale makes of it."""
+    """Return a name decoded from its bytes on disk as UTF-8, regardless of the locale."""
     return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def _below(folder: Path) -> list[tuple[str, Path]]:
-    """Return names and paths of all files of a folder: documents at its top first.
+    """Return names and paths of all files in a folder, with the documents at its top first.
 
-    Raises ``OSError`` for what cannot be read, ``ValueError`` for what is neither a file nor a folder.
+    Raises ``OSError`` if something cannot be read, ``ValueError`` for anything but files and folders.
     """
 
     def fail(error: OSError) -> None:
@@ -69,14 +69,14 @@ def _below(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _regular(path: Path) -> Path:
-    """Return the path of a file. Raises ``ValueError`` for anything else, ``OSError`` when it is not there."""
+    """Return the path if it is a file. Raises ``ValueError`` for anything else, ``OSError`` if it does not exist."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError(f"{path} is neither a file nor a folder of the export; leave it out")
     return path
 
 
 def _documents_in(path: Path) -> list[str]:
-    """Return the documents at the top of an archive, under their likeliest names; none when it is no archive."""
+    """Return the documents at the top of an archive, by their likeliest names; none if it is not an archive."""
     with path.open("rb") as file:
         try:
             found = [entry.names[0] for entry in entries(file.fileno(), path.stat().st_size) if entry.names]
@@ -87,10 +87,10 @@ def _documents_in(path: Path) -> list[str]:
 
 @contextmanager
 def exported(paths: list[Path], *, zipped: bool, stopped: Callable[[], bool] = lambda: False) -> Iterator[Export]:
-    """Yield what is to be sent of files and folders; archives that are made for it are removed at the end.
+    """Yield the export for files and folders; archives created for it are removed at the end.
 
-    ``stopped`` is asked while an archive is made. Raises ``OSError`` when something cannot be read or was stopped,
-    ``ValueError`` when there is nothing in a folder, or a name cannot be sent, or would be sent twice.
+    ``stopped`` is polled while an archive is created. Raises ``OSError`` if something cannot be read or the export is
+    stopped, ``ValueError`` if a folder is empty, or a name cannot be sent or would be sent twice.
     """
     files: list[tuple[str, Path]] = []
     documents: list[str] = []
@@ -114,7 +114,7 @@ def exported(paths: list[Path], *, zipped: bool, stopped: Callable[[], bool] = l
 
 
 def _check(names: list[str]) -> None:
-    """Raise ``ValueError`` for a name that comes twice, or cannot be sent: a site appends what has the same name."""
+    """Raise ``ValueError`` for an invalid or duplicate name: a site appends files of the same name."""
     seen: set[str] = set()
     for name in names:
         try:
@@ -128,7 +128,7 @@ def _check(names: list[str]) -> None:
 
 
 def _packed(named: list[tuple[str, Path]], folder: Path, stopped: Callable[[], bool]) -> tuple[str, Path]:
-    """Pack files as 1C does: into one archive, whose name is that of a temporary file of the platform."""
+    """Pack files as 1C does: into one archive, named like a temporary file of the platform."""
     name = f"v8_{secrets.token_hex(2).upper()}_{secrets.token_hex(1)}.zip"
     with zipfile.ZipFile(folder / name, "w", compresslevel=3, strict_timestamps=False) as archive:
         for inside, path in named:

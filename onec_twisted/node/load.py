@@ -1,4 +1,4 @@
-"""``onec-node load``: many nodes at once, and how long their pieces take."""
+"""``onec-node load``: runs many nodes at once, and measures the latency of their pieces."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Report", "load", "percentile"]
 
 @frozen
 class Report:
-    """What a load was: ``seconds`` from first piece to last, sorted ``latencies`` of all, and ``failures``."""
+    """The result of a load: ``seconds`` from first piece to last, sorted ``latencies`` of all, and ``failures``."""
 
     seconds: float
     bytes_sent: int
@@ -30,7 +30,7 @@ class Report:
     failures: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the figures by their names: milliseconds and megabytes."""
+        """Return the figures by name, in milliseconds and megabytes."""
         return {
             "pieces": len(self.latencies),
             "pieces_per_s": round(len(self.latencies) / self.seconds, 1),
@@ -42,13 +42,13 @@ class Report:
 
 
 def percentile(values: tuple[float, ...], percent: int) -> float:
-    """Return the value that ``percent`` of 100 sorted values do not exceed; 0 of none."""
+    """Return the value that ``percent`` % of the sorted values do not exceed; 0 if there are none."""
     return values[max(0, -(-len(values) * percent // 100) - 1)] if values else 0.0
 
 
 @define
 class _Count:
-    """What the nodes together have done."""
+    """Totals of all nodes."""
 
     bytes_sent: int = 0
     begun: float = float("inf")
@@ -69,10 +69,10 @@ async def load(
     pieces: int,
     told: Callable[[str], object] = lambda _: None,
 ) -> Report:
-    """Let ``nodes`` log in and send ``pieces`` of ``size`` bytes each, one behind the other; return what came of it.
+    """Let ``nodes`` log in and send ``pieces`` of ``size`` bytes each, one after another; return the report.
 
-    What they send is removed at their end by ``init``, so that nothing is imported; ``told`` hears when a load that
-    is stopped cannot do that.
+    Each node finally removes what it sent by ``init``, so that nothing is imported; ``told`` receives a message if a
+    stopped load cannot do that.
     """
     count = _Count()
     content = io.BytesIO(os.urandom(min(size, 1024 * 1024)) * (size // (1024 * 1024) + 1))
@@ -82,7 +82,7 @@ async def load(
         if not is_done:
             if STAYS in count.failures:
                 told(STAYS)
-            outcome.raiseException()  # when all have left nothing behind
+            outcome.raiseException()  # after all have cleaned up
     seconds = max(count.ended - count.begun, 1e-6)
     return Report(seconds, count.bytes_sent, tuple(sorted(count.latencies)), tuple(count.failures))
 
@@ -102,7 +102,7 @@ async def _one(node: Node, reactor: Any, content: io.BytesIO, size: int, pieces:
                 count.bytes_sent += size
         finally:
             count.failures.append(STAYS)
-            with suppress(CancelledError):  # Ctrl-C once more: nobody waits for the site
+            with suppress(CancelledError):  # a second Ctrl-C stops waiting for the site
                 if await node.abandon():
                     count.failures.remove(STAYS)
     except NodeError as error:

@@ -1,4 +1,4 @@
-"""``onec-node push``: a whole exchange, as 1C runs it, and what a person or a machine sees of it."""
+"""``onec-node push``: runs a whole exchange as 1C does, and displays it to a person or a machine."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ __all__ = ["Bar", "Display", "Json", "Lines", "Quiet", "push"]
 
 
 class Display(Protocol):
-    """Shows how an exchange goes."""
+    """Shows the progress of an exchange."""
 
     def line(self, words: str) -> None:
         """Show a line for a person."""
 
     def file_begins(self, name: str, size: int) -> None:
-        """Show that a file of ``size`` bytes is sent from now on."""
+        """Show that the transfer of a file of ``size`` bytes begins."""
 
     def file_at(self, place: int) -> None:
-        """Show that so many bytes of the file are out."""
+        """Show that ``place`` bytes of the file were sent."""
 
     def file_ends(self, name: str, sent: Sent) -> None:
-        """Show that a file is there."""
+        """Show that a file has arrived."""
 
     def broken(self) -> None:
-        """Show no more of the file, if one was shown."""
+        """Stop showing the current file, if there is one."""
 
     def warning(self, words: str) -> None:
-        """Show a line that nobody may miss."""
+        """Show a line that must not be missed."""
 
     def imported(self, name: str, words: str, *, done: bool) -> None:
-        """Show how an import goes."""
+        """Show the progress of an import."""
 
 
 class Quiet(Display):
@@ -105,11 +105,11 @@ class Bar(Lines):
     _bar: Any = field(default=None, init=False)
 
     def line(self, words: str) -> None:
-        """Write it above the bar."""
+        """Write the line above the bar."""
         tqdm.write(words, file=self.out)
 
     def file_begins(self, name: str, size: int) -> None:
-        tqdm.monitor_interval = 0  # no thread of its own
+        tqdm.monitor_interval = 0  # start no thread
         self._bar = tqdm(
             total=size, desc=name, unit="B", unit_scale=True, unit_divisor=1024, file=self.out, leave=False
         )
@@ -153,11 +153,11 @@ class Json(Quiet):
 
 
 async def _abandon(node: Node, kind: str, display: Display) -> None:
-    """Have a part of an export thrown away: a site may import what it has, once nobody sends any more."""
+    """Have an incomplete export discarded: otherwise the site may import what it has once transfers end."""
     is_removed = False
-    with suppress(CancelledError):  # Ctrl-C once more: nobody waits for the site
+    with suppress(CancelledError):  # a second Ctrl-C stops waiting for the site
         is_removed = await node.abandon(kind)
-    with suppress(OSError):  # where nobody looks any more
+    with suppress(OSError):  # the terminal may be gone
         display.broken()
     if not is_removed:
         _warn(display)
@@ -167,7 +167,7 @@ async def _abandon(node: Node, kind: str, display: Display) -> None:
 
 
 def _warn(display: Display) -> None:
-    """Say what nobody may miss: on standard error when nobody looks at the display any more."""
+    """Warn that imports may still run: on standard error if the display is gone."""
     words = "What was sent stays on the site, which may import it later."
     try:
         display.warning(words)
@@ -179,9 +179,9 @@ def _warn(display: Display) -> None:
 async def push(
     node: Node, paths: list[Path], kind: str, display: Display, *, imports: bool = True, completes: bool = False
 ) -> list[Remark]:
-    """Send files and folders in a session of their own, and have the documents imported; return what was remarked.
+    """Send files and folders in a new session, and have the documents imported; return the remarks.
 
-    ``completes`` says at the end that all was sent. Raises ``NodeError``, ``OSError``, ``ValueError``.
+    With ``completes`` the node finally sends ``complete``. Raises ``NodeError``, ``OSError``, ``ValueError``.
     """
     login = await node.checkauth(kind)
     parameters = await node.init(kind)
@@ -193,7 +193,7 @@ async def push(
     try:
         export: Export = await deferToThread(packing.__enter__)
     except CancelledError:
-        stopped.set()  # the thread ends soon, and removes what it has made
+        stopped.set()  # the thread ends soon, and removes its archive
         raise
     try:
         try:
@@ -219,7 +219,7 @@ async def push(
         except Refusal:
             raise
         except BaseException:
-            _warn(display)  # all of it is there, and imports may run: that is not taken back
+            _warn(display)  # everything has arrived and imports may run: this cannot be undone
             raise
     finally:
         packing.__exit__(None, None, None)

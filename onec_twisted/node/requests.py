@@ -1,4 +1,4 @@
-"""The requests of one session, each answered in time or not at all."""
+"""The requests of one session, each with a time-out."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ __all__ = ["Document", "Part", "Requests", "headers_of", "quoted"]
 T = TypeVar("T")
 
 USER_AGENT = "1C+Enterprise/8.3"
-"""What the platform calls itself; some sites look at it."""
+"""The platform's own User-Agent, which some sites check."""
 
 READ_BLOCK = 64 * 1024
-"""Bytes of a file that are read at a time, and of a document that is none."""
+"""Bytes of a file read at a time, and most bytes held of a response that is not a document."""
 
 ANSWER_LIMIT = 1024 * 1024
-"""Bytes of an answer that are read; orders have no limit."""
+"""Most bytes read of an answer; orders have no limit."""
 
 
 class Part(io.RawIOBase):
-    """Bytes of a file from ``start`` on, ``size`` of them; ``told`` hears how many were read so far."""
+    """The ``size`` bytes of a file from ``start`` on; ``told`` receives the number of bytes read so far."""
 
     def __init__(self, file: BinaryIO, start: int, size: int, told: Callable[[int], None]) -> None:
-        """Begin at the part's beginning."""
+        """Position at the start of the part."""
         self.error: OSError | None = None
         """Why the file could not be read."""
         self._file, self._start, self._size, self._place, self._told = file, start, size, 0, told
 
     def tell(self) -> int:
-        """Return the place, from the part's beginning."""
+        """Return the position, relative to the start of the part."""
         return self._place
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place from the part's beginning, or its end."""
+        """Set the position, relative to the start or the end of the part."""
         self._place = offset + (self._size if whence == os.SEEK_END else 0)
         return self._place
 
     def read(self, size: int = -1) -> bytes:
-        """Read the next bytes. Raises ``OSError`` when the file has become shorter."""
+        """Read the next bytes. Raises ``OSError`` if the file became shorter."""
         left = self._size - self._place
         self._file.seek(self._start + self._place)
         data = self._file.read(min(left, size if size >= 0 else left))
@@ -71,7 +71,7 @@ class Part(io.RawIOBase):
 
 @define(eq=False)
 class Requests:
-    """Asks ``url`` as ``user``; ``login`` is the session, when there is one. ``timeout`` is in seconds."""
+    """Sends requests to ``url`` as ``user``; ``login`` is the session, if any. ``timeout`` is in seconds."""
 
     reactor: Any
     client: HTTPClient
@@ -85,7 +85,7 @@ class Requests:
     async def ask(
         self, method: str, query: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> RawAnswer:
-        """Ask once. Raises ``Unreachable``."""
+        """Send a request once; return the answer. Raises ``Unreachable``."""
         response = await self.request(method, query, body, headers)
         received = bytearray()
         await self.read(response, received.extend, ANSWER_LIMIT)
@@ -121,7 +121,7 @@ class Requests:
         return await self._in_time(asked)
 
     async def read(self, response: Any, write: Callable[[bytes], object], limit: int | None) -> bool:
-        """Give the body of a response to ``write``; return whether its end is certain. Raises ``Unreachable``."""
+        """Pass the body of a response to ``write``; return whether its end is certain. Raises ``Unreachable``."""
 
         def take(data: bytes) -> None:
             self.alive()
@@ -132,10 +132,10 @@ class Requests:
         return await self._in_time(body.ended)
 
     async def _in_time(self, asked: Deferred[T]) -> T:
-        """Return what comes, unless nothing moves for too long. Raises ``Unreachable``.
+        """Return the result, unless there is no activity within the time-out. Raises ``Unreachable``.
 
-        Whoever wants the end has it at once: what was asked may need its time for that, or call it by another name,
-        as a name server's answer that nobody waits for is no such name.
+        Cancellation takes effect at once: the request itself may take time to end, or report another error; a
+        cancelled DNS look-up, for instance, fails as an unknown name.
         """
         late, stopped = [], []
 
@@ -159,9 +159,9 @@ class Requests:
             if stopped:
                 raise CancelledError from None
             raise
-        except Exception as error:  # whatever a network, a name server, TLS or a broken site can raise
+        except Exception as error:  # anything that the network, DNS, TLS or a broken site may raise
             if stopped or (was_cancelled(error) and not late):
-                raise CancelledError from None  # somebody pressed Ctrl-C
+                raise CancelledError from None  # the user pressed Ctrl-C
             reason = f"it did not answer within {self.timeout:.0f} s" if late else reason_of(error)
             kind = Unreachable if certificate_refused(error) is None else Untrusted
             raise kind(f"The site cannot be asked: {reason}") from error
@@ -170,13 +170,13 @@ class Requests:
                 self._patience.cancel()
 
     def alive(self) -> None:
-        """Note that something moves."""
+        """Note activity: restart the time-out."""
         if self._patience is not None and self._patience.active():
             self._patience.reset(self.timeout)
 
 
 class Document:
-    """Passes a document on; what is none is held for a look at it."""
+    """Passes a document on; the beginning of anything else is held for inspection."""
 
     def __init__(self, write: Callable[[bytes], object], is_ok: bool) -> None:
         """Wait for the first bytes."""
@@ -188,7 +188,7 @@ class Document:
         self.passes = False
 
     def take(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Process the next bytes."""
         self.size += len(data)
         self._tail = (self._tail + data)[-200:]
         if not self.passes:
@@ -198,7 +198,7 @@ class Document:
             self._write(data)
 
     def is_closed(self) -> bool:
-        """Return whether it ends as a document does."""
+        """Return whether the data ends like a complete document."""
         tail = self._tail.rstrip()
         return tail.endswith((_ends("utf-8"), _ends("cp1251"))) or (
             tail.endswith(b"/>") and self.size <= len(self._tail)
@@ -210,7 +210,7 @@ def _ends(encoding: str) -> bytes:
 
 
 def without_ipv6(url: str) -> tuple[str, str | None]:
-    """Return a URL that treq understands, and the Host header: it takes no IPv6 address, so a name stands for it."""
+    """Return a URL for treq, and the Host header: treq rejects IPv6 addresses, so a name replaces them."""
     parts = urlsplit(url)
     if parts.hostname is None or ":" not in parts.hostname:
         return url, None
@@ -224,5 +224,5 @@ def headers_of(response: Any) -> dict[str, str]:
 
 
 def quoted(name: str) -> str:
-    """Return a text fit for a query; 1C writes it as it is."""
+    """Return a text percent-encoded for a query; 1C sends it unencoded."""
     return quote(name, safe="/:()")

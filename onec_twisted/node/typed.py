@@ -1,4 +1,4 @@
-"""What is typed on the command line of ``onec-node``: times, sizes, an address, and a password."""
+"""Values typed on the command line of ``onec-node``: times, sizes, an address, and a password."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from onec_twisted.model.written import DURATION, SIZE, NotPlain, parse_duration,
 __all__ = ["Duration", "Size", "password_from", "url_from"]
 
 USUAL_PATH = "/bitrix/admin/1c_exchange.php"
-"""What a 1C asks whose user has typed no path."""
+"""The path that 1C requests if its user has typed none."""
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg]  # older versions of click have none
+class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic in older versions of click
     """Seconds, or a number with a unit."""
 
     name = "time"
@@ -37,7 +37,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # older versions of 
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
-    """Bytes, or a number with a unit; one at least."""
+    """Bytes, or a number with a unit; at least one byte."""
 
     name = "size"
 
@@ -50,10 +50,10 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 
 
 def url_from(typed: str) -> str:
-    """Return the address of an exchange that a 1C user would type (docs/protocol.md, N2), fit for a request.
+    """Return the request URL for an exchange address as a 1C user types it (docs/protocol.md, N2).
 
-    Blanks around it go, backslashes are slashes, letters of the scheme may be capitals, the host may be Cyrillic, and
-    without a path it is the one that 1C takes then. Raises ``click.UsageError``.
+    Surrounding blanks are removed, backslashes become slashes, the scheme may be in capitals, the host may be
+    Cyrillic, and a missing path becomes 1C's default. Raises ``click.UsageError``.
     """
     scheme, slashes, rest = typed.strip().replace("\\", "/").partition("://")
     try:
@@ -76,15 +76,15 @@ def url_from(typed: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a path or a query whose letters beyond ASCII are percent-encoded."""
+    """Return a path or a query with non-ASCII letters percent-encoded."""
     return "".join(mark if mark.isascii() else quote(mark) for mark in text)
 
 
 def _asked() -> str:
-    """Return a password that is typed. Raises ``click.UsageError`` when there is nobody to ask."""
+    """Prompt for a password and return it. Raises ``click.UsageError`` if there is no one to prompt."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it is seen when there is no terminal: so it is in a pipe
+            warnings.simplefilter("ignore")  # that input is echoed without a terminal: expected in a pipe
             word: str = click.prompt("Password", hide_input=True, err=True)
     except click.Abort:
         if sys.stdin.isatty():
@@ -95,7 +95,7 @@ def _asked() -> str:
 
 
 def password_from(path: str | None) -> str:
-    """Return the first line of a file, or what is typed. Raises ``click.UsageError``."""
+    """Return the first line of a file, or prompt for a password. Raises ``click.UsageError``."""
     if path is None:
         return _asked()
     try:
