@@ -1,15 +1,14 @@
-"""A request body becomes committed bytes of a file, whichever protocol brings it.
+"""Turn a request body into committed bytes of a file, whichever protocol carries it.
 
 Modules, each of which imports only from those above it:
 
-* ``locks``: one writer for each file, and ``init`` before all of them
-* ``space``: room on the disk and in the quota, promised before the first byte
-* ``transfers``: the bodies on their way, and how many there may be
-* ``checkpoints``: when a long body that is kept in part is put on record before its end
-* ``writers``: a body on its way to the disk: by workers, or past Python by splice
+* ``locks``: one writer per file; ``init`` takes precedence over all of them
+* ``space``: reserve room on the disk and in the quota before the first byte
+* ``transfers``: the transfers in progress, and their limit
+* ``checkpoints``: when to record a long body that may be kept in part, before its end
+* ``writers``: write a body to the disk, with workers or by splice, past Python
 * ``engine``: what every append needs, and the frame around one: room, transfer, lock, metrics, log
-* ``append``: a body on the disk and on record: all or nothing, or as far as it comes; what is not on record is cut
-  off
-* ``proofs``: answers on their way, until it is on record that they arrived
-* ``pieces``: what becomes of one piece: appended, confirmed, or nothing
+* ``append``: write and record a body, all or nothing or as far as it comes; cut off what is not on record
+* ``proofs``: answers on their way, until their acknowledgement is on record
+* ``pieces``: what becomes of one piece: it is appended, confirmed, or discarded
 """

@@ -1,4 +1,4 @@
-"""A body on its way to the disk and on record: all or nothing, or as far as it comes."""
+"""Write a body to the disk and record it: all or nothing, or as far as it comes."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _log = Logger()
 async def commit_body(
     ingest: Ingest, append: Append, writer: BufferedWriter, write_last: Callable[[], object]
 ) -> None:
-    """Commit what has come of a body: after this it is on the disk and on record, or there is nothing of it.
+    """Commit what has arrived of a body: afterwards it is on the disk and on record, or nothing of it is left.
 
-    One hop to a worker does, in this order:
+    One hop to a worker performs these steps in order:
 
-    1. write: ``write_last`` writes what still waits in memory; most was written while it came;
+    1. write: ``write_last`` writes what is still in memory; most was written as it arrived;
     2. sync: the file's bytes, and the names of new files and folders;
-    3. record: ``append.commit`` puts the file's new length on record.
+    3. record: ``append.commit`` records the file's new length.
 
-    When the record fails, the bytes are on the disk in vain. Then, in another hop,
+    If recording fails, another hop performs
 
-    4. undo: the file is cut back to the length on record.
+    4. undo: cut the file back to the length on record.
 
-    What fails before that leaves the file open: the caller has ``writer`` roll it back.
+    An earlier failure leaves the file open: the caller must let ``writer`` roll it back.
     """
     is_synced = False
 
@@ -72,13 +72,13 @@ async def append_whole(
     too_large: BaseException,
     is_repeat: Callable[[IStoredFile], Awaitable[bool]] | None = None,
 ) -> int | None:
-    """Append a whole body of at most ``limit`` bytes, or nothing of it; return its bytes.
+    """Append a whole body of at most ``limit`` bytes, or nothing of it; return its size in bytes.
 
-    ``is_repeat``, when given, is asked once all bytes are written, and before they are synced; None is returned, and
-    nothing is kept, if it says so. It may raise a refusal as well.
+    ``is_repeat``, when given, is called after all bytes are written and before they are synced. If it returns true,
+    nothing is kept and the result is None. It may also raise a refusal.
 
     Raises what ``IBody.stream_to`` fails with, ``InsufficientStorage`` on a full disk, ``FileDamaged``, ``OSError``,
-    and what ``append.commit`` raises. The file is what it was before then.
+    and what ``append.commit`` raises. The file is then restored to its previous state.
     """
     body = append.body
     try:
@@ -97,11 +97,11 @@ async def append_whole(
 async def append_what_comes(
     ingest: Ingest, append: Append, writer: BufferedWriter, *, limit: int, too_large: BaseException, whole: int
 ) -> None:
-    """Append a body as far as it comes: what has come when it breaks off is kept, and so are checkpoints.
+    """Append a body as far as it comes: if it breaks off, keep what arrived, including all checkpoints.
 
-    ``whole`` is what only the end of the body may put on record, in its bytes; see ``Checkpoints``. Raises what
-    ``IBody.stream_to`` fails with, and what ``append.commit`` raises. When that is ``FileTooLarge``, no more than the
-    last checkpoint is left: nobody knows what such a body was meant to be.
+    ``whole`` is a size in bytes that only the end of the body may record; see ``Checkpoints``. Raises what
+    ``IBody.stream_to`` fails with, and what ``append.commit`` raises. On ``FileTooLarge`` only the last checkpoint
+    is kept, because nobody knows what such a body was meant to be.
     """
     body, commit = append.body, partial(commit_body, ingest, append, writer)
     writer.checkpoints = Checkpoints(commit, whole, ingest.transfers.seconds)
@@ -133,7 +133,7 @@ async def append_what_comes(
 async def compare_whole(
     ingest: Ingest, append: Append, writer: BufferedWriter, *, limit: int, differs: BaseException
 ) -> None:
-    """Compare a body with what ``writer``'s file holds; nothing is written, synced or recorded.
+    """Compare a body with the content of ``writer``'s file, without writing, syncing or recording anything.
 
     Raises ``differs`` for a body of more than ``limit`` bytes, and what the file and ``IBody.stream_to`` raise.
     """
@@ -147,13 +147,13 @@ async def compare_whole(
 
 
 async def cut(ingest: Ingest, session: Session, name: SafeName) -> None:
-    """Make a file as long as its record says: it may have been recorded all the same."""
+    """Cut a file to the length on record: the commit may have been recorded despite the error."""
     known = await ingest.files.find(session.sessid, str(name))
     await ingest.workers(ingest.store.cut, session.sessid, name, known.committed if known is not None else None)
 
 
 async def note_damage(ingest: Ingest, session: Session, name: SafeName, error: Exception) -> None:
-    """Put a file on record as damaged, and say so loudly."""
+    """Record a file as damaged, and log a critical event."""
     await ingest.files.damage(session, str(name))
     _log.critical(
         "{sessid}: {name} is damaged ({error}); it is refused until init",

@@ -1,4 +1,4 @@
-"""When what has come of a long body is put on record before its end: a crash takes little back. No Twisted."""
+"""When to record a long body before its end, so that a crash loses little. No Twisted."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 __all__ = ["CHECKPOINT_INTERVAL", "CHECKPOINT_SIZE", "Checkpoints"]
 
 CHECKPOINT_SIZE = 32 * 1024 * 1024
-"""Bytes after which a body that is kept in part is put on record."""
+"""Bytes after which a body that may be kept in part is recorded."""
 
 CHECKPOINT_INTERVAL = 5.0
-"""Seconds after which it is, if anything has come."""
+"""Seconds after which it is recorded, if anything has arrived."""
 
 
 @define(eq=False)
 class Checkpoints:
-    """When what has come of a body is put on record, before its end.
+    """When to record what has arrived of a body, before its end.
 
-    ``commit`` puts it on record, once a function that it is given has written the last of it in a worker; ``whole``
-    is what only the end of the body may put on record, in its bytes: one more could come. ``seconds`` is a clock.
+    ``commit`` records it after the function passed to it has written the rest in a worker. ``whole`` is a size in
+    bytes that only the end of the body may record: one more byte could follow. ``seconds`` is a monotonic clock.
     """
 
     commit: Callable[[Callable[[], object]], Awaitable[None]]
@@ -33,16 +33,16 @@ class Checkpoints:
     _at: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Begin now."""
+        """Start the interval."""
         self._at = self.seconds()
 
     def due(self, size: int) -> bool:
-        """Return whether so many bytes are to be put on record."""
+        """Return whether ``size`` bytes should be recorded now."""
         new = size - self._passed
         if new <= 0 or size >= self.whole:
             return False
         return new >= CHECKPOINT_SIZE or self.seconds() - self._at >= CHECKPOINT_INTERVAL
 
     def passed(self, size: int) -> None:
-        """Note that so many bytes are on record."""
+        """Note that ``size`` bytes are on record."""
         self._passed, self._at = size, self.seconds()

@@ -1,4 +1,4 @@
-"""What every append needs, and the frame around one: known as a transfer, alone with its file, timed and logged."""
+"""What every append needs, and the frame around one: it is listed as a transfer, locked, timed and logged."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ __all__ = ["Append", "Ingest", "Stored"]
 
 @frozen
 class Stored:
-    """What an append has come to: its file's length in bytes, and the acknowledgement of the answer that says so.
+    """The result of an append: its file's length in bytes, and the acknowledgement of the answer that reports it.
 
-    None for the answer to a piece that told its place and was held already: it says nothing of the last piece; and
-    where the protocol asks for no proof. ``outcome`` is one of the metrics' ``OUTCOMES``.
+    ``acknowledgement`` is None where the protocol needs no proof, and for a piece that named its offset and was
+    stored already: its answer proves nothing about the last piece. ``outcome`` is one of the metrics' ``OUTCOMES``.
     """
 
     committed: int
@@ -44,9 +44,9 @@ class Stored:
 
 
 class Append(Protocol):
-    """The body of a request that is to be appended to a file, by the rules of its protocol.
+    """The body of a request to be appended to a file, by the rules of its protocol.
 
-    ``busy`` is what its sender is told when the file's lock does not come in time; ``start`` is the file's length in
+    ``busy`` is the refusal raised when waiting for the file's lock times out; ``start`` is the file's length in
     bytes before the append, known once ``store`` has begun.
     """
 
@@ -57,27 +57,27 @@ class Append(Protocol):
     start: int
 
     async def admit(self) -> AbstractContextManager[int]:
-        """Return the promise of room for it, in bytes, before it waits for the file's lock. Raises ``Refused``."""
+        """Reserve room for it, in bytes, before it waits for the file's lock. Raises ``Refused``."""
 
     async def store(self, room: int) -> Stored:
-        """With the file's lock: bring it to the disk and on record. Raises ``Refused`` or ``ConnectionDropped``."""
+        """Write and record it, holding the file's lock. Raises ``Refused`` or ``ConnectionDropped``."""
 
     async def commit(self, write: Callable[[], int]) -> Any:
-        """Put it on record, in the same hop to a worker in which ``write`` brings it to the disk.
+        """Record it, in the same hop to a worker in which ``write`` writes it to the disk.
 
         ``write`` blocks, and returns the length of the file in bytes.
         """
 
     async def broke_off(self, error: BaseException) -> None:
-        """Note in the log, and on record, that it was not stored as a whole."""
+        """Log and record that it was not stored as a whole."""
 
 
 @frozen(eq=False, kw_only=True)
 class Ingest:
-    """The parts that every append needs, whichever protocol brings it.
+    """The parts that every append needs, whichever protocol carries it.
 
-    ``now`` returns seconds since 1970; ``workers`` are for what takes little; ``writer`` makes the way of a body to
-    the disk; ``logs_each`` gives each append an event in the log, not only those that something happened to.
+    ``now`` returns seconds since 1970; ``workers`` run short jobs; ``writer`` makes what writes a body to the
+    disk; ``logs_each`` logs an event for every append, not only for the exceptional ones.
     """
 
     sessions: SessionRecords
@@ -94,9 +94,9 @@ class Ingest:
     _log = Logger()
 
     async def take(self, append: Append) -> Stored:
-        """Carry an append out: once there is room, and a place among the transfers, and with the file's lock.
+        """Carry an append out once it has room, a place among the transfers, and the file's lock.
 
-        Raises what the parts of ``append`` raise, ``TooManyUploads``, and what ``FileLocks.of_file`` does.
+        Raises what the methods of ``append`` raise, ``TooManyUploads``, and what ``FileLocks.of_file`` raises.
         """
         session, body, metrics = append.session, append.body, self.metrics
         began = metrics.seconds()
@@ -131,7 +131,7 @@ class Ingest:
 
 
 def _outcome_of(error: BaseException, body: IBody) -> str:
-    """Return what has become of an append that an error has ended, one of ``OUTCOMES``."""
+    """Return the outcome of an append that an error ended, one of ``OUTCOMES``."""
     if body.accepted:
         return "partial"
     if isinstance(error, Refused):

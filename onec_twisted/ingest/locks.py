@@ -1,7 +1,7 @@
-"""One writer per file: a ``DeferredLock`` for each file in use, forgotten when nobody wants it.
+"""One writer per file: a ``DeferredLock`` for each file in use, removed when nobody needs it.
 
-A later piece waits for its turn, a limited time. While somebody waits, a writer whose sender has fallen silent is
-dropped: its client has most likely gone, and the piece that waits may be the same one, sent again.
+A later piece waits for the lock for a limited time. While a piece waits, a writer whose sender has fallen silent is
+dropped: its client has most likely gone, and the waiting piece may be the same one, sent again.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["FileLocks"]
 
 SILENCE_LIMIT = 5.0
-"""Seconds that a writer may bring nothing while another waits."""
+"""Seconds that a writer may receive nothing while another waits."""
 
 
 @define(eq=False)
 class _File:
-    """A file that somebody writes or waits for."""
+    """A file that has a writer, or waiters."""
 
     lock: DeferredLock = field(factory=DeferredLock)
     writer: IBody | None = None
@@ -42,18 +42,18 @@ class _File:
 
 @define(eq=False)
 class _Session:
-    """A session somebody works in; ``gate`` is shut while ``init`` or the sweep empties it."""
+    """A session in use; ``gate`` is held while ``init`` or the sweep empties it."""
 
     gate: DeferredLock = field(factory=DeferredLock)
     files: dict[str, _File] = field(factory=dict)
     wanted: int = 0
     reason: type[Refused] = SessionRestarted
-    """What those hear who are sent away."""
+    """The refusal raised for waiters that are turned away."""
 
 
 @define(eq=False)
 class FileLocks:
-    """Who may write which file. ``lock_timeout`` and ``silence`` are in seconds of ``clock``."""
+    """The locks of all files in use. ``lock_timeout`` and ``silence`` are in seconds of ``clock``."""
 
     clock: IReactorTime
     lock_timeout: float
@@ -63,28 +63,28 @@ class FileLocks:
     _idle: list[Deferred[None]] = field(factory=list, init=False)
 
     def busy(self, sessid: str) -> bool:
-        """Return whether somebody writes in the session, or waits to."""
+        """Return whether the session has writers or waiters."""
         return sessid in self._sessions
 
     def busy_sessions(self) -> frozenset[str]:
-        """Return the sessids of all sessions in which somebody writes, or waits to."""
+        """Return the sessids of all sessions that have writers or waiters."""
         return frozenset(self._sessions)
 
     def close(self) -> None:
-        """Let nobody in any more: newcomers hear ``ShuttingDown``."""
+        """Reject newcomers with ``ShuttingDown`` from now on."""
         self.closed = True
 
     def idle(self) -> Deferred[None]:
-        """Fire when nobody writes or waits."""
+        """Return a Deferred that fires when there are no writers and no waiters."""
         idle: Deferred[None] = defer.Deferred()
         self._idle.append(idle)
         self._tell_idle()
         return idle
 
     def drop_all(self, reason: type[BaseException]) -> None:
-        """Drop every writer, for a reason each; a piece that is complete and only being recorded stays.
+        """Drop every writer with an instance of ``reason``; keep pieces that are complete and only being recorded.
 
-        To be called once closed.
+        Call it only after ``close``.
         """
         for session in list(self._sessions.values()):
             for waiting in list(session.gate.waiting):
@@ -103,10 +103,9 @@ class FileLocks:
     async def of_file(
         self, sessid: str, name: str, writer: IBody | None, busy: type[Refused] = FileBusy
     ) -> AsyncIterator[None]:
-        """Have a file to oneself, in the order of asking; None for ``writer`` writes nothing, and is never dropped.
+        """Lock a file, in the order of requests; a holder without a ``writer`` writes nothing and is never dropped.
 
-        Raises ``busy`` when the turn does not come in time, ``SessionRestarted`` when the session is emptied
-        meanwhile.
+        Raises ``busy`` when waiting times out, ``SessionRestarted`` when the session is emptied meanwhile.
         """
         deadline = self.clock.seconds() + self.lock_timeout
         with self._session(sessid) as session:
@@ -119,7 +118,7 @@ class FileLocks:
             if turn.called:
                 file.writer = writer
             if passes:
-                session.gate.release()  # runs who waits there, at once: by now this piece is in its place
+                session.gate.release()  # resumes the next waiter at once: by now this piece is in the file's queue
             try:
                 self._look(file)
                 await self._wait(turn, deadline, session, busy)
@@ -141,10 +140,10 @@ class FileLocks:
     async def of_session(
         self, sessid: str, reason: type[Refused] = SessionRestarted, busy: type[Refused] = FileBusy
     ) -> AsyncIterator[None]:
-        """Have a whole session to oneself: writers are dropped and rolled back, those who wait are sent away.
+        """Lock a whole session: writers are dropped and rolled back, waiters are turned away, both with ``reason``.
 
-        Both are given ``reason``. A piece that is complete and only being recorded is waited for. Newcomers wait.
-        Raises ``busy`` when that takes longer than the lock's time-out.
+        Waits for pieces that are complete and only being recorded. Newcomers wait. Raises ``busy`` when that takes
+        longer than the lock's time-out.
         """
         deadline = self.clock.seconds() + self.lock_timeout
         with self._session(sessid) as session:
@@ -165,7 +164,7 @@ class FileLocks:
 
     @contextmanager
     def _session(self, sessid: str) -> Iterator[_Session]:
-        """Count who works in a session, and forget it after the last."""
+        """Count the users of a session, and remove it after the last one."""
         if self.closed:
             raise ShuttingDown
         session = self._sessions.setdefault(sessid, _Session())
@@ -181,9 +180,9 @@ class FileLocks:
     async def _wait(
         self, waiting: Deferred[DeferredLock], deadline: float, session: _Session, busy: type[Refused]
     ) -> None:
-        """Wait for a lock, until a moment of the clock."""
+        """Wait for a lock, until ``deadline`` by the clock."""
         if waiting.called:
-            return  # nobody else had it
+            return  # the lock was free
         waiting.addTimeout(max(0.0, deadline - self.clock.seconds()), self.clock)
         try:
             await waiting
@@ -193,7 +192,7 @@ class FileLocks:
             raise ShuttingDown if self.closed else session.reason from None
 
     def _look(self, file: _File) -> None:
-        """Drop a silent writer that somebody waits for, or look again when it could have become silent."""
+        """Drop a silent writer that others wait for, or schedule the next check for when it could be silent."""
         if file.patrol is not None:
             if file.patrol.active():
                 file.patrol.cancel()

@@ -1,8 +1,8 @@
-"""What becomes of one piece: appended whole, confirmed because it is held already, or nothing.
+"""What becomes of one piece: it is appended whole, confirmed because it is stored already, or discarded.
 
-A node that never heard ``success`` may send its piece again. A piece that equals the last committed one, byte for
-byte, and whose answer is known not to have arrived, is such a repeat, and is not appended; all other equal pieces
-are, for files may hold equal runs (docs/protocol.md, "file").
+A node that never received ``success`` may send its piece again. A piece is such a repeat, and is not appended, if it
+equals the last committed one byte for byte and the answer to that one is not known to have arrived. All other equal
+pieces are appended, because files may contain equal runs (docs/protocol.md, "file").
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 __all__ = ["Piece", "Pieces"]
 
 REPEAT_PATIENCE = 2.0
-"""Seconds that an equal piece waits for the fate of the answer before it."""
+"""Seconds that an equal piece waits to learn whether the previous answer arrived."""
 
 
 @define(eq=False)
 class Pieces:
-    """Takes pieces. ``body_limit`` and ``session_quota`` are in bytes."""
+    """Stores pieces. ``body_limit`` and ``session_quota`` are in bytes."""
 
     ingest: Ingest
     proofs: Proofs
@@ -55,7 +55,7 @@ class Pieces:
     session_quota: int
 
     async def length(self, session: Session, name: SafeName) -> int:
-        """Return a file's committed length in bytes, without waiting for anybody; 0 when it has not begun.
+        """Return a file's committed length in bytes, without waiting for a lock; 0 for a file with no bytes yet.
 
         Raises ``FileDamaged``.
         """
@@ -63,7 +63,7 @@ class Pieces:
         return record.committed if record is not None else 0
 
     async def sound(self, session: Session, name: SafeName) -> FileRecord | None:
-        """Return what is on record of a file, None if nothing is. Raises ``FileDamaged``."""
+        """Return a file's record, None if there is none. Raises ``FileDamaged``."""
         files = self.ingest.files
         record = await files.find(session.sessid, str(name))
         if record is not None and record.damaged:
@@ -75,15 +75,15 @@ class Pieces:
     ) -> Coroutine[Any, Any, Stored]:
         """Store a piece that claims to begin at ``offset`` bytes; None is the end of its file.
 
-        ``kind`` is the query's type. Raises ``Refused`` for whatever keeps it out, ``ConnectionDropped`` when it
-        breaks off; the file is then what it was before.
+        ``kind`` is the query's type. Raises ``Refused`` if the piece is rejected, ``ConnectionDropped`` if it
+        breaks off; the file is then unchanged.
         """
         return self.ingest.take(Piece(self, session, name, body, offset, kind))
 
 
 @define(eq=False)
 class Piece:
-    """A piece on its way. ``before`` is its file's length on record in bytes, None if it is not there."""
+    """A piece on its way. ``before`` is its file's length on record in bytes, None if there is no record."""
 
     pieces: Pieces
     session: Session
@@ -97,7 +97,7 @@ class Piece:
     _log = Logger()
 
     async def admit(self) -> AbstractContextManager[int]:
-        """Promise room; a piece that is held already, or may be, needs none of the quota."""
+        """Reserve room; a piece that is stored already, or may be, needs none of the quota."""
         session, body, pieces = self.session, self.body, self.pieces
         most, ingest = pieces.body_limit, pieces.ingest
         if body.length is not None and body.length > most:
@@ -112,9 +112,9 @@ class Piece:
         return ingest.space.promise(session.sessid, session.held, body, most, user=session.username)
 
     async def store(self, room: int) -> Stored:
-        """Append it, or confirm that it is there; its answer is watched from now on."""
+        """Append the piece, or confirm that it is stored already; watch its answer from now on."""
         session, proofs = self.session, self.pieces.proofs
-        # Taken with the lock, and before the record is read: it is forgotten as soon as its fate is on record
+        # Fetch it under the lock, before the record is read: it is removed as soon as its proof is on record
         acknowledgement = proofs.of(session.sessid, str(self.name))
         record = await self.pieces.sound(session, self.name)
         if record is not None and record.sealed:
@@ -142,7 +142,7 @@ class Piece:
     def _append(
         self, room: int, record: FileRecord | None, acknowledgement: Acknowledgement | None
     ) -> Coroutine[Any, Any, int | None]:
-        """Append the piece; return its bytes, None for a repeat, of which nothing is kept."""
+        """Append the piece; return its size in bytes, or None for a repeat, of which nothing is kept."""
         pieces, ingest = self.pieces, self.pieces.ingest
         is_repeat = None
         if record is not None and self.offset is None and _may_be_repeat(record, acknowledgement, self.body.length):
@@ -158,14 +158,14 @@ class Piece:
         )
 
     async def commit(self, write: Callable[[], int]) -> None:
-        """Put the file's new length on record; the quota's last word is there, too."""
+        """Record the file's new length; the same transaction enforces the quota."""
         pieces, ingest = self.pieces, self.pieces.ingest
         await ingest.files.commit(
             self.session, str(self.name), self.before, write, pieces.session_quota, ingest.now(), self.kind
         )
 
     async def _compare(self, offset: int) -> None:
-        """Confirm that it is held already, byte for byte; raises ``WrongOffset`` when it is not."""
+        """Confirm that the piece is stored already, byte for byte. Raises ``WrongOffset`` when it is not."""
         ingest, body, sessid, committed = self.pieces.ingest, self.body, self.session.sessid, self.start
         if offset > committed or (body.length or 0) > committed - offset:
             raise WrongOffset(committed)
@@ -184,14 +184,14 @@ class Piece:
     async def _is_repeat(
         self, record: FileRecord, acknowledgement: Acknowledgement | None, file: IStoredFile
     ) -> bool:
-        """Return whether what was written is the last piece again, whose answer never arrived."""
+        """Return whether what was written repeats the last piece, whose answer never arrived."""
         ingest = self.pieces.ingest
         if not await ingest.workers(file.repeats, record.last_start):
             return False
         return acknowledgement is None or not await acknowledgement.known(REPEAT_PATIENCE)
 
     async def _note_repeat(self, record: FileRecord | None) -> None:
-        """Note in the log that it is a repeat, and that its session is in use."""
+        """Log the repeat, and record that its session is in use."""
         ingest = self.pieces.ingest
         self._log.info(
             "{sessid}: {name}: a repeat of the last {size} bytes, whose answer had not arrived, is not appended",
@@ -203,7 +203,7 @@ class Piece:
         await ingest.sessions.touch(self.session.sessid, ingest.now())
 
     async def broke_off(self, error: BaseException) -> None:
-        """Note that it is not kept, and that its session is in use all the same."""
+        """Log that the piece is not kept, and record that its session is in use nevertheless."""
         ingest = self.pieces.ingest
         self._log.info(
             "{sessid}: piece of {name} dropped after {received} bytes: {reason}",
@@ -217,7 +217,7 @@ class Piece:
 
 
 def _may_be_repeat(record: FileRecord, acknowledgement: Acknowledgement | None, length: int | None) -> bool:
-    """Return whether a piece is worth comparing with the last one: nothing is read from the disk for others."""
+    """Return whether a piece is worth comparing with the last one; for others nothing is read from the disk."""
     size = record.committed - record.last_start
     if record.proven or not size or length not in (None, size):
         return False

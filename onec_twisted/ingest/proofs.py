@@ -1,7 +1,7 @@
-"""The answers on their way, and the proofs that they arrived, put on record.
+"""The answers on their way, and the recorded proofs that they arrived.
 
-``http.acknowledgement`` finds out; here is for which file's last piece it is known, and until when that has to be
-remembered.
+``http.acknowledgement`` finds out whether an answer arrived; this module maps answers to the last piece of each file,
+and holds them as long as needed.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 __all__ = ["PROOF_DELAY", "Proofs"]
 
 PROOF_DELAY = 0.05
-"""Seconds that a proof waits for another record to go on the disk with."""
+"""Seconds that a proof waits for another record to share a commit with."""
 
 PROOF_RETRY = 5.0
-"""Seconds after which proofs are recorded that could not be, as the database was held or gone."""
+"""Seconds between attempts to record proofs while the database is locked or gone."""
 
 
 @define(eq=False)
 class Proofs:
-    """The answer to the last piece of each file, until its fate is on record."""
+    """The answer to the last piece of each file, until its proof is on record."""
 
     files: FileRecords
     clock: IReactorTime
     _open: dict[str, dict[str, Acknowledgement]] = field(factory=lambda: defaultdict(dict), init=False)
     _call: IDelayedCall | None = field(default=None, init=False)
     _put_off: list[Callable[[], None]] = field(factory=list, init=False)
-    """What records the proofs that could not be recorded."""
+    """Calls that retry the proofs that could not be recorded."""
     _retry_call: IDelayedCall | None = field(default=None, init=False)
     _log = Logger()
 
@@ -52,11 +52,11 @@ class Proofs:
         return sum(len(of_session) for of_session in self._open.values())
 
     def of(self, sessid: str, name: str) -> Acknowledgement | None:
-        """Return the answer to a file's last piece; None when its fate is on record, or nobody was answered."""
+        """Return the answer to a file's last piece; None when its proof is on record, or no answer was sent."""
         return self._open.get(sessid, {}).get(name)
 
     def watch(self, session: Session, name: str, committed: int) -> Acknowledgement:
-        """Watch the answer to a piece that is on record now."""
+        """Watch the answer to a piece that is now on record."""
         acknowledgement = Acknowledgement(
             self.clock, lambda arrived: self._decided(session, name, committed, acknowledgement, arrived)
         )
@@ -67,12 +67,12 @@ class Proofs:
         return acknowledgement
 
     def forget(self, sessid: str) -> None:
-        """Forget the answers on their way in a session that is emptied."""
+        """Forget the answers on their way in a session that is being emptied."""
         for acknowledgement in self._open.pop(sessid, {}).values():
             acknowledgement.forget()
 
     async def settle(self, patience: float) -> None:
-        """Ask for the answers on their way, again after ``patience`` seconds if need be, and record the proofs."""
+        """Check the answers on their way, again after ``patience`` seconds if need be, and record the proofs."""
         if self._look():
             await deferLater(self.clock, patience)
             self._look()
@@ -85,7 +85,7 @@ class Proofs:
         await self.files.flush()
 
     def _look(self) -> bool:
-        """Ask for all answers on their way; return whether any is still open."""
+        """Check all answers on their way; return whether any is still open."""
         acknowledgements = [one for of_session in self._open.values() for one in of_session.values()]
         for acknowledgement in acknowledgements:
             acknowledgement.look()
@@ -94,7 +94,7 @@ class Proofs:
     def _decided(
         self, session: Session, name: str, committed: int, acknowledgement: Acknowledgement, arrived: bool
     ) -> None:
-        """Put a proof on record, and forget the answer when it is there; one that was lost needs no record."""
+        """Record the proof and then forget the answer; an answer that was lost needs no record."""
 
         def forget(_: object) -> None:
             of_session = self._open.get(session.sessid, {})
@@ -116,10 +116,10 @@ class Proofs:
         acknowledgement: Acknowledgement,
         forget: Callable[[object], None],
     ) -> None:
-        """Put a proof on record; without it an equal piece would be taken for a repeat after the next start."""
+        """Record a proof; without it an equal piece would be taken for a repeat after the next start."""
 
         def put_off(failure: Failure) -> None:
-            failure.trap(CatalogBusy, StorageRemoved)  # the log has been told by others
+            failure.trap(CatalogBusy, StorageRemoved)  # already logged elsewhere
             self._put_off.append(again)
             if self._retry_call is None:
                 self._retry_call = self.clock.callLater(PROOF_RETRY, self._retry)
@@ -140,12 +140,12 @@ class Proofs:
             self._call = self.clock.callLater(PROOF_DELAY, self._record)
 
     def _record(self) -> None:
-        """Put proofs on record that have waited for company long enough."""
+        """Record the proofs that have waited for another record long enough."""
         self._call = None
         self.files.record_proofs()
 
     def _retry(self) -> None:
-        """Record the proofs that could not be recorded, those of them that still matter."""
+        """Retry the proofs that could not be recorded and still matter."""
         self._retry_call = None
         put_off, self._put_off = self._put_off, []
         for again in put_off:

@@ -1,8 +1,8 @@
-"""Room on the disk and in a session's quota, promised to a body before its first byte is read.
+"""Room on the disk and in a session's quota, reserved for a body before its first byte is read.
 
-What the disk has left is read in a worker, at most once a second; bodies that were admitted since then, or are
-still coming, are counted from memory. The estimate errs on the careful side. The quota's last word is the
-catalog's, in the transaction that records a piece.
+A worker reads the disk's free space at most once a second; bodies that were admitted since then, or are still
+arriving, are counted in memory. The estimate errs on the safe side. The catalog enforces the quota in the
+transaction that records a piece.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
 __all__ = ["Space"]
 
 READING_FRESH_FOR = 1.0
-"""Seconds that a reading of the disk's free space is good for."""
+"""Seconds that a reading of the disk's free space stays valid."""
 
 SMALL_BODY = 1024 * 1024
-"""Bytes of a body for which there is room as long as there is any: all that there may be at once take little."""
+"""Bytes up to which a body is admitted as long as there is any room: all concurrent ones together take little."""
 
 
 @frozen(eq=False)
 class _Promise:
-    """Room for one body: ``size`` bytes."""
+    """A reservation of ``size`` bytes for one body."""
 
     body: IBody
     size: int
 
     def outstanding(self) -> int:
-        """Return the bytes that are still to come."""
+        """Return how many bytes are still to arrive."""
         return max(0, self.size - self.body.received)
 
 
 @define(eq=False)
 class Space:
-    """Who may still write, and how much.
+    """The room that is left, and the reservations of it.
 
-    ``free`` fires with the bytes that the disk has left, ``seconds`` is a clock; ``min_free`` and ``quota`` are in
-    bytes.
+    ``free`` returns a Deferred of the disk's free bytes, ``seconds`` is a monotonic clock; ``min_free`` and
+    ``quota`` are in bytes.
     """
 
     free: Callable[[], Deferred[int]]
@@ -58,46 +58,46 @@ class Space:
     quota: int
     _promised: dict[str, set[_Promise]] = field(factory=lambda: defaultdict(set), init=False)
     _of_user: Counter[str] = field(factory=Counter, init=False)
-    """Bytes that were promised to each user's bodies that are on their way, those that have come among them."""
+    """Bytes reserved for each user's bodies on their way, including those that have arrived."""
     _left: int = field(default=0, init=False)
     _read_at: float | None = field(default=None, init=False)
     _reading: SingleFlight[None] = field(factory=SingleFlight, init=False)
 
     async def look(self) -> None:
-        """Read what the disk has left, unless that is known; to be awaited before ``promise``.
+        """Read the disk's free space, unless a recent reading is known; await it before ``promise``.
 
-        Those who wait for it go on in the order in which they came.
+        Waiters resume in the order in which they came.
         """
         if self._read_at is not None and 0 <= self.seconds() - self._read_at < READING_FRESH_FOR:
             return
         await self._reading.call("free", self._read)
 
     async def _read(self) -> None:
-        """Read what the disk has left."""
+        """Read the disk's free space."""
         free = await self.free()
         coming = sum(promise.outstanding() for promises in self._promised.values() for promise in promises)
         self._left = free - coming - self.min_free
         self._read_at = self.seconds()
 
     def fits(self, size: int) -> bool:
-        """Return whether the disk has room for so many bytes, as far as is known; nothing is kept for them."""
+        """Return whether the disk has room for ``size`` bytes, as far as is known, without reserving it."""
         return size <= self._left
 
     def is_over_quota_alone(self, held: int, size: int) -> bool:
-        """Return whether a session that holds so many bytes has no room for more, though the disk has."""
+        """Return whether ``size`` more bytes exceed the quota of a session that holds ``held``, but not the disk."""
         return held + size > self.quota and size <= self._left
 
     @contextmanager
     def promise(
         self, sessid: str, held: int, body: IBody, most: int, kept: int | None = None, user: str = ""
     ) -> Iterator[int]:
-        """Keep room for a body while it is received; yields how many bytes it may have.
+        """Reserve room for a body while it is received; yield how many bytes it may have.
 
-        ``held`` is what the session has on record, in bytes. A body that announces no length may have ``most``
-        bytes, less where there is less room; room is kept for ``kept`` of them, lest one takes all there is. A
-        ``user`` who has others on the way is kept no more room for a large one than is left for everybody else: it
-        could send none of it, and keep them out all the same. Raises ``InsufficientStorage``, and ``TooManyUploads``
-        for that.
+        ``held`` is what the session has on record, in bytes. A body without a length may have ``most`` bytes, or
+        fewer if there is less room; only ``kept`` of them are reserved, so that one body cannot take all the room. A
+        large body of a ``user`` who has others on the way may not reserve more than it leaves for everybody else:
+        otherwise a user who sends nothing could shut others out. Raises ``InsufficientStorage``, and
+        ``TooManyUploads`` in the latter case.
         """
         coming = sum(promise.outstanding() for promise in self._promised.get(sessid, ()))
         room = min(self._left, self.quota - held - coming)

@@ -1,4 +1,4 @@
-"""The pieces that are on their way: who sends them, how far they are, and how many there may be."""
+"""The pieces on their way: who sends them, how far they are, and how many there may be."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["Transfer", "Transfers"]
 
 @define(eq=False)
 class Transfer:
-    """A piece on its way, and its number since the start. Times are in seconds of the clock that ``Transfers`` has.
+    """A piece on its way; ``key`` numbers it since the start. Times are in seconds of the clock of ``Transfers``.
 
-    ``begun`` is None while the piece waits for its file's turn.
+    ``begun`` is None while the piece waits for its file's lock.
     """
 
     key: int
@@ -33,7 +33,7 @@ class Transfer:
     begun: float | None = None
 
     def rate(self, now: float) -> float:
-        """Return the bytes per second that it has brought since it began."""
+        """Return the bytes per second received since it began."""
         if self.begun is None or now <= self.begun:
             return 0.0
         return self.body.received / (now - self.begun)
@@ -41,9 +41,9 @@ class Transfer:
 
 @define(eq=False)
 class Transfers:
-    """All pieces on their way, ``most`` at once, shared by users and their sessions; 0 is no limit.
+    """All pieces on their way, at most ``most`` at once, shared fairly by users and their sessions; 0 is no limit.
 
-    ``seconds`` is a clock that never goes back.
+    ``seconds`` is a monotonic clock.
     """
 
     seconds: Callable[[], float]
@@ -53,11 +53,11 @@ class Transfers:
     _places: Places = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Begin with all places free."""
+        """Start with all places free."""
         self._places = Places(self.most)
 
     def begin(self, session: Session, name: str, body: IBody) -> Transfer:
-        """Know of a piece from now on, until ``end``. Raises ``TooManyUploads``."""
+        """Register a piece until ``end``. Raises ``TooManyUploads``."""
         if not self._places.has_room(session.username, session.sessid):
             raise TooManyUploads
         self._places.take(session.username, session.sessid)
@@ -67,18 +67,18 @@ class Transfers:
         return upload
 
     def end(self, upload: Transfer) -> None:
-        """Know of a piece no more."""
+        """Remove a piece."""
         del self._running[upload.key]
         self._places.leave(upload.session.username, upload.session.sessid)
 
     def all(self) -> list[Transfer]:
-        """Return the pieces on their way, the oldest first."""
+        """Return the pieces on their way, oldest first."""
         return list(self._running.values())
 
     def waiting(self) -> int:
-        """Return how many wait for their file's turn."""
+        """Return how many wait for their file's lock."""
         return sum(upload.begun is None for upload in self._running.values())
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return how many pieces are on their way."""
         return len(self._running)

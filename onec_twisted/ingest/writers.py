@@ -1,9 +1,9 @@
-"""A body on its way to the disk: past Python where the kernel can, through it where not.
+"""Write a body to the disk: past Python where the kernel can, through Python otherwise.
 
-``BufferedWriter`` gathers bytes while a worker writes those before them, so that each hop to a worker carries as much
-as came in meanwhile; when more waits than one connection may hold, the sender is held back. A small body costs one
-hop. ``ZeroCopyWriter`` does the same while little comes in, and lets a worker move what waits in the socket to the
-file, through a pipe, by splice(2), as long as much comes.
+``BufferedWriter`` gathers bytes while a worker writes the previous ones, so that each hop to a worker carries what
+arrived in the meantime; when a connection's buffer is full, the sender is paused. A small body costs one hop.
+``ZeroCopyWriter`` does the same while little arrives; while much arrives, a worker moves it from the socket to the
+file through a pipe, by splice(2).
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ if TYPE_CHECKING:
 __all__ = ["WRITERS", "BufferedWriter", "ZeroCopyWriter"]
 
 WRITE_SIZE = 64 * 1024
-"""Bytes worth a hop to a worker; a body that ends with less is written when it ends."""
+"""Bytes worth a hop to a worker; a body that ends with fewer is written at its end."""
 
 HIGH_WATER = 512 * 1024
-"""Bytes in memory at which the sender is held back. With one read of the socket on top it stays under 1 MiB."""
+"""Bytes in memory at which the sender is paused. With one read of the socket on top, memory stays under 1 MiB."""
 
 LOW_WATER = 256 * 1024
-"""Bytes in memory at which the sender may go on."""
+"""Bytes in memory at which the sender is resumed."""
 
 SMALL_CHUNKS = 512
-"""Chunks that are kept one by one; each costs memory beside its bytes."""
+"""Chunks that are held separately; each costs memory beyond its bytes."""
 
 BULK_SIZE = 128 * 1024
-"""Bytes in a socket that are worth a hop to a worker; less is read, and gathered."""
+"""Bytes in a socket that are worth a hop to a worker; fewer are read, and gathered."""
 
 RECORD_SPARE = 256 * 1024
-"""Bytes that a record takes at most, on a disk that is full."""
+"""Bytes that a record takes at most, on a full disk."""
 
 TURN_SIZE = 32 * 1024 * 1024
-"""Bytes that a worker moves for one body before the reactor sees it again."""
+"""Bytes that a worker moves for one body before it returns to the reactor."""
 
 
 def _nothing() -> None:
@@ -62,10 +62,10 @@ def _nothing() -> None:
 @implementer(IBodyConsumer)
 @define(eq=False)
 class BufferedWriter:
-    """Writes what a body brings, in order, in workers.
+    """Writes a body's bytes, in order, in workers.
 
-    ``open_file`` is called in a worker, once, when there is something to write; once more after each of
-    ``milestones``.
+    ``open_file`` is called in a worker, once there is something to write, and again after each of the
+    ``checkpoints``.
     """
 
     body: IBody
@@ -76,16 +76,16 @@ class BufferedWriter:
     _waiting: list[bytes] = field(factory=list, init=False)
     _waiting_size: int = field(default=0, init=False)
     _writing: int | None = field(default=None, init=False)
-    """Bytes that a worker is writing; None while none has anything of ours."""
+    """Bytes that a worker is writing; None while no worker has a job of this writer."""
     _paused: bool = field(default=False, init=False)
     written_size: int = field(default=0, init=False)
     """Bytes of the body that workers have written."""
     _opened_at: int = field(default=0, init=False)
-    """How much had been written when the file was opened last."""
+    """``written_size`` when the file was last opened."""
     _ending: bool = field(default=False, init=False)
     _failure: Failure | None = field(default=None, init=False)
     is_disk_full: bool = field(default=False, init=False)
-    """Whether the disk had no room for all that has come; what it has taken may be kept."""
+    """Whether the disk had no room for all that arrived; what it did take may be kept."""
     _idle: list[Deferred[None]] = field(factory=list, init=False)
 
     def write(self, data: bytes) -> None:
@@ -100,11 +100,11 @@ class BufferedWriter:
             self.body.pauseProducing()
 
     def _is_due(self) -> bool:
-        """Return whether what has come is to be put on record."""
+        """Return whether what has arrived should be recorded."""
         return self.checkpoints is not None and self.checkpoints.due(self.written_size + self._waiting_size)
 
     def _holds_enough(self) -> bool:
-        """Return whether what follows has to wait in the kernel: all the more while many wait for a worker."""
+        """Return whether further bytes must wait in the kernel; they must while the workers are crowded."""
         if self._writing is None:
             return False
         return self._waiting_size + self._writing >= HIGH_WATER or self.workers.crowded()
@@ -115,18 +115,18 @@ class BufferedWriter:
         return await self.workers(self._write, self._take_waiting())
 
     async def end(self) -> None:
-        """Give nothing more to a worker, and wait for what one is writing; raises what it raised."""
+        """Give workers nothing more, and wait for the write in progress. Raises what it raised."""
         await self._quiet_for_good()
         if self._failure is not None:
             self._failure.raiseException()
 
     async def end_early(self) -> bool:
-        """Give nothing more to a worker, of a body that broke off; return whether there is any of it to commit."""
+        """Give workers no more of a body that broke off; return whether there is anything of it to commit."""
         await self._quiet_for_good()
         return self._file is not None or (self._failure is None and bool(self._waiting))
 
     def write_rest(self) -> None:
-        """In a worker, after ``end``: write what waits in memory. Raises ``InsufficientStorage``, ``OSError``."""
+        """Write what is in memory, in a worker, after ``end``. Raises ``InsufficientStorage``, ``OSError``."""
         try:
             self._write(self._take_waiting())
         except InsufficientStorage:
@@ -134,9 +134,9 @@ class BufferedWriter:
             raise
 
     def write_what_came(self) -> None:
-        """In a worker, after ``end_early``: write what waits in memory, and take back what was written in part.
+        """Write what is in memory, in a worker, after ``end_early``; cut off what was written in part.
 
-        A disk that is full takes no record either: then more of it is taken back, to make room for that.
+        A full disk has no room for the record either: then more is cut off, to make room for it.
         """
         if self._failure is None and self._waiting:
             self._write(self._take_waiting())
@@ -146,39 +146,39 @@ class BufferedWriter:
             self._file.keep_first(self.written_size - self._opened_at)
 
     def sync(self) -> None:
-        """In a worker: bring what was written to the disk, and close the file. Raises ``SyncFailed``, ``OSError``."""
+        """Sync what was written, in a worker, and close the file. Raises ``SyncFailed``, ``OSError``."""
         if self._file is not None:
             self._file.finish()
             self._file = None
 
     def write_and_sync(self) -> None:
-        """In a worker, after ``end``: both."""
+        """Call ``write_rest`` and ``sync``, in a worker, after ``end``."""
         self.write_rest()
         self.sync()
 
     async def roll_back(self) -> None:
-        """Make the file what it was before the body, or its last milestone; what a worker writes is waited for."""
+        """Wait for the write in progress; restore the file to its state before the body, or its last checkpoint."""
         await self._quiet_for_good()
         if self._file is not None:
             await self.workers(self._file.roll_back)
 
     async def _quiet_for_good(self) -> None:
-        """Give nothing more to a worker, and wait until none has anything of ours."""
+        """Give workers nothing more, and wait until none has a job of this writer."""
         self._ending = True
         await self._quiet()
 
     def _take_waiting(self) -> list[bytes]:
-        """Return what waits in memory, for a worker to write."""
+        """Take what is in memory, for a worker to write."""
         chunks, self._waiting, self._waiting_size = self._waiting, [], 0
         return chunks
 
     def _write_waiting(self) -> None:
-        """Give all that waits to a worker."""
+        """Give all that is in memory to a worker."""
         self._writing = self._waiting_size
         self.workers(self._write, self._take_waiting()).addCallbacks(self._written, self._failed)
 
     def _written(self, _: object) -> None:
-        """Go on with what came in meanwhile, or rest."""
+        """Continue with what arrived in the meantime, or become idle."""
         self._writing = None
         checkpoints = self.checkpoints
         if checkpoints is not None and not self._ending and checkpoints.due(self.written_size):
@@ -193,20 +193,20 @@ class BufferedWriter:
         self._rest()
 
     async def _pass(self, checkpoints: Checkpoints) -> None:
-        """Commit what was written; the file is opened anew for what follows."""
+        """Commit what was written; the file is reopened for what follows."""
         if self._file is None:
             return
         try:
             await checkpoints.commit(_nothing)
         except BaseException:
             file, self._file = self._file, None
-            if file is not None:  # it could not be synced
+            if file is not None:  # the sync failed
                 await self.workers(file.roll_back)
             raise
         checkpoints.passed(self.written_size)
 
     def _failed(self, failure: Failure) -> None:
-        """Take no more: the disk is full or broken."""
+        """Drop the body: the disk is full or broken."""
         self._writing = None
         self._failure = failure
         self.is_disk_full = failure.check(InsufficientStorage) is not None
@@ -214,7 +214,7 @@ class BufferedWriter:
         self._rest()
 
     def _quiet(self) -> Deferred[None]:
-        """Fire when no worker has anything of ours."""
+        """Return a Deferred that fires when no worker has a job of this writer."""
         quiet: Deferred[None] = Deferred()
         self._idle.append(quiet)
         self._rest()
@@ -225,7 +225,7 @@ class BufferedWriter:
             self._idle.pop(0).callback(None)
 
     def _write(self, chunks: list[bytes]) -> IStoredFile:
-        """In a worker: write, and open the file first if need be."""
+        """Write in a worker, and open the file first if need be."""
         if self._file is None:
             self._file = self.open_file()
             self._opened_at = self.written_size
@@ -240,9 +240,9 @@ _PIPES = Pipes()
 @implementer(ISocketConsumer)
 @define(eq=False)
 class ZeroCopyWriter(BufferedWriter):
-    """Writes what a body brings, and moves what waits in its socket.
+    """Writes a body's bytes, and moves those that wait in its socket by splice.
 
-    ``bulk`` is how many bytes must wait there.
+    ``bulk`` is how many bytes must wait there to be moved.
     """
 
     bulk: int = BULK_SIZE
@@ -251,7 +251,7 @@ class ZeroCopyWriter(BufferedWriter):
         return ensureDeferred(self._move(socket, most))
 
     async def _move(self, socket: int, most: int) -> int:
-        """Let a worker write what waits in memory, and after that what waits in the socket."""
+        """Let a worker write what is in memory, and then what waits in the socket."""
         await self._quiet()
         if self._ending or self._failure is not None:
             return 0
@@ -264,9 +264,9 @@ class ZeroCopyWriter(BufferedWriter):
         return moved
 
     def _splice(self, chunks: list[bytes], socket: int, most: int) -> tuple[int, Failure | None]:
-        """In a worker: return how many bytes have left the socket, and what went wrong with the file.
+        """Write and splice in a worker; return how many bytes left the socket, and the failure of the file, if any.
 
-        What is wrong with the connection is left for the reactor to find.
+        Errors of the connection are left for the reactor to find.
         """
         try:
             file = self._write(chunks)
@@ -275,13 +275,13 @@ class ZeroCopyWriter(BufferedWriter):
         try:
             pipe = _PIPES.take()
         except OSError:
-            return 0, None  # no descriptor is left: it is read, as ever
+            return 0, None  # no descriptor is left: read it the usual way
         moved, waited = 0, False
         try:
             while moved < most and not self._ending:
                 size = fill(pipe.writing, socket, min(PIPE_SIZE, most - moved))
                 if size is None and not waited and not self.workers.crowded() and readable_soon(socket):
-                    waited = True  # once: what is readable and cannot be moved, as urgent data, has to be read
+                    waited = True  # only once: readable data that cannot be moved, such as urgent data, must be read
                     continue
                 if not size:
                     break
@@ -291,14 +291,14 @@ class ZeroCopyWriter(BufferedWriter):
                 if moved >= TURN_SIZE or self.workers.crowded():
                     break
         except Exception:
-            pipe.close()  # there may be something in it
+            pipe.close()  # it may hold data
             return moved, Failure()
         _PIPES.give_back(pipe)
         return moved, None
 
 
 WRITERS: dict[str, Writer] = {"auto": BufferedWriter, "buffered": BufferedWriter}
-"""How bodies may be taken in: as the system can, through Python, or past it whatever comes."""
+"""The ways to write a body: the best that the system has, always through Python, or always past it."""
 
 if hasattr(os, "splice"):
     WRITERS.update({"auto": ZeroCopyWriter, "zero-copy": partial(ZeroCopyWriter, bulk=1)})
