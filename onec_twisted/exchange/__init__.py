@@ -2,8 +2,8 @@
 
 Modules, each of which imports only from those above it:
 
-* ``protocol``: query bytes to frozen values, values to answer texts
+* ``protocol``: parse queries into frozen values, and format answers
 * ``commerceml``: the empty documents of a site without orders
-* ``orders``: the site's orders, passed on as they come
-* ``resource``: the resource: what each mode means; a refusal becomes an answer here
+* ``orders``: stream the site's orders to the node
+* ``resource``: the resource: it carries out each mode, and turns refusals into answers
 """

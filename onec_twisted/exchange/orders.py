@@ -1,8 +1,7 @@
-"""Orders: what the site has for 1C, passed on as it comes.
+"""Stream the site's orders to 1C.
 
-``type=sale&mode=query`` is answered with the document that the site gives, ``mode=info`` likewise, and
-``mode=success`` tells the site that 1C has taken it (docs/protocol.md, N10). Nothing is held: a slow
-node slows the site.
+``type=sale&mode=query`` and ``mode=info`` are answered with the site's document, and ``mode=success`` confirms to the
+site that 1C has received it (docs/protocol.md, N10). Documents are not buffered: a slow node slows the site down.
 """
 
 from __future__ import annotations
@@ -41,19 +40,19 @@ if TYPE_CHECKING:
 __all__ = ["Document", "Orders"]
 
 SITE_PATIENCE = 60.0
-"""Seconds for the site to begin its answer, and to go on with it; nodes wait 180 s (docs/protocol.md, N12)."""
+"""Seconds for the site to begin its answer, and between its parts; nodes wait 180 s (docs/protocol.md, N12)."""
 
 AT_ONCE = 32
-"""Documents of a user that are on their way at the same time; of all users twice as many."""
+"""Documents of one user on their way at the same time; of all users, twice as many."""
 
 NODE_PATIENCE = 600.0
-"""Seconds that a node may take nothing of its answer."""
+"""Seconds that a node may read nothing of its answer."""
 
 BEGINNING = b"<?xml"
-"""What nodes look for; anything before it, a BOM too, makes them refuse the document (docs/protocol.md, N10)."""
+"""What nodes look for; they reject a document with anything before it, even a BOM (docs/protocol.md, N10)."""
 
 LONGEST_DECLARATION = 1024
-"""Bytes that are held to look for its encoding."""
+"""Bytes that are held while looking for the declared encoding."""
 
 _ENCODING = re.compile(rb"""<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]{0,39})["']""")
 
@@ -61,26 +60,26 @@ _CHARSET = re.compile(r"""charset\s*=\s*["']?([A-Za-z][A-Za-z0-9._-]{0,39})""", 
 
 
 def _charset_of(response: Any) -> str:
-    """Return the charset of a response's Content-Type, empty if it names none."""
+    """Return the charset of a response's Content-Type, or an empty string."""
     found = _CHARSET.search(response.headers.getRawHeaders("content-type", [""])[0])
     return found[1] if found is not None else ""
 
 
 class DocumentBroken(Exception):
-    """The site broke its document off, or stopped in its middle."""
+    """The site broke its document off, or stalled in the middle of it."""
 
 
 @implementer(IPushProducer, IAnswerStream)
 class Document(Protocol):
-    """A document on its way from the site to a node. ``begun`` fires with its first bytes, enough to judge it by."""
+    """A document on its way from the site to a node. ``begun`` fires with its first bytes, enough to check it."""
 
     def __init__(self, clock: IReactorTime, length: int | None) -> None:
-        """Wait for the first bytes of a body of ``length`` bytes, None when that is unknown."""
+        """Wait for the first bytes of a body of ``length`` bytes, None if unknown."""
         self.length = length
         self.charset = ""
-        """The encoding in which it comes, as it declares it or the site says; empty when neither does."""
+        """The encoding that it declares, or that the site names; empty when neither does."""
         self.over: Deferred[None] = Deferred()
-        """Fires when nothing of it comes from the site any more."""
+        """Fires when the site sends no more of it."""
         self.begun: Deferred[bytes] = Deferred(lambda _: self.stopProducing())
         self._declared: Deferred[None] | None = None
         self._clock = clock
@@ -92,16 +91,16 @@ class Document(Protocol):
         self._gave_up = False
 
     def connectionMade(self) -> None:
-        """Wait for bytes."""
+        """Start waiting for bytes."""
         self._watch()
 
     def _watch(self, patience: float = SITE_PATIENCE) -> None:
-        """Give the site, or the node, its time from now on."""
+        """Restart the time-out for the site, or for the node."""
         self._rest()
         self._late = self._clock.callLater(patience, self._give_up)
 
     def _give_up(self) -> None:
-        """Want no more of a document that came to a stop."""
+        """Stop a document that has stalled."""
         self._gave_up = True
         self.stopProducing()
 
@@ -110,14 +109,14 @@ class Document(Protocol):
             self._late.cancel()
 
     def dataReceived(self, data: bytes) -> None:
-        """Pass bytes on, or hold the first ones."""
+        """Pass bytes on, or hold the first ones until ``write_to`` is called."""
         self._watch()
         if self._write is not None:
             self._write(data)
             return
         self._held += data
         if len(self._held) >= len(BEGINNING) and (not self.begun.called or self._is_declared()):
-            self._site().pauseProducing()  # and its time goes on: somebody has to want it
+            self._site().pauseProducing()  # the time-out keeps running: the document must be used soon
             self._tell_begun()
 
     def _tell_begun(self) -> None:
@@ -127,11 +126,11 @@ class Document(Protocol):
             self._declared.callback(None)
 
     def _is_declared(self) -> bool:
-        """Return whether the XML declaration is there, or nothing more is held to look for its end."""
+        """Return whether the XML declaration is complete, or no more bytes will be held to find its end."""
         return b"?>" in self._held or len(self._held) >= LONGEST_DECLARATION or self._end is not None
 
     async def encoding(self) -> str:
-        """Return the encoding that the document declares (XML 1.0, 4.3.3), empty if it declares none."""
+        """Return the encoding that the document declares (XML 1.0, 4.3.3), or an empty string."""
         if not self._is_declared():
             self._declared = Deferred(lambda _: self.stopProducing())
             self.resumeProducing()
@@ -140,7 +139,7 @@ class Document(Protocol):
         return found[1].decode("ascii") if found is not None else ""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Note the end."""
+        """Note the end of the response."""
         self._rest()
         self._end = reason
         self.over.callback(None)
@@ -149,7 +148,7 @@ class Document(Protocol):
             self._tell_written()
 
     def _tell_written(self) -> None:
-        """Tell how it ended. The end of a connection is that of a document without a length, unless it was ours."""
+        """Report how it ended; a closed connection ends a document without a length, unless this side closed it."""
         if self._written.called or self._end is None:
             return
         if self._gave_up:
@@ -172,19 +171,19 @@ class Document(Protocol):
         return self.transport
 
     def pauseProducing(self) -> None:
-        """Hold the site back while the node does not read; that has its time, too."""
+        """Pause the site while the node does not read, for a limited time."""
         if self._end is None:
             self._watch(NODE_PATIENCE)
             self._site().pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Let the site go on."""
+        """Resume the site."""
         if self._end is None and self.transport is not None:
             self._watch()
             self._site().resumeProducing()
 
     def stopProducing(self) -> None:
-        """Want no more of it."""
+        """Close the connection to the site."""
         self._rest()
         if self._end is None and self.transport is not None:
             self._site().stopProducing()
@@ -192,7 +191,7 @@ class Document(Protocol):
 
 @frozen(eq=False)
 class Orders:
-    """Asks the site at ``url``."""
+    """Requests orders from the site at ``url``."""
 
     url: str
     client: SiteClient
@@ -200,15 +199,15 @@ class Orders:
     _log = Logger()
 
     def _asked(self, mode: str, session: Session) -> str:
-        """Return the URL that asks for a mode on behalf of a session."""
+        """Return the URL that requests a mode on behalf of a session."""
         mark = "&" if "?" in self.url else "?"
         asked = {"type": "sale", "mode": mode, "user": session.username, "sessid": session.sessid}
         return f"{self.url}{mark}{urlencode(asked)}"
 
     async def document(self, mode: str, session: Session) -> Document:
-        """Return the document that the site gives for ``query`` or ``info``. Raises ``OrdersUnavailable``.
+        """Request the site's document for ``query`` or ``info``. Raises ``OrdersUnavailable``.
 
-        Those that are on their way are shared by users: whoever asks for more than its share waits.
+        Users share the documents that may be on their way: a user that requests more than its share waits.
         """
         user, document = session.username, None
         try:
@@ -230,20 +229,20 @@ class Orders:
         except CancelledError:
             self._end(user, document)
             raise
-        except Exception as error:  # whatever a network, a name server, TLS or a broken site can raise
+        except Exception as error:  # anything that a network, a name server, TLS or a broken site can raise
             self._end(user, document)
             raise self._refused(OrdersUnavailable(), session, error) from error
         return document
 
     def _end(self, user: str, document: Document | None) -> None:
-        """Want a document no more; one that had not begun leaves its slot to the next."""
+        """Stop a document; if it had not begun, free its slot."""
         if document is None:
             self._slots.leave(user)
         else:
             document.stopProducing()
 
     async def confirm(self, session: Session) -> None:
-        """Tell the site that the node has taken what it was given. Raises ``ConfirmationFailed``."""
+        """Confirm to the site that the node has received the orders. Raises ``ConfirmationFailed``."""
         told: dict[str, Any] = {"version": JSON_VERSION, "event": "success", "type": "sale"}
         told |= {"user": session.username, "sessid": session.sessid}
         headers = {"Content-Type": "application/json"}
@@ -262,7 +261,7 @@ class Orders:
     def _refused(
         self, refused: OrdersUnavailable | ConfirmationFailed, session: Session, error: Exception
     ) -> OrdersUnavailable | ConfirmationFailed:
-        """Write to the log why the site is of no use now; the node hears less."""
+        """Log why the request to the site failed; the node receives only the refusal."""
         reason = str(error) if isinstance(error, ValueError) else reason_of(error)
         self._log.warn(
             "{sessid}: {words}: {reason}",

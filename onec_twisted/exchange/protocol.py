@@ -1,6 +1,6 @@
-"""Query bytes to frozen values, values to answer texts. No Twisted, no disk.
+"""Parse queries into frozen values, and format answers. No Twisted, no disk.
 
-1C chooses everything by the query string of one URL, which its clients put together as plain text:
+The query string of one URL selects everything, and 1C's clients concatenate it as plain text:
 ``?type=catalog&mode=file&filename=import0_1.xml&sessid=…`` (docs/protocol.md, N2).
 """
 
@@ -35,24 +35,24 @@ __all__ = [
 ]
 
 CATALOG_TYPES = frozenset({"catalog", "reference", "get_catalog"})
-"""Types that are answered as ``catalog`` is (docs/protocol.md, N11)."""
+"""Types that are treated as ``catalog`` (docs/protocol.md, N11)."""
 
 SALE_TYPES = frozenset({"sale", "crm"})
-"""Types that are answered as ``sale`` is: 1C-Bitrix has one component for both."""
+"""Types that are treated as ``sale``: 1C-Bitrix has one component for both."""
 
 MODES = {
     "catalog": frozenset({"checkauth", "init", "file", "import", "complete", "deactivate"}),
     "sale": frozenset({"checkauth", "init", "file", "import", "complete", "deactivate", "query", "success", "info"}),
 }
-"""The modes of each type; ``get_catalog``, which asks for the site's goods, has those of ``sale``."""
+"""The modes of each type; ``get_catalog``, which requests the site's goods, has those of ``sale``."""
 
 
 @frozen
 class Query:
-    """What a request asks for.
+    """A parsed query string.
 
     ``type`` and ``mode`` are lower case, and ``type`` is ``catalog``, ``sale`` or ``listen``; ``filename`` and
-    ``sessid`` are the bytes that came, percent-decoded, None when the key is missing.
+    ``sessid`` are the bytes as received, percent-decoded, None when the key is missing.
     """
 
     type: str
@@ -64,7 +64,7 @@ class Query:
 
 
 def _fields(query: bytes) -> list[tuple[bytes, bytes]]:
-    """Cut a query into keys and values; 1C may send a second ``?``, ``&&`` and a trailing ``&``: N2."""
+    """Split a query into keys and values; 1C may send a second ``?``, ``&&`` and a trailing ``&`` (N2)."""
     pairs = (part.partition(b"=") for part in query.replace(b"?", b"&").split(b"&"))
     return [(key, value) for key, _, value in pairs if key]
 
@@ -74,13 +74,13 @@ def _unquoted(raw: bytes) -> bytes:
 
 
 def parse_query(query: bytes) -> Query:
-    """Understand a query string.
+    """Parse a query string.
 
-    Keys, ``type`` and ``mode`` come in any case, fields in any order, unknown ones are passed over, and of
-    two equal keys the first counts. ``;`` separates nothing and ``+`` is a plus: clients concatenate file names
+    Keys, ``type`` and ``mode`` are case-insensitive, fields may come in any order, unknown ones are ignored, and the
+    first of two equal keys counts. ``;`` is no separator and ``+`` is a plus, because clients insert file names
     unescaped (docs/protocol.md, N2).
 
-    Raises ``UnknownMode`` when type or mode are missing or not the protocol's.
+    Raises ``UnknownMode`` when the type or mode is missing or unknown to the protocol.
     """
     fields: dict[bytes, bytes] = {}
     for key, value in _fields(query):
@@ -110,11 +110,11 @@ _RANGE = re.compile(rb"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
 
 def parse_offset(upload_offset: bytes | None, content_range: bytes | None, length: int | None) -> int | None:
-    """Return the place in its file that a piece claims, in bytes; None when it claims none.
+    """Return the offset in its file that a piece claims, in bytes; None when it claims none.
 
     ``upload_offset`` is the header of tus and of the IETF's draft, ``content_range`` that of RFC 9110 section 14.4;
-    ``length`` is the body's, None when unknown. Raises ``InvalidOffset`` for nonsense, and when the two, or the range
-    and the length, disagree.
+    ``length`` is the body's, None when unknown. Raises ``InvalidOffset`` for malformed values, and when the two
+    headers, or the range and the length, disagree.
     """
     claims = set()
     if upload_offset is not None:
@@ -136,30 +136,30 @@ def parse_offset(upload_offset: bytes | None, content_range: bytes | None, lengt
 
 
 def offset_header(committed: int) -> tuple[bytes, bytes]:
-    """Return the header that tells a file's committed length in bytes."""
+    """Return the header that reports a file's committed length in bytes."""
     return b"Upload-Offset", b"%d" % committed
 
 
 def failure(refused: Refused) -> Answer:
-    """Return the answer to a refused request: ``failure`` alone in its line, then the reason."""
+    """Return the answer to a refused request: ``failure`` on a line of its own, then the reason."""
     return Answer(refused.status, b"failure\n" + _one_line(refused.words).encode("utf-8"), headers=refused.headers)
 
 
 def failure_with_200(refused: Refused) -> Answer:
-    """Return the answer to a refused request for nodes that look at nothing but status 200."""
+    """Return the answer to a refused request for nodes that read only answers with status 200."""
     return evolve(failure(refused), status=200)
 
 
 def progress(words: str) -> Answer:
-    """Return the answer to a request that is not done yet: the node asks again (docs/protocol.md, N7)."""
+    """Return the answer to a request that is not done yet: the node repeats it (docs/protocol.md, N7)."""
     return Answer(body=b"progress\n" + _one_line(words).encode("utf-8"))
 
 
 def checkauth_answer(cookie: str, token: str, sessid: str, timestamp: int, *, secure: bool) -> Answer:
-    """Return the answer to a good ``checkauth`` (docs/protocol.md, N4).
+    """Return the answer to a successful ``checkauth`` (docs/protocol.md, N4).
 
-    The node sends ``cookie=token`` back by itself, from lines 2 and 3; Set-Cookie serves browsers and scripts.
-    ``timestamp`` is in seconds since 1970; ``secure`` says that the connection is TLS.
+    The node builds ``cookie=token`` itself from lines 2 and 3; Set-Cookie serves browsers and scripts. ``timestamp``
+    is in seconds since 1970; ``secure`` means that the connection uses TLS.
     """
     lines = ("success", cookie, token, f"sessid={sessid}", f"timestamp={timestamp}")
     set_cookie = f"{cookie}={token}; HttpOnly; SameSite=Strict" + ("; Secure" if secure else "")
@@ -170,10 +170,10 @@ def checkauth_answer(cookie: str, token: str, sessid: str, timestamp: int, *, se
 
 
 def init_answer(query: Query, sessid: str, *, zipped: bool, file_limit: int) -> Answer:
-    """Return the answer to ``init``: exactly two lines, which real nodes count (docs/protocol.md, N5).
+    """Return the answer to ``init``: exactly two lines, because real nodes count them (docs/protocol.md, N5).
 
-    A node that sends ``version=`` with ``type=sale`` wants four, and the last four characters of the fourth to
-    be a number of at least 2.08 (N5). ``file_limit`` is in bytes.
+    A node that sends ``version=`` with ``type=sale`` expects four lines, the last four characters of the fourth being
+    a number of at least 2.08 (N5). ``file_limit`` is in bytes.
     """
     lines = [f"zip={'yes' if zipped else 'no'}", f"file_limit={file_limit}"]
     if query.type == "sale" and query.version is not None:

@@ -1,4 +1,4 @@
-"""The Resource: what each mode means. A refusal becomes an answer here."""
+"""The resource of the exchange: it carries out each mode, and turns refusals into answers."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ __all__ = ["Exchange", "Settings"]
 SUCCESS = Answer(body=b"success")
 
 LONGEST_TIMESTAMP = 40
-"""Characters of what a node sends with ``deactivate``: a number of seconds, or what it likes."""
+"""Characters kept of the ``timestamp`` of ``deactivate``: a number of seconds, or any other text."""
 
 
 @frozen
 class Settings:
-    """What the administrator chose: sizes in bytes, times in seconds."""
+    """The administrator's settings: sizes in bytes, times in seconds."""
 
     file_limit: int
     zipped: bool = True
@@ -63,7 +63,7 @@ class Settings:
 
 
 class Exchange(RefusingResource):
-    """``1c_exchange.php``: one URL, whose query chooses what it does (docs/protocol.md)."""
+    """``1c_exchange.php``: one URL, whose query selects the operation (docs/protocol.md)."""
 
     _log = Logger()
 
@@ -82,7 +82,7 @@ class Exchange(RefusingResource):
     ) -> None:
         """Serve with these settings and parts.
 
-        ``errands`` are workers for what takes long; ``orders`` is None for a site without.
+        ``errands`` are workers for long jobs; ``orders`` is None for a site without orders.
         """
         super().__init__(ingest.metrics)
         self._settings = settings
@@ -115,24 +115,24 @@ class Exchange(RefusingResource):
         return answer
 
     async def carry_out(self, request: IRequest) -> Answer:
-        """Do what the query asks, or raise ``Refused``."""
+        """Carry out what the query requests, or raise ``Refused``."""
         if request.postpath:
             raise NoExchangeHere
         query = protocol.parse_query(head.query_of(request.uri))
         if query.type == "listen":
-            return Answer(status=304)  # a 200 would start an exchange, again and again (docs/protocol.md, N11)
+            return Answer(status=304)  # a 200 would start exchanges over and over (docs/protocol.md, N11)
         allowed = b"POST, HEAD" if query.mode == "file" else b"GET, POST"
         if request.method not in allowed.split(b", "):
             raise MethodNotAllowed(allowed)
         if query.mode == "checkauth":
             return await self._checkauth(request)
         session = await self._sessions.of_node(request.getCookie(COOKIE.encode("ascii")), query.sessid)
-        if query.mode != "file":  # a piece is noted with its record
+        if query.mode != "file":  # recording a piece touches the session too
             await self._sessions.touch(session)
         return await self._modes[query.mode](session, query, request)
 
     async def _checkauth(self, request: IRequest) -> Answer:
-        """Open a session: every ``checkauth`` opens one of its own (docs/protocol.md, N8)."""
+        """Open a session: every ``checkauth`` opens a new one (docs/protocol.md, N8)."""
         user = await self._access.login(
             request.getHeader(b"authorization"), address_of(request), lambda: request.gone
         )
@@ -148,9 +148,9 @@ class Exchange(RefusingResource):
         )
 
     async def _init(self, session: Session, query: Query, request: IRequest) -> Answer:
-        """Start the session afresh: what came before is gone, and never comes back.
+        """Restart the session: discard everything received before, for good.
 
-        What is being handed off does not vanish under the importer's hands: it is waited for.
+        Waits for hand-offs that are being delivered, so that no file vanishes during its import.
         """
         ingest, proofs = self._ingest, self._pieces.proofs
         async with ingest.locks.of_session(session.sessid):
@@ -164,7 +164,7 @@ class Exchange(RefusingResource):
         )
 
     async def _file(self, session: Session, query: Query, request: IRequest) -> Answer:
-        """Take a piece of a file, or tell how long the file is; a refusal tells that as well."""
+        """Store a piece of a file, or report the file's length; refusals report the length as well."""
         name = safe_name(query.filename)
         try:
             if request.method == b"HEAD":
@@ -182,7 +182,7 @@ class Exchange(RefusingResource):
         return Answer(body=SUCCESS.body, headers=(offset_now,), acknowledgement=stored.acknowledgement)
 
     async def _import(self, session: Session, query: Query, request: IRequest) -> Answer:
-        """Have a file imported: on ``progress`` the node asks again, until it is done (docs/protocol.md, N7)."""
+        """Have a file imported; on ``progress`` the node repeats the request (docs/protocol.md, N7)."""
         if not query.filename:
             raise MissingFilename
         name, asked = safe_name(query.filename), text.decoded(query.filename)
@@ -203,21 +203,21 @@ class Exchange(RefusingResource):
         raise ImportFailed(handoff.words)
 
     async def _event(self, session: Session, query: Query, request: IRequest) -> Answer:
-        """Pass on that the node has sent everything, or what is to be deactivated; that is for the site to do."""
+        """Pass the event on to the site: the node has sent everything, or goods are to be deactivated."""
         timestamp = text.decoded(query.timestamp or b"")[:LONGEST_TIMESTAMP]
         await self._handoffs.event_came(session, query.mode, query.type, timestamp)
         return SUCCESS
 
     async def _success(self, session: Session, query: Query, request: IRequest) -> Answer:
-        """Tell the site that the node has taken its orders."""
+        """Confirm to the site that the node has received its orders."""
         if self._orders is not None and query.type == "sale":
             await self._orders.confirm(session)
         return SUCCESS
 
     async def _document(self, session: Session, query: Query, request: IRequest) -> Answer:
-        """Give the site's orders, or what 1C:UNF asks about them; an empty document when the site has none.
+        """Serve the site's orders, or what 1C:UNF requests about them; an empty document if the site has none.
 
-        Who asks for the site's goods is given no orders, which it would confirm and lose.
+        A node that requests the site's goods receives no orders: it would confirm and lose them.
         """
         if self._orders is not None and query.type == "sale":
             stream = await self._orders.document(query.mode, session)
