@@ -1,6 +1,6 @@
-"""Fakes to test with, ours and yours: no threads, no sockets, no waiting.
+"""Fakes for our tests and yours: no threads, no sockets, no waiting.
 
-Each stands for an interface of ``onec_twisted.interfaces`` or of Twisted, and is verified against it.
+Each implements an interface of this package or of Twisted, and is verified against it.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ T = TypeVar("T")
 
 
 class InlineWorkers:
-    """Workers that are done at once."""
+    """Workers that run each call immediately."""
 
     def __call__(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
-        """Do it now."""
+        """Run the call now."""
         return maybeDeferred(function, *args)
 
     def crowded(self) -> bool:
-        """Say that nobody waits."""
+        """Return False: no calls wait."""
         return False
 
 
@@ -64,37 +64,37 @@ inline = InlineWorkers()
 
 @define(eq=False)
 class LateWorkers:
-    """Workers that do nothing until ``run`` is called."""
+    """Workers that queue calls until ``run`` is called."""
 
     _calls: list[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]]] = field(factory=list, init=False)
     hops: int = field(default=0, init=False)
     is_crowded: bool = field(default=False, init=False)
 
     def __call__(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
-        """Remember a call."""
+        """Queue a call."""
         self.hops += 1
         fired: Deferred[T] = Deferred()
         self._calls.append((fired, function, args))
         return fired
 
     def crowded(self) -> bool:
-        """Say what the test has set."""
+        """Return the value that the test has set."""
         return self.is_crowded
 
     @property
     def waiting(self) -> int:
-        """Return how many calls are remembered."""
+        """Return the number of queued calls."""
         return len(self._calls)
 
     def run(self) -> None:
-        """Do what is remembered now, in order; calls that this brings about wait for the next ``run``."""
+        """Run the queued calls in order; calls that they cause wait for the next ``run``."""
         calls, self._calls = self._calls, []
         for fired, function, args in calls:
             maybeDeferred(function, *args).chainDeferred(fired)
 
 
 def examine_inline(fd: int, size: int) -> Deferred[Directory]:
-    """Read an archive at once, without a process; see ``Examiner``."""
+    """Read an archive immediately, without a process; see ``Examiner``."""
     return maybeDeferred(Directory.of, entries(fd, size))
 
 
@@ -114,7 +114,7 @@ class FakeBody:
     _streamed: Deferred[None] | None = field(default=None, init=False)
 
     def stream_to(self, consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
-        """Give the body to a consumer; there is no limit."""
+        """Pass the body to a consumer, without a limit."""
         if self.dropped is not None:
             return fail(self.dropped)
         self._consumer = consumer
@@ -122,13 +122,13 @@ class FakeBody:
         return self._streamed
 
     def feed(self, data: bytes) -> None:
-        """Bring bytes."""
+        """Receive bytes."""
         self.received += len(data)
         if self._consumer is not None and self.dropped is None:
             self._consumer.write(data)
 
     def end(self) -> None:
-        """Bring the last byte."""
+        """End the body: all bytes were received."""
         self.complete = True
         if self._streamed is not None:
             self._streamed.callback(None)
@@ -143,7 +143,7 @@ class FakeBody:
         return self.silent_for
 
     def left(self) -> list[bytes]:
-        """Return nothing: all of it has been handed on."""
+        """Return nothing: all data has been passed on."""
         return []
 
     def drop(self, reason: BaseException) -> None:
@@ -164,7 +164,7 @@ class _FaultyFile:
     def write(self, chunks: Sequence[bytes]) -> None:
         if self.store.on_write is not None:
             with suppress(IndexError):
-                self.file.write([chunks[0][:1]])  # a disk that is full takes the beginning
+                self.file.write([chunks[0][:1]])  # a full disk stores the beginning
             raise self.store.on_write
         self.file.write(chunks)
 
@@ -192,7 +192,7 @@ class _FaultyFile:
 @implementer(IStore)
 @define(eq=False)
 class FaultyStore:
-    """A store whose disk can be made to fail; counts how often a file is opened, and an archive's directory read."""
+    """A store whose disk can be made to fail; counts the opened files and the opened archives."""
 
     store: IStore
     on_write: BaseException | None = None
@@ -213,7 +213,7 @@ class FaultyStore:
         return self.store.open_archive(sessid, name)
 
     def __getattr__(self, name: str) -> Any:
-        """Return what is not made to fail."""
+        """Return attributes that cannot be made to fail from the real store."""
         return getattr(self.store, name)
 
     def sync(self, sessid: str, name: SafeName | None = None) -> None:
@@ -229,7 +229,7 @@ class FaultyStore:
         return self.store.free() if self.free_bytes is None else self.free_bytes
 
     def probe(self) -> None:
-        """Fail as writing does."""
+        """Fail like a write."""
         if self.on_write is not None:
             raise self.on_write
         self.store.probe()
@@ -238,37 +238,37 @@ class FaultyStore:
 @implementer(IBodyProducer)
 @frozen
 class Bytes:
-    """A request body that is written at once; treq's own needs turns of a real reactor."""
+    """A request body that is written immediately; treq's own needs a running reactor."""
 
     data: bytes
 
     @property
     def length(self) -> int:
-        """Return the bytes in all."""
+        """Return the size in bytes."""
         return len(self.data)
 
     def startProducing(self, consumer: Any) -> Deferred[None]:
-        """Write all of it."""
+        """Write the whole body."""
         consumer.write(self.data)
         return succeed(None)
 
     def pauseProducing(self) -> None:
-        """Do nothing: all of it has been written."""
+        """Do nothing: the whole body has been written."""
 
     def resumeProducing(self) -> None:
-        """Do nothing: all of it has been written."""
+        """Do nothing: the whole body has been written."""
 
     def stopProducing(self) -> None:
-        """Do nothing: all of it has been written."""
+        """Do nothing: the whole body has been written."""
 
 
 @implementer(IImporter)
 @define(eq=False)
 class FakeImporter:
-    """An importer that a test answers for.
+    """An importer controlled by a test.
 
-    ``delivered`` are the descriptions that came, ``running`` those that have not been answered; without ``patient``
-    each is done at once.
+    ``delivered`` are the received descriptions, ``running`` those of unfinished imports; without ``patient`` each
+    import succeeds immediately.
     """
 
     patient: bool = False
@@ -287,7 +287,7 @@ class FakeImporter:
         self.cancelled += 1
 
     def end(self, reason: BaseException | None = None) -> None:
-        """End what has been running longest: well, or for a reason."""
+        """End the import that has run longest: successfully, or with an exception."""
         _, _, ended = self.running.pop(0)
         if reason is None:
             ended.callback(None)
@@ -301,26 +301,26 @@ PEER = IPv4Address("TCP", "192.0.2.1", 4000)
 @implementer(IStreamClientEndpoint, IAgentEndpointFactory)
 @define(eq=False)
 class Pipe:
-    """Carries an Agent's connections to a Site without a socket.
+    """Connects an Agent to a Site without sockets.
 
-    ``Agent.usingEndpointFactory(reactor, Pipe(site))`` makes the Agent; ``flush`` carries what was written.
+    ``Agent.usingEndpointFactory(reactor, Pipe(site))`` makes the Agent; ``flush`` transfers the written bytes.
     """
 
     site: Site
     _pumps: list[IOPump] = field(factory=list, init=False)
 
     def endpointForURI(self, uri: Any) -> Pipe:
-        """Return itself, whatever the address."""
+        """Return itself for any address."""
         return self
 
     def connect(self, factory: Any) -> Deferred[Any]:
-        """Connect a client's protocol with one of the site's."""
+        """Connect a client's protocol to one of the site's."""
         near, far = factory.buildProtocol(PEER), self.site.buildProtocol(PEER)
         server = FakeTransport(far, isServer=True, hostAddress=PEER, peerAddress=PEER)
         self._pumps.append(connect(far, server, near, makeFakeClient(near)))
         return succeed(near)
 
     def flush(self) -> None:
-        """Carry bytes both ways until there are none."""
+        """Transfer bytes in both directions until none are left."""
         while sum(pump.pump() for pump in self._pumps):
             pass

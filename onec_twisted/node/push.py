@@ -167,7 +167,7 @@ async def _abandon(node: Node, kind: str, display: Display) -> None:
 
 
 def _warn(display: Display) -> None:
-    """Warn that imports may still run: on standard error if the display is gone."""
+    """Warn that the site may import what it has: on standard error if the display is gone."""
     words = "What was sent stays on the site, which may import it later."
     try:
         display.warning(words)
