@@ -106,7 +106,7 @@ def check_folder(folder: Path, *, make: bool) -> None:
     ``make`` makes one that is not there; otherwise it raises ``FileDamaged``.
     """
     try:
-        mode = folder.lstat().st_mode
+        mode = os.lstat(folder).st_mode
     except FileNotFoundError as error:
         if not make:
             raise FileDamaged from error

@@ -33,10 +33,10 @@ from onec_twisted.model.errors import FileDamaged, FileInTheWay, InvalidFilename
 from onec_twisted.model.names import LOCK, on_disk
 from onec_twisted.runtime.descriptors import PIECE_SHARE, is_scarce
 from onec_twisted.storage.file import (
+    FullDiskTranslated,
     HeldRange,
     NotOurs,
     PieceFile,
-    full_disk_told,
     open_at,
     open_to_read,
     sync_file,
@@ -88,6 +88,8 @@ class Store:
 
     media_root: Path
     synced: bool = True
+    temp: Path = field(init=False)
+    """The folder of all sessions."""
     _naming: Lock = field(factory=Lock, init=False)
     _locks: list[int] = field(factory=list, init=False)
     _durable: dict[str, set[Path]] = field(factory=dict, init=False)
@@ -97,9 +99,8 @@ class Store:
     on its way, or broke off, and has synced nothing.
     """
 
-    @property
-    def temp(self) -> Path:
-        """The folder of all sessions."""
+    @temp.default
+    def _temp(self) -> Path:
         return self.media_root / "1c_temp"
 
     @property
@@ -171,7 +172,7 @@ class Store:
         path = self._path(sessid, name)
         chain = list(reversed(path.parents[: len(name.segments)]))
         try:
-            with self._naming, full_disk_told():
+            with self._naming, FullDiskTranslated():
                 for folder in chain:
                     check_folder(folder, make=committed is None)
                 fd = open_at(path, committed)
