@@ -1,7 +1,7 @@
-"""What an importer is told: a frozen description, and its JSON. No Twisted.
+"""What an importer receives about a hand-off: a frozen description, and its JSON. No Twisted.
 
-Programs and sites of others read the JSON: ``docs/importers.md`` and ``docs/description.schema.json`` are their
-contract. The same id always comes with the same bytes.
+Third-party programs and sites read the JSON: ``docs/importers.md`` and ``docs/description.schema.json`` are the
+contract with them. The same id always comes with the same bytes.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["JSON_VERSION", "Description", "UploadedFile", "describe", "iso_time"]
 
 JSON_VERSION = 1
-"""The version of the JSON: it changes when a reader has to."""
+"""The version of the JSON: it changes when readers have to change."""
 
 JSON_STEP = 1000
-"""Files that are put into JSON at once: the interpreter does nothing else meanwhile."""
+"""Files that are encoded as JSON in one step: the interpreter does nothing else meanwhile."""
 
 
 @frozen
@@ -41,7 +41,7 @@ class Description:
     ``event`` is ``import`` (the node asks for one name), ``upload`` (a tus upload is complete), ``settled`` (files
     that no node asked for), ``complete`` or ``deactivate``; ``type`` is ``catalog`` or ``sale``; ``time`` is when it
     was handed off, in UTC. ``filename`` is the name asked for, or uploaded, and ``archive`` the uploaded archive that
-    it lies in; ``timestamp`` is what came with ``deactivate``, ``metadata`` what a tus client told of its file; they
+    it lies in; ``timestamp`` is what came with ``deactivate``, ``metadata`` what a tus client said of its file; they
     are None where there is none. ``folder`` is the absolute path of the session's folder, as Python opens it; names
     are UTF-8 on the disk, whatever the locale.
     """
@@ -59,10 +59,10 @@ class Description:
     files: tuple[UploadedFile, ...]
     metadata: dict[str, str] | None = None
     _json: list[bytes] = field(factory=list, init=False, eq=False, repr=False)
-    """What was made of it once."""
+    """The JSON, once it was made."""
 
     def _about(self) -> dict[str, Any]:
-        """Return what comes before its files."""
+        """Return the fields that come before the files."""
         return {
             "version": JSON_VERSION,
             "id": self.id,
@@ -78,12 +78,12 @@ class Description:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it, with the version first."""
+        """Return it as a dictionary for JSON, with the version first."""
         files = [{"name": file.name, "size": file.size} for file in self.files]
         return {**self._about(), "files": files, "metadata": self.metadata}
 
     def as_json(self) -> bytes:
-        """Return it as one line of JSON in UTF-8: made once, of many files in steps that let others in between."""
+        """Return it as one line of JSON in UTF-8, made once: many files in steps, so that others can run."""
         if not self._json:
             steps = []
             for start in range(0, len(self.files), JSON_STEP):
@@ -100,12 +100,12 @@ def _json(value: object) -> str:
 
 
 def iso_time(seconds: float) -> str:
-    """Return a moment, in seconds since 1970, as RFC 3339 writes it in UTC."""
+    """Return a moment, in seconds since 1970, in the format of RFC 3339, in UTC."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def describe(handoff: Handoff, folder: str) -> Description:
-    """Return the description of a hand-off whose files lie in a folder."""
+    """Return the description of a hand-off whose files are in ``folder``."""
     return Description(
         id=handoff.id,
         event=handoff.event,

@@ -1,6 +1,6 @@
-"""Every reason to refuse a request, in one block: its status and the words that the node hears.
+"""Every reason to refuse a request, in one block: its status and the words that the node receives.
 
-``exchange`` alone makes answers of them. The words are short and plain, for a person at 1C (docs/protocol.md, N3).
+Only ``exchange`` turns them into answers. The words are short and plain, for a person at 1C (docs/protocol.md, N3).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ __all__ = [
 
 
 class Refused(Exception):
-    """Why a request is not carried out.
+    """Why a request is refused.
 
-    ``status`` is of HTTP, ``words`` the second line of the answer, ``headers`` are pairs of name and value.
+    ``status`` is the HTTP status, ``words`` the second line of the answer, ``headers`` are pairs of name and value.
     """
 
     status = 400
@@ -32,26 +32,26 @@ class Refused(Exception):
 
 
 class RetryLater(Refused):
-    """What passes by itself: the node may ask again in 5 seconds."""
+    """A temporary condition: the node may retry in 5 seconds."""
 
     status = 503
     headers = ((b"Retry-After", b"5"),)
 
 
 class MalformedRequest(Refused):
-    """The bytes that came are no HTTP/1.1 request."""
+    """The bytes received are not an HTTP/1.1 request."""
 
     words = "Malformed request"
 
 
 class TlsNotSpoken(Refused):
-    """A node speaks TLS to a port that does not. It understands no answer, so the words are for the log."""
+    """A node speaks TLS to a port without TLS. It understands no answer, so the words are for the log."""
 
     words = "TLS came to a port without TLS - give 1C an address with http://, or listen with ssl:"
 
 
 class ContradictoryHeaders(Refused):
-    """A header that may stand once came several times, with different values: nobody knows which one is meant."""
+    """A single-valued header came several times, with different values: it is unclear which one is meant."""
 
     def __init__(self, name: str) -> None:
         """Name the header."""
@@ -60,7 +60,7 @@ class ContradictoryHeaders(Refused):
 
 
 class UnknownMode(Refused):
-    """The query names a type or a mode that the protocol does not have."""
+    """The query names a type or a mode that the protocol does not define."""
 
     words = "Unknown mode"
 
@@ -72,19 +72,19 @@ class MissingFilename(Refused):
 
 
 class InvalidFilename(Refused):
-    """The name would leave the session's folder, or no file system could hold it."""
+    """The name would leave the session's folder, or no file system could store it."""
 
     words = "Invalid filename"
 
 
 class InvalidOffset(Refused):
-    """``Upload-Offset`` or ``Content-Range`` cannot be understood, or say different things."""
+    """``Upload-Offset`` or ``Content-Range`` is malformed, or they contradict each other."""
 
     words = "Invalid offset"
 
 
 class MissingCredentials(Refused):
-    """``checkauth`` without a readable ``Authorization: Basic``: often a proxy has dropped it."""
+    """``checkauth`` without a readable ``Authorization: Basic``, often because a proxy has dropped it."""
 
     status = 401
     words = "No user name and password reached the server"
@@ -106,39 +106,39 @@ class MissingSessid(Refused):
 
 
 class InvalidSession(Refused):
-    """Cookie or sessid are wrong, unknown or expired."""
+    """The cookie or sessid is wrong, unknown or expired."""
 
     status = 403
     words = "Invalid session"
 
 
 class SessionEnded(Refused):
-    """The administrator ended the session while this piece was on its way."""
+    """The administrator ended the session while this piece was being received."""
 
     status = 403
     words = "Session was ended by the administrator"
 
 
 class NoExchangeHere(Refused):
-    """The path of the URL is none of ``--path``."""
+    """The path of the URL is not one of ``--path``."""
 
     status = 404
     words = "No exchange at this address"
 
 
 class FileNotFound(Refused):
-    """``mode=import`` of a name that never came. An answer of the protocol, hence status 200."""
+    """``mode=import`` of a name that was never uploaded. An answer of the protocol, hence status 200."""
 
     status = 200
 
     def __init__(self, filename: str) -> None:
-        """Name the file that the node asked for, as it asked."""
+        """Name the file as the node requested it."""
         super().__init__(filename)
         self.words = f"File not found: {filename}"
 
 
 class ImportFailed(Refused):
-    """The importer says no, in its own words. An answer of the protocol, hence status 200."""
+    """The importer reports a failure, in its own words. An answer of the protocol, hence status 200."""
 
     status = 200
 
@@ -149,25 +149,25 @@ class ImportFailed(Refused):
 
 
 class MethodNotAllowed(Refused):
-    """A method that the mode does not take; ``file`` takes POST, the other modes GET or POST."""
+    """A method that the mode does not accept; ``file`` accepts POST, the other modes GET or POST."""
 
     status = 405
     words = "Method not allowed"
 
     def __init__(self, allowed: bytes) -> None:
-        """Tell the methods that are allowed, as RFC 9110 section 15.5.6 asks."""
+        """List the methods that are allowed, as RFC 9110 section 15.5.6 requires."""
         super().__init__(allowed)
         self.headers = ((b"Allow", allowed),)
 
 
 class BodyTimedOut(Refused):
-    """The body brought no byte for too long."""
+    """No byte of the body came for too long."""
 
     status, words = 408, "Upload timed out"
 
 
 class UploadTooSlow(Refused):
-    """The body brought less than ``--min-rate`` over the last minute."""
+    """The body came slower than ``--min-rate`` over the last minute."""
 
     status, words = 408, "Upload too slow"
 
@@ -179,24 +179,24 @@ class HeadersTimedOut(Refused):
 
 
 class SessionRestarted(Refused):
-    """``init`` started a new epoch while this piece was on its way: it belongs to the old one."""
+    """``init`` started a new epoch while this piece was being received: it belongs to the old one."""
 
     status, words = 409, "Session was initialised again"
 
 
 class WrongOffset(Refused):
-    """A piece that tells its place does not begin where the file ends, and is not held already."""
+    """A piece with an offset does not begin where the file ends, and its bytes are not stored already."""
 
     status = 409
 
     def __init__(self, committed: int) -> None:
-        """Tell the file's committed length in bytes, where the next piece is to begin."""
+        """Report the file's committed length in bytes, where the next piece has to begin."""
         super().__init__(committed)
         self.words = f"Expected offset {committed}"
 
 
 class FileSealed(Refused):
-    """The file was handed off: what the site has been told of does not change."""
+    """The file was handed off: what was reported to the site must not change."""
 
     status, words = 409, "File was handed off already - init starts anew"
 
@@ -208,7 +208,7 @@ class FileTooLarge(Refused):
 
 
 class TooManyTries(RetryLater):
-    """So many logins of one address are being checked that this one would wait too long."""
+    """So many logins from one address wait to be checked that this one would wait too long."""
 
     status = 429
     words = "Too many logins at once - retry later"
@@ -222,38 +222,38 @@ class TooManyConnections(RetryLater):
 
 
 class TooManySessions(Refused):
-    """The user has as many sessions as ``--sessions-per-user`` allows; old ones end by themselves."""
+    """The user has as many sessions as ``--sessions-per-user`` allows; old ones expire by themselves."""
 
     status, headers = 429, ((b"Retry-After", b"60"),)
     words = "Too many sessions of this user - retry later"
 
 
 class TooManyImports(TooManySessions):
-    """So many imports of the user wait, or the session had so many, that no other is put on record."""
+    """Too many imports of the user wait, or the session had too many, for another one to be recorded."""
 
     words = "Too many imports - retry later"
 
 
 class FileDamaged(Refused):
-    """The file on disk is shorter than what was acknowledged; only ``init`` cures it."""
+    """The file on disk is shorter than what was acknowledged; only ``init`` resolves this."""
 
     status, words = 500, "File damaged"
 
 
 class Unforeseen(Refused):
-    """Anything that nobody thought of; the traceback is in the log."""
+    """Any unforeseen error; the traceback is in the log."""
 
     status, words = 500, "Internal server error"
 
 
 class StorageUnavailable(RetryLater):
-    """The system does not let us at our files now: no descriptor is left, or a right is missing. That passes."""
+    """The system temporarily denies access to our files: no descriptor is left, or a permission is missing."""
 
     words = "Storage unavailable - retry later"
 
 
 class StorageRemoved(Refused):
-    """The media root or the database was removed, or others stand in their places: what we write would be lost."""
+    """The media root or the database was removed or replaced: anything written would be lost."""
 
     status = 503
     words = "Storage was removed from the server - tell its administrator"
@@ -261,7 +261,7 @@ class StorageRemoved(Refused):
 
 
 class FileInTheWay(Refused):
-    """In a file's place there is something that we did not make, and never write to; ``init`` moves it away."""
+    """Something that we did not create is in a file's place; we never write to it, and ``init`` moves it away."""
 
     status = 503
     headers = ((b"Retry-After", b"60"),)
@@ -273,51 +273,51 @@ class FileInTheWay(Refused):
 
 
 class FileBusy(RetryLater):
-    """The file's turn did not come within ``--lock-timeout``."""
+    """The file's lock was not available within ``--lock-timeout``."""
 
     words = "File busy - retry later"
 
 
 class CatalogBusy(RetryLater):
-    """Another process has the database to itself, and does not let go."""
+    """Another process holds the database lock, and does not release it."""
 
     words = "Database busy - retry later"
 
 
 class TooManyUploads(RetryLater):
-    """As many pieces are on their way as ``--max-uploads`` allows."""
+    """As many pieces are being received as ``--max-uploads`` allows."""
 
     words = "Too many uploads at once - retry later"
 
 
 class HandoffRunning(RetryLater):
-    """``init`` came while files of the session are being handed off, and that took too long."""
+    """``init`` came while files of the session are being handed off, which took too long."""
 
     words = "Session is being imported - retry later"
 
 
 class ArchivesBusy(RetryLater):
-    """So many archives of the session, of its user or of all wait to be read that this one would wait too long."""
+    """So many archives of the session, its user or all users wait to be read that this one would wait too long."""
 
     words = "Too many archives at once - retry later"
 
 
 class OrdersUnavailable(Refused):
-    """The site gives no orders, or something else."""
+    """The site returned no orders, or something else."""
 
     status = 502
     words = "The site gave no orders - retry later"
 
 
 class ConfirmationFailed(Refused):
-    """The site did not hear that its orders were taken; it may give them again."""
+    """The site did not confirm that its orders were received; it may send them again."""
 
     status = 502
     words = "The site did not confirm - retry later"
 
 
 class ShuttingDown(RetryLater):
-    """The daemon is about to end."""
+    """The daemon is about to stop."""
 
     words = "Server is shutting down - retry later"
 
@@ -336,14 +336,14 @@ class TooManyFiles(InsufficientStorage):
 
 
 class SyncFailed(OSError):
-    """The disk did not take what was written; the kernel may have dropped it, and more of the file with it."""
+    """The disk failed to store what was written; the kernel may have dropped it, and more of the file with it."""
 
 
 class ImportInterrupted(Exception):
-    """An importer could not say how it ended, in words, and is asked again after ``retry_after`` seconds at least."""
+    """An importer ended without a result; the message says why. Retried after at least ``retry_after`` seconds."""
 
     retry_after = 0.0
 
 
 class ConnectionDropped(Exception):
-    """The body broke off: nobody is left to hear an answer."""
+    """The connection was lost during the body: nobody is left to receive an answer."""

@@ -1,4 +1,4 @@
-"""A filename as a node sends it, to a safe relative path."""
+"""Turns a filename as a node sends it into a safe relative path."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from onec_twisted.model.text import decoded
 __all__ = ["LOCK", "MANIFEST", "NAME_LIMIT", "SafeName", "from_disk", "on_disk", "safe_name"]
 
 MANIFEST = "manifest.json"
-"""What the importer ``keep`` puts beside a session's files; no node may send a file, or a folder, of that name."""
+"""Written by the importer ``keep`` next to a session's files; no node may send a file or folder of this name."""
 
 LOCK = ".lock"
-"""What ``launch`` locks in a session's folder while an importer's program runs; no name leads with a dot."""
+"""What ``launch`` locks in a session's folder while an importer's program runs; no safe name starts with a dot."""
 
 SEGMENT_LIMIT = 255
 """Bytes of one segment: the limit of every Linux file system."""
 
 NAME_LIMIT = 1024
-"""Bytes of a whole name; with the media root in front it stays far under Linux's 4096 of a path."""
+"""Bytes of a whole name; with the media root in front, it stays far below Linux's limit of 4096 for a path."""
 
 DEEPEST_NAME = 32
-"""Folders and the file in one name: each folder that is made takes a sync, and costs no quota."""
+"""Segments of one name, folders and file: creating a folder takes a sync, and costs no quota."""
 
 _ELSEWHERE = (
     re.compile(r"^[A-Za-z]:"),
@@ -34,15 +34,15 @@ _ELSEWHERE = (
     re.compile(r"^/+tmp/"),
     re.compile(r"^(?:\.?/)+"),
 )
-"""What nodes put in front of a name: the place of the file on their own machine. Dropped in this order."""
+"""Prefixes that nodes put in front of a name, the file's location on their machine; removed in this order."""
 
 _PLAIN = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-"""What most names are: nothing to drop, nothing to refuse."""
+"""The form of most names: nothing to remove, nothing to refuse."""
 
 
 @frozen
 class SafeName:
-    """A relative path that stays where it is put: no segment is empty, leads with a dot or is over-long."""
+    """A relative path that cannot leave its folder: no segment is empty, starts with a dot or is too long."""
 
     segments: tuple[str, ...]
 
@@ -52,14 +52,14 @@ class SafeName:
 
 
 def safe_name(raw: bytes | None) -> SafeName:
-    r"""Understand the ``filename`` of a query, percent-decoded already.
+    r"""Parse the ``filename`` of a query, percent-decoded already.
 
-    Nodes send ``\`` for ``/``, full paths of the machine they run on (``/tmp/v8_1.zip``,
+    Nodes send ``\`` for ``/``, full paths on their own machine (``/tmp/v8_1.zip``,
     ``/opt/…/webdata/…/import_files/x.jpg``, ``C:\…``) and names in UTF-8 or cp1251 (docs/protocol.md, N9).
-    Those prefixes are dropped, sub-folders are kept.
+    These prefixes are removed, sub-folders are kept.
 
-    Raises ``MissingFilename`` for none or an empty name, ``InvalidFilename`` for one that could leave its folder,
-    hide in it, take the manifest's place, or not be written at all.
+    Raises ``MissingFilename`` for no name or an empty one, ``InvalidFilename`` for one that could leave its folder,
+    be hidden in it, replace the manifest, or not be stored at all.
     """
     if not raw:
         raise MissingFilename
@@ -82,17 +82,17 @@ def safe_name(raw: bytes | None) -> SafeName:
 
 
 _SYSTEM_IS_UTF8 = sys.getfilesystemencoding() == "utf-8"
-"""Whether the locale lets Python put names on the disk in UTF-8 by itself."""
+"""Whether the locale makes Python write names to the disk in UTF-8 by itself."""
 
 
 def on_disk(name: str) -> str:
-    """Return a name, or a path, as Python takes it to be UTF-8 on the disk, whatever the locale.
+    """Return a name or path in the form that Python writes to the disk as UTF-8, whatever the locale.
 
-    Under an 8-bit locale (``ru_RU.CP1251``) Python encodes names in its own way: what it gets here stands for bytes.
+    With an 8-bit locale (``ru_RU.CP1251``) Python encodes names in that; the returned text stands for UTF-8 bytes.
     """
     return name if _SYSTEM_IS_UTF8 or name.isascii() else os.fsdecode(name.encode("utf-8", "surrogateescape"))
 
 
 def from_disk(name: str) -> str:
-    """Return a name, or a path, that Python has read from the disk, as UTF-8: what ``on_disk`` was given."""
+    """Return a name or path that Python has read from the disk as proper text: the inverse of ``on_disk``."""
     return name if _SYSTEM_IS_UTF8 or name.isascii() else os.fsencode(name).decode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Sessions, files and hand-offs, as they are on record."""
+"""Sessions, files and hand-offs, as they are recorded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WAITING, SUCCEEDED, FAILED = "waiting", "succeeded", "failed"
 """The states of a hand-off."""
 
 SETTLED = "settled"
-"""The event of a hand-off of files that nobody asked to import."""
+"""The event of a hand-off of files whose import no node requested."""
 
 
 @frozen
@@ -24,13 +24,13 @@ class Session:
     touched: float
 
     def is_over(self, ended: float, *, busy: bool) -> bool:
-        """Return whether nobody has touched it since a moment, in seconds since 1970; one that is busy is in use."""
+        """Return whether it was last used before ``ended``, in seconds since 1970, and is not ``busy``."""
         return self.touched < ended and not busy
 
 
 @frozen
 class FileRecord:
-    """What is known of a file: lengths in bytes, see ``SCHEMA``."""
+    """What is recorded about a file: lengths in bytes, see ``SCHEMA``."""
 
     committed: int
     last_start: int
@@ -41,16 +41,16 @@ class FileRecord:
 
 @frozen
 class Handoff:
-    """Something that the site is owed: files of a session, or word of an event.
+    """Something to be delivered to the site: files of a session, or an event.
 
-    ``number`` is its place in the order of all, ``id`` is what the site knows it by. ``event`` is ``import``,
-    ``upload``, ``settled``, ``complete`` or ``deactivate``; ``filename`` is what the node wants imported, or
-    what was uploaded, ``archive`` the uploaded archive that it lies in, both empty for other events; ``timestamp`` is
-    what came with ``deactivate``.
-    ``files`` are names and lengths in bytes, ``count`` is how many there are: those that were settled are read when
-    they are needed. ``created`` is in seconds since 1970. ``tries`` have been made, ``words`` are the last that the
-    importer had; ``told`` says that the node has heard of its failure. ``metadata`` is what a tus client told of its
-    file, as a JSON object of texts; empty for other events.
+    ``number`` is its place in the order of all hand-offs, ``id`` identifies it to the site. ``event`` is ``import``,
+    ``upload``, ``settled``, ``complete`` or ``deactivate``; ``filename`` is the file that the node wants imported, or
+    that was uploaded, ``archive`` the uploaded archive that contains it, both empty for other events; ``timestamp``
+    is what came with ``deactivate``.
+    ``files`` are names and lengths in bytes, ``count`` is how many there are: those of ``settled`` are read when
+    needed. ``created`` is in seconds since 1970. ``tries`` is the number of attempts so far, ``words`` the importer's
+    last message; ``told`` is set once the node has received the failure. ``metadata`` is what a tus client sent about
+    its file, as a JSON object of texts; empty for other events.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""What others say, and what nobody may read, made fit for a person's eyes."""
+"""Makes foreign text safe to show to a person, and hides secrets in it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 __all__ = ["harmless", "harmless_writer", "hidden"]
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""What a terminal obeys, what ends a line, and what turns the direction of a text around."""
+"""Terminal controls, line ends, and marks that change the direction of a text."""
 
 _USER = re.compile(
     r"(?:(?<=//)|(?:(?<=http:)|(?<=https:))(?!//)).*@|(?<==)[^/\s]*:[^/\s]*@", re.DOTALL | re.IGNORECASE
 )
-"""A user and a password in an address, also without its slashes, or without its scheme as an option's value."""
+"""User and password in a URL, also one without slashes, or without a scheme as the value of an option."""
 
 _IN_DOCUMENTS = re.compile(r"(?!\r?\n|\t)" + _CONTROLS.pattern)
 
@@ -27,12 +27,12 @@ def _written_out(found: re.Match[str]) -> str:
 
 
 def harmless(text: str) -> str:
-    """Return a text in which characters that a terminal would obey stand as they are written in Python."""
+    """Return a text with its control characters escaped as in Python."""
     return _CONTROLS.sub(_written_out, text)
 
 
 def harmless_writer(write: Callable[[str], object]) -> Callable[[bytes], None]:
-    """Return what takes a document in UTF-8 as it comes, and has it written harmlessly: its lines stay lines."""
+    """Return a function that takes a UTF-8 document in parts, and writes it with controls escaped, line ends kept."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def take(data: bytes) -> None:
@@ -42,9 +42,9 @@ def harmless_writer(write: Callable[[str], object]) -> Callable[[bytes], None]:
 
 
 def hidden(text: str) -> str:
-    """Return a text in which no address tells a user or a password: what stands between ``//`` and the last ``@``.
+    """Return a text without user and password in its URLs: all between ``//`` and the last ``@`` is hidden.
 
-    That is more than an address may have there (RFC 3986 section 3.2.1), as people write what they like; they forget
-    the slashes as well, or all before them.
+    That is more than a URL may have there (RFC 3986 section 3.2.1), as people write anything; they also forget the
+    slashes, or everything before them.
     """
     return _USER.sub("***@", text)

@@ -6,7 +6,7 @@ __all__ = ["decoded"]
 
 
 def decoded(raw: bytes) -> str:
-    """Read bytes that a node sent as text: UTF-8, else the Windows code page of Russian (cp1251)."""
+    """Decode bytes that a node sent: UTF-8, else the Russian Windows code page (cp1251)."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -14,6 +14,6 @@ def decoded(raw: bytes) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Keep a text to one printable line without the marks of HTML, at most 255 characters (A.2 row 3)."""
+    """Reduce a text to one printable line without angle brackets, at most 255 characters (A.2 row 3)."""
     kept = "".join(" " if mark in "<>" or not mark.isprintable() else mark for mark in text)
     return kept[:255]

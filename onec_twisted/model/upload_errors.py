@@ -1,4 +1,4 @@
-"""Refusals of resumable uploads that are no business of one protocol."""
+"""Refusals of resumable uploads, common to all their protocols."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ __all__ = [
 
 
 class InvalidLength(Refused):
-    """``Upload-Length`` and ``Upload-Defer-Length`` are missing, unreadable, or contradict what is known."""
+    """``Upload-Length`` and ``Upload-Defer-Length`` are missing, malformed, or contradict what is known."""
 
     words = "Invalid Upload-Length"
 
 
 class UploadNotFound(Refused):
-    """There is no such upload, or it is another user's: nobody learns which."""
+    """There is no such upload, or it is another user's: the answer does not reveal which."""
 
     status = 404
     words = "No such upload"
 
 
 class UploadTakenOver(Refused):
-    """A newer request for the same upload came while this one was on its way."""
+    """A newer request for the same upload came while this one was being received."""
 
     status = 409
     words = "A newer request took over this upload"
 
 
 class UploadOpen(Refused):
-    """The session has an upload of this name already, and bytes of it."""
+    """The session already has an upload of this name, and bytes of it."""
 
     status = 409
     words = "A file of this name is being uploaded already"
@@ -52,7 +52,7 @@ class UploadGone(Refused):
 
 
 class TooManyUnfinished(Refused):
-    """The session, or the user, has as many uploads that are not complete as there may be."""
+    """The session or the user has as many incomplete uploads as allowed."""
 
     status = 429
     words = "Too many unfinished uploads - finish or end some"
@@ -60,7 +60,7 @@ class TooManyUnfinished(Refused):
 
 
 class UploadStalled(Refused):
-    """The body brought nothing for too long, or too little: not 408, for that is the end of it for tus-js-client."""
+    """The body stalled or came too slowly: not 408, as tus-js-client does not retry after that."""
 
     status = 503
     words = "The body came too slowly - go on from Upload-Offset"
@@ -68,7 +68,7 @@ class UploadStalled(Refused):
 
 
 class UploadLocked(Refused):
-    """The file's turn did not come within ``--lock-timeout``: a node writes it. 423 is the custom of tus servers."""
+    """The file's lock was not available within ``--lock-timeout``: a node writes it. tus servers use 423 for this."""
 
     status = 423
     words = "The file is busy - retry later"
@@ -76,7 +76,7 @@ class UploadLocked(Refused):
 
 
 class ChecksumMismatch(Refused):
-    """The bytes are not those that ``Upload-Checksum`` is of; the status is tus' own."""
+    """The bytes do not match ``Upload-Checksum``; the status is defined by tus."""
 
     status = 460
     words = "Checksum mismatch"

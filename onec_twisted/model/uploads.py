@@ -1,4 +1,4 @@
-"""What is on record of an upload, as values. No Twisted."""
+"""What is recorded about an upload, as values. No Twisted."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,255}")
 
 @frozen
 class UploadRecord:
-    """An upload: its URL's last part, whose it is, and the file that it is about.
+    """An upload: the last part of its URL, its owner, and its file.
 
-    ``length`` is in bytes, None until it is known; ``metadata`` is what its client says of the file, packed as it
-    came; ``own`` says that the session was made for it alone; ``brought`` is how many bytes of the file it has
-    brought.
+    ``length`` is in bytes, None until it is known; ``metadata`` is what the client sent about the file, packed as
+    received; ``own`` means that the session was opened for this upload alone; ``brought`` is how many bytes of the
+    file this upload has added.
     """
 
     id: str
@@ -59,13 +59,13 @@ class UploadRecord:
         return SafeName(tuple(self.name.split("/")))
 
     def metadata_as_text(self) -> dict[str, str]:
-        """Return the metadata for an importer. It was seen to be well-formed before the upload was made."""
+        """Return the metadata for an importer. It was validated before the upload was created."""
         return {key: decoded(value) for key, value in unpacked_metadata(self.metadata).items()}
 
 
 @frozen
 class Found:
-    """An upload, its session and its file; None for what is not on record."""
+    """An upload, its session and its file; None for those without a record."""
 
     upload: UploadRecord
     session: Session | None
@@ -73,21 +73,20 @@ class Found:
 
     @property
     def committed(self) -> int:
-        """Return the bytes of the file that are on record."""
+        """Return the recorded length of the file in bytes."""
         return self.file.committed if self.file is not None else 0
 
     def check_owner(self, user: str) -> None:
-        """Raise ``UploadNotFound`` for another user than its own."""
+        """Raise ``UploadNotFound`` for any user but its owner."""
         if self.upload.username != user:
             raise UploadNotFound
 
     def live(self, ended: float, *, busy: bool) -> Session:
-        """Return the session of an upload that is there.
+        """Return the session of an upload that still exists.
 
-        ``ended`` is the moment, in seconds since 1970, since which its session must have been touched, unless it is
-        ``busy`` or the upload is complete: its session then stays until it was handed off, and ``--keep`` after
-        that. Raises ``UploadGone``; so does a file that has been lost or has outgrown the upload, for that never
-        mends.
+        The session must have been used since ``ended``, in seconds since 1970, unless it is ``busy`` or the upload is
+        complete: it then stays until the upload is handed off, and for ``--keep`` after that. Raises ``UploadGone``,
+        also for a file that is damaged or longer than the upload, as neither can be repaired.
         """
         length = self.upload.length
         lost = self.file is not None and self.file.damaged
@@ -99,7 +98,7 @@ class Found:
         return self.session
 
     def grown(self, committed: int, now: float, *, complete: bool) -> Found:
-        """Return it as it stands when so many bytes of the file are on record, at a moment in seconds since 1970."""
+        """Return it with ``committed`` bytes of the file recorded, at ``now`` in seconds since 1970."""
         brought = self.upload.brought + committed - self.committed
         return Found(
             evolve(self.upload, brought=brought, state=COMPLETE if complete else self.upload.state),
@@ -108,7 +107,7 @@ class Found:
         )
 
     def check_file(self) -> None:
-        """See that a new upload may go on with a file that is there.
+        """Check that a new upload may continue an existing file.
 
         Raises ``FileDamaged`` or ``FileSealed``.
         """
@@ -119,15 +118,15 @@ class Found:
 
 
 def is_whole(length: int | None, committed: int) -> bool:
-    """Return whether a file of so many bytes is all of an upload."""
+    """Return whether a file of ``committed`` bytes completes an upload."""
     return length is not None and length == committed
 
 
 def unpacked_metadata(packed: str) -> dict[str, bytes]:
-    """Return pairs of key and Base64, with commas between them, as a dictionary.
+    """Parse comma-separated pairs of key and Base64 value into a dictionary.
 
-    A key without a value stands for an empty one, and a comma may stand at the end: programs write one behind each
-    pair. Raises ``ValueError``, for a key that comes twice as well.
+    A key without a value has an empty one, and a trailing comma is allowed: some programs write one after each pair.
+    Raises ``ValueError``, also for a duplicate key.
     """
     found: dict[str, bytes] = {}
     if not packed:
@@ -141,8 +140,8 @@ def unpacked_metadata(packed: str) -> dict[str, bytes]:
 
 
 def from_base64(value: str) -> bytes:
-    """Return what Base64 stands for. Raises ``ValueError``.
+    """Decode Base64. Raises ``ValueError``.
 
-    Browsers and scripts leave padding away, or use the alphabet for URLs (RFC 4648 section 5).
+    Browsers and scripts omit padding, or use the URL-safe alphabet (RFC 4648 section 5).
     """
     return b64decode(value + "=" * (-len(value) % 4), b"-_" if set(value) & set("-_") else None, validate=True)

@@ -1,4 +1,4 @@
-"""What people write: sizes, times, and small files, which may come from Windows."""
+"""Parses what people write: sizes, durations, and small files, which may come from Windows."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ LONGEST_TIME = 3.2e10
 
 SIZE = "write bytes, or a number with K, M or G, as in 100M"
 DURATION = "write seconds, or a number with s, m, h or d, as in 90, 10m or 1d"
-"""What to say to who has written something else."""
+"""What to reply to other input."""
 
 
 class NotPlain(ValueError):
-    """A file is no text as it should be; the words follow its name."""
+    """A file is not plain text; the message is to follow the file's name."""
 
 
 def parse_size(text: str) -> int:
-    """Return a number of bytes: a number, and K, M, G or T for powers of 1024. Raises ``ValueError``."""
+    """Parse a number of bytes: a number, with K, M, G or T for powers of 1024. Raises ``ValueError``."""
     match = re.fullmatch(r"(\d{1,19}(?:\.\d{1,9})?) ?([KMGT]?)(?:I?B)?", text.strip().upper(), re.ASCII)
     if match is None or ("." in match[1] and not match[2]):
         raise ValueError(text)
@@ -38,9 +38,9 @@ def parse_size(text: str) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """Return a number of seconds: a number, and s, m, h or d for other units. Raises ``ValueError``.
+    """Parse a number of seconds: a number, with s, m, h or d as its unit. Raises ``ValueError``.
 
-    Capitals are none: an M might be a month.
+    Capitals are not accepted: M might mean months.
     """
     number = text.strip()
     unit = UNITS.get(number[-1:])
@@ -48,16 +48,16 @@ def parse_duration(text: str) -> float:
 
 
 def plain_bytes(raw: bytes) -> bytes:
-    """Return what a file holds, without the mark that Notepad puts before it. Raises ``NotPlain`` for UTF-16."""
+    """Return a file's content without the byte order mark that Notepad writes. Raises ``NotPlain`` for UTF-16."""
     if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         raise NotPlain("is UTF-16: save it as UTF-8, in Notepad by Save as")
     return raw.removeprefix(BOM_UTF8)
 
 
 def plain_text(raw: bytes) -> str:
-    """Return what a file holds as text: UTF-8, or cp1251 if it is none.
+    """Return a file's content as text: UTF-8, else cp1251.
 
-    Raises ``NotPlain`` for UTF-16, and for what is no text at all.
+    Raises ``NotPlain`` for UTF-16, and for content that is not text.
     """
     text = plain_bytes(raw)
     if b"\0" in text:
