@@ -1,10 +1,10 @@
-"""Who asks: users, passwords and how fast they may be guessed, and sessions.
+"""Authentication: users, passwords and how fast they may be guessed, and sessions.
 
-Modules, each of which imports only from those above it:
+Modules, each importing only from those above it:
 
-* ``interfaces``: what is asked of checkers, and of whoever has logged in
-* ``guesses``: how fast passwords may be guessed, and that others do not wait for it
+* ``interfaces``: the interfaces of password checkers, and of a logged-in node
+* ``guesses``: limits how fast passwords may be guessed, without making others wait
 * ``htpasswd``: users and bcrypt hashes
-* ``access``: who a node is
-* ``sessions``: which session a request belongs to, by cookie and sessid
+* ``access``: authenticates a node
+* ``sessions``: finds the session of a request, by cookie and sessid
 """

@@ -1,8 +1,8 @@
-"""Credentials through ``twisted.cred``, judged at the headers.
+"""Credentials through ``twisted.cred``, checked as soon as the headers are complete.
 
-``HTTPAuthSessionWrapper`` cannot stand in front of bodies that stream: it knows who sends only
-after the last byte. The portal is asked directly. A wrong password slows the next tries of that address a little;
-nobody else waits for it.
+``HTTPAuthSessionWrapper`` does not work with streamed bodies: it knows the user only after the last byte. So the
+portal is called directly. A wrong password slows down further attempts from that address a little; nobody else waits
+for it.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 __all__ = ["Access", "AnyOf", "Node", "NodeRealm", "PasswordFile", "basic_credentials"]
 
 AT_ONCE, AT_ONCE_ELSEWHERE = 2, 16
-"""Passwords that are checked at the same time: here each takes a processor, elsewhere, as in a directory, a line."""
+"""Passwords checked concurrently: here each takes a processor, elsewhere, as in a directory, a connection."""
 
 GOOD_FOR = 10.0
-"""Seconds for which an address that sends its password with each request is believed again."""
+"""Seconds for which a verified password stays valid for an address that sends it with each request."""
 
 REMEMBERED_PASSWORDS = 1000
-"""Passwords that are believed again at most."""
+"""Verified passwords that are remembered at most."""
 
 
 @implementer(INode)
@@ -58,10 +58,10 @@ class Node:
 
 @implementer(IRealm)
 class NodeRealm:
-    """Gives every user a node."""
+    """Returns a node for every user."""
 
     def requestAvatar(self, avatar_id: Any, mind: Any, *interfaces: Any) -> Any:
-        """Return the interface, the node and what to do when it leaves: nothing."""
+        """Return the interface, the node, and a logout function that does nothing."""
         if INode not in interfaces:
             raise NotImplementedError("only INode is on offer")
         name = avatar_id if isinstance(avatar_id, str) else decoded(avatar_id)
@@ -71,10 +71,10 @@ class NodeRealm:
 def basic_credentials(header: bytes | None) -> UsernamePassword:
     """Return the user name and password of an ``Authorization`` header, both UTF-8.
 
-    A password may hold colons. What is not UTF-8 is taken for cp1251 (docs/protocol.md, N4): the checkers compare
-    bytes, and an administrator types UTF-8.
+    A password may contain colons. Bytes that are not UTF-8 are decoded as cp1251 (docs/protocol.md, N4): the checkers
+    compare bytes, and administrators type UTF-8.
 
-    Raises ``MissingCredentials`` when there is no Basic header to read.
+    Raises ``MissingCredentials`` when there is no valid Basic header.
     """
     scheme, _, response = (header or b"").strip().partition(b" ")
     if scheme.lower() != b"basic" or not response.strip():
@@ -87,16 +87,16 @@ def basic_credentials(header: bytes | None) -> UsernamePassword:
 
 
 class PasswordFile(FilePasswordDB):
-    """Twisted's checker of a file with a ``USER:PASSWORD`` a line, which may have been written on Windows."""
+    """Twisted's checker for a file of ``USER:PASSWORD`` lines, which may have been written on Windows."""
 
     def read(self) -> dict[bytes, bytes]:
-        """Return each user's password; both end at a colon. Raises ``OSError`` and ``NotPlain``."""
+        """Return each user's password; a colon ends either one. Raises ``OSError`` and ``NotPlain``."""
         lines = plain_text(Path(self.filename).read_bytes()).encode("utf-8").splitlines()
         words = [line.rstrip().split(self.delim) for line in lines]
         return {user: password for user, password, *_ in (word for word in reversed(words) if len(word) > 1)}
 
     def getUser(self, username: bytes) -> tuple[bytes, bytes]:
-        """Return a user and its password. Raises ``KeyError``, and ``UnauthorizedLogin`` for a file without use."""
+        """Return a user and its password. Raises ``KeyError``, and ``UnauthorizedLogin`` for an unusable file."""
         try:
             return username, self.read()[username]
         except (OSError, NotPlain) as error:
@@ -107,7 +107,7 @@ class PasswordFile(FilePasswordDB):
 @implementer(ICredentialsChecker)
 @frozen(eq=False)
 class AnyOf:
-    """Asks several checkers, one after another: a portal keeps only one for each kind of credentials."""
+    """Tries several checkers in turn, as a portal keeps only one for each kind of credentials."""
 
     checkers: Sequence[Any]
     credentialInterfaces: tuple[Any, ...] = (IUsernamePassword,)
@@ -121,22 +121,22 @@ class AnyOf:
         raise UnauthorizedLogin
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
-        """Fire with what the first checker says that accepts the credentials."""
+        """Fire with the result of the first checker that accepts the credentials."""
         return Deferred.fromCoroutine(self._avatar_id(credentials))
 
 
 def _never() -> bool:
-    """Say that whoever asks is still there."""
+    """Report that the client is still connected."""
     return False
 
 
 @define(eq=False)
 class Access:
-    """Asks the portal who a node is; ``clock`` paces those who get it wrong.
+    """Authenticates nodes by the portal; ``clock`` slows down those with wrong passwords.
 
-    ``knowing`` are the checkers that know passwords again, ``knows_all`` says that there are no others; ``at_once``
-    passwords are checked at the same time, and ``most`` wait for that, or for their answer, before a crowd is
-    sent away; 0 for any number.
+    ``knowing`` are the checkers that recognise verified passwords, ``knows_all`` means that there are no others;
+    ``at_once`` passwords are checked concurrently, and ``most`` attempts may wait for that, or for their answer,
+    before those of a crowd are refused; 0 is no limit.
     """
 
     portal: Portal
@@ -155,13 +155,13 @@ class Access:
     _lane: Lane = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Begin with nobody waiting."""
+        """Start with nobody waiting."""
         self._lane = Lane(self.clock, self._addresses, self.at_once)
         self._good = TTLCache(REMEMBERED_PASSWORDS, GOOD_FOR, self.clock.seconds)
 
     @classmethod
     def by(cls, checkers: Sequence[Any], clock: IReactorTime, at_once: int = 0, most: int = 0) -> Access:
-        """Return the access of those whom one of the checkers accepts."""
+        """Return an ``Access`` for everyone whom one of the checkers accepts."""
         portal = Portal(NodeRealm(), [AnyOf(checkers)])
         knowing = [one for one in checkers if IKnowingChecker.providedBy(one)]
         at_once = at_once or (AT_ONCE if knowing else AT_ONCE_ELSEWHERE)
@@ -170,9 +170,9 @@ class Access:
     async def login_again(self, header: bytes | None, address: str) -> str:
         """Return the user's name as ``login`` does, for a client that sends its password with each request.
 
-        Those who send the same at the same time have one answer. Where no checker that knows passwords again has the
-        user, one that was right is right for a while, and is known by a keyed digest. So a client with many requests
-        at once neither waits for itself nor for others.
+        Concurrent requests with the same credentials share one check. If no checker that recognises passwords has the
+        user, a verified password stays valid for a while, remembered as a keyed digest. So a client with many
+        concurrent requests waits neither for itself nor for others.
         """
         asked = hmac.digest(self._key, b"%s\0%s" % (address.encode(), header or b""), "sha256")
         user = self._good.get(asked)
@@ -188,10 +188,10 @@ class Access:
         return user
 
     async def login(self, header: bytes | None, address: str, gone: Callable[[], bool] = _never) -> str:
-        """Return the user's name for an ``Authorization`` header that came from an address.
+        """Return the user's name for an ``Authorization`` header received from an address.
 
-        ``gone`` tells whether nobody is left to hear the answer. Raises ``MissingCredentials``, ``WrongCredentials``
-        or ``TooManyTries``, and ``ConnectionDropped`` where nobody is left.
+        ``gone`` returns whether nobody is left to receive the answer. Raises ``MissingCredentials``,
+        ``WrongCredentials`` or ``TooManyTries``, and ``ConnectionDropped`` when nobody is left.
         """
         credentials = basic_credentials(header)
         counted = counted_as(address)
@@ -206,7 +206,7 @@ class Access:
             self._waiting -= 1
 
     async def _checked(self, credentials: UsernamePassword, address: str, gone: Callable[[], bool]) -> str:
-        """Return the user's name when the turn has come; what is wrong is answered later."""
+        """Wait for a turn, and return the user's name; wrong credentials are answered with a delay."""
         async with self._lane.turn(address, credentials.username, self._may_be(credentials.username), gone):
             user, failures = await self._ask(credentials, address)
         if user is not None:
@@ -217,7 +217,7 @@ class Access:
         raise WrongCredentials
 
     def _is_a_crowd(self, address: str) -> bool:
-        """Return whether an address was wrong, or wants to log in more than once at a time."""
+        """Return whether an address had wrong passwords, or has several login attempts at a time."""
         return self._lane.waiting(address) > 0 or self._addresses.of(address, self.clock.seconds()) > 0
 
     def _may_be(self, user: bytes) -> bool:
@@ -225,7 +225,7 @@ class Access:
         return not self.knows_all or any(checker.has(user) for checker in self.knowing)
 
     async def _is_known(self, credentials: UsernamePassword, address: str) -> bool:
-        """Return whether a checker knows a password to be right without checking it."""
+        """Return whether a checker recognises a password as valid without a slow check."""
         if not self.knowing or not self._buckets.is_left(address, self.clock.seconds()):
             return False
         for checker in self.knowing:
@@ -237,7 +237,7 @@ class Access:
     async def _ask(self, credentials: UsernamePassword, address: str) -> tuple[str | None, int]:
         """Return the user's name, None for wrong credentials, and how often address or user were wrong before.
 
-        What is right says nothing of the others that an address has tried, and changes no count.
+        A correct password proves nothing about an address's other attempts, and resets no count.
         """
         try:
             _, avatar, _ = await self.portal.login(IUsernamePassword(credentials), None, INode)

@@ -1,9 +1,9 @@
-"""How fast passwords may be guessed, and that others do not wait for those who guess.
+"""Limits how fast passwords may be guessed, without making others wait.
 
-To check a password is meant to be slow, so checks have a lane of their own: a few at once, by turns of the addresses
-they come from. A wrong password makes its address rest before the next check, and the answer to it is held back, the
-longer the more were wrong: who guesses waits for itself. What is counted is found, added and forgotten at a cost that
-does not grow with how many there are.
+Checking a password is slow by design, so checks have a lane of their own: a few at a time, with addresses taking
+turns. After a wrong password, its address pauses before the next check, and the answer is delayed, the longer the
+more were wrong: guessers wait for themselves. Counters are looked up, added and evicted at a cost that does not grow
+with their number.
 """
 
 from __future__ import annotations
@@ -26,45 +26,46 @@ if TYPE_CHECKING:
 __all__ = ["Failures", "Lane", "TokenBuckets"]
 
 ANSWER_DELAY = Backoff(first=0.1, longest=30.0)
-"""How long the answer to a wrong password is held back, after so many others; proxies give up after 60 s."""
+"""Delay of the answer to a wrong password, by the number of earlier ones; proxies give up after 60 s."""
 
 WRONG_REST = 0.1
-"""Seconds after a wrong password before an address has the next one checked."""
+"""Seconds after a wrong password before the next one of that address is checked."""
 
 FORGET_AFTER = 60.0
-"""Seconds without a wrong password after which an address, or a user, starts afresh."""
+"""Seconds without a wrong password after which the count of an address or a user is reset."""
 
 REMEMBERED_FAILURES = 10_000
-"""Addresses, and users, that are remembered at most; those that were wrong longest ago are forgotten first."""
+"""Addresses, and users, that are remembered at most; the ones with the oldest failure are evicted first."""
 
 MOST_WAITING = 500
-"""Tries of one address that wait; behind a proxy nobody told us of, all nodes have one address."""
+"""Attempts of one address that may wait; behind a proxy not configured as trusted, all nodes share one address."""
 
 BURST_SIZE, BURST_REFILL = 1000, 10
-"""Wrong passwords of an address that may pass the lane to see whether they are known ones: so many at first, and so
-many a second after that, more than the lane lets through. Who goes away without waiting for an answer has no more."""
+"""Wrong passwords of an address that may skip the lane for a look-up among known ones: burst, and refill per second.
+
+That is more than the lane lets through. Disconnecting without waiting for an answer does not gain more."""
 
 
 @define(eq=False)
 class Failures:
-    """How often each of many was wrong, since it last was not for a while. ``now`` is in seconds of one clock."""
+    """Counts failures by key, reset ``FORGET_AFTER`` seconds after the last. ``now`` is in seconds of one clock."""
 
     _counts: OrderedDict[Hashable, tuple[int, float]] = field(factory=OrderedDict, init=False)
 
     def of(self, key: Hashable, now: float) -> int:
-        """Return how often one was wrong."""
+        """Return the failures of a key."""
         count, last = self._counts.get(key, (0, 0.0))
         return count if now - last <= FORGET_AFTER else 0
 
     def add(self, key: Hashable, now: float) -> None:
-        """Count one more."""
+        """Count one more failure."""
         self._counts[key] = self.of(key, now) + 1, now
         self._counts.move_to_end(key)
         while len(self._counts) > REMEMBERED_FAILURES or now - next(iter(self._counts.values()))[1] > FORGET_AFTER:
             self._counts.popitem(last=False)
 
     def rests_until(self, key: Hashable) -> float:
-        """Return the moment from which the next one may be checked."""
+        """Return the moment from which the key's next attempt may be checked."""
         count, last = self._counts.get(key, (0, 0.0))
         return last + WRONG_REST if count else 0.0
 
@@ -74,27 +75,27 @@ class Failures:
 
 
 def delay_after(failures: int, waiting: int = 0) -> float:
-    """Return the seconds that the answer to a wrong password is held back, after so many others.
+    """Return the seconds by which the answer to a wrong password is delayed, by the number of earlier ``failures``.
 
-    At least as long as it takes to check those that are ``waiting`` at its address: one of a crowd is not back
-    before one that has just come had its turn.
+    At least as long as it takes to check the attempts ``waiting`` at its address: a member of a crowd cannot retry
+    before a newcomer had its turn.
     """
     return min(max(ANSWER_DELAY.after(failures), WRONG_REST * waiting), ANSWER_DELAY.longest)
 
 
 @define(eq=False)
 class TokenBuckets:
-    """``BURST_SIZE`` at once, and ``BURST_REFILL`` a second after that, for each of many."""
+    """Token buckets by key: ``BURST_SIZE`` tokens at once, refilled by ``BURST_REFILL`` per second."""
 
     _empty_at: OrderedDict[Hashable, float] = field(factory=OrderedDict, init=False)
-    """The moments at which nothing that was taken counts any more."""
+    """The moments at which each bucket is full again."""
 
     def is_left(self, key: Hashable, now: float) -> bool:
-        """Return whether one may take one more."""
+        """Return whether a key has a token left."""
         return self._empty_at.get(key, 0.0) - now < BURST_SIZE / BURST_REFILL
 
     def take(self, key: Hashable, now: float) -> None:
-        """Take one."""
+        """Take a token."""
         self._empty_at[key] = max(self._empty_at.get(key, 0.0), now) + 1 / BURST_REFILL
         self._empty_at.move_to_end(key)
         while len(self._empty_at) > REMEMBERED_FAILURES or next(iter(self._empty_at.values())) <= now:
@@ -110,9 +111,9 @@ _Tries = deque[tuple["Deferred[None]", "Callable[[], bool]"]]
 
 @define(eq=False)
 class _Line:
-    """The tries of one address: those for users that there may be, and those for names that nobody has.
+    """The waiting attempts of one address: those for users that may exist, and those for unknown names.
 
-    ``listed`` says that it has its place among those whose turn comes.
+    ``listed`` means that it is queued for a turn.
     """
 
     address: str
@@ -125,16 +126,16 @@ class _Line:
     _newest: bool = True
 
     def add(self, user: bytes, is_one: bool, mine: Deferred[None], gone: Callable[[], bool]) -> None:
-        """Let one more wait."""
+        """Add a waiting attempt."""
         self._users[not is_one].setdefault(user, deque()).append((mine, gone))
         self.waiting += 1
 
     def take(self) -> Deferred[None] | None:
-        """Return the next one that is still there, None when there is none.
+        """Return the next attempt whose client is still connected, None when there is none.
 
-        Users take turns, and names that nobody has come after them: whoever tries all kinds of names keeps no user
-        waiting. Of one user the newest and the oldest take turns: who has just come does not wait for a crowd that
-        was there before it, and nobody of it for ever.
+        Users take turns, before unknown names: guessing names does not make users wait. For one user the newest and
+        the oldest attempt take turns: a newcomer does not wait for a crowd that came before it, and no attempt waits
+        for ever.
         """
         while self.waiting:
             users = self._users[0] or self._users[1]
@@ -152,24 +153,24 @@ class _Line:
 
 @define(eq=False)
 class Lane:
-    """Lets ``most`` tries be checked at once; an address that was wrong has one, and rests after each wrong one."""
+    """Lets ``most`` attempts be checked at once; an address with failures has one, and pauses after each failure."""
 
     clock: IReactorTime
     failures: Failures
     most: int
     _lines: dict[str, _Line] = field(factory=dict, init=False)
     _turns: tuple[deque[_Line], deque[_Line]] = field(factory=lambda: (deque(), deque()), init=False)
-    """Addresses that were wrong, and those that were not: a place goes to the one and to the other by turns."""
+    """Queues of addresses with failures and without: places go to the two by turns."""
     _next: int = field(default=1, init=False)
     _running: int = field(default=0, init=False)
     _serving: bool = field(default=False, init=False)
 
     @asynccontextmanager
     async def turn(self, address: str, user: bytes, is_one: bool, gone: Callable[[], bool]) -> AsyncIterator[None]:
-        """Wait for the turn of a user at an address, and have a place until the end of the block.
+        """Wait for the turn of a user at an address, and hold a place until the end of the block.
 
-        ``is_one`` says that there may be such a user. Raises ``TooManyTries`` where too many wait already, and
-        ``ConnectionDropped`` when nobody is left to hear an answer, as ``gone`` tells.
+        ``is_one`` means that the user may exist. Raises ``TooManyTries`` when too many wait already, and
+        ``ConnectionDropped`` when nobody is left to receive an answer, as ``gone`` reports.
         """
         line = self._lines.get(address) or self._lines.setdefault(address, _Line(address))
         if line.waiting >= MOST_WAITING:
@@ -189,7 +190,7 @@ class Lane:
             self._forget(line)
 
     def _list(self, line: _Line) -> None:
-        """Give an address its place, unless it has one, or has to rest first."""
+        """Queue an address for a turn, unless it is queued or has its place already, or has to pause first."""
         if line.listed or not line.waiting or self._has_its_place(line):
             return
         line.listed = True
@@ -203,21 +204,21 @@ class Lane:
         return self.failures.of(line.address, self.clock.seconds()) > 0
 
     def _has_its_place(self, line: _Line) -> bool:
-        """Return whether an address has all the places that it may have."""
+        """Return whether an address already holds all the places that it may have."""
         return line.running > 0 and self._was_wrong(line)
 
     def _rest_of(self, line: _Line) -> float:
-        """Return the seconds that an address rests."""
+        """Return the seconds for which an address has to pause."""
         return self.failures.rests_until(line.address) - self.clock.seconds()
 
     def _rested(self, line: _Line) -> None:
-        """Give an address its place when it has rested."""
+        """Queue an address after its pause."""
         line.listed = False
         self._list(line)
         self._serve()
 
     def _serve(self) -> None:
-        """Let those go on whose turn it is, while there are places; one that ends at once makes room at once."""
+        """Start the next attempts while there are places; one that ends at once frees its place at once."""
         if self._serving:
             return
         self._serving = True
@@ -239,15 +240,15 @@ class Lane:
         self._serving = False
 
     def _forget(self, line: _Line) -> None:
-        """Forget an address that wants nothing any more."""
+        """Forget an address without attempts."""
         if not (line.waiting or line.running or line.listed):
             self._lines.pop(line.address, None)
 
     def waiting(self, address: str) -> int:
-        """Return how many tries of an address wait."""
+        """Return how many attempts of an address wait."""
         line = self._lines.get(address)
         return line.waiting if line is not None else 0
 
     def __len__(self) -> int:
-        """Return how many addresses have tries that are checked or wait."""
+        """Return how many addresses have attempts that are being checked or wait."""
         return len(self._lines)

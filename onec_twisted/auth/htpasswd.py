@@ -1,10 +1,9 @@
 """``--auth htpasswd:PATH``: users and bcrypt hashes, as ``htpasswd -B`` writes them.
 
-bcrypt is meant to be slow, so it runs off the reactor thread; an unknown user costs as much as the costliest known
-one (give all the same cost, or the cheaper ones stand out). A password that was right is known again, by a keyed
-digest that never leaves the process, as long as the user's hash in the file is the same. The file is read again when
-it has changed. bcrypt itself is imported when the first checker is made: this module is loaded by every ``twistd``
-command that takes ``--auth``.
+bcrypt is slow by design, so it runs off the reactor thread; an unknown user costs as much as the costliest known one
+(give all the same cost, or the cheaper ones stand out). A verified password is recognised by a keyed digest, which
+never leaves the process, as long as the user's hash in the file is unchanged. The file is read again when it changes.
+bcrypt itself is imported when the first checker is made: every ``twistd`` command with ``--auth`` loads this module.
 """
 
 from __future__ import annotations
@@ -35,23 +34,23 @@ if TYPE_CHECKING:
 __all__ = ["HtpasswdChecker", "HtpasswdCheckerFactory", "HtpasswdUnreadable", "parse_htpasswd"]
 
 LONGEST_PASSWORD = 72
-"""Bytes of a password that bcrypt looks at; ``htpasswd`` cuts there too."""
+"""Bytes of a password that bcrypt uses; ``htpasswd`` truncates to them, too."""
 
 BCRYPT = re.compile(rb"\$2[aby]\$(?:0[4-9]|1\d|2\d|3[01])\$[./A-Za-z0-9]{53}")
 
 
 class HtpasswdUnreadable(Exception):
-    """The file cannot be used; the words say what to do."""
+    """The file cannot be used; the message says what to do."""
 
 
 class _NoUsers(HtpasswdUnreadable):
-    """It is gone, or nobody is in it."""
+    """The file is gone, or has no users."""
 
 
 def parse_htpasswd(text: bytes, path: str) -> dict[bytes, bytes]:
-    """Return the bcrypt hash of each user; empty lines and ``#`` comments are passed over.
+    """Return the bcrypt hash of each user; empty lines and ``#`` comments are skipped.
 
-    Names are UTF-8, as those are that nodes send, or cp1251 if the file is none. Raises ``HtpasswdUnreadable`` for a
+    Names are UTF-8, like those from nodes, or cp1251 if the file is not UTF-8. Raises ``HtpasswdUnreadable`` for a
     line with another kind of hash, and for UTF-16.
     """
     users = {}
@@ -73,7 +72,7 @@ def parse_htpasswd(text: bytes, path: str) -> dict[bytes, bytes]:
 
 @frozen
 class _File:
-    """What the file held when it was read: its state, each user's hash, and the highest cost of one."""
+    """The file's content when it was read: its state, each user's hash, and the highest cost of a hash."""
 
     state: tuple[int, int, int, int] | None = None
     users: dict[bytes, bytes] = field(factory=dict)
@@ -85,8 +84,8 @@ class HtpasswdChecker:
     """Checks passwords against a file.
 
     ``in_thread`` runs a function off the reactor thread. Raises ``HtpasswdUnreadable`` when the file cannot be
-    used. When it becomes so later, that is logged, and the users known before stay: an editor that saves in two steps
-    locks nobody out. But a file that is gone or empty at two looks, one after another, has no users.
+    used. If it becomes unusable later, that is logged, and the users known before stay: an editor that saves in two
+    steps locks nobody out. But a file that is gone or empty at two consecutive looks has no users.
     """
 
     credentialInterfaces: ClassVar[tuple[Any, ...]] = (IUsernamePassword,)
@@ -103,14 +102,14 @@ class HtpasswdChecker:
         self._file = _File()
         self._told = ""
         self._looks_without = 0
-        """Looks, one after another, at which there were no users."""
+        """Consecutive looks at which there were no users."""
         self._right: dict[bytes, tuple[bytes, bytes]] = {}
-        """Of each user, the hash in the file and the keyed digest of the password that it is of."""
+        """For each user, the hash in the file and the keyed digest of the password that matches it."""
         self._file = self._read()
         self._decoys = {self._file.cost: self._decoy(self._file.cost)}
 
     def _read(self) -> _File:
-        """Return what the file holds; it is read if it has changed. Raises ``HtpasswdUnreadable``."""
+        """Return the file's content, reading it if it has changed. Raises ``HtpasswdUnreadable``."""
         try:
             with Path(self._path).open("rb") as file:
                 status = os.fstat(file.fileno())
@@ -127,7 +126,7 @@ class HtpasswdChecker:
         return _File(state, users, max(int(hashed[4:6]) for hashed in users.values()))
 
     def _current(self) -> dict[bytes, bytes]:
-        """Return each user's hash; what keeps the file from being read is told once."""
+        """Return each user's hash; an error in reading the file is logged once."""
         try:
             self._file = self._read()
         except HtpasswdUnreadable as unreadable:
@@ -140,7 +139,7 @@ class HtpasswdChecker:
         return self._file.users
 
     def look(self) -> None:
-        """See ``IKnowingChecker``: take up that the file is gone, or empty, when it was so at the look before."""
+        """See ``IKnowingChecker``: drop all users when the file is gone or empty, and was so at the look before."""
         try:
             self._read()
         except _NoUsers as no_users:
@@ -157,21 +156,21 @@ class HtpasswdChecker:
         return user in self._file.users
 
     def _decoy(self, cost: int) -> bytes:
-        """Return a hash that nobody knows a password for."""
+        """Return a hash of a password that nobody knows."""
         return self._bcrypt.hashpw(os.urandom(8).hex().encode(), self._bcrypt.gensalt(cost))
 
     def _digest(self, password: bytes) -> bytes:
         return hmac.digest(self._key, password[:LONGEST_PASSWORD], "sha256")
 
     def _knows(self, user: bytes, password: bytes) -> bool:
-        """In a thread: return whether it was found to be the user's password, and the file says nothing else now."""
+        """In a thread: return whether the password was verified before, and the user's hash is still the same."""
         hashed = self._current().get(user)
         known_hash, known_digest = self._right.get(user, (b"", b""))
         is_same = hmac.compare_digest(known_digest, self._digest(password))
         return is_same and known_hash == hashed and b"\0" not in password
 
     def _check(self, user: bytes, password: bytes) -> bool:
-        """In a thread: return whether it is the user's password, in the same time if there is no such user."""
+        """In a thread: return whether it is the user's password; takes as long if there is no such user."""
         if self._knows(user, password):
             return True
         file = self._file
@@ -196,13 +195,13 @@ class HtpasswdChecker:
         return Deferred.fromCoroutine(self._avatar_id(credentials.username, credentials.password))
 
     def knows(self, credentials: Any) -> Deferred[bool]:
-        """See ``IKnowingChecker``; off the reactor thread, for the file may have to be read."""
+        """See ``IKnowingChecker``; runs off the reactor thread, as the file may have to be read."""
         return self._in_thread(self._knows, credentials.username, credentials.password)
 
 
 @implementer(ICheckerFactory, IPlugin)
 class HtpasswdCheckerFactory:
-    """Makes a checker from what follows ``--auth htpasswd:``."""
+    """Makes a checker from the argument of ``--auth htpasswd:``."""
 
     authType = "htpasswd"
     authHelp = """

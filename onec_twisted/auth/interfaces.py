@@ -1,4 +1,4 @@
-"""What is asked of checkers, and of whoever has logged in."""
+"""The interfaces of password checkers, and of a logged-in node."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ __all__ = ["IKnowingChecker", "INode"]
 
 
 class INode(Interface):
-    """Who has logged in: what the portal gives for good credentials."""
+    """A logged-in node: what the portal returns for valid credentials."""
 
     user: str = Attribute("The name that the node logs in with.")
 
 
 class IKnowingChecker(Interface):
-    """A checker of passwords that knows those again that it has found right, and who may log in at all.
+    """A password checker that recognises passwords it has verified before, and knows which users exist.
 
-    Beside ``twisted.cred``'s ``ICredentialsChecker``.
+    In addition to ``twisted.cred``'s ``ICredentialsChecker``.
     """
 
     def knows(credentials: Any) -> Deferred[bool]:
-        """Fire with whether a user name and a password are known to be right now, without a check that takes long."""
+        """Fire with whether a user name and a password are already known to be valid, without a slow check."""
 
     def has(user: bytes) -> bool:
-        """Return whether there was such a user at the last look; at once, and in any thread."""
+        """Return whether there was such a user at the last look; returns at once, in any thread."""
 
     def look() -> None:
-        """Look again who may log in, as is done now and then. Blocks, and may be called in any thread."""
+        """Refresh the list of users; called periodically. Blocks, and may be called in any thread."""

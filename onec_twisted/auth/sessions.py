@@ -1,4 +1,4 @@
-"""Which session a request belongs to, by its cookie and its sessid: for every front door."""
+"""Finds the session of a request, by its cookie and its sessid, for every front door."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COOKIE = "onec_session"
 
 @frozen
 class Opened:
-    """A session that has just been opened, at a moment in seconds since 1970: its sessid, and the secret token."""
+    """A newly opened session: its sessid, its secret token, and the time in seconds since 1970."""
 
     sessid: str
     token: str
@@ -34,12 +34,12 @@ class Opened:
 
 @frozen(eq=False, kw_only=True)
 class Sessions:
-    """Opens sessions, and finds those that requests belong to.
+    """Opens sessions, and finds the sessions of requests.
 
-    A session ends ``ttl`` seconds after it was used last, unless somebody writes in it, as ``is_busy`` tells of a
+    A session expires ``ttl`` seconds after its last use, unless it is being written to, as ``is_busy`` reports for a
     sessid. A user may have ``most`` sessions; 0 is no limit. With ``sessid_required`` a node's request must name its
-    session, which a page elsewhere cannot do: a browser sends it the cookie all the same. ``now`` returns seconds
-    since 1970.
+    session, which a page of another site cannot do, although the browser would send the cookie for it. ``now``
+    returns seconds since 1970.
     """
 
     records: SessionRecords
@@ -50,26 +50,26 @@ class Sessions:
     most: int
 
     async def open(self, user: str) -> Opened:
-        """Open a session of a user. Raises ``TooManySessions``."""
+        """Open a session for a user. Raises ``TooManySessions``."""
         opened = Opened(secrets.token_hex(16), secrets.token_hex(32), self.now())
         await self.records.open(opened.sessid, opened.token, user, opened.now, self.most)
         return opened
 
     async def find(self, token: bytes | None) -> Session | None:
-        """Return the session that the value of a cookie opens; None for none, and for one that is over."""
+        """Return the session that a cookie's value belongs to; None if there is none or it has expired."""
         session = await self.records.find(decoded(token)) if token else None
         return session if session is not None and self._is_live(session) else None
 
     def _is_live(self, session: Session) -> bool:
-        """Return whether a session was used lately, or is in use."""
+        """Return whether a session was used recently, or is in use."""
         return not session.is_over(self.now() - self.ttl, busy=self.is_busy(session.sessid))
 
     async def touch(self, session: Session) -> None:
-        """Note on record that a session is in use."""
+        """Record that a session is in use."""
         await self.records.touch(session.sessid, self.now())
 
     async def of_node(self, token: bytes | None, sessid: bytes | None) -> Session:
-        """Return the session that a node's request belongs to, by its cookie and by what it sends as ``sessid``.
+        """Return the session of a node's request, by its cookie and by what it sends as ``sessid``.
 
         Some nodes send the token as ``sessid``. Raises ``MissingSessid`` and ``InvalidSession``.
         """
