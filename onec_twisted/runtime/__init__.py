@@ -1,12 +1,12 @@
-"""What this process has of its own: threads, counters, fair shares of both.
+"""The process's own resources: threads, counters, and fair shares of them.
 
-Modules, each of which imports only from those above it:
+Modules, each importing only from those above it:
 
-* ``backoff``: pauses between tries, each twice as long as the one before
+* ``backoff``: pauses between retries, each twice as long as the one before
 * ``workers``: the threads that wait for the disk
-* ``singleflight``: one call for all who ask for the same thing at the same time
+* ``singleflight``: one call shared by all concurrent requests for the same thing
 * ``metrics``: what is counted and timed
-* ``fairness``: who may have how much of what all share: no more than is left for the others
-* ``descriptors``: whether descriptors run out
-* ``presence``: says when the media root has vanished under the daemon
+* ``fairness``: shares a resource among users: nobody gets more than is left for the others
+* ``descriptors``: detects when descriptors run out
+* ``presence``: reports when the media root was removed under the running daemon
 """

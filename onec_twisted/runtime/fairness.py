@@ -1,7 +1,7 @@
-"""Who may have how much of what all share, without a number for each: nobody has more than is left for the others.
+"""Shares a resource among users without a limit for each: nobody gets more than is left for the others.
 
-Somebody alone may have half, then, and whoever comes next always finds something (the dynamic threshold of
-Choudhury and Hahne, IEEE/ACM Transactions on Networking 6/2, 1998).
+So a single user may have half, and the next one always finds some left (the dynamic threshold of Choudhury and
+Hahne, IEEE/ACM Transactions on Networking 6/2, 1998).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Places", "Slots"]
 
 @define(eq=False)
 class Places:
-    """``most`` places, shared by users, and a user's by its sessions; 0 is any number."""
+    """``most`` places, shared by users, and each user's share by its sessions; 0 is no limit."""
 
     most: int
     taken: int = field(default=0, init=False)
@@ -29,11 +29,11 @@ class Places:
     _sessions: Counter[tuple[str, str]] = field(factory=Counter, init=False)
 
     def of(self, user: str) -> int:
-        """Return how many a user has."""
+        """Return how many places a user has."""
         return self._users.get(user, 0)
 
     def has_room(self, user: str, session: str = "") -> bool:
-        """Return whether a user may have one more, and its session, if that is told."""
+        """Return whether a user, and its session if given, may have one more."""
         if not self.most:
             return True
         left = self.most - self.taken - self.of(user)
@@ -47,7 +47,7 @@ class Places:
             self._sessions[user, session] += 1
 
     def leave(self, user: str, session: str = "") -> None:
-        """Note that it has one less."""
+        """Note that a user has one less, in one of its sessions."""
         self.taken -= 1
         self._users[user] -= 1
         if not self._users[user]:
@@ -60,14 +60,14 @@ class Places:
 
 @define(eq=False)
 class Slots:
-    """Slots that users share; who waits has the next one whose user has fewest."""
+    """Slots that users share; the next free one goes to the waiting user that has fewest."""
 
     places: Places
     _waiting: dict[str, deque[Deferred[None]]] = field(factory=dict, init=False)
 
     @asynccontextmanager
     async def of(self, user: str) -> AsyncIterator[None]:
-        """Have a slot."""
+        """Hold a slot for the duration of the block."""
         await self.ask(user)
         try:
             yield
@@ -75,7 +75,7 @@ class Slots:
             self.leave(user)
 
     def ask(self, user: str) -> Deferred[None]:
-        """Fire when a user has a slot, until ``leave``; who cancels it wants none any more."""
+        """Fire when a user gets a slot, which it holds until ``leave``; cancelling gives up the wait."""
         turn: Deferred[None] = Deferred(lambda turn: self._leave_line(user, turn))
         if user in self._waiting or not self.places.has_room(user):
             self._waiting.setdefault(user, deque()).append(turn)
@@ -85,19 +85,19 @@ class Slots:
         return turn
 
     def leave(self, user: str) -> None:
-        """Give a slot of a user to whoever is next."""
+        """Release a user's slot to the next one waiting."""
         self.places.leave(user)
         self._give()
 
     def _leave_line(self, user: str, turn: Deferred[None]) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         line = self._waiting[user]
         line.remove(turn)
         if not line:
             del self._waiting[user]
 
     def _give(self) -> None:
-        """Let those go on who may."""
+        """Assign free slots to waiting users."""
         while True:
             users = [user for user in self._waiting if self.places.has_room(user)]
             if not users:

@@ -1,8 +1,8 @@
-"""What the daemon counts and times, for Prometheus; what can be asked at a scrape is not kept here.
+"""What the daemon counts and times, for Prometheus; values that can be read at a scrape are not kept here.
 
-Names and units are Prometheus' own conventions: seconds and bytes, ``_total`` for what only grows. Each daemon has
-its own registry, so that several can live in one process. Numbers are kept plain, and become metrics when somebody
-scrapes: a piece of 50 KB is counted in a few microseconds.
+Names and units follow Prometheus' conventions: seconds and bytes, ``_total`` for counters. Each daemon has its own
+registry, so that several can run in one process. Values are plain numbers that become metrics at a scrape: a piece of
+50 KB is counted in a few microseconds.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 __all__ = ["OUTCOMES", "TARGETS", "TRIES", "Metrics", "Timing", "reason_of"]
 
 OUTCOMES = ("stored", "partial", "repeat", "held", "refused", "broken", "failed")
-"""What becomes of a piece: appended; kept as far as it came (tus); a repeat that was recognised; one that told its
-place, and was held already; refused in words; broken off; or met by something that nobody thought of."""
+"""Outcomes of a piece: appended; kept as far as it came (tus); recognised as a repeat; already stored, as its offset
+shows; refused in words; connection lost; or an unforeseen error."""
 
 TRIES = ("succeeded", "interrupted", "failed")
-"""How a try to deliver a hand-off ends."""
+"""Outcomes of a try to deliver a hand-off."""
 
 TARGETS = ("file", "catalog")
-"""What is brought to the disk: a piece, or records."""
+"""What is synced to the disk: a piece, or records."""
 
 PIECE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600)
 SYNC = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -50,7 +50,7 @@ def reason_of(refused: type[Refused]) -> str:
 
 
 def _every_refusal(kind: type[Refused]) -> Iterator[type[Refused]]:
-    """Yield all refusals that there are of a kind."""
+    """Yield all subclasses of a refusal, at any depth."""
     for refused in kind.__subclasses__():
         yield refused
         yield from _every_refusal(refused)
@@ -62,7 +62,7 @@ def _no_time() -> float:
 
 @define(eq=False)
 class Timing:
-    """A histogram of seconds; may be used in any thread."""
+    """A histogram of durations in seconds; may be used in any thread."""
 
     bounds: tuple[float, ...]
     _counts: list[int] = field(init=False)
@@ -70,17 +70,17 @@ class Timing:
     _lock: Any = field(factory=Lock, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Begin with nothing timed."""
+        """Start with nothing timed."""
         self._counts = [0] * (len(self.bounds) + 1)
 
     def observe(self, seconds: float) -> None:
-        """Note how long something took."""
+        """Record a duration."""
         with self._lock:
             self._counts[bisect_left(self.bounds, seconds)] += 1
             self._sum += seconds
 
     def read(self) -> tuple[list[tuple[str, int]], float]:
-        """Return the upper bounds with how many did not take longer, and the sum of all."""
+        """Return each upper bound with the count of durations up to it, and the sum of all durations."""
         with self._lock:
             counts, total = list(accumulate(self._counts)), self._sum
         names = [*(floatToGoString(bound) for bound in self.bounds), "+Inf"]
@@ -89,9 +89,9 @@ class Timing:
 
 @define(eq=False)
 class Metrics(Collector):
-    """Counts and times. ``seconds`` is a clock that never goes back; without one nothing is timed.
+    """Counters and timings. ``seconds`` is a monotonic clock; without one nothing is timed.
 
-    Bytes and counts are for the reactor's thread, a ``Timing`` for any.
+    Bytes and counts are for the reactor thread only, a ``Timing`` for any thread.
     """
 
     seconds: Callable[[], float] = _no_time
@@ -109,22 +109,22 @@ class Metrics(Collector):
     registry: CollectorRegistry = field(factory=lambda: CollectorRegistry(auto_describe=True), init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Begin with nothing counted; what can be counted is there from the start, as 0."""
+        """Start all counters at 0, so that each is exported from the start."""
         self.refusals = Counter(dict.fromkeys(_every_refusal(Refused), 0))
         self.registry.register(self)
 
     def tell_build(self, **versions: str) -> None:
-        """Tell what runs here, as the labels of ``onec_build_info``."""
+        """Set the versions that run here, as the labels of ``onec_build_info``."""
         self._build = versions
 
     def piece(self, outcome: str, began: float) -> None:
-        """Count a piece by what became of it, one of ``OUTCOMES``; time it, if it was kept, from when it began."""
+        """Count a piece by its outcome, one of ``OUTCOMES``; if it was kept, record its duration since ``began``."""
         self.pieces[outcome] += 1
         if outcome in {"stored", "partial", "repeat", "held"}:
             self.piece_duration.observe(self.seconds() - began)
 
     def tried(self, outcome: str) -> None:
-        """Count a try to deliver a hand-off, by one of ``TRIES``."""
+        """Count a try to deliver a hand-off by its outcome, one of ``TRIES``."""
         self.tries[outcome] += 1
 
     def refused(self, refused: Refused) -> None:
@@ -132,17 +132,17 @@ class Metrics(Collector):
         self.refusals[type(refused)] += 1
 
     def body(self, received: int, accepted: int) -> None:
-        """Count a body that is over, in bytes: what came, and what of it was appended."""
+        """Count a finished body, in bytes: received, and how many of them were appended."""
         self.received += received
         self.accepted += accepted
         self.discarded += received - accepted
 
     def synced(self, target: str, began: float) -> None:
-        """Time how long one of ``TARGETS`` took to reach the disk, from when it began."""
+        """Record how long one of ``TARGETS`` took to reach the disk since ``began``."""
         self._syncs[target].observe(self.seconds() - began)
 
     def collect(self) -> Iterable[Any]:
-        """Yield what was counted and timed, for a scrape."""
+        """Yield all counters and timings, for a scrape."""
         if self._build:
             yield InfoMetricFamily("onec_build", "Versions of what runs here", self._build)
         for name, words, count in (

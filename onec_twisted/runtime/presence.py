@@ -1,6 +1,6 @@
-"""Whether what the daemon works in is still there: somebody may remove it, or unmount it, under a running daemon.
+"""Detects when the daemon's storage disappears: it may be removed or unmounted under a running daemon.
 
-Requests are refused then, each by who needs what is missing; here it is told once, to whoever reads the log.
+Requests are then refused by the parts that need what is missing; this module logs the change once.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["PRESENCE_INTERVAL", "REMOVED", "Presence"]
 
 PRESENCE_INTERVAL = 5.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 REMOVED = "the media root or its database was removed or replaced; put it back, or restart the daemon"
-"""What an administrator is told."""
+"""The message for the administrator."""
 
 
 @define(eq=False)
 class Presence:
-    """Looks now and then: ``look`` blocks, and raises ``StorageRemoved`` when something is missing."""
+    """Checks the storage periodically: ``look`` blocks, and raises ``StorageRemoved`` when something is missing."""
 
     look: Callable[[], None]
     workers: Workers
@@ -37,7 +37,7 @@ class Presence:
     _log = Logger()
 
     def once(self) -> Deferred[None]:
-        """Look, and say what has changed."""
+        """Check once, and log what has changed."""
         return Deferred.fromCoroutine(self._once())
 
     async def _once(self) -> None:

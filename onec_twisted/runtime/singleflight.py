@@ -1,4 +1,4 @@
-"""One call for all who ask for the same thing at the same time."""
+"""One call shared by all concurrent requests for the same thing."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Answer = TypeVar("Answer")
 
 @define(eq=False)
 class SingleFlight(Generic[Answer]):
-    """Calls that have not been answered yet, each under the key of what it asks for."""
+    """Calls in progress, each under the key of what it requests."""
 
     _waiting: dict[Hashable, list[Deferred[Answer]]] = field(factory=dict, init=False)
 
     def call(self, key: Hashable, ask: Callable[[], Coroutine[Deferred[Any], Any, Answer]]) -> Deferred[Answer]:
-        """Fire with what ``ask`` returns, or fail with what it raises; it is called unless one with the key runs.
+        """Fire with what ``ask`` returns, or fail with what it raises; a call in progress with this key is shared.
 
-        Those who wait go on in the order in which they asked: pieces of a file do. Who asks later than the answer
-        came causes a new call.
+        Callers continue in the order in which they called, as pieces of a file must. A call after the answer came
+        starts ``ask`` again.
         """
         answer: Deferred[Answer] = Deferred()
         waiting = self._waiting.setdefault(key, [])
@@ -37,6 +37,6 @@ class SingleFlight(Generic[Answer]):
         return answer
 
     def _answer(self, outcome: Answer | Failure, key: Hashable) -> None:
-        """Tell all who wait, the first one first."""
+        """Fire the Deferreds of all callers, in order."""
         for answer in self._waiting.pop(key):
             answer.callback(outcome)  # a Failure makes it an errback

@@ -1,7 +1,7 @@
 """Threads that wait for the disk, so that the reactor never does.
 
-Twisted's thread pool does the same; what a piece costs on its way there and back is a third less here, and a small
-piece is little more than that way.
+Twisted's thread pool does the same, but the hand-over of a piece to a thread and back costs a third less here, and
+for a small piece this is most of the cost.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Workers(Protocol):
         """Fire with what the function returns, or fail with what it raises."""
 
     def crowded(self) -> bool:
-        """Return whether a call waits for a thread; may be asked in any thread."""
+        """Return whether a call waits for a thread; may be called in any thread."""
 
 
 class DiskWorkers(Workers):
-    """At most ``most`` threads, started when there is work for them; each takes the oldest call that waits."""
+    """At most ``most`` threads, started when there is work for them; each takes the oldest waiting call."""
 
     def __init__(self, reactor: IReactorFromThreads, most: int) -> None:
-        """Begin without threads."""
+        """Start without threads."""
         self._reactor = reactor
         self._most = most
         self._threads: list[Thread] = []
@@ -48,7 +48,7 @@ class DiskWorkers(Workers):
         self._is_due = False
 
     def __call__(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
-        """Do it in a thread. Raises ``RuntimeError`` when there is none, and none can be started."""
+        """Run ``function`` in a thread. Raises ``RuntimeError`` when there is no thread, and none can be started."""
         if len(self._threads) < min(self._open + 1, self._most):
             self._start_thread()
         fired: Deferred[T] = Deferred()
@@ -57,7 +57,7 @@ class DiskWorkers(Workers):
         return fired
 
     def _start_thread(self) -> None:
-        """Start a thread; those that are there go on alone when the system has none left."""
+        """Start a thread; if the system has none left, continue with the existing ones."""
         thread = Thread(target=self._work, name=f"disk-{len(self._threads)}", daemon=True)
         try:
             thread.start()
@@ -71,7 +71,7 @@ class DiskWorkers(Workers):
         return self._open > self._most
 
     def stop(self) -> None:
-        """End the threads, after all that was asked for; blocks until then."""
+        """Stop the threads after all pending calls; blocks until then."""
         for _ in self._threads:
             self._calls.put(None)
         while self._threads:
@@ -79,7 +79,7 @@ class DiskWorkers(Workers):
         self._fire()
 
     def _work(self) -> None:
-        """In a thread: do what is asked, until it ends."""
+        """In a thread: run calls until ``stop``."""
         while (call := self._calls.get()) is not None:
             fired, function, args = call
             try:
@@ -94,7 +94,7 @@ class DiskWorkers(Workers):
                 self._reactor.callFromThread(self._fire)
 
     def _fire(self) -> None:
-        """Fire what is done. The mark goes first: what is done from now on is due again."""
+        """Fire the Deferreds of finished calls. The mark is cleared first, so that later ones are scheduled again."""
         self._is_due = False
         while self._done:
             fired, outcome = self._done.popleft()
