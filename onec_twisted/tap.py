@@ -15,7 +15,7 @@ __all__ = ["ExchangeService", "Options", "makeService"]
 def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     """Put the daemon together.
 
-    ``options`` are parsed; ``reactor`` is Twisted's, or one that a test gives: then log and signals stay alone.
+    ``options`` are already parsed; ``reactor`` is Twisted's, or a test's: then log and signals are left alone.
     Raises ``CannotStart`` with one line that says what to do.
     """
     config = options.config()

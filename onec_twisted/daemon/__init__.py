@@ -2,13 +2,13 @@
 
 Modules, each of which imports only from those above it:
 
-* ``config``: what the administrator chose, as a value
+* ``config``: the administrator's settings, as a value
 * ``logs``: the log, as text or as JSON
 * ``options``: the command line
-* ``listening``: endpoints whose renewed certificates are taken up
-* ``sweep``: removes what nobody touched
-* ``revocation``: ends the sessions of users who may not log in any more
+* ``listening``: endpoints that reload renewed certificates
+* ``sweep``: removes unused sessions, uploads and folders
+* ``revocation``: ends the sessions of users who may no longer log in
 * ``service``: start and stop of the daemon
-* ``parts``: what is behind the front doors, and the front doors
-* ``assembly``: where all parts of a real daemon meet
+* ``parts``: the front doors, and the parts behind them
+* ``assembly``: puts all parts of a real daemon together
 """

@@ -1,6 +1,6 @@
-"""Where all parts of a real daemon meet, from what the administrator chose and a reactor.
+"""Puts all parts of a real daemon together, from the administrator's settings and a reactor.
 
-Nobody else reads the clock.
+No other module reads the clock.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ if TYPE_CHECKING:
 __all__ = ["Holdings", "make_daemon", "make_holdings", "make_means", "run_evenly"]
 
 CERTIFICATE_INTERVAL = 60.0
-"""Seconds between two looks for renewed certificates."""
+"""Seconds between two checks for renewed certificates."""
 
 WORKER_THREADS = 16
 """Threads that wait for the disk."""
 
 ERRAND_THREADS = 4
-"""Threads for what takes seconds, with thousands of files: no piece needs them."""
+"""Threads for work that may take seconds with thousands of files; pieces do not need them."""
 
 ARCHIVE_TIMEOUT = 300.0
-"""Seconds that the reading of one archive may take: it waits for the disk, and stands back behind all else."""
+"""Most seconds for reading one archive, which waits for the disk and yields to all other work."""
 
 
 @frozen(eq=False, kw_only=True)
 class Holdings:
-    """What a daemon holds of its machine: the media root with its database, and threads."""
+    """The machine's resources that a daemon holds: the media root with its database, and threads."""
 
     store: Store
     database: Database
@@ -70,24 +70,24 @@ class Holdings:
     errands: DiskWorkers
 
     def check(self) -> None:
-        """See that the media root and its database are still there. Blocks. Raises ``StorageRemoved``."""
+        """Check that the media root and its database still exist. Blocks. Raises ``StorageRemoved``."""
         self.store.check()
         self.database.check()
 
     def release(self) -> None:
-        """End the threads, when they have done what they were given, and close the database. Blocks."""
+        """End the threads after their queued work, and close the database. Blocks."""
         self.errands.stop()
         self.workers.stop()
         self.database.close()
 
 
 def run_evenly(reactor: Any) -> None:
-    """Let a reactor's timers go by a clock that nobody sets."""
+    """Make a reactor's timers use the monotonic clock."""
     reactor.seconds = time.monotonic
 
 
 def make_holdings(config: Config, reactor: Any) -> Holdings:
-    """Return what a real daemon holds of its machine; it touches nothing yet."""
+    """Return the resources of a real daemon; nothing on disk is touched yet."""
     store = Store(Path(config.media_root).absolute(), synced=config.synced)
     return Holdings(
         store=store,
@@ -98,14 +98,14 @@ def make_holdings(config: Config, reactor: Any) -> Holdings:
 
 
 def make_means(config: Config, reactor: Any, holdings: Holdings) -> Means:
-    """Return what the parts of a real daemon work with. Raises ``CannotStart``."""
+    """Return the means that the parts of a real daemon use. Raises ``CannotStart``."""
     workers, errands = holdings.workers, holdings.errands
     metrics = Metrics(time.monotonic)
     metrics.tell_build(version=__version__, twisted=twisted.__version__, python=platform.python_version())
     surroundings = Surroundings(reactor, errands, config.import_timeout, *_credentials(config))
     return Means(
         reactor=reactor,
-        # Seconds since 1970 that go on evenly when somebody sets the system's clock
+        # Seconds since 1970 that do not jump when the system's clock is set
         now=partial(_anchored_now, time.time() - time.monotonic()),
         seconds=time.monotonic,
         workers=workers,
@@ -125,20 +125,20 @@ def _anchored_now(offset: float) -> float:
 
 
 def _credentials(config: Config) -> tuple[bytes, str]:
-    """Return what signs requests to the site, and the header that says who asks; each empty for none."""
+    """Return the secret and the Authorization header for requests to the site; each is empty if there is none."""
     return config.import_secret or b"", basic(config.import_auth or b"")
 
 
 def _importer(config: Config, surroundings: Surroundings) -> IImporter:
-    """Return the importer that was chosen. Raises ``CannotStart``."""
+    """Return the chosen importer. Raises ``CannotStart``."""
     try:
         return make_importer(config.importer, surroundings)
-    except Exception as error:  # a plugin's may raise anything
+    except Exception as error:  # a plugin may raise anything
         raise CannotStart(f"--importer={config.importer}: {error}; --help-importers lists them") from None
 
 
 def _orders(config: Config, reactor: Any) -> Orders | None:
-    """Return where orders come from, if anywhere. Raises ``CannotStart``."""
+    """Return the source of orders, if there is one. Raises ``CannotStart``."""
     if config.orders is None:
         return None
     scheme, _, argument = config.orders.partition(":")
@@ -212,8 +212,8 @@ def _add_admin(
     site: ExchangeSite,
     certificates: list[Certificate],
 ) -> None:
-    """Let the daemon show what goes on in it. Raises ``CannotStart``."""
-    # Here: a daemon without it starts sooner
+    """Add the administrator's site to the daemon. Raises ``CannotStart``."""
+    # Imported here, so that a daemon without it starts faster
     from onec_twisted.admin.actions import Actions
     from onec_twisted.admin.door import MOST_CONNECTIONS
     from onec_twisted.admin.gauges import Gauges, LagMeter

@@ -1,4 +1,4 @@
-"""What the administrator chose, as a value: every option once, under its own name."""
+"""The administrator's settings as a value: every option once, under its own name."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["CannotStart", "Config"]
 
 
 class CannotStart(SystemExit, Exception):
-    """The daemon cannot start; the words say why and what to do.
+    """The daemon cannot start; the message says why and what to do.
 
-    An Exception, so that a forked twistd tells its parent and removes its pid file; a SystemExit, so that Python
-    prints the words alone and ends with status 1.
+    It is an Exception, so that a forked twistd notifies its parent and removes its pid file; and a SystemExit, so
+    that Python prints only the message and exits with status 1.
     """
 
     def __init__(self, words: str) -> None:
-        """Keep the words to one line; an address in them tells no password."""
+        """Reduce the message to one line, and remove passwords from addresses in it."""
         super().__init__(f"onec-exchange: {hidden(' '.join(words.split()))}")
 
     def __str__(self) -> str:
-        """Return the words."""
+        """Return the message."""
         return str(self.code)
 
 
@@ -36,9 +36,9 @@ def _tuple(values: Iterable[Any]) -> tuple[Any, ...]:
 
 @frozen(kw_only=True)
 class Config:
-    """The options, checked; ``options`` makes it from a command line, and says what each is for.
+    """The checked options; ``options`` makes them from a command line, and documents each.
 
-    Sizes are in bytes, times in seconds. What may be repeated is a tuple; what is not there is None.
+    Sizes are in bytes, times in seconds. Repeatable options are tuples; missing ones are None.
     """
 
     # Where files go and requests come from
@@ -56,13 +56,13 @@ class Config:
     admin: str | None
     admin_auth: tuple[Any, ...] = field(converter=_tuple)
 
-    # What nodes are told
+    # What nodes receive
     file_limit: int
     zip: bool
     sessid: str
     status_codes: str
 
-    # How much there may be
+    # Limits
     body_limit: int
     session_quota: int
     min_free: int
@@ -72,17 +72,17 @@ class Config:
     min_rate: int
     """Bytes per second."""
 
-    # How long it may take
+    # Time-outs
     session_ttl: float
     lock_timeout: float
     idle_timeout: float
     header_timeout: float
 
-    # How bodies come to the disk
+    # Writing to disk
     durability: str
     intake: str
 
-    # How files come to the site
+    # Delivery to the site
     importer: str
     import_hold: float
     import_timeout: float
@@ -93,13 +93,13 @@ class Config:
     settle: float
     keep: float
 
-    # What is in the log
+    # The log
     access_log: bool
     log_format: str
 
     @property
     def synced(self) -> bool:
-        """Return whether each piece is brought to the disk before it is acknowledged."""
+        """Return whether each piece is synced before it is acknowledged."""
         return self.durability == "piece"
 
     @property

@@ -1,8 +1,8 @@
-"""Endpoints to listen on: renewed certificates are taken up, and who can reach a port is known.
+"""Endpoints to listen on, which reload renewed certificates and know who can reach a port.
 
-Twisted reads the certificate of an ``ssl:`` endpoint once, and of its file the first one alone. Here its description
-is read again, now and then and when the administrator says so; what is new serves the connections that come from then
-on. All certificates of the file are sent: 1C, as most clients, looks for no link of the chain itself.
+Twisted reads the certificate of an ``ssl:`` endpoint once, and only the first one in its file. This module reloads
+the endpoint's files periodically and on the administrator's request; new connections then use the new certificate. It
+sends all certificates in the file, because 1C, like most clients, does not fetch missing links of the chain.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ _PART = re.compile(r"(?:[^:\\]|\\.)+", re.DOTALL)
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 LISTEN_BACKLOG = 1024
-"""Connections that may wait to be taken; of one too many the kernel makes its peer try again, a second later.
+"""Most connections that wait to be accepted; beyond that, the kernel makes the peer retry a second later.
 
-Twisted's number is 50: a burst of strangers has that at once.
+Twisted's default is 50, which any burst of connections reaches.
 """
 
 __all__ = ["Certificate", "ListeningReactor", "is_local", "listening", "warn_of_strangers"]
 
 
 class _Catcher:
-    """Stands for a reactor, to see what an endpoint would listen with."""
+    """A fake reactor that captures the context factory of an endpoint."""
 
     context: Any = None
 
     def listenSSL(self, port: int, factory: Any, contextFactory: Any, **options: Any) -> None:
-        """Keep the context factory."""
+        """Store the context factory."""
         self.context = contextFactory
 
 
 def _context_of(description: str) -> Any:
-    """Return the context factory of an ``ssl:`` endpoint, from the files as they are now. Raises what they raise."""
+    """Return the context factory of an ``ssl:`` endpoint from its current files. Raises what reading them raises."""
     catcher = _Catcher()
     caught: list[Any] = []
     serverFromString(catcher, description).listen(None).addErrback(caught.append)
@@ -65,10 +65,10 @@ def _context_of(description: str) -> Any:
 
 
 def _with_chain(context: Any, description: str) -> Any:
-    """Return a context factory that sends all certificates of ``certKey``, and then those of ``extraCertChain``.
+    """Return the context factory, made to send all certificates of ``certKey``, then those of ``extraCertChain``.
 
-    One that nobody has used yet; without ``certKey`` the file of ``privateKey`` holds both, as Twisted has it. Raises
-    ``OSError``, and what OpenSSL says of a certificate.
+    The context factory must not have been used yet. Without ``certKey`` the file of ``privateKey`` contains both, as
+    in Twisted. Raises ``OSError``, and OpenSSL's errors for a certificate.
     """
     parts = [re.sub(r"\\(.)", r"\1", part) for part in _PART.findall(description)]
     files = {name: value for name, is_one, value in (part.partition("=") for part in parts) if is_one}
@@ -83,7 +83,7 @@ def _with_chain(context: Any, description: str) -> Any:
 @implementer(IOpenSSLServerConnectionCreator)
 @define(eq=False)
 class Certificate:
-    """The certificate of an ``ssl:`` endpoint, which may change; ``context`` is Twisted's own for it."""
+    """The replaceable certificate of an ``ssl:`` endpoint; ``context`` is Twisted's context factory for it."""
 
     description: str
     context: Any
@@ -97,17 +97,17 @@ class Certificate:
 
     @property
     def endpoint(self) -> str:
-        """Return what tells it from others, without the names of its files."""
+        """Return the description that identifies the endpoint, without the names of its files."""
         return ":".join(part for part in self.description.split(":") if not _FILE.match(part))
 
     def expires(self) -> float:
-        """Return when it expires, in seconds since 1970."""
+        """Return when the certificate expires, in seconds since 1970."""
         certificate = self.context.certificate
         moment = certificate.get_notAfter() or b"19700101000000Z"
         return float(timegm(strptime(moment.decode("ascii"), "%Y%m%d%H%M%SZ")))
 
     def reload(self) -> None:
-        """Take up what the files hold now; what cannot be read or does not fit is told, and the old one stays."""
+        """Reload the files; if they are unreadable or do not match, log it and keep the old certificate."""
         try:
             fresh = _context_of(self.description)
             fresh.getContext()
@@ -124,13 +124,13 @@ class Certificate:
 
 
 def _chain(context: Any) -> list[bytes]:
-    """Return what tells certificates apart."""
+    """Return the digests that identify a certificate and its chain."""
     return [one.digest("sha256") for one in (context.certificate, *(context.extraCertChain or ()))]
 
 
 @define(eq=False)
 class ListeningReactor:
-    """A reactor for one endpoint: its TLS port takes up renewed certificates; all else is the real one's.
+    """A reactor for one endpoint: its TLS port reloads renewed certificates; the rest is the real reactor's.
 
     ``on_listening`` is called with each address at which it listens.
     """
@@ -141,26 +141,26 @@ class ListeningReactor:
     on_listening: Callable[[Any], None] | None = None
 
     def listenTCP(self, *arguments: Any, **options: Any) -> Any:
-        """Listen at a TCP port."""
+        """Listen on a TCP port."""
         return self._noted(self.reactor.listenTCP(*arguments, **self._with_backlog(options)))
 
     def listenUNIX(self, *arguments: Any, **options: Any) -> Any:
-        """Listen at a unix socket."""
+        """Listen on a unix socket."""
         return self.reactor.listenUNIX(*arguments, **self._with_backlog(options))
 
     def listenSSL(self, port: int, factory: Any, contextFactory: Any, *arguments: Any, **options: Any) -> Any:
-        """Listen with a certificate that may change."""
+        """Listen with a replaceable certificate."""
         certificate = Certificate(self.description, _with_chain(contextFactory, self.description))
         self.certificates.append(certificate)
         options = self._with_backlog(options)
         return self._noted(self.reactor.listenSSL(port, factory, certificate, *arguments, **options))
 
     def adoptStreamPort(self, *arguments: Any, **options: Any) -> Any:
-        """Listen on a socket of the service manager's."""
+        """Listen on a socket passed by the service manager."""
         return self._noted(self.reactor.adoptStreamPort(*arguments, **options))
 
     def _with_backlog(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Return what to listen with: where the administrator says nothing of a backlog, ours."""
+        """Return the options with our backlog, unless the administrator chose one."""
         return options if "backlog=" in self.description else {**options, "backlog": LISTEN_BACKLOG}
 
     def _noted(self, port: Any) -> Any:
@@ -169,12 +169,12 @@ class ListeningReactor:
         return port
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the real one has."""
+        """Return the real reactor's attribute."""
         return getattr(self.reactor, name)
 
 
 def is_local(address: Any) -> bool:
-    """Return whether only this machine can connect to an address: a unix socket, or the loopback network."""
+    """Return whether only this machine can connect to an address: a unix socket or the loopback network."""
     host = getattr(address, "host", None)
     return host is None or (host != "" and ip_address(host.partition("%")[0]).is_loopback)
 
@@ -187,14 +187,14 @@ def listening(
     certificates: list[Certificate],
     on_listening: Callable[[Any], None] | None = None,
 ) -> IService:
-    """Return the service that listens at an endpoint, which an option describes. Raises ``CannotStart``.
+    """Return the service that listens on the endpoint that an option describes. Raises ``CannotStart``.
 
-    ``certificates`` gets the certificate of one that has; ``on_listening`` is called with each address.
+    The endpoint's certificate, if any, is added to ``certificates``; ``on_listening`` is called with each address.
     """
     listener = ListeningReactor(reactor, description, certificates, on_listening)
     try:
         return listening_service(description, factory, listener)  # type: ignore[arg-type]  # it delegates the rest
-    except Exception as error:  # a plugin's parser, or a certificate's, may raise anything
+    except Exception as error:  # the parser of a plugin or of a certificate may raise anything
         raise CannotStart(
             f"--{option}={description}: cannot be understood ({type(error).__name__}: {error}); "
             f"{_advice(description)}"
@@ -202,7 +202,7 @@ def listening(
 
 
 def _advice(description: str) -> str:
-    """Return what to do about an endpoint that cannot be used."""
+    """Return advice for an endpoint that cannot be used."""
     if description.startswith("ssl:") and "privateKey=" in description:
         return (
             "see that privateKey and certKey name PEM files that fit each other, and that we may read: "
@@ -212,7 +212,7 @@ def _advice(description: str) -> str:
 
 
 def warn_of_strangers(address: Any) -> None:
-    """Warn when others than this machine can reach the status page."""
+    """Warn if other machines can reach the status page."""
     if not is_local(address):
         Logger(namespace=__name__).warn(
             "--admin can be reached from other machines, at {address}; "

@@ -1,7 +1,7 @@
-"""Events as lines, one each: for people, or for programs.
+"""The log: one line per event, for people or for programs.
 
-``twisted.logger`` has the observers; here is what a line looks like. Lines go to standard output, or to the end of
-twistd's ``--logfile``; turning that over is left to the system: the journal, or logrotate with SIGUSR1.
+``twisted.logger`` has the observers; this module formats the lines. They go to standard output, or are appended to
+twistd's ``--logfile``; rotation is left to the system: the journal, or logrotate with SIGUSR1.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "LogFile", "is_ours", "json_line", "log_file", "log_of", "make_observer", "text_line"]
 
 _OBEYED = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
-"""What ends a line, or a terminal obeys, and JSON leaves as it is."""
+"""Line ends and control characters that JSON does not escape."""
 
 LEGACY = frozenset({"message", "time", "system", "isError", "format", "why", "failure"})
-"""Keys of the older ``twisted.python.log``, which are told in other words."""
+"""Keys of the older ``twisted.python.log``, which other fields replace."""
 
 _UNSEEN = re.compile(r"[\\\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
-"""What would end a line, or change how a terminal shows it; and what marks that it stood there."""
+"""Line ends and control characters, and the backslash that escapes them."""
 
 
 def text_line(event: dict[str, Any]) -> str | None:
-    """Return an event as a line for people; None for one that says nothing. Tracebacks are part of the line."""
+    """Return an event as a line for people, with its traceback; None for an empty event."""
     text = eventAsText(event)
     return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text) + "\n" if text else None
 
 
 def json_line(event: dict[str, Any]) -> str | None:
-    """Return an event as a line of JSON; None for one that says nothing.
+    """Return an event as a line of JSON; None for an empty event.
 
-    ``time`` is in RFC 3339's form and UTC, ``level`` and ``logger`` are Twisted's, ``message`` is what the other
-    format would say; the event's own fields follow, and ``traceback`` where there is one.
+    ``time`` is in RFC 3339 format and UTC, ``level`` and ``logger`` are Twisted's, ``message`` is the text of the
+    other format; the event's own fields follow, and ``traceback`` if there is one.
     """
     message = formatEvent(event)
     failure = event.get("log_failure")
@@ -69,7 +69,7 @@ def json_line(event: dict[str, Any]) -> str | None:
 
 
 def _plain(value: object) -> object:
-    """Return what JSON can say of a value."""
+    """Return a value in a form that JSON can represent."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if value is None or isinstance(value, str | int | float | bool):
@@ -78,32 +78,32 @@ def _plain(value: object) -> object:
 
 
 FORMATS: dict[str, Callable[[dict[str, Any]], str | None]] = {"text": text_line, "json": json_line}
-"""What ``--log-format`` may be."""
+"""The values of ``--log-format``."""
 
 
 @define(eq=False)
 class LogFile:
-    """A file that lines are added to; logrotate may move it away, and has it opened anew by SIGUSR1."""
+    """A file that lines are appended to; logrotate may rename it, and has it reopened by SIGUSR1."""
 
     path: str
     _file: TextIO = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Open it. Raises ``OSError``."""
+        """Open the file. Raises ``OSError``."""
         self._file = self._opened()
 
     def _opened(self) -> TextIO:
         return open(self.path, "a", encoding="utf-8", errors="backslashreplace", buffering=1)
 
     def write(self, text: str) -> None:
-        """Add a line."""
+        """Append a line."""
         self._file.write(text)
 
     def flush(self) -> None:
         """Do nothing: each line is flushed."""
 
     def reopen(self) -> None:
-        """Open the file that has its name now; one that cannot be opened leaves the old one in use."""
+        """Reopen the file by its path; if that fails, keep the old one."""
         try:
             fresh = self._opened()
         except OSError as error:
@@ -112,32 +112,32 @@ class LogFile:
             )
             return
         self._file, old = fresh, self._file
-        with suppress(OSError):  # its disk may be full
+        with suppress(OSError):  # the disk may be full
             old.close()
 
 
 def log_file(twistd: Mapping[str, Any]) -> LogFile | None:
-    """Return the file that ``twistd``'s options name, None for standard output. Raises ``OSError``."""
+    """Return the file that twistd's options name, None for standard output. Raises ``OSError``."""
     name = twistd.get("logfile")
     if name == "-" or (not name and twistd.get("nodaemon")):
         return None
-    return LogFile(str(Path(name or "twistd.log").absolute()))  # twistd changes to its --rundir later
+    return LogFile(str(Path(name or "twistd.log").absolute()))  # twistd changes to --rundir later
 
 
 def is_ours(twistd: Mapping[str, Any]) -> bool:
-    """Return whether we write the log: not to syslog, nor where twistd will complain."""
+    """Return whether we write the log: not to syslog, and not where twistd reports an error."""
     return not twistd.get("syslog") and (twistd.get("logfile") != "-" or bool(twistd.get("nodaemon")))
 
 
 def make_observer(form: str, file: LogFile | None) -> FileLogObserver:
     """Return the observer that writes lines of ``form`` to a file, or to standard output."""
     if file is None and isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a line must not be lost for a letter
-    return FileLogObserver(file or sys.stdout, partial(_never_fails, FORMATS[form]))  # type: ignore[arg-type]  # an IO is more than it uses
+        sys.stdout.reconfigure(errors="backslashreplace")  # a line must not be lost because of a letter
+    return FileLogObserver(file or sys.stdout, partial(_never_fails, FORMATS[form]))  # type: ignore[arg-type]  # it needs less than an IO
 
 
 def _never_fails(line_of: Callable[[dict[str, Any]], str | None], event: dict[str, Any]) -> str | None:
-    """Return a line for an event whatever its fields do when they are asked for their text."""
+    """Return a line for an event, even if formatting its fields raises an exception."""
     try:
         return line_of(event)
     except Exception as error:
@@ -145,7 +145,7 @@ def _never_fails(line_of: Callable[[dict[str, Any]], str | None], event: dict[st
 
 
 def log_of(twistd: Mapping[str, Any], form: str) -> tuple[FileLogObserver | None, Callable[[], None] | None]:
-    """Return what writes the log, and what opens its file anew; None and None where twistd does it.
+    """Return the log's observer and the function that reopens its file; None and None if twistd writes the log.
 
     Raises ``CannotStart``.
     """

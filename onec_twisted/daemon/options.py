@@ -1,4 +1,4 @@
-"""The command line of ``twistd onec-exchange``, checked: a wrong value ends the start with one line."""
+"""Parses and checks the command line of ``twistd onec-exchange``: a wrong value ends the start with one line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["DEFAULT_LISTEN", "DEFAULT_PATHS", "Options"]
 
 DEFAULT_LISTEN = "tcp:8080:interface=127.0.0.1"
 DEFAULT_PATHS = ("/1c_exchange.php", "/bitrix/admin/1c_exchange.php")
-"""1C:UNF asks the second for ``mode=info`` whatever address was typed (docs/protocol.md, N2)."""
+"""1C:UNF requests ``mode=info`` from the second, whatever address was typed (docs/protocol.md, N2)."""
 
 YES_OR_NO = ("yes", "no")
 CHOICES = {
@@ -61,11 +61,11 @@ NUMBERS = ("connections-per-address", "sessions-per-user", "max-uploads")
 
 
 IMPORT_AUTH = "ONEC_IMPORT_AUTH"
-"""The variable that stands for ``--import-auth``; no importer's program is given it (``program_environment``)."""
+"""The variable that replaces ``--import-auth``; importers' programs do not inherit it (``program_environment``)."""
 
 
 class Options(usage.Options, AuthOptionMixin):
-    """What the administrator chose; after ``parseOptions`` sizes are bytes and times are seconds."""
+    """The administrator's settings; after ``parseOptions`` sizes are in bytes and times in seconds."""
 
     supportedInterfaces = (IUsernamePassword,)
     synopsis = "--auth=SPEC [options]"
@@ -109,7 +109,7 @@ class Options(usage.Options, AuthOptionMixin):
     ]
 
     def __init__(self) -> None:
-        """Begin with the defaults."""
+        """Start with the defaults."""
         super().__init__()
         self["listen"] = []
         self["path"] = []
@@ -160,19 +160,19 @@ class Options(usage.Options, AuthOptionMixin):
             _wrong("cors-header", name, "write the name of one header, as in X-CSRF-Token")
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Parse the command line; raises ``CannotStart`` with one line when it is wrong."""
+        """Parse the command line. Raises ``CannotStart`` with one line if it is wrong."""
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
             raise CannotStart(f"{str(error).rstrip('.')}; twistd onec-exchange --help tells more") from None
 
     def parseArgs(self, *extra: str) -> None:
-        """Take no arguments: a word without ``--`` is a slip."""
+        """Reject arguments: a word without ``--`` is a mistake."""
         if extra:
             raise usage.UsageError(f"{extra[0]}: options are written as --name=value")
 
     def postOptions(self) -> None:
-        """Turn texts into values, and see that they go together."""
+        """Convert texts to values, and check that they fit together."""
         if not self["credCheckers"]:
             _wrong("auth", "", "say who may upload, for example --auth=htpasswd:/etc/onec.htpasswd")
         if self["body-limit"] is None:
@@ -201,7 +201,7 @@ class Options(usage.Options, AuthOptionMixin):
         self._check_site()
 
     def config(self) -> Config:
-        """Return what was chosen, as a value; after ``parseOptions``."""
+        """Return the settings as a value; call it after ``parseOptions``."""
         chosen = {name: value for name, value in self.items() if not name.startswith("cred")}
         chosen |= {name: chosen[name] == "yes" for name, choices in CHOICES.items() if choices == YES_OR_NO}
         return Config(auth=self["credCheckers"], **{name.replace("-", "_"): value for name, value in chosen.items()})
@@ -212,7 +212,7 @@ class Options(usage.Options, AuthOptionMixin):
         raise SystemExit(0)
 
     def _check_limits(self) -> None:
-        """See what strangers may take."""
+        """Check the limits on clients."""
         try:
             self["min-rate"] = parse_size(self["min-rate"])
         except ValueError:
@@ -223,7 +223,7 @@ class Options(usage.Options, AuthOptionMixin):
             self[name] = int(self[name])
 
     def _check_site(self) -> None:
-        """See who takes finished files, and who has orders."""
+        """Check the importer, its credentials, and the source of orders."""
         try:
             factory_of(self["importer"])
         except LookupError:
@@ -237,7 +237,7 @@ class Options(usage.Options, AuthOptionMixin):
             _wrong("orders", self["orders"], "write an address, as in http://127.0.0.1:8000/1c-orders")
 
     def _read_import_auth(self) -> None:
-        """Take by whom the site knows us from the first line of the file, else of the variable."""
+        """Read the site's user and password from the first line of the file, else of the variable."""
         self._read("import-auth", "write USER:PASSWORD into it")
         if self["import-auth"] is None and IMPORT_AUTH in os.environ:
             self["import-auth"] = os.fsencode(os.environ[IMPORT_AUTH])
@@ -247,13 +247,13 @@ class Options(usage.Options, AuthOptionMixin):
                 _wrong("import-auth", "", f"the file, or {IMPORT_AUTH}, has no USER:PASSWORD in its first line")
 
     def _read(self, name: str, cure: str) -> None:
-        """Put the contents of a file in the place of its path, if there is one."""
+        """Replace an option's path by the contents of the file, if it is set."""
         if self[name] is None:
             return
         try:
             content = plain_bytes(Path(self[name]).read_bytes()).strip()
         except OSError as error:
-            # whoever has written the secret itself there does not want it in a log
+            # If the value is not a path but the secret itself, it must not get into a log
             path = self[name] if "/" in self[name] and ":" not in self[name] else ""
             _wrong(name, path, f"{'' if path else 'the file '}cannot be read: {error.strerror}")
         except NotPlain as error:
@@ -263,7 +263,7 @@ class Options(usage.Options, AuthOptionMixin):
         self[name] = content
 
     def _check_places(self) -> None:
-        """See where files go and requests come from."""
+        """Check the media root, endpoints, and URL paths."""
         if not self["media-root"]:
             _wrong("media-root", "", "name a folder")
         self["listen"] = self["listen"] or [DEFAULT_LISTEN]
@@ -274,7 +274,7 @@ class Options(usage.Options, AuthOptionMixin):
         self._check_tus_path()
 
     def _check_tus_path(self) -> None:
-        """See that the path of tus is a path, and nobody else's; afterwards it is None for none."""
+        """Check that the path of tus is valid and unused by others; set it to None if tus is off."""
         path = self["tus-path"]
         if path == "off":
             if self["cors-origin"]:
@@ -290,7 +290,7 @@ class Options(usage.Options, AuthOptionMixin):
 
 
 def _checker(option: str, description: str) -> Any:
-    """Return the checker of a strcred description; what is known to be unusable is refused now."""
+    """Return the checker for a strcred description; reject one that is known to be unusable."""
     kind, _, words = description.partition(":")
     if kind == "memory" and (words.count(":") != 1 or not all(words.split(":"))):
         raise usage.UsageError(f"--{option}=memory: write memory:USER:PASSWORD, without a colon in either")
@@ -301,7 +301,7 @@ def _checker(option: str, description: str) -> Any:
     except (StrcredException, ValueError) as error:
         raise usage.UsageError(f"--{option}={kind}: {error or 'it cannot be understood; see --help-auth'}") from None
     if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
-        # strcred leaves text from the command line, HTTP brings bytes
+        # strcred returns text from the command line, HTTP delivers bytes
         checker.users = {_as_bytes(user): _as_bytes(word) for user, word in checker.users.items()}
     if isinstance(checker, FilePasswordDB):
         checker = PasswordFile(str(Path(checker.filename).absolute()))  # --rundir changes the folder later
@@ -317,7 +317,7 @@ def _checker(option: str, description: str) -> Any:
 
 
 def _as_bytes(text: str | bytes) -> bytes:
-    """Return what was typed on the command line as the bytes that were typed."""
+    """Return a text from the command line as the bytes that were typed."""
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
 
 
@@ -326,7 +326,7 @@ def _wrong(name: str, value: object, words: str) -> NoReturn:
 
 
 def _seconds(name: str, text: str) -> float:
-    """Return a number of seconds, more than 0 and at most a thousand years."""
+    """Return a duration in seconds, more than 0 and at most a thousand years."""
     try:
         seconds = parse_duration(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What is behind the front doors, and the front doors: the same for a real daemon and for one in memory."""
+"""The front doors and the parts behind them, the same for a real daemon and for one in memory."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ __all__ = ["Means", "Parts", "make_parts", "make_site"]
 
 @frozen(eq=False, kw_only=True)
 class Means:
-    """What the parts work with; tests have others.
+    """The means that the parts use; tests replace them.
 
-    ``now`` returns seconds since 1970, ``seconds`` those of a clock that never goes back; ``workers`` wait for the
-    disk, ``errands`` for what takes long. ``free`` asks for the bytes that the disk has left, ``examine`` reads an
-    archive, ``chance`` returns a number from 0 to 1.
+    ``now`` returns seconds since 1970, ``seconds`` those of a monotonic clock; ``workers`` wait for the disk,
+    ``errands`` for long operations. ``free`` returns the free bytes of the disk, ``examine`` reads an archive,
+    ``chance`` returns a number from 0 to 1.
     """
 
     reactor: Any
@@ -74,7 +74,7 @@ class Means:
 
 @frozen(eq=False, kw_only=True)
 class Parts:
-    """What is behind every front door."""
+    """The parts behind every front door."""
 
     locks: FileLocks
     ingest: Ingest
@@ -88,7 +88,7 @@ class Parts:
 
 
 def make_parts(config: Config, means: Means) -> Parts:
-    """Put together what is behind every front door."""
+    """Put together the parts behind every front door."""
     clock, store, catalog = means.reactor, means.store, means.catalog
     locks = FileLocks(clock, config.lock_timeout)
     ingest = Ingest(
@@ -182,7 +182,7 @@ def make_site(config: Config, means: Means, parts: Parts) -> ExchangeSite:
 
 
 def _tus(path: bytes, config: Config, means: Means, parts: Parts) -> Tus:
-    """Return the resumable uploads of tus, at a path."""
+    """Return the resource for tus uploads at a path."""
     registry = Registry(means.catalog.recorder, config.session_quota)
     return Tus(
         path,

@@ -1,4 +1,4 @@
-"""Ends the sessions of users who may not log in any more: a cookie is good for a day, its user may be gone today."""
+"""Ends the sessions of users who may no longer log in: a cookie is valid for a day, even if its user was removed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["LOOK_INTERVAL", "Revocation", "users_of"]
 
 LOOK_INTERVAL = 15.0
-"""Seconds between two looks: a file that is gone has no users at the second, and sessions end at the next."""
+"""Seconds between two checks: a missing file has no users at the second check, and sessions end at the next."""
 
 AT_ONCE = 8
-"""Sessions that are ended at the same time: their records share a sync."""
+"""Sessions ended at the same time, so that their records share a sync."""
 
 
 def users_of(checker: Any) -> Callable[[bytes], bool] | None:
-    """Return what says whether a checker has a user; None when nothing can. Blocks."""
+    """Return a function that says whether a checker has a user; None if that cannot be determined. Blocks."""
     if IKnowingChecker.providedBy(checker):
         checker.look()
         return cast("Callable[[bytes], bool]", checker.has)
@@ -50,11 +50,11 @@ def users_of(checker: Any) -> Callable[[bytes], bool] | None:
 
 @define(eq=False, kw_only=True)
 class Revocation:
-    """Looks at ``checkers``, and at ``others`` of which there are no sessions, now and then.
+    """Periodically checks the users of ``checkers``, and of ``others``, which have no sessions.
 
-    A user whom no checker has at two looks, one after another, is gone: an editor that saves in two steps ends no
-    session. The sessions let nobody in any more; what has come in them goes its way, for a node was told that it is
-    stored. Where a checker cannot say who may log in, nobody is gone.
+    A user counts as removed if no checker has it at two checks in a row, so that an editor that saves in two steps
+    ends no session. The sessions then give no more access; files already acknowledged are still handed off. If a
+    checker cannot list its users, no user counts as removed.
     """
 
     checkers: Sequence[Any]
@@ -66,7 +66,7 @@ class Revocation:
     _log = Logger()
 
     def once(self) -> Deferred[None]:
-        """Look; an error is logged, and the next look tries again."""
+        """Check the users; an error is logged, and the next check retries."""
         return Deferred.fromCoroutine(self._once())
 
     async def _once(self) -> None:
@@ -80,7 +80,7 @@ class Revocation:
             self._log.failure("who may still log in could not be looked up, and will be tried again")
 
     def _look(self, names: list[str]) -> frozenset[str]:
-        """In a worker: return those whom no checker has."""
+        """Return the users that no checker has; runs in a worker."""
         for checker in self.others:
             users_of(checker)
         known = [users_of(checker) for checker in self.checkers]
@@ -89,7 +89,7 @@ class Revocation:
         )
 
     async def _end(self, user: str) -> None:
-        """Let nobody in by the sessions of a user, and drop what is on its way in them."""
+        """Revoke the sessions of a user, and drop their transfers."""
         sessids = await self.sessions.of_user(user)
         self._log.warn("{user} may not log in any more: {sessions} sessions ended", user=user, sessions=len(sessids))
         for first in range(0, len(sessids), AT_ONCE):
@@ -102,7 +102,7 @@ class Revocation:
                 )
 
     async def _drop(self, sessid: str) -> None:
-        """Drop who writes in a session, and send those away who wait."""
-        with suppress(Refused):  # who does not end in time has been told to, or the daemon ends
+        """Drop the transfer that writes in a session, and reject those that wait."""
+        with suppress(Refused):  # the dropped transfer did not end in time, or the daemon stops
             async with self.locks.of_session(sessid, SessionEnded):
                 pass

@@ -1,4 +1,4 @@
-"""The daemon as a service: how it starts, and how it ends without losing anything."""
+"""The daemon as a service: its start, and its stop without loss of data."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 __all__ = ["ExchangeService", "obey_signals", "prepare"]
 
 ANSWER_LINGER = 0.2
-"""Seconds that the last answers have to leave."""
+"""Seconds for the last answers to be sent."""
 
 STOP_GRACE = 30.0
-"""Seconds that pieces in flight have to end when the daemon has to stop."""
+"""Seconds that pieces in transfer get to finish when the daemon stops."""
 
 
 class ExchangeService(MultiService):
     """The whole daemon: its children listen and sweep.
 
-    ``prepare`` makes the media root ready; it runs when twistd has given up its privileges. What cannot be had ends
-    the start with one line. ``release`` ends the threads when all is done; both block. ``observer`` writes the log;
-    None leaves that to twistd.
+    ``prepare`` makes the media root ready; it runs after twistd has dropped its privileges. If a resource is not
+    available, the start ends with one line. ``release`` ends the threads at the end; both block. ``observer`` writes
+    the log; None leaves that to twistd.
     """
 
     _log = Logger()
@@ -61,7 +61,7 @@ class ExchangeService(MultiService):
         clock: IReactorTime,
         observer: FileLogObserver | None = None,
     ) -> None:
-        """Begin with nothing running."""
+        """Run nothing yet."""
         super().__init__()
         self._prepare = prepare
         self._release = release
@@ -74,7 +74,7 @@ class ExchangeService(MultiService):
         self.at_stop: Callable[[], None] = _do_nothing
 
     def setServiceParent(self, parent: Any) -> None:
-        """Become a part of the application, which takes our observer for its log."""
+        """Join the application, and make our observer its log."""
         super().setServiceParent(parent)
         if self._observer is not None and isinstance(parent, Componentized):
             parent.setComponent(ILogObserver, self._observer)
@@ -97,12 +97,12 @@ class ExchangeService(MultiService):
         super().startService()
 
     def reload_certificates(self) -> None:
-        """Take up renewed certificates."""
+        """Reload renewed certificates."""
         for certificate in self._certificates:
             certificate.reload()
 
     def stopService(self) -> Deferred[None]:
-        """Stop listening, let pieces in flight end, drop those that do not, and stop."""
+        """Stop listening, wait for pieces in transfer, drop those that do not finish, and stop."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -117,7 +117,7 @@ class ExchangeService(MultiService):
         await idle
         if late.active():
             late.cancel()
-        await deferLater(self._clock, ANSWER_LINGER)  # who has connected just now is answered as well
+        await deferLater(self._clock, ANSWER_LINGER)  # to answer the latest connections as well
         await self._proofs.settle(ANSWER_LINGER)
         self._release()
 
@@ -127,7 +127,7 @@ def _do_nothing() -> None:
 
 
 def _on_standard_error(words: str) -> CannotStart:
-    """Return why the daemon cannot start, and print it: twistd has made ``sys.stderr`` a part of the log."""
+    """Return the reason why the daemon cannot start, and print it: twistd redirects ``sys.stderr`` to the log."""
     cannot = CannotStart(words.removeprefix("onec-exchange: "))
     if sys.stderr is not sys.__stderr__:
         print(cannot, file=sys.__stderr__)
@@ -135,7 +135,7 @@ def _on_standard_error(words: str) -> CannotStart:
 
 
 def _log_strange(error: OSError) -> None:
-    """Say what lies in a session's folder that is none of ours."""
+    """Log a foreign item in a session's folder."""
     Logger(namespace=__name__).error(
         "something else is in a session's folder, and is left alone: {what} ({reason})",
         what=str(error.filename or ""),
@@ -144,9 +144,10 @@ def _log_strange(error: OSError) -> None:
 
 
 def prepare(store: Store, named: str) -> None:
-    """Make the media root ready: take it, make the catalog, and cut off what was never acknowledged.
+    """Make the media root ready: lock it, create the catalog, and truncate bytes that were never acknowledged.
 
-    ``named`` is what the administrator calls it. Blocks. Raises ``CannotStart`` with one line that says what to do.
+    ``named`` is the media root as the administrator wrote it. Blocks. Raises ``CannotStart`` with one line that says
+    what to do.
     """
     try:
         store.prepare()
@@ -173,9 +174,9 @@ def prepare(store: Store, named: str) -> None:
 
 
 def obey_signals(daemon: ExchangeService, reactor: Any, reopen: Callable[[], None] | None) -> None:
-    """Reload certificates at SIGHUP, open the log anew at SIGUSR1, and end at once at a second SIGTERM or Ctrl-C.
+    """Reload certificates on SIGHUP, reopen the log on SIGUSR1, and end at once on a second SIGTERM or Ctrl-C.
 
-    With None for ``reopen``, twistd has its own way with SIGUSR1.
+    If ``reopen`` is None, SIGUSR1 is left to twistd.
     """
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(daemon.reload_certificates))
     if reopen is not None:

@@ -1,4 +1,4 @@
-"""Removes what nobody touched. Time is an argument."""
+"""Removes unused sessions, uploads and folders. Time is an argument."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 __all__ = ["Sweep", "interval_for"]
 
 AT_ONCE = 8
-"""Sessions that are removed at the same time: their records share a sync."""
+"""Sessions removed at the same time, so that their records share a sync."""
 
 LEAST_KEPT = 10.0
-"""Seconds that a session is kept at least when its files were imported: nodes pause between requests (1C:UNF 5 s)."""
+"""Least seconds that a session is kept after its files were imported: nodes pause between requests (1C:UNF 5 s)."""
 
 
 def interval_for(*lifetimes: float) -> float:
-    """Return the seconds between two sweeps: often enough for the shortest life, at least once a minute."""
+    """Return the seconds between two sweeps: short enough for the shortest lifetime, at most a minute."""
     return min(60.0, max(1.0, min(lifetimes) / 4))
 
 
 @frozen(eq=False, kw_only=True)
 class Sweep:
-    """Ends sessions that nobody has touched for ``session_ttl`` seconds, and removes folders without a record.
+    """Ends sessions that were unused for ``session_ttl`` seconds, and removes folders without a record.
 
-    An upload that has gone is remembered for as long again: its client learns that, and not that it never was. A
-    session whose files were all imported is kept ``keep`` seconds; one that was not handed off is never taken, and
-    one with an upload running is in use. ``now`` returns seconds since 1970.
+    A removed upload is remembered for as long again, so that its client learns that it existed. A session whose files
+    were all imported is kept ``keep`` seconds; one that was not handed off is never removed, and one with a running
+    transfer is in use. ``now`` returns seconds since 1970.
     """
 
     recorder: Recorder
@@ -53,7 +53,7 @@ class Sweep:
     _log = Logger()
 
     def once(self) -> Deferred[None]:
-        """Sweep; an error is logged, and the next sweep tries again."""
+        """Sweep; an error is logged, and the next sweep retries."""
         return Deferred.fromCoroutine(self._once())
 
     async def _once(self) -> None:
@@ -65,9 +65,9 @@ class Sweep:
                 removals = [self._remove(sessid, ended, kept) for sessid in some if not self.locks.busy(sessid)]
                 await gatherResults([Deferred.fromCoroutine(removal) for removal in removals])
             await self.sessions.expire_uploads(ended, ended - self.session_ttl, self.locks.busy_sessions())
-            # Folders are listed before the records are asked for, and a session is on record before it has a
-            # folder: one that is opened meanwhile is never taken for an orphan. A young one stays: somebody may
-            # be about to put the catalog back that it belongs to.
+            # Folders are listed before the records are read, and a session is recorded before it has a folder,
+            # so that a new session never looks like an orphan. A recent folder stays, because its catalog may
+            # be about to be restored.
             folders = await self.workers(self.store.folders)
             old = [sessid for sessid, changed in folders.items() if changed < self.now() - self.session_ttl]
             for sessid in await self.sessions.unknown(old):
@@ -75,20 +75,20 @@ class Sweep:
                     self._log.info("{sessid}: folder without a record removed", sessid=sessid)
             await self.recorder.tidy()
         except (CatalogBusy, StorageRemoved):
-            return  # the log has been told; the next sweep tries again
+            return  # already logged; the next sweep retries
         except Exception:
             self._log.failure("the sweep failed and will be tried again")
 
     async def _remove(self, sessid: str, ended: float, kept: float) -> None:
-        """Forget a session, then its folder: a stop in between leaves a folder that a later sweep finds.
+        """Remove a session's record, then its folder: after a stop in between, a later sweep finds the folder.
 
-        One that was touched while those before it were removed stays.
+        A session that was used during the removal of earlier ones stays.
         """
         if await self.sessions.remove(sessid, ended, kept) and await self._discard(sessid):
             self._log.info("{sessid}: session ended, its time is over", sessid=sessid)
 
     async def _discard(self, sessid: str) -> bool:
-        """Remove a folder; return whether that could be done. One that cannot be removed must not keep the others."""
+        """Remove a folder; return whether that succeeded. A failure must not stop the removal of other folders."""
         try:
             await self.workers(self.store.discard, sessid)
         except Exception:
