@@ -14,25 +14,25 @@ MOST_SESSIONS = 2000
 """Sessions kept in memory."""
 
 FILES_OF_SESSION = 300_000
-"""Files that a session may have, whatever their size; a hand-off of that many is 60 MB in memory while it runs."""
+"""Files that a session may have, whatever their size; a hand-off of that many takes 60 MB of memory while it runs."""
 
 MOST_FILES = 100_000
-"""Files kept in memory, of all sessions together; about 250 bytes each. The session used last may have as many."""
+"""Files in memory of all sessions together, about 250 bytes each; the last session used may have as many more."""
 
 AT_ONCE = 1000
-"""Files of a session that are read with it; of one that has more each is read when it is asked for."""
+"""Files that are read together with their session; if it has more, each is read on demand."""
 
 TRIM_AFTER = 1000
-"""New files after which it is looked whether too many are in memory."""
+"""New files after which the cache is checked for too many."""
 
 
 @define(eq=False)
 class KnownSession:
-    """A session, and those of its files that were read, or written since.
+    """A session, and those of its files that were read or written since.
 
-    Its methods do what a record did, whose outcomes may come in another order than they were recorded: what belongs
-    to another epoch, or to another length of a file, changes nothing. ``complete`` says that a file that is not here
-    is not on record either; ``count`` is how many are.
+    Its methods apply what was recorded. Outcomes may arrive in another order than they were recorded, so those of
+    another epoch, or of another length of a file, change nothing. ``complete`` means that a file that is not in
+    ``files`` is not on record either; ``count`` is the number of files on record.
     """
 
     session: Session
@@ -45,7 +45,7 @@ class KnownSession:
         return len(self.files)
 
     def knows(self, name: str) -> bool:
-        """Return whether it is known what is on record of a file, if only that nothing is."""
+        """Return whether the record of a file, or its absence, is known."""
         return self.complete or name in self.files
 
     def touch(self, now: float) -> None:
@@ -86,7 +86,7 @@ class KnownSession:
                 self.files[name] = evolve(self.files[name], sealed=True)
 
     def forget_files(self) -> None:
-        """Know none of its files any more; each is read when it is asked for."""
+        """Evict all files of the session; each is read on demand."""
         self.files, self.complete = {}, False
 
     def remove(self, epoch: int, name: str) -> None:
@@ -104,17 +104,17 @@ class KnownSession:
 
 
 class KnownSessions:
-    """The sessions in use, by token and by sessid; the least recently used is forgotten first."""
+    """The sessions in use, by token and by sessid; the least recently used is evicted first."""
 
     def __init__(self, sessions: int = MOST_SESSIONS, files: int = MOST_FILES) -> None:
-        """Know none, and keep at most so many sessions, and files of others than the last."""
+        """Start empty, with room for ``sessions``, and ``files`` of all but the last session used."""
         self._most_sessions, self._most_files = sessions, files
         self._sessions: OrderedDict[str, tuple[KnownSession, str]] = OrderedDict()
         self._sessids: dict[str, str] = {}
         self._new = 0
 
     def of_token(self, token_hash: str) -> KnownSession | None:
-        """Return the session that a token opens, None if it is not known."""
+        """Return the session that a token opens, None if it is not in memory."""
         sessid = self._sessids.get(token_hash)
         if sessid is None:
             return None
@@ -122,12 +122,12 @@ class KnownSessions:
         return self._sessions[sessid][0]
 
     def of_sessid(self, sessid: str) -> KnownSession | None:
-        """Return a session, None if it is not known."""
+        """Return a session, None if it is not in memory."""
         found = self._sessions.get(sessid)
         return found[0] if found is not None else None
 
     def add(self, token_hash: str, known: KnownSession) -> None:
-        """Know a session, and forget others where they are too many."""
+        """Add a session, and evict others if there are too many."""
         self.forget(known.session.sessid)
         self._sessions[known.session.sessid] = known, token_hash
         self._sessids[token_hash] = known.session.sessid
@@ -140,7 +140,7 @@ class KnownSessions:
             self._trim()
 
     def _trim(self) -> None:
-        """Forget what is too much: sessions, and what is known of the files of the last one."""
+        """Evict what is too much: sessions, and the files of the last one."""
         self._new = 0
         files = sum(len(one.files) for one, _ in self._sessions.values())
         while len(self._sessions) > 1:
@@ -155,7 +155,7 @@ class KnownSessions:
                 known.forget_files()
 
     def forget(self, sessid: str) -> None:
-        """Know a session no more."""
+        """Evict a session."""
         found = self._sessions.pop(sessid, None)
         if found is not None:
             del self._sessids[found[1]]

@@ -1,4 +1,4 @@
-"""The records, by what they are about; each part uses the same recorder, so they share transactions and memory."""
+"""The records by subject; all parts use the same recorder, and so share transactions and memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Catalog"]
 
 @define(eq=False)
 class Catalog:
-    """Makes the parts; each user is given the part that it uses."""
+    """Makes the parts; each user receives only the part that it needs."""
 
     recorder: Recorder
     sessions: SessionRecords = field(init=False)
@@ -26,7 +26,7 @@ class Catalog:
     handoffs: HandoffRecords = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Put the parts on one recorder."""
+        """Make the parts on one recorder."""
         self.sessions = SessionRecords(self.recorder)
         self.files = FileRecords(self.recorder)
         self.handoffs = HandoffRecords(self.recorder)

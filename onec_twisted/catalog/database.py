@@ -1,7 +1,7 @@
 """The catalog's database, and group commit.
 
-What several workers have to record at the same time goes to the disk in one transaction: the first takes along what
-the others have asked for while the transaction before it ran.
+What several workers record at the same time is committed in one transaction: the first takes along what the others
+queued while the previous transaction ran.
 """
 
 from __future__ import annotations
@@ -34,35 +34,34 @@ __all__ = ["Database", "Step"]
 T = TypeVar("T")
 
 LOOK_AFTER = 100
-"""Transactions after which it is looked how long the write-ahead log is."""
+"""Transactions after which the length of the write-ahead log is checked."""
 
 LONG_LOG = 64 * 1024 * 1024
-"""Bytes of the write-ahead log that is made short again; it has 16 MB when no other process reads for long."""
+"""Bytes at which the write-ahead log is truncated; it has 16 MB when no other process reads for long."""
 
 
 if TYPE_CHECKING:
     Step = tuple[Callable[..., Any], tuple[Any, ...]]
-"""A function of a cursor and of what follows, and what follows."""
+"""A function, and its arguments after the cursor."""
 
 
 @define(eq=False)
 class _Asked:
-    """Steps that somebody wants recorded, and what became of each: what it returned, or a Failure."""
+    """Steps to record, and the outcome of each: what it returned, or a Failure."""
 
     steps: list[Step]
     outcomes: list[Any] | None = None
 
 
 class Database:
-    """Three connections: for records, for questions, and for those that take long. Its methods block.
+    """Three connections: for records, for queries, and for long queries. Its methods block.
 
-    So nobody's question waits for a sync, nor any record for somebody's question. ``path`` is a database that
-    ``create_catalog`` has seen. ``synced`` brings each transaction to the disk; without it a power cut may take the
-    last ones back.
+    So no query waits for a sync, and no record waits for a query. ``path`` is a database that ``create_catalog`` has
+    prepared. ``synced`` syncs each transaction to the disk; without it a power cut may lose the last ones.
     """
 
     def __init__(self, path: Path, *, synced: bool = True) -> None:
-        """Connect at the first question."""
+        """Prepare the connections; each connects at its first use."""
         self._log = path.with_name(f"{path.name}-wal")
         self._names = Names(path)
         self._records = Line(path, self._names, synced=synced)
@@ -70,27 +69,27 @@ class Database:
         self._surveys = Line(path, self._names, synced=synced)
         self._gathered: deque[_Asked] = deque()
         self.patience = LOCK_PATIENCE
-        """Seconds that a record waits for another process."""
+        """Seconds that a record waits for another process's lock."""
         self._waits = LOCK_PATIENCE
         self._is_held = False
-        """Whether another process had the database when it was tried last: nobody else waits until it has let go."""
+        """Whether another process held the database at the last attempt: until it lets go, nobody else waits."""
         self._log_is_long = False
         self._unseen = 0
-        """Transactions since the log was looked at."""
+        """Transactions since the log was last checked."""
 
     def read(self, question: Callable[..., T], *args: Any) -> T:
-        """Return the answer to a question, a function of a cursor, that finds what it wants by its key."""
+        """Run a query, a function of a cursor, that finds its rows by key."""
         return self._questions.ask(question, *args)
 
     def survey(self, question: Callable[..., T], *args: Any) -> T:
-        """Return the answer to a question that takes its time; only others of its kind wait for it."""
+        """Run a long query; only other long queries wait for it."""
         return self._surveys.ask(question, *args)
 
     def record(self, steps: list[Step]) -> list[Any]:
-        """Record steps; return what each returned, or its Failure. One that fails harms no other.
+        """Record steps; return what each returned, or its Failure. A failed step does not affect the others.
 
-        One for which the disk has no room fails with ``InsufficientStorage``; all fail with ``CatalogBusy`` when
-        another process does not let go of the database.
+        A step for which the disk has no room fails with ``InsufficientStorage``; all fail with ``CatalogBusy`` when
+        another process keeps the database locked.
         """
         asked = _Asked(steps)
         self._gathered.append(asked)
@@ -100,7 +99,7 @@ class Database:
         return asked.outcomes or []
 
     def probe(self) -> None:
-        """See that something could be recorded; raises ``DatabaseFailed`` when not, and ``CatalogBusy``."""
+        """Check that records can be written. Raises ``DatabaseFailed`` when not, and ``CatalogBusy``."""
         with self._records.turn:
             try:
                 cursor = self._records.cursor()
@@ -110,9 +109,9 @@ class Database:
                 raise DatabaseFailed(str(error)) from error
 
     def sync(self) -> None:
-        """Bring all that is recorded to the disk, where single transactions are not. Raises ``OSError``.
+        """Sync all records to the disk, where single transactions are not synced. Raises ``OSError``.
 
-        All of it stands in the write-ahead log, or was brought to the disk from there. Raises ``StorageRemoved``.
+        All of them are in the write-ahead log, or were synced from there. Raises ``StorageRemoved``.
         """
         self.check()
         log = os.open(self._log, os.O_RDONLY)
@@ -122,9 +121,9 @@ class Database:
             os.close(log)
 
     def tidy(self) -> None:
-        """Make the write-ahead log short again that has grown while another process was reading.
+        """Truncate the write-ahead log if it has grown while another process was reading.
 
-        What takes long is done while records go on. Nothing happens while that process still reads: next time.
+        The long part runs while recording continues. While that process still reads, nothing happens until next time.
         """
         if not self._is_log_long():
             return
@@ -142,24 +141,24 @@ class Database:
         self._names.forget()
 
     def check(self) -> None:
-        """See that what is recorded has its names on the disk; may be called in any thread.
+        """Check that the database's files still have their names on the disk; may be called in any thread.
 
         Raises ``StorageRemoved``.
         """
         self._names.check()
 
     def _is_log_long(self) -> bool:
-        """Return whether the write-ahead log is much longer than it is when nobody else reads."""
+        """Return whether the write-ahead log is much longer than when nobody else reads."""
         try:
             return self._log.stat().st_size > LONG_LOG
         except FileNotFoundError:
             return False
 
     def _begin(self, cursor: Cursor) -> None:
-        """With the turn: begin a transaction that records. Raises ``CatalogBusy``.
+        """Begin a write transaction, holding the lock. Raises ``CatalogBusy``.
 
-        Who comes first waits for another process for a while; as long as that does not let go, nobody else does.
-        A long log is taken into the database by ``tidy``, for that would take as long as it is.
+        The first caller waits a while for another process's lock; until that is released, nobody else waits. A long
+        log is left to ``tidy``, because a checkpoint takes the longer, the longer the log is.
         """
         self._unseen += 1
         if self._unseen > LOOK_AFTER:
@@ -178,19 +177,19 @@ class Database:
         self._is_held = False
 
     def _look_at_log(self, cursor: Cursor) -> None:
-        """With the turn: let records take the log into the database, or ``tidy`` alone."""
+        """Let records checkpoint the log, or only ``tidy``, depending on its length; the caller holds the lock."""
         self._unseen, is_long = 0, self._is_log_long()
         if is_long != self._log_is_long:
             cursor.execute(f"PRAGMA wal_autocheckpoint={0 if is_long else CHECKPOINT_PAGES}")
             self._log_is_long = is_long
 
     def _wait(self, cursor: Cursor, seconds: float) -> None:
-        """With the turn: let another process have the database for so long, from now on."""
+        """Set how long to wait for another process's lock; the caller holds the connection's lock."""
         cursor.execute(f"PRAGMA busy_timeout={seconds * 1000:.0f}")
         self._waits = seconds
 
     def _record_gathered(self) -> None:
-        """With the turn: record all that was asked for until now, in one transaction."""
+        """Record all steps that are queued, in one transaction; the caller holds the lock."""
         together: list[_Asked] = []
         try:
             cursor = self._records.cursor()
@@ -199,20 +198,20 @@ class Database:
             outcomes = self._transaction(cursor, [step for asked in together for step in asked.steps])
         except BaseException as error:
             failure = failure_of(error)
-            self._gather(together)  # those as well who came while it waited
+            self._gather(together)  # including those queued while it waited
             outcomes = [failure for asked in together for _ in asked.steps]
         for asked in together:
             asked.outcomes, outcomes = outcomes[: len(asked.steps)], outcomes[len(asked.steps) :]
 
     def _gather(self, together: list[_Asked]) -> None:
-        """Add those who wait to be recorded together."""
+        """Move the queued steps to ``together``."""
         while self._gathered:
             together.append(self._gathered.popleft())
 
     def _transaction(self, cursor: Cursor, steps: list[Step]) -> list[Any]:
-        """Take steps in the transaction that has begun; one that fails leaves nothing, and its Failure in its place.
+        """Run steps in the open transaction; a failed step is undone, and its outcome is its Failure.
 
-        That one fails is seldom: only then they are taken again with a savepoint each.
+        Failures are rare: only then are all steps run again, each with a savepoint.
         """
         try:
             return self._take_all(cursor, steps, _take)
@@ -221,7 +220,7 @@ class Database:
             return self._take_all(cursor, steps, _take_safely)
 
     def _take_all(self, cursor: Cursor, steps: list[Step], take: Callable[..., Any]) -> list[Any]:
-        """Take steps, and end the transaction."""
+        """Run steps, and end the transaction."""
         try:
             outcomes = [take(cursor, *step) for step in steps]
             cursor.execute("COMMIT")
@@ -233,12 +232,12 @@ class Database:
 
 
 def _take(cursor: Cursor, step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """Take one step of a transaction."""
+    """Run one step of a transaction."""
     return step(cursor, *args)
 
 
 def _take_safely(cursor: Cursor, step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """Take one step of a transaction; one that fails leaves nothing."""
+    """Run one step of a transaction; undo it if it fails."""
     cursor.execute("SAVEPOINT step")
     try:
         outcome = step(cursor, *args)
@@ -246,7 +245,7 @@ def _take_safely(cursor: Cursor, step: Callable[..., Any], args: tuple[Any, ...]
         outcome = failure_of(error)
         try:
             cursor.execute("ROLLBACK TO step")
-        except EngineError:  # a full disk has rolled all of it back
+        except EngineError:  # a full disk has rolled back the whole transaction
             raise error from None
     cursor.execute("RELEASE step")
     return outcome

@@ -1,4 +1,4 @@
-"""Files on record, without blocking: every file's committed length, and whether its answer arrived."""
+"""File records, without blocking: each file's committed length, and whether its answer arrived."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["FileRecords"]
 
 @frozen(eq=False)
 class FileRecords:
-    """Files on record. Lengths are in bytes, times are seconds since 1970 and come from the caller."""
+    """The file records. Lengths are in bytes; times are seconds since 1970, and come from the caller."""
 
     recorder: Recorder
     _known: KnownSessions = field(init=False)
@@ -35,7 +35,7 @@ class FileRecords:
         return self.recorder.known
 
     async def find(self, sessid: str, name: str) -> FileRecord | None:
-        """Return what is known of a file, None if it is not on record."""
+        """Return a file's record, None if there is none."""
         known = self._known.of_sessid(sessid)
         if known is not None and (known.complete or name in known.files):
             return known.files.get(name)
@@ -47,13 +47,13 @@ class FileRecords:
         return record
 
     def check_room(self, sessid: str) -> None:
-        """Raise ``TooManyFiles`` when a session may have no other file."""
+        """Raise ``TooManyFiles`` when a session may have no more files."""
         known = self._known.of_sessid(sessid)
         if known is not None and known.count >= FILES_OF_SESSION:
             raise TooManyFiles
 
     async def archives(self, sessid: str, most: int) -> dict[str, int]:
-        """Return the names of a session's archives, ``most`` of them, and their committed lengths in bytes."""
+        """Return the names of at most ``most`` archives of a session, and their committed lengths in bytes."""
         return await self.recorder.survey(statements.archives, sessid, most)
 
     async def commit(
@@ -66,14 +66,14 @@ class FileRecords:
         now: float,
         kind: str = "catalog",
     ) -> int:
-        """Record how far a file has grown from ``before`` bytes (None: it was not there); return its length in bytes.
+        """Record a file's growth from ``before`` bytes (None: it was not there); return its length in bytes.
 
-        ``kind`` is the query's type; ``write`` is called in a worker, brings the file to the disk and returns that
+        ``kind`` is the query's type; ``write`` is called in a worker, writes the file to the disk and returns its
         length.
 
-        Raises what ``write`` raises, ``FileSealed`` when it was handed off, ``SessionRestarted`` when the session is
-        in another epoch by now, ``InvalidSession`` when it is gone, ``InsufficientStorage`` when it would hold more
-        than ``quota`` bytes. Nothing is recorded then.
+        Raises what ``write`` raises, ``FileSealed`` if the file was handed off, ``SessionRestarted`` if the session
+        is now in another epoch, ``InvalidSession`` if it is gone, ``InsufficientStorage`` if it would hold more than
+        ``quota`` bytes. In these cases nothing is recorded.
         """
         after = 0
 
@@ -91,9 +91,9 @@ class FileRecords:
         return after
 
     def prove(self, session: Session, name: str, committed: int) -> Deferred[None]:
-        """Record that the answer to the piece that ends at ``committed`` bytes is known to have been delivered.
+        """Record that the answer to the piece that ends at ``committed`` bytes is known to have arrived.
 
-        It waits for another record to go to the disk with, or for ``record_proofs``.
+        It waits for the next commit of another record, or for ``record_proofs``.
         """
 
         def note(_: object) -> None:
@@ -105,11 +105,11 @@ class FileRecords:
         return self.recorder.record_later(session.sessid, step).addCallback(note)
 
     def record_proofs(self) -> None:
-        """Record what waits for company, now; who waits for it is told what became of it."""
+        """Record what waits for another record, now; its Deferreds fire with the outcome."""
         self.recorder.record_waiting()
 
     def flush(self) -> Deferred[None]:
-        """Record what waits for company; fires when nothing is left to record."""
+        """Record what waits for another record; return a Deferred that fires when nothing is left to record."""
         return self.recorder.flush()
 
     async def damage(self, session: Session, name: str) -> None:
@@ -131,5 +131,5 @@ class FileRecords:
         return await self.recorder.read(statements.has_damaged, sessid)
 
     async def sync(self) -> None:
-        """Bring all that is recorded to the disk, where single transactions are not."""
+        """Sync all records to the disk, where single transactions are not synced."""
         await self.recorder.sync()

@@ -1,4 +1,4 @@
-"""Hand-offs on record, without blocking: the outbox of what the site is owed."""
+"""Hand-off records, without blocking: the outbox of what the site is owed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["HandoffRecords"]
 
 
 def _described(handoff: Handoff, folder: str) -> Description:
-    """In a worker: return a description that has its JSON."""
+    """Return a description with its JSON already made, in a worker."""
     description = describe(handoff, folder)
     description.as_json()
     return description
@@ -28,7 +28,7 @@ def _described(handoff: Handoff, folder: str) -> Description:
 
 @frozen(eq=False)
 class HandoffRecords:
-    """Hand-offs on record. Times are seconds since 1970 and come from the caller."""
+    """The hand-off records. Times are seconds since 1970, and come from the caller."""
 
     recorder: Recorder
     _known: KnownSessions = field(init=False)
@@ -38,49 +38,49 @@ class HandoffRecords:
         return self.recorder.known
 
     async def imported(self, sessid: str, filename: str) -> Handoff | None:
-        """Return the hand-off of a name that was asked to be imported, None if it was not."""
+        """Return the hand-off of a name whose import was requested, None if there is none."""
         return await self.recorder.read(outbox.imported, sessid, filename)
 
     async def import_asked(
         self, session: Session, kind: str, filename: str, archive: str, size: int, now: float
     ) -> Handoff:
-        """Hand off what a node asks to import, and seal its file; see ``sql.handoffs.import_asked``."""
+        """Hand off what a node requests to import, and seal its file; see ``sql.handoffs.import_asked``."""
         step = outbox.import_asked, (session, kind, filename, archive, size, now)
         handoff = cast("Handoff", await self.recorder.record(session.sessid, lambda: step))
         self._seal(session.epoch, [handoff])
         return handoff
 
     async def event_came(self, session: Session, event: str, kind: str, timestamp: str, now: float) -> list[Handoff]:
-        """Hand off an event, and files before it that nobody asked to import; see ``sql.handoffs.event_came``."""
+        """Hand off an event, and earlier files that nobody requested to import; see ``sql.handoffs.event_came``."""
         step = outbox.event_came, (session, event, kind, timestamp, now)
         handoffs = cast("list[Handoff]", await self.recorder.record(session.sessid, lambda: step))
         self._seal(session.epoch, handoffs)
         return handoffs
 
     async def quiet_since(self, then: float) -> list[Session]:
-        """Return the sessions that owe the site something, and that nobody has touched since a moment."""
+        """Return the sessions that owe the site something, and have not been used since ``then``."""
         return await self.recorder.survey(outbox.quiet_since, then)
 
     async def settle(self, session: Session, now: float) -> list[Handoff]:
-        """Hand off all files of a session whose node says no more; see ``sql.handoffs.settle``."""
+        """Hand off all files of a session whose node has become silent; see ``sql.handoffs.settle``."""
         step = outbox.settle, (session, now)
         handoffs = cast("list[Handoff]", await self.recorder.record(session.sessid, lambda: step))
         self._seal(session.epoch, handoffs)
         return handoffs
 
     def _seal(self, epoch: int, handoffs: list[Handoff]) -> None:
-        """Know that the files of hand-offs are sealed."""
+        """Note in memory that the files of hand-offs are sealed."""
         for handoff in handoffs:
             known = self._known.of_sessid(handoff.sessid)
             if known is not None and handoff.event == SETTLED:
-                known.forget_files()  # which ones were sealed is on record alone
+                known.forget_files()  # only the database knows which ones were sealed
             elif known is not None:
                 known.seal(epoch, [name for name, _ in handoff.files])
 
     async def described(self, handoff: Handoff, folder: str) -> Description:
-        """Return the description of a hand-off whose files lie in a folder.
+        """Return the description of a hand-off whose files are in ``folder``.
 
-        That of many files, and its JSON, is made in a worker.
+        A description of many files, and its JSON, is made in a worker.
         """
         if handoff.count == len(handoff.files):
             return describe(handoff, folder)
@@ -89,21 +89,21 @@ class HandoffRecords:
         )
 
     async def note_outcome(self, handoff: Handoff, now: float) -> None:
-        """Record what became of a try to deliver a hand-off."""
+        """Record the outcome of an attempt to deliver a hand-off."""
         await self.recorder.record(handoff.sessid, lambda: (outbox.note_outcome, (handoff, now)))
 
     async def tell(self, handoff: Handoff) -> None:
-        """Record that the node has heard of a failure."""
+        """Record that a failure was reported to the node."""
         await self.recorder.record(handoff.sessid, lambda: (outbox.tell, (handoff,)))
 
     async def retry(self, handoff: str, now: float) -> Handoff | None:
-        """Hand off again what has failed, by its id; see ``sql.handoffs.retry``."""
+        """Retry a failed hand-off, by its id; see ``sql.handoffs.retry``."""
         return cast("Handoff | None", await self.recorder.record("", lambda: (outbox.retry, (handoff, now))))
 
     async def drop(self, handoff: str) -> bool:
-        """Forget a hand-off that has failed, by its id; return whether there was one."""
+        """Drop a failed hand-off, by its id; return whether there was one."""
         return cast("bool", await self.recorder.record("", lambda: (outbox.drop, (handoff,))))
 
     async def waiting(self) -> list[Handoff]:
-        """Return all hand-offs that are still to be delivered, in their order."""
+        """Return all hand-offs that are still to be delivered, in order."""
         return await self.recorder.survey(outbox.waiting)

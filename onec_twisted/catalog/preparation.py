@@ -1,4 +1,4 @@
-"""What is done with the database before the daemon starts; all of it blocks."""
+"""Prepare the database before the daemon starts; all functions block."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["create_catalog", "record_damage", "recorded_lengths"]
 
 
 def create_catalog(path: Path) -> None:
-    """Make the database if it is not there, readable by us alone, and see that it can be used.
+    """Create the database if it does not exist, with mode 0600, and check that it is usable.
 
-    One that an earlier version wrote becomes one of this version, all of it or nothing. Blocks; for the start of
-    the daemon. Raises ``CatalogUnusable`` with words for the administrator.
+    A database of an earlier version is migrated to this one, completely or not at all. Blocks; for the start of the
+    daemon. Raises ``CatalogUnusable`` with a message for the administrator.
     """
     with usable(path):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -46,7 +46,7 @@ def recorded_lengths(path: Path) -> dict[str, dict[str, int]]:
 
 
 def record_damage(path: Path, damaged: list[tuple[str, str]]) -> None:
-    """Put files, by sessid and name, on record as damaged. Blocks; for the start of the daemon."""
+    """Record files, by sessid and name, as damaged. Blocks; for the start of the daemon."""
     with usable(path), closing(opened(path)) as connection:
         cursor = connection.cursor()
         cursor.execute("BEGIN")

@@ -1,7 +1,6 @@
-"""How the catalog writes and asks its database: in workers, so that the reactor waits for no disk.
+"""Write and query the catalog's database in workers, so that the reactor never waits for the disk.
 
-What several have to record at the same time goes to the disk together (``database``); what may wait for company
-waits for the next record.
+Records made at the same time are committed together (``database``); records that may wait join the next one.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ T = TypeVar("T")
 
 @define(eq=False)
 class Recorder:
-    """Records steps, and asks questions in ``workers``; what takes long in ``errands``.
+    """Records steps and runs queries in ``workers``, and long queries in ``errands``.
 
-    Nobody else writes to the database, so what is ``known`` of a session in use is kept in memory; a session whose
-    record failed is forgotten there.
+    Nobody else writes to the database, so sessions in use are kept in memory, in ``known``; a session whose record
+    failed is evicted.
     """
 
     database: Database
@@ -48,22 +47,22 @@ class Recorder:
     _writing: Counter[str] = field(factory=Counter, init=False)
     """How many records are on their way, by sessid."""
     _loading: list[set[str]] = field(factory=list, init=False)
-    """For each session that is being read, the sessids of records that were on their way meanwhile."""
+    """For each session being read, the sessids of records that were on their way in the meantime."""
     _flushed: list[Deferred[None]] = field(factory=list, init=False)
     _is_held: bool = field(default=False, init=False)
-    """Whether another process had the database at the last record."""
+    """Whether another process held the database at the last record."""
     _log = Logger()
 
     def close(self) -> None:
-        """Close the database, when nothing is left to record."""
+        """Close the database; call it when nothing is left to record."""
         self.database.close()
 
     async def record(self, sessid: str, make: Callable[[], Step], *, at_once: bool = True) -> Any:
         """Record the step that ``make`` returns in a worker.
 
-        When that is ``at_once``, what waits for company goes along; where ``make`` waits for the disk it does not.
+        With ``at_once``, records that wait for another one are included; omit them if ``make`` waits for the disk.
         Raises what ``make`` or the step raises, ``InsufficientStorage`` for a full disk, and ``CatalogBusy`` when
-        another process has the database to itself.
+        another process has locked the database.
         """
         later: list[tuple[Deferred[None], str, Step]] = []
         if at_once:
@@ -90,13 +89,13 @@ class Recorder:
         if isinstance(mine, Failure):
             self._note_held(is_held=mine.check(CatalogBusy) is not None)
             if not self._is_held:
-                self.known.forget(sessid)  # nobody knows what is on record now
+                self.known.forget(sessid)  # what is on record is now unknown
             mine.raiseException()
         self._note_held(is_held=False)
         return mine
 
     def _note_held(self, *, is_held: bool) -> None:
-        """Tell the log when another process has the database to itself, and when it has let go."""
+        """Log when another process has locked the database, and when it has released it."""
         if is_held and not self._is_held:
             self._log.error("another program holds the database: nothing can be recorded until it lets go")
         elif self._is_held and not is_held:
@@ -104,7 +103,7 @@ class Recorder:
         self._is_held = is_held
 
     def _make_and_record(self, make: Callable[[], Step], later: list[Step]) -> list[Any]:
-        """In a worker: make a step, and record it and others."""
+        """Make a step in a worker, and record it together with others."""
         steps = [make(), *later]
         began = self._metrics.seconds()
         try:
@@ -113,42 +112,42 @@ class Recorder:
             self._metrics.synced("catalog", began)
 
     async def read(self, question: Callable[..., T], *args: Any) -> T:
-        """Ask the database, in a worker."""
+        """Run a query in a worker."""
         return await self._workers(self.database.read, question, *args)
 
     async def survey(self, question: Callable[..., T], *args: Any) -> T:
-        """Ask the database, in a worker, what takes its time to be answered."""
+        """Run a long query in a worker."""
         return await self._errands(self.database.survey, question, *args)
 
     async def survey_and_then(self, then: Callable[[Any], T], question: Callable[..., Any], *args: Any) -> T:
-        """Ask what takes its time, and make something of the answer, in a worker."""
+        """Run a long query, and pass its result to ``then``, in a worker."""
         return await self._errands(lambda: then(self.database.survey(question, *args)))
 
     async def sync(self) -> None:
-        """Bring all that is recorded to the disk, where single transactions are not; see ``Database.sync``."""
+        """Sync all records to the disk, where single transactions are not synced; see ``Database.sync``."""
         await self._workers(self.database.sync)
 
     async def probe(self) -> None:
-        """See that something could be recorded; raises ``DatabaseFailed`` when not, and ``CatalogBusy``."""
+        """Check that records can be written. Raises ``DatabaseFailed`` when not, and ``CatalogBusy``."""
         await self._workers(self.database.probe)
 
     async def tidy(self) -> None:
-        """Make the database's log short again, if it has grown; see ``Database.tidy``."""
+        """Truncate the database's write-ahead log, if it has grown; see ``Database.tidy``."""
         await self._errands(self.database.tidy)
 
     def record_later(self, sessid: str, step: Step) -> Deferred[None]:
-        """Record a step when there is another record to go to the disk with, or at ``record_waiting``."""
+        """Record a step together with the next record, or at ``record_waiting``."""
         recorded: Deferred[None] = Deferred()
         self._later.append((recorded, sessid, step))
         return recorded
 
     def record_waiting(self) -> None:
-        """Record what waits for company, now; who waits for it is told what became of it."""
+        """Record what waits for another record, now; its Deferreds fire with the outcome."""
         if self._later:
             ensureDeferred(self.record("", lambda: (statements.nothing, ()))).addErrback(lambda _: None)
 
     def flush(self) -> Deferred[None]:
-        """Record what waits for company; fires when nothing is left to record."""
+        """Record what waits for another record; return a Deferred that fires when nothing is left to record."""
         flushed: Deferred[None] = Deferred()
         self._flushed.append(flushed)
         self.record_waiting()
@@ -156,13 +155,13 @@ class Recorder:
         return flushed
 
     def _tell_flushed(self) -> None:
-        """Tell when nothing is left to record."""
+        """Fire the Deferreds of ``flush`` when nothing is left to record."""
         while self._flushed and not self._writing and not self._later:
             self._flushed.pop().callback(None)
 
     @contextmanager
     def recorded_meanwhile(self) -> Iterator[set[str]]:
-        """Yield a set of the sessids of records that are on their way, which grows until the end."""
+        """Yield the set of sessids whose records are on their way; it grows until the block ends."""
         meanwhile = set(self._writing)
         self._loading.append(meanwhile)
         try:

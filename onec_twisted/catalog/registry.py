@@ -1,4 +1,4 @@
-"""Uploads on record, asked and told without blocking; the same recorder as the catalog's, so they share a sync."""
+"""Upload records, without blocking; they use the catalog's recorder, and so share its syncs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Registry"]
 
 @frozen(eq=False)
 class Registry:
-    """Puts uploads on record. ``quota`` is in bytes of one session, times are in seconds since 1970."""
+    """The upload records. ``quota`` is in bytes per session; times are in seconds since 1970."""
 
     recorder: Recorder
     quota: int
@@ -35,17 +35,17 @@ class Registry:
         return self.recorder.known
 
     async def find(self, upload_id: str) -> Found:
-        """Return an upload as it stands. Raises ``UploadNotFound``."""
+        """Return the current state of an upload. Raises ``UploadNotFound``."""
         found = await self.recorder.read(statements.find, upload_id)
         if found is None:
             raise UploadNotFound
         return found
 
     async def create(self, upload: UploadRecord, session: Session | None, most: int, now: float) -> Found:
-        """Put an upload on record, in a session or with one of its own, to which nobody has the token.
+        """Record an upload, in ``session`` or with a session of its own, to which nobody has the token.
 
         ``most`` is how many sessions a user may have. Raises what ``sql.resumable.create`` and
-        ``sql.resumable.create_with_session`` do.
+        ``sql.resumable.create_with_session`` raise.
         """
         if session is None:
             no_token = secrets.token_hex(32)
@@ -67,11 +67,11 @@ class Registry:
         now: float,
         completes: Callable[[int], dict[str, str] | None],
     ) -> tuple[int, Handoff | None]:
-        """Record how far an upload's file has grown from ``before`` bytes (None: it was not there).
+        """Record the growth of an upload's file from ``before`` bytes (None: it was not there).
 
-        ``write`` is called in a worker, brings the file to the disk and returns its length in bytes; ``completes``
-        returns the metadata to hand it off with when that is all of it. Returns the length and the hand-off. Raises
-        what ``sql.resumable.grow`` does; nothing is recorded then.
+        ``write`` is called in a worker, writes the file to the disk and returns its length in bytes; ``completes``
+        returns the metadata of the hand-off if the file is then complete. Returns the length and the hand-off. Raises
+        what ``sql.resumable.grow`` raises; nothing is recorded then.
         """
         after = 0
 
@@ -95,7 +95,7 @@ class Registry:
         return after, handoff
 
     async def remove(self, upload: UploadRecord, now: float) -> bool:
-        """Note that an upload is gone whose session stays; return whether its file is gone, too.
+        """Record that an upload is gone while its session stays; return whether its file is gone, too.
 
         See ``sql.resumable.remove``.
         """
@@ -105,5 +105,5 @@ class Registry:
             if known.knows(upload.name):
                 known.remove(known.session.epoch, upload.name)
             else:
-                self._known.forget(upload.sessid)  # how much it held is on record alone
+                self._known.forget(upload.sessid)  # only the database knows how much it held
         return removed

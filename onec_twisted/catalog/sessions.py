@@ -1,4 +1,4 @@
-"""Sessions on record, without blocking; one that is in use is answered from memory."""
+"""Session records, without blocking; sessions in use are read from memory."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["SessionRecords"]
 
 
 def _hash(token: str) -> str:
-    """Return what is on record of a token, which is the session's secret: its SHA-256."""
+    """Return what is recorded of a token, the session's secret: its SHA-256."""
     return hashlib.sha256(token.encode("utf-8")).hexdigest()
 
 
 @define(eq=False)
 class SessionRecords:
-    """Sessions on record. Times are seconds since 1970 and come from the caller."""
+    """The session records. Times are seconds since 1970, and come from the caller."""
 
     recorder: Recorder
     files_at_once: int = field(default=AT_ONCE, init=False)
@@ -39,7 +39,7 @@ class SessionRecords:
         return self.recorder.known
 
     async def open(self, sessid: str, token: str, username: str, now: float, most: int = 0) -> None:
-        """Put a new session on record. Raises ``TooManySessions`` when its user has ``most``; 0 is no limit."""
+        """Record a new session. Raises ``TooManySessions`` when its user has ``most``; 0 is no limit."""
         token_hash = _hash(token)
         await self.recorder.record(
             sessid, lambda: (statements.open_session, (sessid, token_hash, username, now, most))
@@ -49,7 +49,7 @@ class SessionRecords:
     async def find(self, token: str) -> Session | None:
         """Return the session that a token opens, None if it opens none.
 
-        Those who ask for one that has to be read go on in the order in which they asked: pieces of a file do.
+        Callers that wait for the same session to be read resume in the order of their calls, as pieces must.
         """
         token_hash = _hash(token)
         known = self._known.of_token(token_hash)
@@ -64,7 +64,7 @@ class SessionRecords:
         if found is None:
             return None
         session, files, count = found
-        # What was recorded meanwhile may be missing in what was read: it is good enough to answer with, not to keep
+        # Records made in the meantime may be missing in what was read: return it, but do not cache it
         if session.sessid not in meanwhile:
             self._known.add(token_hash, KnownSession(session, files, complete=len(files) == count, count=count))
         return session
@@ -77,32 +77,32 @@ class SessionRecords:
             known.touch(now)
 
     async def start_epoch(self, sessid: str, now: float) -> None:
-        """Forget the session's files; pieces that are on their way belong to an epoch that is gone."""
+        """Forget the session's files; pieces on their way belong to an epoch that is over."""
         epoch = cast("int", await self.recorder.record(sessid, lambda: (statements.start_epoch, (sessid, now))))
         known = self._known.of_sessid(sessid)
         if known is not None:
             known.start_epoch(epoch, now)
 
     async def users(self) -> list[str]:
-        """Return the users whose sessions let somebody in."""
+        """Return the users that have sessions which are not revoked."""
         return await self.recorder.survey(statements.users)
 
     async def of_user(self, username: str) -> list[str]:
-        """Return the sessids of all sessions of a user that let somebody in."""
+        """Return the sessids of all sessions of a user that are not revoked."""
         return await self.recorder.survey(statements.sessions_of, username)
 
     async def revoke(self, sessid: str) -> None:
-        """Let nobody in by a session any more; what is in it stays, and goes its way."""
+        """Revoke a session's token; its files and hand-offs stay, and are delivered as usual."""
         await self.recorder.record(sessid, lambda: (statements.revoke, (sessid,)))
         self._known.forget(sessid)
 
     async def end(self, sessid: str) -> None:
-        """Forget a session unless something of it is to be delivered; see ``sql.sessions.end_session``."""
+        """Delete a session unless something of it is still to be delivered; see ``sql.sessions.end_session``."""
         await self.recorder.record(sessid, lambda: (statements.end_session, (sessid,)))
         self._known.forget(sessid)
 
     async def ended(self, ended: float, kept: float) -> list[str]:
-        """Return the sessids of all sessions that may go; see ``sql.sessions.ended``."""
+        """Return the sessids of all sessions that may be removed; see ``sql.sessions.ended``."""
         return await self.recorder.survey(statements.ended, ended, kept)
 
     async def unknown(self, sessids: list[str]) -> list[str]:
@@ -110,7 +110,7 @@ class SessionRecords:
         return await self.recorder.survey(statements.unknown, sessids)
 
     async def remove(self, sessid: str, ended: float, kept: float) -> bool:
-        """Forget a session and all that belongs to it, if it may still go; return whether."""
+        """Delete a session and all that belongs to it, if it may still be removed; return whether it was."""
         step = statements.remove_session, (sessid, ended, kept)
         removed = cast("bool", await self.recorder.record(sessid, lambda: step))
         if removed:
@@ -118,5 +118,5 @@ class SessionRecords:
         return removed
 
     async def expire_uploads(self, ended: float, before: float, busy: frozenset[str]) -> None:
-        """Note which uploads of tus are gone, and forget those before; see ``uploads.expire``."""
+        """Record which tus uploads have expired, and forget those gone before; see ``uploads.expire``."""
         await self.recorder.record("", lambda: (uploads.expire, (ended, before, busy)))

@@ -1,4 +1,4 @@
-"""The connections to SQLite, and what it says of failures in our words."""
+"""The connections to SQLite, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ __all__ = [
 T = TypeVar("T")
 
 EngineError = sqlite3.Error
-"""What the engine raises, where no words of ours fit."""
+"""What the engine raises, where no exception of this package fits."""
 
 CHECKPOINT_PAGES = 4000
-"""Pages of the write-ahead log, 4 KiB each, after which it is taken into the database; that costs syncs."""
+"""Pages of the write-ahead log, 4 KiB each, after which it is checkpointed; that costs syncs."""
 
 
 class CatalogUnusable(Exception):
-    """The database cannot be used; the words say what to do."""
+    """The database cannot be used; the message says what to do."""
 
 
 class DatabaseFailed(Exception):
-    """Nothing can be recorded now; the words are the engine's."""
+    """Nothing can be recorded now; the message is the engine's."""
 
 
 def opened(path: Path, *, synced: bool = True) -> sqlite3.Connection:
-    """Return a connection that begins and ends no transaction by itself, and may be used in one thread at a time.
+    """Return a connection without implicit transactions, to be used by one thread at a time.
 
-    The write-ahead log is on the disk when a transaction ends. Without ``synced`` it is safe against kill -9, but not
-    against a power cut.
+    The write-ahead log is synced to the disk when a transaction ends. Without ``synced``, it survives kill -9, but
+    not a power cut.
     """
     connection = sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None, check_same_thread=False)
     try:
@@ -66,9 +66,9 @@ def opened(path: Path, *, synced: bool = True) -> sqlite3.Connection:
 
 @contextmanager
 def usable(path: Path) -> Iterator[None]:
-    """Raise ``CatalogUnusable``, with words for the administrator, for what the database or the system says.
+    """Turn errors of the database or the system into ``CatalogUnusable``, with a message for the administrator.
 
-    A copy of the database would be worse than none: files would be cut back to what it knows.
+    It does not suggest restoring a copy of the database: files would be cut back to the lengths in the copy.
     """
     try:
         yield
@@ -86,9 +86,9 @@ def usable(path: Path) -> Iterator[None]:
 
 
 class Names:
-    """The names of the database and of its log, which somebody may take from the files that we write to.
+    """The names of the database and of its log, which somebody may remove or replace while they are open.
 
-    SQLite goes on with files that were removed, and all that is recorded there is gone when we end.
+    SQLite continues with removed files, and everything recorded in them is lost when the daemon exits.
     """
 
     def __init__(self, path: Path) -> None:
@@ -96,14 +96,14 @@ class Names:
         self._known: dict[str, tuple[int, int]] = {}
 
     def check(self) -> None:
-        """See that they are still those of the same files. Raises ``StorageRemoved``."""
+        """Check that the names still belong to the same files. Raises ``StorageRemoved``."""
         for path in self._paths:
             known = self._known.get(path)
             try:
                 found = os.stat(path)
             except (FileNotFoundError, NotADirectoryError) as error:
                 if known is None:
-                    continue  # nothing has been written to it
+                    continue  # nothing was written to it yet
                 raise StorageRemoved from error
             if known is None:
                 self._known[path] = found.st_dev, found.st_ino
@@ -111,12 +111,12 @@ class Names:
                 raise StorageRemoved
 
     def forget(self) -> None:
-        """Take whatever has the names next."""
+        """Accept whatever files have the names next."""
         self._known.clear()
 
 
 class Line:
-    """A connection, made at the first question, for one thread at a time: whoever has the ``turn``."""
+    """A connection, made at its first use, for one thread at a time: the one that holds the lock ``turn``."""
 
     def __init__(self, path: Path, names: Names, *, synced: bool) -> None:
         self._path = path
@@ -126,14 +126,14 @@ class Line:
         self.connection: sqlite3.Connection | None = None
 
     def cursor(self) -> sqlite3.Cursor:
-        """With the turn: return a cursor. Raises ``StorageRemoved``."""
+        """Return a cursor; the caller holds ``turn``. Raises ``StorageRemoved``."""
         self._names.check()
         if self.connection is None:
             self.connection = opened(self._path, synced=self._synced)
         return self.connection.cursor()
 
     def ask(self, question: Callable[..., T], *args: Any) -> T:
-        """Return the answer to a question; whatever is recorded while it is asked, it sees none of it, or all."""
+        """Run a query in a transaction of its own, so that it sees a consistent snapshot."""
         with self.turn:
             cursor = self.cursor()
             cursor.execute("BEGIN")
@@ -154,7 +154,7 @@ class Line:
 
 
 def begin(cursor: sqlite3.Cursor) -> None:
-    """Begin a transaction that records. Raises ``CatalogBusy`` when another process has the database to itself."""
+    """Begin a write transaction. Raises ``CatalogBusy`` when another process has locked the database."""
     try:
         cursor.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:
@@ -163,7 +163,7 @@ def begin(cursor: sqlite3.Cursor) -> None:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Return the Failure of what is being handled; a full disk is told in our words."""
+    """Return the Failure of the exception being handled; a full disk becomes ``InsufficientStorage``."""
     if isinstance(error, sqlite3.OperationalError) and "full" in str(error):  # error codes: from Python 3.11 on
         full = InsufficientStorage()
         full.__cause__ = error
@@ -172,6 +172,6 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def _raise_if_held(error: sqlite3.OperationalError) -> None:
-    """Raise ``CatalogBusy`` when another process has the database to itself."""
+    """Raise ``CatalogBusy`` when another process has locked the database."""
     if "locked" in str(error):  # error codes: from Python 3.11 on
         raise CatalogBusy("another program holds it") from error

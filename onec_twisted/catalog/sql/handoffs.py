@@ -1,6 +1,6 @@
-"""The outbox's statements: hand-offs on record. Functions of a cursor, as in ``sessions``.
+"""The outbox: SQL for hand-offs. Functions of a cursor, as in ``sessions``.
 
-A hand-off is recorded in the transaction that seals its files, before anybody is told of it.
+A hand-off is recorded in the transaction that seals its files, before it is reported to anybody.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def _handoff(row: Sequence[Any]) -> Handoff:
 
 
 def where(cursor: Cursor, condition: str, *values: Any) -> list[Handoff]:
-    """Return hand-offs in their order; ``condition`` is a text of ours."""
+    """Return hand-offs in order; ``condition`` is a constant of this package."""
     cursor.execute(f"SELECT {COLUMNS} FROM handoffs WHERE {condition} ORDER BY number", values)  # noqa: S608 - texts of this module
     return [_handoff(row) for row in cursor.fetchall()]
 
 
 def _check_epoch(cursor: Cursor, session: Session) -> None:
-    """Raise ``SessionRestarted`` when a session is in another epoch by now, ``InvalidSession`` when it is gone."""
+    """Raise ``SessionRestarted`` if a session is now in another epoch, ``InvalidSession`` if it is gone."""
     cursor.execute("SELECT epoch FROM sessions WHERE sessid = ?", (session.sessid,))
     row = cursor.fetchone()
     if row is None:
@@ -70,7 +70,7 @@ def _check_epoch(cursor: Cursor, session: Session) -> None:
 
 
 def _put(cursor: Cursor, handoff: Handoff) -> Handoff:
-    """Put a hand-off on record, and seal the files that it names; its number is given here."""
+    """Record a hand-off, assign its number, and seal the files that it names."""
     new = evolve(handoff, state=WAITING, tries=0, words="", told=False)
     values = asdict(new, recurse=False) | {"files": json.dumps(new.files, ensure_ascii=False), "changed": new.created}
     names = COLUMNS.replace("number", "changed")
@@ -84,7 +84,7 @@ def _put(cursor: Cursor, handoff: Handoff) -> Handoff:
 
 
 def files_of(cursor: Cursor, handoff: Handoff, most: int = sys.maxsize) -> list[tuple[str, int]]:
-    """Return the names and lengths of a hand-off's files, at most so many."""
+    """Return the names and lengths of at most ``most`` files of a hand-off."""
     if handoff.event != SETTLED or handoff.files:
         return list(handoff.files[:most])
     cursor.execute(
@@ -95,21 +95,21 @@ def files_of(cursor: Cursor, handoff: Handoff, most: int = sys.maxsize) -> list[
 
 
 def imported(cursor: Cursor, sessid: str, filename: str) -> Handoff | None:
-    """Return the hand-off of a name that was asked to be imported, or whose upload is complete; None if neither."""
+    """Return the hand-off of a name whose import was requested, or whose upload is complete; None if neither."""
     found = where(cursor, "sessid = ? AND event IN ('import', 'upload') AND filename = ?", sessid, filename)
     return found[0] if found else None
 
 
 class FileHasGrown(Exception):
-    """A piece was appended to a file between looking at it and sealing it."""
+    """A piece was appended to a file between reading its length and sealing it."""
 
 
 MOST_HANDOFFS = 10_000
-"""Hand-offs that a session may have on record: they are looked through for each new one, and cost no quota."""
+"""Hand-offs that a session may have on record: they are scanned for each new one, and do not count as quota."""
 
 
 def _check_room(cursor: Cursor, sessid: str) -> None:
-    """Raise ``TooManyImports`` when a session has so many hand-offs that it may have no other."""
+    """Raise ``TooManyImports`` when a session may have no more hand-offs."""
     cursor.execute("SELECT COUNT(*) FROM handoffs WHERE sessid = ?", (sessid,))
     if cursor.fetchone()[0] >= MOST_HANDOFFS:
         raise TooManyImports
@@ -118,11 +118,11 @@ def _check_room(cursor: Cursor, sessid: str) -> None:
 def import_asked(
     cursor: Cursor, session: Session, kind: str, filename: str, archive: str, size: int, now: float
 ) -> Handoff:
-    """Return the hand-off of a name: a new one, unless there is one whose outcome the node has not heard as failure.
+    """Return the hand-off of a name: the existing one, or a new one if there is none or its failure was reported.
 
-    ``archive`` is the uploaded file that it lies in, empty when it was uploaded itself; that file is sealed at
-    ``size`` bytes. A node that asks for one document asks for the others too; only those are owed until then.
-    Raises ``SessionRestarted``, ``InvalidSession``, and ``FileHasGrown`` when the file has another length by now.
+    ``archive`` is the uploaded file that contains it, empty if it was uploaded itself; that file is sealed at
+    ``size`` bytes. A node that requests one document will request the others too; until then only those are owed.
+    Raises ``SessionRestarted``, ``InvalidSession``, and ``FileHasGrown`` if the file now has another length.
     """
     _check_epoch(cursor, session)
     known = imported(cursor, session.sessid, filename)
@@ -144,7 +144,7 @@ def import_asked(
 
 
 def _owe_documents(cursor: Cursor, sessid: str) -> None:
-    """Owe a session's documents that nobody has asked to import yet, and nothing else of it."""
+    """Mark a session as owing only if it has documents that nobody has requested to import yet."""
     cursor.execute(
         "UPDATE sessions SET owed = CASE WHEN EXISTS (SELECT 1 FROM files WHERE files.sessid = sessions.sessid"
         " AND sealed = 0 AND by_node <> 0 AND (LOWER(name) LIKE '%.xml' OR LOWER(name) LIKE '%.zip'))"
@@ -163,9 +163,9 @@ def upload_complete(
 
 
 def forget_file(cursor: Cursor, sessid: str, name: str) -> None:
-    """Forget what became of a file that is to go: another of its name may come.
+    """Delete the hand-offs of a file that is to be removed, so that another of its name may follow.
 
-    Raises ``HandoffRunning`` when it is still to be delivered, and ``FileSealed`` when it was handed off with others.
+    Raises ``HandoffRunning`` if it is still to be delivered, and ``FileSealed`` if it was handed off with others.
     """
     about = where(cursor, "sessid = ? AND (filename = ? OR archive = ?)", sessid, name, name)
     about += where(
@@ -183,9 +183,9 @@ def forget_file(cursor: Cursor, sessid: str, name: str) -> None:
 
 
 def event_came(cursor: Cursor, session: Session, event: str, kind: str, timestamp: str, now: float) -> list[Handoff]:
-    """Return the hand-offs that an event brings about: files that nobody asked to import, and the event itself.
+    """Return the hand-offs that an event causes: files that nobody requested to import, and the event itself.
 
-    An event that is on record already, did not fail, and is not about new files brings about nothing. Raises
+    An event that is on record already, did not fail, and comes without new files causes none. Raises
     ``SessionRestarted``, ``InvalidSession``.
     """
     _check_epoch(cursor, session)
@@ -199,37 +199,37 @@ def event_came(cursor: Cursor, session: Session, event: str, kind: str, timestam
 
 
 def quiet_since(cursor: Cursor, then: float) -> list[Session]:
-    """Return the sessions that owe the site something, and that nobody has touched since a moment."""
+    """Return the sessions that owe the site something, and have not been used since ``then``."""
     cursor.execute(f"SELECT {SESSION_COLUMNS} FROM sessions WHERE owed <> 0 AND touched < ?", (then,))  # noqa: S608 - a constant
     return [Session(*row) for row in cursor.fetchall()]
 
 
 def settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
-    """Return the hand-offs of a session whose node says no more: its files, by type.
+    """Return the hand-offs of a session whose node has become silent: its files, by type.
 
-    There are none when somebody has touched it meanwhile.
+    There are none if the session was used in the meantime.
     """
     cursor.execute("SELECT 1 FROM sessions WHERE sessid = ? AND touched <= ?", (session.sessid, session.touched))
     return [] if cursor.fetchone() is None else _settle(cursor, session, now)
 
 
 OWED = f"sessid = ? AND sealed = 0 AND by_node <> 0 AND NOT {FILE_GROWING}"
-"""What holds of a session's files that are handed off when its node says no more."""
+"""Condition for the files of a session that are handed off when its node has become silent."""
 
 
 def _settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
-    """Hand off what the node of a session has sent, if that is owed; no upload that is still going on."""
+    """Hand off what the node of a session has sent, if that is owed, except for files of unfinished uploads."""
     cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ? AND owed <> 0", (session.sessid,))
     if not cursor.rowcount:
         return []
     cursor.execute(f"SELECT type, COUNT(*) FROM files WHERE {OWED} GROUP BY type ORDER BY type", (session.sessid,))  # noqa: S608 - a constant
     made = [_put(cursor, _new(session, SETTLED, kind, now, count=count)) for kind, count in cursor.fetchall()]
-    for handoff in made:  # one statement, however many they are
+    for handoff in made:  # one statement, however many files there are
         cursor.execute(
             f"UPDATE files SET sealed = ? WHERE {OWED} AND type = ?",  # noqa: S608 - a constant
             (handoff.number, session.sessid, handoff.type),
         )
-    # What a node has brought of a file that tus goes on with is owed until that ends, one way or the other
+    # A file that a node began and a tus upload continues is owed until that upload ends, one way or the other
     cursor.execute(
         "UPDATE sessions SET owed = 1 WHERE sessid = ? AND EXISTS ("  # noqa: S608 - a constant
         f"SELECT 1 FROM {GROWING_FILES}"
@@ -252,7 +252,7 @@ def _new(
     count: int = 0,
     metadata: str = "",
 ) -> Handoff:
-    """Return a hand-off with an id of its own."""
+    """Return a hand-off with a new id."""
     new = uuid.uuid4().hex
     return Handoff(
         0,
@@ -272,10 +272,10 @@ def _new(
 
 
 def note_outcome(cursor: Cursor, handoff: Handoff, now: float) -> None:
-    """Record what became of a try to deliver a hand-off.
+    """Record the outcome of an attempt to deliver a hand-off.
 
-    A node that hears of a failed import sends all of its session again, in another one: what it had not asked to
-    import yet is not owed any more.
+    A node that receives a failed import sends everything again, in another session: what it had not yet requested to
+    import is no longer owed.
     """
     cursor.execute(
         "UPDATE handoffs SET state = ?, tries = ?, words = ?, changed = ? WHERE id = ? AND state = ?",
@@ -286,15 +286,16 @@ def note_outcome(cursor: Cursor, handoff: Handoff, now: float) -> None:
 
 
 def tell(cursor: Cursor, handoff: Handoff) -> None:
-    """Record that the node has heard of a failure."""
+    """Record that a failure was reported to the node."""
     cursor.execute("UPDATE handoffs SET told = 1 WHERE id = ?", (handoff.id,))
 
 
 def retry(cursor: Cursor, failed: str, now: float) -> Handoff | None:
-    """Return a hand-off that stands for one that failed, which is forgotten; None when there is none such.
+    """Replace a failed hand-off with a new one, and return that; None if there is no such hand-off.
 
-    It has an id of its own: the site may remember what it answered to the one before. What the failure of an import
-    had taken from its session is owed again, unless the node has heard of it: then that sends all of it anew.
+    The new one has its own id, because the site may remember its answer to the old one. What the session no longer
+    owed because of a failed import is owed again, unless the failure was reported to the node: then the node sends
+    everything again.
     """
     found = where(cursor, "id = ? AND state = ?", failed, FAILED)
     if not found:
@@ -307,7 +308,7 @@ def retry(cursor: Cursor, failed: str, now: float) -> Handoff | None:
 
 
 def drop(cursor: Cursor, failed: str) -> bool:
-    """Forget a hand-off that failed; return whether there was one."""
+    """Delete a hand-off that failed; return whether there was one."""
     found = where(cursor, "id = ? AND state = ?", failed, FAILED)
     if found:
         _let_go(cursor, found[0], -1)
@@ -315,7 +316,7 @@ def drop(cursor: Cursor, failed: str) -> bool:
 
 
 def _let_go(cursor: Cursor, handoff: Handoff, sealed: int) -> None:
-    """Forget a hand-off; its files are sealed all the same, by another, or by none: its number may come again."""
+    """Delete a hand-off; its files stay sealed, by another one or by none, because its number may be reused."""
     cursor.execute(
         "UPDATE files SET sealed = ? WHERE sessid = ? AND sealed = ?", (sealed, handoff.sessid, handoff.number)
     )
@@ -323,5 +324,5 @@ def _let_go(cursor: Cursor, handoff: Handoff, sealed: int) -> None:
 
 
 def waiting(cursor: Cursor) -> list[Handoff]:
-    """Return all hand-offs that are still to be delivered, in their order."""
+    """Return all hand-offs that are still to be delivered, in order."""
     return where(cursor, "state = ?", WAITING)

@@ -1,7 +1,7 @@
-"""Questions to the database that the administrator asks: how much there is, and what stands still.
+"""Queries for the administrator: how much is on record, and what is stuck.
 
-Functions of a cursor, as in ``sessions``. They have a connection of their own: all sessions are looked at once,
-and for those that are shown a bounded number of files and hand-offs, by their keys.
+Functions of a cursor, as in ``sessions``. They use a connection of their own: they scan all sessions once, and read a
+bounded number of files and hand-offs, by key, for the sessions shown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["FEW_FILES", "MANY_FILES", "Overview", "SessionLine", "Summary", "latest", "overview", "summary"]
 
 MANY_FILES = 1000
-"""Files of a session that are counted; one with more has many."""
+"""Files of a session that are counted; a session with more has many."""
 
 FEW_FILES = 3
 """Files of a hand-off that are shown."""
@@ -33,8 +33,8 @@ FEW_FILES = 3
 class Summary:
     """How much is on record: sessions, those that owe the site something, damaged files, and hand-offs by state.
 
-    ``oldest`` is when the hand-off was recorded that has been waiting longest, in seconds since 1970; None without.
-    ``unfinished`` are uploads of tus that are not complete.
+    ``oldest`` is when the longest-waiting hand-off was recorded, in seconds since 1970; None if none waits.
+    ``unfinished`` counts tus uploads that are not complete.
     """
 
     sessions: int
@@ -47,9 +47,9 @@ class Summary:
 
 @frozen
 class SessionLine:
-    """A session, and what there is of it.
+    """A session, with a summary of its content.
 
-    ``files`` are counted up to ``MANY_FILES`` and one; ``waiting`` and ``failed`` are hand-offs.
+    ``files`` counts up to ``MANY_FILES`` plus one; ``waiting`` and ``failed`` count hand-offs.
     """
 
     session: Session
@@ -62,7 +62,7 @@ class SessionLine:
 
 @frozen
 class Overview:
-    """What the status page shows of it: the sessions touched last, and hand-offs, failed ones first."""
+    """What the status page shows: the sessions used last, and hand-offs, failed ones first."""
 
     summary: Summary
     sessions: tuple[SessionLine, ...]
@@ -84,17 +84,14 @@ def summary(cursor: Cursor) -> Summary:
 
 
 def latest(cursor: Cursor, state: str, most: int) -> list[Handoff]:
-    """Return the hand-offs in a state that were put on record last, at most so many; the last one first.
-
-    Each with its first files.
-    """
+    """Return at most ``most`` hand-offs in a state, the newest first, each with its first files."""
     cursor.execute("SELECT number FROM handoffs WHERE state = ? ORDER BY number DESC LIMIT ?", (state, most))
     handoffs = [outbox.where(cursor, "number = ?", number)[0] for (number,) in cursor.fetchall()]
     return [evolve(handoff, files=tuple(outbox.files_of(cursor, handoff, FEW_FILES))) for handoff in handoffs]
 
 
 def overview(cursor: Cursor, most: int) -> Overview:
-    """Return what there is to see, at most so many sessions, and hand-offs in each state."""
+    """Return what the status page shows: at most ``most`` sessions, and as many hand-offs in each state."""
     cursor.execute(
         f"SELECT {SESSION_COLUMNS}, owed,"  # noqa: S608 - constants
         " (SELECT COUNT(*) FROM (SELECT 1 FROM files WHERE files.sessid = sessions.sessid LIMIT ?) AS some),"

@@ -1,6 +1,6 @@
-"""What is recorded of a resumable upload, its session, its file and its hand-off together: functions of a cursor.
+"""SQL for a resumable upload together with its session, file and hand-off: functions of a cursor.
 
-The length of an upload's file is the file's, in ``files``: a node that goes on with it, and a tus client, go by the
+The length of an upload's file is recorded only in ``files``: a node that continues the file and a tus client use the
 same number.
 """
 
@@ -37,9 +37,9 @@ def find(cursor: Cursor, upload_id: str) -> Found | None:
 def create_with_session(
     cursor: Cursor, upload: UploadRecord, token_hash: str, quota: int, now: float, most: int
 ) -> Found:
-    """Put an upload on record, with a session of its own.
+    """Record an upload, with a session of its own.
 
-    Raises ``TooManySessions`` when its user has ``most``; 0 is no limit; ``FileTooLarge`` when it is larger than
+    Raises ``TooManySessions`` when its user has ``most`` (0 is no limit), ``FileTooLarge`` when it is larger than
     ``quota`` bytes.
     """
     if (upload.length or 0) > quota:
@@ -51,12 +51,12 @@ def create_with_session(
 
 
 def create(cursor: Cursor, upload: UploadRecord, epoch: int, quota: int, now: float) -> Found:
-    """Put an upload on record that goes to a session that is there, and goes on with its file, if there is one.
+    """Record an upload in an existing session; it continues the file of its name, if there is one.
 
-    One of the same name that has brought nothing is forgotten: its client never heard of it, or has thought better
-    of it. One that its file has outgrown is gone. Raises ``UploadOpen`` for one that has brought something,
+    Another upload of the same name that has received nothing is forgotten: its client never received its URL, or has
+    given it up. One that is shorter than the file is gone. Raises ``UploadOpen`` if another has received something,
     ``SessionRestarted``, ``InvalidSession``, ``FileDamaged``, ``FileSealed``, ``FileTooLarge`` when the session would
-    hold more than ``quota`` bytes, and ``InvalidLength`` when the file has more than the upload is to have.
+    hold more than ``quota`` bytes, and ``InvalidLength`` when the file is longer than the upload.
     """
     session = statements.session_of(cursor, upload.sessid)
     if session is None:
@@ -89,13 +89,13 @@ def grow(
 ) -> Handoff | None:
     """Record that an upload's file has grown from ``before`` bytes (None: it was not there) to ``after`` bytes.
 
-    So is the upload's length, which its client may have told with these bytes. With ``metadata`` the upload is
+    Also record the upload's length, which its client may have sent with these bytes. With ``metadata`` the upload is
     complete: its file is sealed and handed off, and the hand-off is returned. Raises what ``sql.sessions.commit``
-    does, and ``UploadGone`` when the upload is not open.
+    raises, and ``UploadGone`` when the upload is not open.
     """
     uploads.grow(cursor, upload, after - (before or 0), now, complete=metadata is not None)
     if after == before and metadata is None:
-        statements.touch(cursor, session.sessid, now)  # the last piece of a node is as it was
+        statements.touch(cursor, session.sessid, now)  # the last piece of a node is unchanged
         return None
     statements.commit(cursor, session, upload.name, before, after, quota, now, by_node=False)
     if metadata is None:
@@ -107,10 +107,10 @@ def grow(
 
 
 def remove(cursor: Cursor, upload: UploadRecord, now: float) -> bool:
-    """Note that an upload is gone, and forget its file, unless a node has sent any of it; return whether.
+    """Record that an upload is gone; delete its file's record, unless a node has sent part of it; return whether.
 
     Its session stays. Raises ``HandoffRunning`` when the file is still to be delivered, ``FileSealed`` when it was
-    handed off together with others, ``UploadGone`` when the upload is gone.
+    handed off together with others, ``UploadGone`` when the upload is gone already.
     """
     found = find(cursor, upload.id)
     if found is None or found.upload.state == GONE:

@@ -1,7 +1,7 @@
-"""The tables of the catalog's database, and how an older one becomes one of this version.
+"""The tables of the catalog's database, and the migrations from older versions.
 
-The modules of ``catalog.sql`` hold the only SQL. It keeps to what PostgreSQL knows as well, pragmas and ``WITHOUT
-ROWID`` aside.
+The modules of ``catalog.sql`` hold the only SQL. Except for pragmas and ``WITHOUT ROWID``, it is valid for PostgreSQL
+too.
 """
 
 from __future__ import annotations
@@ -84,23 +84,23 @@ CREATE INDEX handoffs_in_state ON handoffs (state);
 CREATE INDEX sessions_of_user ON sessions (username);
 CREATE INDEX damaged_files ON files (sessid, name) WHERE damaged <> 0;
 """
-"""``held`` is the sum of the session's committed bytes; ``touched``, as all times, is in seconds since 1970; ``owed``
-says that something has come since the last hand-off.
+"""``held`` is the sum of the session's committed bytes; ``touched``, like all times, is in seconds since 1970;
+``owed`` means that something has arrived since the last hand-off.
 
-``last_start`` is where a file's last piece begins; ``proven`` says that the answer to it is known to have been
-delivered; ``damaged`` that acknowledged bytes are missing or doubtful; ``sealed`` is 0 for a file that was not handed
-off, else the ``number`` of the hand-off that settled it, or -1: a hand-off of its own, or none any more, tells of it;
-``by_node`` that a node has sent some of it, if only an empty piece: what tus alone has brought is handed off when it
-is complete.
+``last_start`` is where a file's last piece begins; ``proven`` means that the answer to it is known to have arrived;
+``damaged``, that acknowledged bytes are missing or doubtful. ``sealed`` is 0 for a file that was not handed off,
+else the ``number`` of the hand-off that settled it, or -1 if it has a hand-off of its own, or none any more.
+``by_node`` means that a node has sent part of it, if only an empty piece; a file sent by tus alone is handed off when
+it is complete.
 
-``handoffs`` is the outbox: what is to be delivered to the site, and what became of it. ``number`` is their order,
-``files`` a JSON list of names and lengths, empty where files have its ``number``, however many; ``count`` is how many
-it is about; ``told`` says that the node has heard of a failure; ``metadata`` is what a
-tus client told of its file, as JSON.
+``handoffs`` is the outbox: what is to be delivered to the site, and the outcome. ``number`` is the order; ``files``
+is a JSON list of names and lengths, empty where the files' ``sealed`` refers to its ``number``; ``count`` is the
+number of files; ``told`` means that a failure was reported to the node; ``metadata`` is what a tus client sent with
+its file, as JSON.
 
-``uploads`` are those of tus: ``length`` is NULL until it is known, ``metadata`` is as it came; ``own`` says that the
-session was made for the upload alone, ``brought`` is how many bytes of its file have come by it; ``state`` is
-``open``, ``complete``, or ``gone``, which is remembered for a while.
+``uploads`` are those of tus: ``length`` is NULL until it is known, ``metadata`` is as received; ``own`` means that
+the session was made for the upload alone; ``brought`` is how many bytes of its file the upload has received;
+``state`` is ``open``, ``complete``, or ``gone``, which is remembered for a while.
 """
 
 MIGRATIONS = {
@@ -119,23 +119,22 @@ ALTER TABLE files ADD COLUMN by_node INTEGER NOT NULL DEFAULT 1;
 """
     + UPLOADS,
 }
-"""What makes a database of a version one of the next."""
+"""The migration from each version to the next."""
 
 LOCK_PATIENCE = 3.0
-"""Seconds that another process may have the database to itself, before whoever wants to record hears that it is busy.
+"""Seconds that another process may keep the database locked before recording fails with ``CatalogBusy``.
 
-A backup of the database, or a statement that somebody types, takes less; a node waits longer (docs/protocol.md,
-N12).
+A backup of the database, or a statement typed in a shell, takes less; a node waits longer (docs/protocol.md, N12).
 """
 
 
 def version_of(cursor: Cursor) -> int:
-    """Return the version of a database's schema, 0 for one that is empty."""
+    """Return the version of a database's schema, 0 for an empty database."""
     cursor.execute("PRAGMA user_version")
     return int(cursor.fetchone()[0])
 
 
 def script_from(version: int) -> str:
-    """Return what makes a database of a version, 0 for an empty one, one of this version: all of it, or nothing."""
+    """Return the script that migrates a database of a version, 0 for an empty one, to this version atomically."""
     steps = [MIGRATIONS[old] for old in range(version, SCHEMA_VERSION)] if version else [SCHEMA, UPLOADS, INDEXES]
     return f"BEGIN; {''.join(steps)} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"

@@ -1,4 +1,4 @@
-"""Sessions and their files on record: functions of a cursor, each a step of a transaction or a question."""
+"""SQL for sessions and their files: functions of a cursor, each a step of a transaction or a query."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ SESSION_COLUMNS = ", ".join(one.name for one in fields(Session))
 FILE_COLUMNS = ", ".join(one.name for one in fields(FileRecord))
 
 REVOKED = "revoked"
-"""What stands in the place of a token's hash, before the sessid, when the session lets nobody in any more."""
+"""What replaces the token's hash of a revoked session, followed by the sessid."""
 
-# ruff: noqa: S608 - the statements are put together of constants alone
+# ruff: noqa: S608 - the statements are composed of constants only
 
 
 def nothing(_: Cursor) -> None:
-    """Record nothing: what waits for company goes along."""
+    """Record nothing; records that wait for another one are committed with it."""
 
 
 def open_session(cursor: Cursor, sessid: str, token_hash: str, username: str, now: float, most: int = 0) -> None:
-    """Put a new session on record. Raises ``TooManySessions`` when its user has ``most``; 0 is no limit."""
+    """Record a new session. Raises ``TooManySessions`` when its user has ``most``; 0 is no limit."""
     if most:
         cursor.execute("SELECT COUNT(*) FROM sessions WHERE username = ?", (username,))
         if cursor.fetchone()[0] >= most:
@@ -79,9 +79,9 @@ def touch(cursor: Cursor, sessid: str, now: float) -> None:
 
 
 def session(cursor: Cursor, token_hash: str, most: int) -> tuple[Session, dict[str, FileRecord], int] | None:
-    """Return the session that a token opens, its files, and how many it has.
+    """Return the session that a token opens, its files, and their number.
 
-    There are no files when it has more than ``most``.
+    The files are omitted when there are more than ``most``.
     """
     cursor.execute(f"SELECT {SESSION_COLUMNS} FROM sessions WHERE token_hash = ?", (token_hash,))
     row = cursor.fetchone()
@@ -104,7 +104,7 @@ def session_of(cursor: Cursor, sessid: str) -> Session | None:
 
 
 def file(cursor: Cursor, sessid: str, name: str) -> FileRecord | None:
-    """Return what is known of a file, None if it is not on record."""
+    """Return a file's record, None if there is none."""
     cursor.execute(
         f"SELECT {FILE_COLUMNS} FROM files WHERE sessid = ? AND name = ?",
         (sessid, name),
@@ -131,10 +131,10 @@ def commit(
 ) -> None:
     """Record that a file has grown from ``before`` bytes (None: it was not there) to ``after`` bytes.
 
-    ``kind`` is the type that the query of its first piece tells. What comes ``by_node`` is owed to the site from now
-    on; what does not needs no proof that its answer arrived. Raises ``FileSealed`` when it was handed off meanwhile,
-    ``SessionRestarted`` when the session is in another epoch by now, ``InvalidSession`` when it is gone,
-    ``InsufficientStorage`` when it would hold more than ``quota`` bytes.
+    ``kind`` is the type in the query of its first piece. What arrives ``by_node`` is owed to the site from now on;
+    anything else needs no proof that its answer arrived. Raises ``FileSealed`` if it was handed off in the meantime,
+    ``SessionRestarted`` if the session is now in another epoch, ``InvalidSession`` if it is gone,
+    ``InsufficientStorage`` if it would hold more than ``quota`` bytes.
     """
     grown = after - (before or 0)
     cursor.execute(
@@ -168,7 +168,7 @@ def commit(
 
 
 def prove(cursor: Cursor, session: Session, name: str, committed: int) -> None:
-    """Record that the answer to the piece that ends at ``committed`` bytes was delivered."""
+    """Record that the answer to the piece that ends at ``committed`` bytes has arrived."""
     cursor.execute(
         "UPDATE files SET proven = 1 WHERE sessid = (SELECT sessid FROM sessions WHERE sessid = ? AND epoch = ?)"
         " AND name = ? AND committed = ?",
@@ -215,9 +215,9 @@ def has_damaged(cursor: Cursor, sessid: str) -> bool:
 
 
 def start_epoch(cursor: Cursor, sessid: str, now: float) -> int:
-    """Return the epoch that has begun; 0 when the session is gone.
+    """Start a new epoch of a session, and return it; 0 when the session is gone.
 
-    Raises ``HandoffRunning`` when something of it is to be delivered: its files must stay.
+    Raises ``HandoffRunning`` while something of it is to be delivered: its files must stay.
     """
     _check_delivered(cursor, sessid)
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
@@ -232,9 +232,9 @@ def start_epoch(cursor: Cursor, sessid: str, now: float) -> int:
 
 
 def end_session(cursor: Cursor, sessid: str) -> None:
-    """Forget a session and all that belongs to it.
+    """Delete a session and all that belongs to it.
 
-    Raises ``InvalidSession`` when there is none such, ``HandoffRunning`` when something of it is to be delivered.
+    Raises ``InvalidSession`` if there is no such session, ``HandoffRunning`` if something of it is to be delivered.
     """
     cursor.execute("SELECT 1 FROM sessions WHERE sessid = ?", (sessid,))
     if cursor.fetchone() is None:
@@ -244,13 +244,13 @@ def end_session(cursor: Cursor, sessid: str) -> None:
 
 
 def users(cursor: Cursor) -> list[str]:
-    """Return the users whose sessions let somebody in."""
+    """Return the users that have sessions which are not revoked."""
     cursor.execute(f"SELECT DISTINCT username FROM sessions WHERE token_hash NOT LIKE '{REVOKED}%'")
     return [username for (username,) in cursor.fetchall()]
 
 
 def sessions_of(cursor: Cursor, username: str) -> list[str]:
-    """Return the sessids of all sessions of a user that let somebody in."""
+    """Return the sessids of all sessions of a user that are not revoked."""
     cursor.execute(
         f"SELECT sessid FROM sessions WHERE username = ? AND token_hash NOT LIKE '{REVOKED}%'", (username,)
     )
@@ -258,7 +258,7 @@ def sessions_of(cursor: Cursor, username: str) -> list[str]:
 
 
 def revoke(cursor: Cursor, sessid: str) -> None:
-    """Let nobody in by a session any more, whose files and hand-offs stay: no token has such a hash."""
+    """Revoke a session's token by a hash that no token has; the session's files and hand-offs stay."""
     cursor.execute(f"UPDATE sessions SET token_hash = '{REVOKED} ' || sessid WHERE sessid = ?", (sessid,))
 
 
@@ -270,7 +270,7 @@ def _check_delivered(cursor: Cursor, sessid: str) -> None:
 
 
 def _forget(cursor: Cursor, sessid: str) -> None:
-    """Forget a session and all that belongs to it; that there were uploads is remembered from its last use on."""
+    """Delete a session and all that belongs to it; its uploads are remembered as gone since its last use."""
     uploads.end_with_session(cursor, sessid)
     cursor.execute("DELETE FROM sessions WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
@@ -278,7 +278,7 @@ def _forget(cursor: Cursor, sessid: str) -> None:
 
 
 def archives(cursor: Cursor, sessid: str, most: int) -> dict[str, int]:
-    """Return the names of a session's archives, ``most`` of them, and their committed lengths in bytes."""
+    """Return the names of at most ``most`` archives of a session, and their committed lengths in bytes."""
     cursor.execute(
         "SELECT name, committed FROM files WHERE sessid = ? AND LOWER(name) LIKE '%.zip' ORDER BY name LIMIT ?",
         (sessid, most),
@@ -310,18 +310,18 @@ WHERE touched < last AND NOT EXISTS (
 
 
 def ended(cursor: Cursor, ended: float, kept: float) -> list[str]:
-    """Return the sessids of all sessions that may go.
+    """Return the sessids of all sessions that may be removed.
 
-    Those are the ones that nobody has touched since ``ended``; since ``kept``, where all was handed off with success,
-    and no upload of tus is unfinished.
-    What is not handed off stays, and so does what was handed off since then.
+    Those are the ones that have not been used since ``ended``; or since ``kept``, where everything was handed off
+    successfully and no tus upload is unfinished. Sessions with anything not yet handed off stay, and so do those with
+    hand-offs since then.
     """
     cursor.execute(ENDED.format(which=""), {"ended": ended, "kept": kept})
     return [sessid for (sessid,) in cursor.fetchall()]
 
 
 def remove_session(cursor: Cursor, sessid: str, ended: float, kept: float) -> bool:
-    """Forget a session and all that belongs to it, if it may still go; see ``ended``. Return whether."""
+    """Delete a session and all that belongs to it, if it may still be removed (see ``ended``); return whether."""
     cursor.execute(ENDED.format(which="AND sessid = :sessid"), {"sessid": sessid, "ended": ended, "kept": kept})
     if cursor.fetchone() is None:
         return False

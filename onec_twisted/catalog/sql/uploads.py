@@ -1,4 +1,4 @@
-"""The table ``uploads``: functions of a cursor, and conditions for statements about other tables.
+"""SQL for the table ``uploads``: functions of a cursor, and conditions for statements about other tables.
 
 An upload that is gone is remembered for a while, without its metadata.
 """
@@ -33,23 +33,23 @@ __all__ = [
 ]
 
 UNFINISHED_OF_SESSION = 1000
-"""Uploads of a session that are not complete; a page has some twenty on their way, and makes others later."""
+"""Unfinished uploads per session; a page has about twenty on their way at a time, and creates others later."""
 
 UNFINISHED_OF_USER = 10_000
-"""The same of a user, in all of its sessions."""
+"""Unfinished uploads per user, in all of its sessions."""
 
 REMEMBERED_UPLOADS = 10_000
-"""Uploads of a user that are gone, and remembered as gone; when they are more, the older half is forgotten."""
+"""Uploads per user that are remembered as gone; when there are more, the older half is forgotten."""
 
 COLUMNS = ", ".join(one.name for one in fields(UploadRecord))
 
 IS_OPEN, IS_GONE = f"state = '{OPEN}'", f"state = '{GONE}'"
-"""Conditions; SQLite uses the partial indexes only for a state that stands in the statement."""
+"""Conditions; SQLite uses the partial indexes only for a state written in the statement itself."""
 
 SET_GONE = f"state = '{GONE}', metadata = ''"
 
 SESSION_UNFINISHED = f"EXISTS (SELECT 1 FROM uploads WHERE uploads.sessid = sessions.sessid AND {IS_OPEN})"
-"""What holds of a row of ``sessions`` with an upload that is not complete."""
+"""Condition for a row of ``sessions`` with an upload that is not complete."""
 
 _GROWING = (
     f"uploads.sessid = files.sessid AND uploads.name = files.name AND {IS_OPEN}"
@@ -57,12 +57,12 @@ _GROWING = (
 )
 
 FILE_GROWING = f"EXISTS (SELECT 1 FROM uploads WHERE {_GROWING})"
-"""What holds of a row of ``files`` that nobody may take yet: an upload has not brought all of it."""
+"""Condition for a row of ``files`` that may not be handed off yet: an upload has not received all of it."""
 
 GROWING_FILES = f"files JOIN uploads ON {_GROWING}"
-"""The files of which that holds."""
+"""The files that meet this condition."""
 
-# ruff: noqa: S608 - the statements are put together of these constants alone
+# ruff: noqa: S608 - the statements are composed of these constants only
 
 
 def find(cursor: Cursor, upload_id: str) -> UploadRecord | None:
@@ -76,7 +76,7 @@ def find(cursor: Cursor, upload_id: str) -> UploadRecord | None:
 
 
 def insert(cursor: Cursor, upload: UploadRecord, now: float) -> None:
-    """Put an upload on record."""
+    """Record an upload."""
     cursor.execute(
         f"INSERT INTO uploads ({COLUMNS}, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (*astuple(upload, recurse=False), now),
@@ -86,8 +86,8 @@ def insert(cursor: Cursor, upload: UploadRecord, now: float) -> None:
 def make_way(cursor: Cursor, upload: UploadRecord, committed: int, now: float) -> None:
     """End the other uploads of a file, which has ``committed`` bytes.
 
-    One that the file has outgrown is gone. One that has brought nothing is forgotten: its client never heard of it,
-    or has thought better of it. Raises ``UploadOpen`` for one that has brought something.
+    One that is shorter than the file is gone. One that has received nothing is forgotten: its client never received
+    its URL, or has given it up. Raises ``UploadOpen`` if another has received something.
     """
     cursor.execute(
         "UPDATE uploads SET state = ?, changed = ?, metadata = ''"
@@ -106,10 +106,10 @@ def make_way(cursor: Cursor, upload: UploadRecord, committed: int, now: float) -
 
 
 def check_room(cursor: Cursor, upload: UploadRecord, left: int) -> None:
-    """See that a session, and a user, may have another upload; forget the oldest that are gone, if they are many.
+    """Check that a session and a user may have another upload; forget the oldest gone ones if there are too many.
 
-    Metadata counts as bytes do until its upload is complete: ``left`` is how many the session may still have. Raises
-    ``TooManyUnfinished`` and ``InsufficientStorage``.
+    Metadata counts towards the quota until its upload is complete: ``left`` is how many bytes the session may still
+    have. Raises ``TooManyUnfinished`` and ``InsufficientStorage``.
     """
     cursor.execute(
         "SELECT COUNT(*), COALESCE(SUM(LENGTH(metadata)), 0) FROM uploads WHERE sessid = ? AND state = ?",
@@ -132,7 +132,7 @@ def check_room(cursor: Cursor, upload: UploadRecord, left: int) -> None:
 
 
 def grow(cursor: Cursor, upload: UploadRecord, brought: int, now: float, *, complete: bool) -> None:
-    """Record that an upload has brought so many bytes more, and its length, which its client may have told with them.
+    """Record that an upload has received ``brought`` more bytes, and its length, which may have come with them.
 
     Raises ``UploadGone`` when it is not open.
     """
@@ -145,17 +145,17 @@ def grow(cursor: Cursor, upload: UploadRecord, brought: int, now: float, *, comp
 
 
 def end(cursor: Cursor, upload_id: str, now: float) -> None:
-    """Note that an upload is gone."""
+    """Record that an upload is gone."""
     cursor.execute(f"UPDATE uploads SET {SET_GONE}, changed = ? WHERE id = ?", (now, upload_id))
 
 
 def end_all(cursor: Cursor, sessid: str, now: float) -> None:
-    """Note that all uploads of a session are gone."""
+    """Record that all uploads of a session are gone."""
     cursor.execute(f"UPDATE uploads SET {SET_GONE}, changed = ? WHERE sessid = ?", (now, sessid))
 
 
 def end_with_session(cursor: Cursor, sessid: str) -> None:
-    """Note that the uploads of a session that is about to go are gone, since its last use."""
+    """Record that the uploads of a session about to be deleted are gone, as of its last use."""
     cursor.execute(
         f"UPDATE uploads SET {SET_GONE}, changed = (SELECT touched FROM sessions WHERE sessid = ?)"
         f" WHERE sessid = ? AND state <> '{GONE}'",
@@ -164,10 +164,10 @@ def end_with_session(cursor: Cursor, sessid: str) -> None:
 
 
 def expire(cursor: Cursor, ended: float, before: float, busy: frozenset[str]) -> None:
-    """Note that uploads are gone whose sessions nobody has touched since ``ended``, but for those of ``busy`` ones.
+    """Expire open uploads in sessions that have not been used since ``ended``, except in ``busy`` sessions.
 
-    A session stays that owes the site something, and what a node has brought of its file is handed off then. Uploads
-    that are gone since ``before`` are forgotten.
+    A session that owes the site something stays, and what a node sent of its file can then be handed off. Uploads
+    that were gone before ``before`` are forgotten.
     """
     cursor.execute(
         f"SELECT id, sessid FROM uploads WHERE {IS_OPEN} AND changed < ? AND EXISTS ("
