@@ -1,12 +1,11 @@
-"""What lies in an uploaded archive, and whether it is sound. Nothing is unpacked, and little is held in memory.
+"""List an uploaded archive, and check that it is sound, without unpacking it and with little memory.
 
-With ``zip=yes`` 1C sends one archive, cut into pieces, and then asks to import names that lie in it
-(docs/protocol.md, N6 and N7). Such archives are written by many tools, so what tells of missing bytes is checked
-(signatures where entries are said to begin, sizes and checksums of documents), and what merely looks odd is not:
-names that disagree, flags, extra fields, versions, ways of packing. ``zipfile`` refuses a whole archive for
-any of these.
+With ``zip=yes`` 1C sends one archive in pieces, and then requests to import names in it (docs/protocol.md, N6 and
+N7). Such archives are written by many tools. So anything that reveals missing bytes is checked (signatures where
+entries should begin, sizes and checksums of documents), and anything that merely looks odd is not: names that
+disagree, flags, extra fields, versions, compression methods. ``zipfile`` rejects a whole archive for any of these.
 
-Blocking functions, which ``examine`` runs in a process of its own: nothing is imported that makes its start longer.
+Blocking functions, which ``examine`` runs in a process of its own: nothing is imported that would slow its start.
 """
 
 from __future__ import annotations
@@ -22,32 +21,32 @@ if TYPE_CHECKING:
 __all__ = ["ENCODINGS", "ArchiveDamaged", "Entry", "entries"]
 
 DIRECTORY_LIMIT = 32 * 1024 * 1024
-"""Bytes of a directory that are read at most: some 200,000 pictures."""
+"""Bytes of a directory that are read at most: about 200,000 pictures."""
 
 MOST_ENTRIES = 250_000
 """Entries of a directory at most."""
 
 CHECKED_LIMIT = 256 * 1024 * 1024
-"""Bytes of documents whose checksums are looked at, packed or unpacked, of one archive."""
+"""Bytes of documents, packed or unpacked, whose checksums are verified per archive."""
 
 MOST_DOCUMENTS = 1000
-"""Documents whose checksums are looked at."""
+"""Documents whose checksums are verified per archive."""
 
 LONGEST_NAME = 1024
-"""Characters of a name at most: no node can ask for a longer one (``names.NAME_LIMIT``)."""
+"""Characters of a name at most: no node can request a longer one (``names.NAME_LIMIT``)."""
 
 READ_BLOCK = 1024 * 1024
-"""Bytes of a directory that are read, and of a document that are unpacked, at a time."""
+"""Bytes read of a directory, and unpacked of a document, at a time."""
 
 PACKED_BLOCK = 64 * 1024
-"""Bytes of a packed document that are read at a time."""
+"""Bytes read of a packed document at a time."""
 
 LIKELY_NAME = 128
-"""Bytes of a name that are read together with what stands before it."""
+"""Bytes of a name that are read together with the header before it."""
 
 ENTRY, LOCAL, SIGNED = b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x05"
 END, END64, LOCATOR64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
-"""What the structures of an archive begin with (APPNOTE.TXT 4.3)."""
+"""Signatures of the structures of an archive (APPNOTE.TXT 4.3)."""
 
 _ENTRY = struct.Struct("<4s4x2H4x3L3H8xL")
 _LOCAL = struct.Struct("<4s22x2H")
@@ -56,30 +55,30 @@ _END64 = struct.Struct("<4s36x2Q")
 _LOCATOR64 = struct.Struct("<4s4xQL")
 
 LONGEST_END = 2**16 + _END.size
-"""Bytes from the end in which the end of the directory is looked for: a comment may follow it."""
+"""Bytes at the end of the file that are searched for the end of the directory: a comment may follow it."""
 
 IN_ZIP64 = 2**32 - 1
-"""A size or an offset that stands in the ZIP64 field instead (APPNOTE.TXT 4.4.8)."""
+"""A size or an offset whose value is in the ZIP64 field instead (APPNOTE.TXT 4.4.8)."""
 
 ZIP64, UNICODE_PATH = 0x0001, 0x7075
 """Extra fields (APPNOTE.TXT 4.5.3 and 4.6.9)."""
 
 STORED, DEFLATED = 0, 8
-"""Ways of packing that can be read in small portions."""
+"""Compression methods that can be read in small portions."""
 
 ENCODINGS = ("utf-8", "cp866", "cp1251")
-"""What names are written in, the most likely first."""
+"""Encodings of names, the most likely first."""
 
 ENCRYPTED, UTF8 = 0x0001 | 0x0020 | 0x0040, 0x0800
-"""Flags: what we cannot read (a password, patches, strong encryption), and what says that a name is UTF-8."""
+"""Flags: content that cannot be read (a password, patches, strong encryption), and names in UTF-8."""
 
 
 class ArchiveDamaged(Exception):
-    """The archive cannot be read; the words say why."""
+    """The archive cannot be read; the message says why."""
 
 
 class Entry:
-    """One entry: every spelling of its name, the most likely first, and whether it is what the directory says."""
+    """One entry: every spelling of its name, the most likely first, and whether its content matches the directory."""
 
     __slots__ = ("names", "sound")
 
@@ -90,27 +89,27 @@ class Entry:
 
 
 class _Held:
-    """The first ``size`` bytes of a file: what lies behind them was never acknowledged."""
+    """The first ``size`` bytes of a file: bytes beyond them were never acknowledged."""
 
     def __init__(self, fd: int, size: int) -> None:
         self._fd = fd
         self.size = size
 
     def read(self, place: int, size: int) -> bytes:
-        """Return as many of the bytes at a place as there are."""
+        """Return up to ``size`` bytes at a place."""
         size = min(size, self.size - place)
         return os.pread(self._fd, size, place) if place >= 0 and size > 0 else b""
 
 
 class _Stream:
-    """Bytes from one place to another, taken one after another."""
+    """The bytes from one place to another, read in sequence."""
 
     def __init__(self, held: _Held, place: int, end: int) -> None:
         self._held, self._place, self._end = held, place, end
         self._data, self._at = b"", 0
 
     def take(self, size: int) -> bytes:
-        """Return the next bytes; fewer when there are no more."""
+        """Return the next ``size`` bytes, or fewer at the end."""
         if len(self._data) - self._at < size:
             more = self._held.read(self._place, min(max(READ_BLOCK, size), self._end - self._place))
             self._place += len(more)
@@ -121,9 +120,9 @@ class _Stream:
 
 
 def _read_end(held: _Held, place: int) -> tuple[int, int, int]:
-    """Return where the directory begins and ends when its end is told of at a place, and how far offsets are off.
+    """Read the end record at a place; return where the directory begins and ends, and by how much offsets are off.
 
-    They are when something stands before the archive, or bytes of it are missing. Raises ``ArchiveDamaged``.
+    Offsets are off when something precedes the archive, or bytes of it are missing. Raises ``ArchiveDamaged``.
     """
     data = held.read(place, _END.size)
     if len(data) < _END.size:
@@ -149,7 +148,7 @@ def _read_end(held: _Held, place: int) -> tuple[int, int, int]:
 
 
 def _find_end(held: _Held) -> tuple[int, int, int]:
-    """Return what ``_read_end`` does of the last end that fits. Raises ``ArchiveDamaged`` with words of the last."""
+    """Return ``_read_end`` of the last end record that is valid. Raises the ``ArchiveDamaged`` of the last one."""
     begin = max(0, held.size - LONGEST_END)
     tail = held.read(begin, LONGEST_END)
     why = None
@@ -164,7 +163,7 @@ def _find_end(held: _Held) -> tuple[int, int, int]:
 
 
 def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield kind and content of each extra field, up to the first that is none."""
+    """Yield the kind and content of each extra field, up to the first invalid one."""
     while len(extra) >= 4:
         kind, size = struct.unpack_from("<2H", extra)
         if 4 + size > len(extra):
@@ -174,7 +173,7 @@ def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _from_zip64(extra: bytes, *values: int) -> Iterable[int | None]:
-    """Return sizes and offset; those that stand in the ZIP64 field instead from there, None when they do not."""
+    """Return the sizes and the offset, those in the ZIP64 field from there, None where they are missing."""
     if IN_ZIP64 not in values:
         return values
     content = next((content for kind, content in _fields(extra) if kind == ZIP64), b"")
@@ -189,10 +188,10 @@ def _from_zip64(extra: bytes, *values: int) -> Iterable[int | None]:
 
 
 def _spellings(raw: bytes, extra: bytes, flags: int) -> Iterator[str]:
-    """Yield what a node may call an entry, the most likely first.
+    """Yield the names that a node may use for an entry, the most likely first.
 
-    Tools write UTF-8 with or without saying so, the letters of Russian DOS or those of Russian Windows, and some say
-    that they write UTF-8 and do not. Where none of these has the letters, Info-ZIP's field does (APPNOTE.TXT 4.6.9).
+    Tools write UTF-8 with or without the flag, the code page of Russian DOS or of Russian Windows, and some set the
+    flag for UTF-8 wrongly. Where none of these has the letters, Info-ZIP's field does (APPNOTE.TXT 4.6.9).
     """
     if extra:
         for kind, content in _fields(extra):
@@ -212,17 +211,17 @@ def _spellings(raw: bytes, extra: bytes, flags: int) -> Iterator[str]:
 
 
 def _plain(name: str) -> str:
-    """Return a name as ``names`` would: with ``/`` between its segments, and nothing in front of it."""
+    """Return a name as ``names`` would: with ``/`` between its segments, and without a prefix."""
     return name.replace("\\", "/").lstrip("/").removeprefix("./")
 
 
 def _names(spelled: Iterable[str]) -> tuple[str, ...]:
-    """Return spellings in their order, each once, without those that no node can ask for."""
+    """Return spellings in order, without duplicates and those that no node can request."""
     return tuple(dict.fromkeys(_plain(name) for name in spelled if len(name) <= LONGEST_NAME))
 
 
 def _unpacked(held: _Held, place: int, packed: int, method: int, most: int) -> Iterator[bytes]:
-    """Yield what is packed at a place, in small portions, and little more than ``most`` bytes of it."""
+    """Yield the unpacked content at a place, in small portions, and little more than ``most`` bytes of it."""
     stream = _Stream(held, place, place + packed)
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     left = most
@@ -232,11 +231,11 @@ def _unpacked(held: _Held, place: int, packed: int, method: int, most: int) -> I
             left -= len(out)
             yield out
     if left >= 0:
-        yield inflate.flush()  # what the last match still has to give
+        yield inflate.flush()  # the rest of the last match
 
 
 def _is_sound(held: _Held, place: int, packed: int, size: int, checksum: int, method: int) -> bool:
-    """Return whether a document has the size and the checksum that the directory says."""
+    """Return whether a document has the size and the checksum given in the directory."""
     length = found = 0
     try:
         for portion in _unpacked(held, place, packed, method, size):
@@ -248,7 +247,7 @@ def _is_sound(held: _Held, place: int, packed: int, size: int, checksum: int, me
 
 
 def _behind_local_header(held: _Held, place: int) -> tuple[int, bytes]:
-    """Return where an entry's content begins, and its name as it stands there. Raises ``ArchiveDamaged``."""
+    """Return where an entry's content begins, and its name in the local header. Raises ``ArchiveDamaged``."""
     head = held.read(place, _LOCAL.size + LIKELY_NAME)
     if len(head) < _LOCAL.size or not head.startswith(LOCAL):
         raise ArchiveDamaged("bytes are missing or doubled")
@@ -259,14 +258,14 @@ def _behind_local_header(held: _Held, place: int) -> tuple[int, bytes]:
 
 
 class _Checks:
-    """Looks at the content of documents, as much as there may be."""
+    """Verifies the content of documents, up to the limits."""
 
     def __init__(self, held: _Held) -> None:
         self._held = held
         self._bytes, self._documents = CHECKED_LIMIT, MOST_DOCUMENTS
 
     def passes(self, place: int, packed: int, size: int, checksum: int, method: int, flags: int) -> bool:
-        """Return whether a document is what the directory says, or is none that we look at."""
+        """Return whether a document matches the directory, or is exempt from verification."""
         cost = max(packed, size)
         readable = method in (STORED, DEFLATED) and not flags & ENCRYPTED
         if not readable or cost > self._bytes or not self._documents:
@@ -277,12 +276,12 @@ class _Checks:
 
 
 def entries(fd: int, size: int) -> Iterator[Entry]:
-    """Yield what lies in the archive in the first ``size`` bytes of a file.
+    """Yield the entries of the archive in the first ``size`` bytes of a file.
 
-    The documents at its top are read to their ends, and compared with their checksums, as far as ``CHECKED_LIMIT``
-    and ``MOST_DOCUMENTS`` allow; what is packed in a way that cannot be read in small portions, or with a password,
-    is left to the importer. Raises ``ArchiveDamaged``: it is cut off, bytes are missing or doubled, there is too much
-    in it.
+    Documents at the top level are read to their ends and compared with their checksums, as far as ``CHECKED_LIMIT``
+    and ``MOST_DOCUMENTS`` allow; those with a password, or a compression method that cannot be read in small
+    portions, are left to the importer. Raises ``ArchiveDamaged`` if the archive is cut off, bytes are missing or
+    doubled, or it has too many entries.
     """
     held = _Held(fd, size)
     start, end, shift = _find_end(held)

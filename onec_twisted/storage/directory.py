@@ -1,7 +1,7 @@
-"""The names in an archive, in a form that costs little to hold, to pass on, and to look into.
+"""The names in an archive, in a form that is cheap to hold, to pass on, and to search.
 
-An archive of 249,000 pictures makes 2 MB of it, and not one object for each: see ``Names``. No Twisted; ``examine``
-makes it, so nothing is imported that makes its start longer.
+An archive of 249,000 pictures takes 2 MB, without an object for each name: see ``Names``. No Twisted; ``examine``
+makes it, so nothing is imported that would slow its start.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ __all__ = ["Directory", "Names"]
 
 
 def _digest(name: str) -> int:
-    """Return what stands for a name; that two have the same is as unlikely as it is harmless."""
+    """Return the digest of a name; a collision is as unlikely as it is harmless."""
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 class Names:
-    """Names that can be asked for, and not listed: each takes 8 bytes, and no object. ``packed`` has all of them."""
+    """Names that can be looked up, but not listed: 8 bytes each, and no object. ``packed`` contains all of them."""
 
     __slots__ = ("_digests", "packed")
 
     def __init__(self, packed: bytes | memoryview = b"") -> None:
-        """Take what another has packed."""
+        """Use what another instance has packed."""
         self.packed = packed
         self._digests = memoryview(packed).cast("Q")
 
@@ -40,14 +40,14 @@ class Names:
         return cls(array("Q", sorted(digests)).tobytes())
 
     def __contains__(self, name: str) -> bool:
-        """Return whether a name is among them."""
+        """Return whether a name is contained."""
         digest = _digest(name)
         place = bisect_left(self._digests, digest)
         return place < len(self._digests) and self._digests[place] == digest
 
 
 class Directory:
-    """The names in an archive, and those of its documents whose content is not what the directory says."""
+    """The names in an archive, and those of its documents whose content does not match the archive's directory."""
 
     __slots__ = ("damaged", "names")
 
@@ -58,7 +58,7 @@ class Directory:
 
     @classmethod
     def of(cls, found: Iterable[Entry]) -> Directory:
-        """Pack what was found, as it is found."""
+        """Pack entries as they are found."""
         names, damaged = array("Q"), array("Q")
         for entry in found:
             digests = [_digest(name) for name in entry.names]
@@ -68,12 +68,12 @@ class Directory:
         return cls(Names.of(names), Names.of(damaged))
 
     def as_bytes(self) -> bytes:
-        """Return what ``from_bytes`` understands, in a process of the same machine."""
+        """Return the bytes that ``from_bytes`` reads, in a process on the same machine."""
         return b"".join((len(self.damaged.packed).to_bytes(8, "little"), self.damaged.packed, self.names.packed))
 
     @classmethod
     def from_bytes(cls, told: bytes | memoryview) -> Directory:
-        """Return the directory that was told, without copying it. Raises ``ValueError`` when it was none."""
+        """Return the directory of ``as_bytes``, without copying it. Raises ``ValueError`` for anything else."""
         told = memoryview(told)
         size = int.from_bytes(told[:8], "little")
         if len(told) < 8 or len(told) % 8 or size % 8 or size > len(told) - 8:

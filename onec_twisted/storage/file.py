@@ -1,6 +1,6 @@
 """One file, open for one piece: blocking functions on a descriptor. No Twisted.
 
-Bytes are written at the committed length, never at the file's end: what lies there may never have been acknowledged.
+Bytes are written at the committed length, never at the file's end: bytes beyond it may never have been acknowledged.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ __all__ = [
 
 FILE_MODE = 0o644
 COMPARE_BLOCK = 1024 * 1024
-"""Bytes that are compared at a time."""
+"""Bytes compared at a time."""
 
 WRITEBACK_SIZE = 4 * 1024 * 1024
-"""Bytes that are worth starting the disk for."""
+"""Bytes that are worth starting writeback for."""
 
 IOV_MAX = 1024
-"""Buffers that one ``writev`` takes; the least that Linux and the BSDs promise."""
+"""Buffers per ``writev``: the minimum that Linux and the BSDs guarantee."""
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What the system says when there is no room."""
+"""Errors that mean there is no room."""
 
 _OPEN_FLAGS = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _sync_data = getattr(os, "fdatasync", os.fsync)
@@ -57,19 +57,19 @@ SYNC_FILE_RANGE_WRITE = 2
 
 
 def _start_writeback(fd: int, start: int, size: int) -> None:
-    """Have the system begin to write a range to the disk, without waiting; where it cannot, nothing is lost."""
+    """Start writing a range to the disk, without waiting; where the system cannot, nothing is lost."""
     if _sync_file_range is not None:
         _sync_file_range(fd, start, size, SYNC_FILE_RANGE_WRITE)
 
 
 class NotOurs(OSError):
-    """What is in a file's place is none that we made; the words say what it is."""
+    """A file's path is taken by something that this daemon did not make; the message says what."""
 
 
 class FullDiskTranslated:
-    """A context in which the system's word that there is no room becomes ``InsufficientStorage``.
+    """A context that turns the system's errors of a full disk into ``InsufficientStorage``.
 
-    It is entered several times for each piece; a class is cheaper than a generator.
+    It is entered several times per piece; a class is cheaper than a generator.
     """
 
     __slots__ = ()
@@ -78,18 +78,18 @@ class FullDiskTranslated:
         """Do nothing."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Raise ``InsufficientStorage`` for what the system says when there is no room."""
+        """Raise ``InsufficientStorage`` for an error of a full disk."""
         if isinstance(error, OSError) and error.errno in FULL:
             raise InsufficientStorage from error
 
 
 def open_to_read(path: Path) -> int:
-    """Open a file that is there, and no symbolic link; what else it may be is not waited for."""
+    """Open an existing file that is not a symbolic link; never wait for a pipe or device in its place."""
     return os.open(path, (_OPEN_FLAGS & ~os.O_RDWR) | os.O_NONBLOCK)
 
 
 def sync_file(path: Path) -> None:
-    """Bring a file's data to the disk. Raises ``SyncFailed``, and ``OSError`` when it cannot be asked for."""
+    """Sync a file's data to the disk. Raises ``SyncFailed``, and ``OSError`` when the file cannot be opened."""
     fd = open_to_read(path)
     try:
         _sync(_sync_data, fd)
@@ -98,7 +98,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk. Raises as ``sync_file`` does."""
+    """Sync the names in a folder to the disk. Raises what ``sync_file`` raises."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         _sync(os.fsync, fd)
@@ -107,7 +107,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _sync(sync: Callable[[int], None], fd: int) -> None:
-    """Sync, and tell an error of that from all others: it alone means that bytes may be lost."""
+    """Sync, and distinguish its error from all others: only this one means that bytes may be lost."""
     try:
         sync(fd)
     except OSError as error:
@@ -115,7 +115,7 @@ def _sync(sync: Callable[[int], None], fd: int) -> None:
 
 
 def _write_at(fd: int, chunks: Sequence[bytes], offset: int) -> None:
-    """Write all chunks one behind the other from an offset on."""
+    """Write all chunks in sequence from an offset on."""
     for start in range(0, len(chunks), IOV_MAX):
         left: list[bytes | memoryview] = list(chunks[start : start + IOV_MAX])
         while left:
@@ -128,9 +128,9 @@ def _write_at(fd: int, chunks: Sequence[bytes], offset: int) -> None:
 
 
 def open_at(path: Path, committed: int | None) -> int:
-    """Open a file and make it exactly its committed length; None makes it anew.
+    """Open a file and cut it to its committed length; None makes a new file.
 
-    Raises ``FileDamaged``, and ``NotOurs`` for what we never write to.
+    Raises ``FileDamaged``, and ``NotOurs`` for anything that must not be written to.
     """
     if committed is None:
         return _made(path)
@@ -141,11 +141,11 @@ def open_at(path: Path, committed: int | None) -> int:
     try:
         status = os.fstat(fd)
         if status.st_size < committed:
-            raise FileDamaged  # what was acknowledged is missing
+            raise FileDamaged  # acknowledged bytes are missing
         if status.st_nlink > 1:
             raise NotOurs(errno.EMLINK, "is a file elsewhere as well, by a hard link", str(path))
         if status.st_size > committed:
-            os.ftruncate(fd, committed)  # what was never acknowledged
+            os.ftruncate(fd, committed)  # bytes that were never acknowledged
     except BaseException:
         os.close(fd)
         raise
@@ -153,7 +153,7 @@ def open_at(path: Path, committed: int | None) -> int:
 
 
 def _made(path: Path) -> int:
-    """Make a file; what a crash has left in its place goes. It is not written to: it may have a name elsewhere."""
+    """Make a file; remove a leftover of a crash instead of writing to it, as it may have another name elsewhere."""
     flags = _OPEN_FLAGS | os.O_CREAT | os.O_EXCL
     try:
         fd = os.open(path, flags, FILE_MODE)
@@ -171,7 +171,7 @@ def _made(path: Path) -> int:
 
 
 def _open_ours(path: Path) -> int:
-    """Open a file that is there. Raises ``NotOurs`` for what is no file, or not ours to write to."""
+    """Open an existing file. Raises ``NotOurs`` for anything that is not a file, or that may not be written to."""
     try:
         fd = os.open(path, _OPEN_FLAGS | os.O_NONBLOCK)
     except OSError as error:
@@ -189,10 +189,10 @@ def _open_ours(path: Path) -> int:
 class PieceFile:
     """One file, open for one piece at ``offset`` bytes.
 
-    ``chain`` are the folders above it up to the session's, outermost first, ``durable`` those of the session whose
-    names are on the disk, ``unsynced`` the folders to sync before ``success``. ``naming`` is held while names are
-    made or removed. Without ``synced`` nothing is brought to the disk; with it, what lies before ``started`` is on
-    its way there.
+    ``chain`` are the folders above it up to the session's, outermost first; ``durable``, those of the session whose
+    names are on the disk; ``unsynced``, the folders to sync before ``success``. ``naming`` is held while names are
+    made or removed. Without ``synced`` nothing is synced to the disk; with it, writeback of the bytes before
+    ``started`` has begun.
     """
 
     path: Path
@@ -223,11 +223,11 @@ class PieceFile:
                 except OSError as error:
                     if error.errno != errno.EINVAL:
                         raise
-                    self.write([os.read(pipe, end - self.offset)])  # a file system that cannot
+                    self.write([os.read(pipe, end - self.offset)])  # the file system does not support splice
         self._start_writeback()
 
     def _start_writeback(self) -> None:
-        """Let the disk begin with what has come, so that the sync at the end finds little left to do."""
+        """Start writeback of what has arrived, so that little is left for the sync at the end."""
         started = self.started or self.committed or 0
         if self.synced and self.offset - started >= WRITEBACK_SIZE:
             _start_writeback(self.fd, started, self.offset - started)
@@ -275,7 +275,7 @@ class PieceFile:
             os.close(fd)
 
     def _remove(self) -> None:
-        """Remove a file that was not there before, and the folders that are empty without it."""
+        """Remove a file that did not exist before, and the folders that are empty without it."""
         with suppress(OSError):
             os.unlink(self.path)
             for folder in reversed(self.chain):
@@ -301,7 +301,7 @@ class HeldRange:
             self.offset = end
 
     def splice(self, pipe: int, size: int) -> None:
-        """Compare as well."""
+        """Compare. Raises ``WrongOffset``."""
         while size:
             chunk = os.read(pipe, min(size, COMPARE_BLOCK))
             size -= len(chunk)
@@ -317,7 +317,7 @@ class HeldRange:
         """Do nothing: nothing is written."""
 
     def repeats(self, start: int) -> bool:
-        """Return False: what is compared by ``write`` is not asked for again."""
+        """Return False: ``write`` has compared the bytes already."""
         return False
 
     def roll_back(self) -> None:

@@ -1,6 +1,6 @@
-"""What lies in a session's folder, as far as a piece does not ask: walked, recovered, removed, and its manifest.
+"""Walk, recover and remove a session's folder, and read and write its manifest.
 
-Others may have put things there: no symbolic link is ever followed, and nothing but our own files is written to.
+Others may have put things there: symbolic links are never followed, and only the daemon's own files are written to.
 Blocking functions, no Twisted.
 """
 
@@ -37,14 +37,14 @@ __all__ = [
 FOLDER_MODE = 0o755
 
 NOT_A_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
-"""What the system says to a name that cannot be a file's here."""
+"""Errors for a path that cannot be a file's."""
 
 
 def walk(folder: Path, told: Callable[[OSError], None]) -> Iterator[tuple[Path, list[str]]]:
-    """Yield a folder and those below it, each with the names of what is no folder in it.
+    """Yield a folder and those below it, each with the names of everything in it that is not a folder.
 
-    No symbolic link is followed, and one to a folder is no folder; the first is none either. ``told`` hears of a
-    folder that cannot be read.
+    Symbolic links are not followed: a link to a folder is not a folder, and if the first is a link, nothing is
+    yielded. ``told`` is called with the error of a folder that cannot be read.
     """
 
     def fail(error: OSError) -> None:
@@ -58,9 +58,9 @@ def walk(folder: Path, told: Callable[[OSError], None]) -> Iterator[tuple[Path, 
 
 
 def _is_whole(path: Path, committed: int) -> bool:
-    """Return whether a file has its committed length, after cutting off what was never acknowledged.
+    """Cut off what was never acknowledged; return whether a file has its committed length.
 
-    Raises ``NotOurs`` for one that cannot be cut, or looked at.
+    Raises ``NotOurs`` for a file that cannot be cut or opened.
     """
     try:
         if path.lstat().st_size != committed or not stat.S_ISREG(path.lstat().st_mode):
@@ -75,13 +75,13 @@ def _is_whole(path: Path, committed: int) -> bool:
 
 
 def raise_unless_foreign(error: OSError) -> None:
-    """Raise an error, unless it is about a folder that is none of ours."""
+    """Raise an error, unless it concerns a folder of somebody else."""
     if not isinstance(error, PermissionError):
         raise error
 
 
 def _cannot_be_seen(path: Path) -> bool:
-    """Return whether we may not even look whether a file is there."""
+    """Return whether permissions forbid even checking that a file exists."""
     try:
         path.lstat()
     except PermissionError:
@@ -92,7 +92,7 @@ def _cannot_be_seen(path: Path) -> bool:
 
 
 def remove(left: Path) -> None:
-    """Remove what has been a session's folder, or what somebody put into its place, as far as we may."""
+    """Remove a former session's folder, or whatever is in its place, as far as permissions allow."""
     if left.is_dir() and not left.is_symlink():
         shutil.rmtree(left, ignore_errors=True)
     else:
@@ -101,9 +101,9 @@ def remove(left: Path) -> None:
 
 
 def check_folder(folder: Path, *, make: bool) -> None:
-    """See that what is above a file is a folder, and no symbolic link: none is ever followed.
+    """Check that a file's parent is a folder, and not a symbolic link: links are never followed.
 
-    ``make`` makes one that is not there; otherwise it raises ``FileDamaged``.
+    A missing folder is made with ``make``; otherwise it raises ``FileDamaged``.
     """
     try:
         mode = os.lstat(folder).st_mode
@@ -118,7 +118,7 @@ def check_folder(folder: Path, *, make: bool) -> None:
 
 
 def read_manifest(folder: str) -> bytes:
-    """Return the manifest in a session's folder; empty when there is none, or something else in its place."""
+    """Return the manifest in a session's folder; empty if there is none, or if something else is in its place."""
     try:
         fd = open_to_read(Path(folder, MANIFEST))
     except OSError as error:
@@ -133,9 +133,9 @@ def read_manifest(folder: str) -> bytes:
 
 
 def write_manifest(folder: str, content: bytes) -> None:
-    """Put a manifest into a session's folder, whole: it is written beside, and renamed. Makes the folder.
+    """Write a manifest into a session's folder atomically, by a temporary file and a rename. Makes the folder.
 
-    Whatever else has its name, or the one beside, is replaced, and not written to.
+    Anything else with its name, or the temporary file's, is replaced, and never written to.
     """
     place = Path(folder)
     try:
@@ -159,9 +159,9 @@ def modified(folder: str, name: str) -> float:
 
 
 def recover(folder: Path, files: dict[str, int], strange: Callable[[OSError], None]) -> list[str]:
-    """Make every file of a session exactly its committed length; return those that lost bytes.
+    """Cut every file of a session to its committed length; return those that lost bytes.
 
-    ``files`` are names and committed lengths in bytes. See ``Store.recover``.
+    ``files`` maps names to committed lengths in bytes. See ``Store.recover``.
     """
     missing = dict(files)
     places = []
@@ -180,5 +180,5 @@ def recover(folder: Path, files: dict[str, int], strange: Callable[[OSError], No
                 strange(error)
     for place in reversed(places[1:]):
         with suppress(OSError):
-            place.rmdir()  # an empty folder would keep a file of its name out
+            place.rmdir()  # an empty folder would block a file of its name
     return [name for name in missing if not _cannot_be_seen(folder / on_disk(name))]

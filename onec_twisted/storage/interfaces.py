@@ -16,75 +16,75 @@ __all__ = ["IStore", "IStoredFile"]
 
 
 class IStoredFile(Interface):
-    """One file, open for one piece. Its functions block: they are called in workers, one at a time."""
+    """One file, open for one piece. Its methods block: they are called in workers, one at a time."""
 
     def write(chunks: Sequence[bytes]) -> None:
-        """Write behind what was written before; the first piece of bytes goes to the committed length."""
+        """Write after what was written before; the first bytes go to the committed length."""
 
     def splice(pipe: int, size: int) -> None:
-        """Write ``size`` bytes that wait in a pipe."""
+        """Write ``size`` bytes from a pipe."""
 
     def finish() -> None:
-        """Bring all of it to the disk, names of new files and folders included, and close."""
+        """Sync all of it to the disk, including the names of new files and folders, and close."""
 
     def keep_first(size: int) -> None:
-        """Take back what was written, in whole or in part, behind the first ``size`` bytes of it."""
+        """Cut off what was written, in whole or in part, after the first ``size`` bytes."""
 
     def feed(update: Callable[[bytes], object]) -> None:
-        """Pass on what was written, from the committed length on, piece by piece."""
+        """Pass what was written, from the committed length on, to ``update``, block by block."""
 
     def repeats(start: int) -> bool:
         """Return whether what was written equals, byte for byte, the committed bytes from ``start`` on."""
 
     def roll_back() -> None:
-        """Make the file what it was before the piece, or remove it if it was not there, and close."""
+        """Restore the file to its state before the piece, or remove it if it did not exist, and close."""
 
 
 class IStore(Interface):
-    """The media root. Its functions block: they are called in workers."""
+    """The media root. Its methods block: they are called in workers."""
 
     def open(sessid: str, name: SafeName, committed: int | None) -> IStoredFile:
         """Open a file to write at its committed length in bytes; None makes a new file.
 
-        What lies behind the committed length is cut off. Raises ``FileDamaged`` when the file is shorter,
-        ``FileInTheWay`` for what is none of ours, ``StorageRemoved``.
+        Anything beyond the committed length is cut off. Raises ``FileDamaged`` if the file is shorter,
+        ``FileInTheWay`` if something else is in its place, ``StorageRemoved``.
         """
 
     def compare(sessid: str, name: SafeName, start: int, committed: int) -> IStoredFile:
         """Open a file whose bytes from ``start`` on a piece claims to repeat.
 
-        Its ``write`` writes nothing, and raises ``WrongOffset`` when bytes differ, or go beyond what is committed.
+        Its ``write`` writes nothing, and raises ``WrongOffset`` when bytes differ or exceed the committed length.
         """
 
     def cut(sessid: str, name: SafeName, committed: int | None) -> None:
-        """Make a file that is not open exactly ``committed`` bytes long; None removes it."""
+        """Cut a file that is not open to ``committed`` bytes; None removes it."""
 
     def folder(sessid: str) -> str:
-        """Return the absolute path of a session's folder, which need not be there."""
+        """Return the absolute path of a session's folder, which need not exist."""
 
     def open_archive(sessid: str, name: SafeName) -> int:
-        """Return a descriptor to read an archive from; whoever asks closes it. Raises ``OSError``."""
+        """Return a descriptor to read an archive from; the caller closes it. Raises ``OSError``."""
 
     def sync(sessid: str, name: SafeName | None = None) -> None:
-        """Bring a file of a session, or all, and their names, to the disk.
+        """Sync a file of a session, or all of them, and their names, to the disk.
 
-        Raises ``SyncFailed`` when the disk did not take them, any other ``OSError`` when it could not be asked.
+        Raises ``SyncFailed`` when the sync itself fails, any other ``OSError`` when it could not be attempted.
         """
 
     def lost(sessid: str, files: Sequence[UploadedFile]) -> list[str]:
-        """Return the names of those files that are not there, or are shorter."""
+        """Return the names of those files that are missing or too short."""
 
     def check() -> None:
-        """See that the media root is the one that we began with; raises ``StorageRemoved`` when not."""
+        """Check that the media root is still the one locked at the start. Raises ``StorageRemoved`` when not."""
 
     def discard(sessid: str) -> None:
-        """Remove the session's folder; that it is not there is fine."""
+        """Remove the session's folder, if it exists."""
 
     def folders() -> dict[str, float]:
-        """Return the sessids that have a folder, and when it was changed, in seconds since 1970."""
+        """Return the sessids that have a folder, and when each was changed, in seconds since 1970."""
 
     def free() -> int:
-        """Return the bytes that the disk has left for us; none when it could hence hold few other files."""
+        """Return the disk's free bytes; 0 when few inodes are left."""
 
     def probe() -> None:
-        """See that something can be written; raises ``OSError`` when not."""
+        """Check that files can be written. Raises ``OSError`` when not."""

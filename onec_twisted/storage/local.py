@@ -1,16 +1,16 @@
 """The media root: the only paths, and blocking functions that run in workers. No Twisted.
 
-What lies on the disk::
+The layout on the disk::
 
     MEDIA_ROOT/1c_temp/exchange.sqlite3          the catalog (0600)
-    MEDIA_ROOT/1c_temp/<sessid>/<filename>       a file: what came, whole pieces, nothing else (0644)
+    MEDIA_ROOT/1c_temp/<sessid>/<filename>       a file: whole pieces as received, nothing else (0644)
     MEDIA_ROOT/1c_temp/<sessid>/manifest.json    what was handed off, by the importer ``keep``
-    MEDIA_ROOT/1c_temp/.gone-<sessid>-<random>   a folder on its way to removal
+    MEDIA_ROOT/1c_temp/.gone-<sessid>-<random>   a folder being removed
     MEDIA_ROOT/1c_temp/<sessid>/.lock            held while an importer's program runs, by ``launch`` (0600)
 
-A file's committed length stands in the catalog. What lies behind it was never acknowledged: it is cut off when
-the file is opened next. Modes do not depend on the umask, for the site reads the files as another user. Names are
-UTF-8 on the disk, whatever the locale. What others put into a session's folder is never written to, nor followed.
+A file's committed length is in the catalog. Bytes beyond it were never acknowledged, and are cut off when the file is
+next opened. Modes do not depend on the umask, because the site reads the files as another user. Names are UTF-8 on
+the disk, whatever the locale. Anything that others put into a session's folder is never written to, nor followed.
 """
 
 from __future__ import annotations
@@ -65,25 +65,25 @@ __all__ = ["MediaRootTaken", "Store"]
 GONE = ".gone-"
 
 SESSID = re.compile(r"[0-9a-f]{32}")
-"""What our folders are called; whatever else lies beside them is not ours to touch."""
+"""The names of sessions' folders; anything else beside them is left alone."""
 
 SYNCED_SESSIONS, SYNCED_FOLDERS = 500, 1000
-"""Sessions, and folders of each, that are known to be on the disk; when there are more, all are synced once again."""
+"""Sessions, and folders of each, remembered as synced; when there are more, all are synced once again."""
 
 FREE_INODE_SHARE = 100
-"""One in so many of the disk's inodes stays free, as ``--min-free`` of its bytes: empty files take no bytes."""
+"""One in this many inodes of the disk stays free, like ``--min-free`` of its bytes: empty files take no bytes."""
 
 
 class MediaRootTaken(Exception):
-    """Another daemon works in this media root."""
+    """Another daemon is using this media root."""
 
 
 @implementer(IStore)
 @frozen
 class Store:
-    """The media root at ``media_root``; ``prepare`` comes before all else.
+    """The media root at ``media_root``; call ``prepare`` first.
 
-    Without ``synced`` pieces are not brought to the disk one by one; ``sync`` does so for a whole session.
+    Without ``synced`` pieces are not synced to the disk one by one; ``sync`` does so for a whole session.
     """
 
     media_root: Path
@@ -93,10 +93,10 @@ class Store:
     _naming: Lock = field(factory=Lock, init=False)
     _locks: list[int] = field(factory=list, init=False)
     _durable: dict[str, set[Path]] = field(factory=dict, init=False)
-    """Of each session, the folders whose own names are known to be on the disk.
+    """For each session, the folders whose own names are known to be on the disk.
 
-    The parents of all others are synced before ``success``: a folder may have been made by a piece that is still
-    on its way, or broke off, and has synced nothing.
+    The parents of all others are synced before ``success``: a folder may have been made by a piece that is still on
+    its way, or that broke off, and has synced nothing.
     """
 
     @temp.default
@@ -105,11 +105,11 @@ class Store:
 
     @property
     def database(self) -> Path:
-        """Where the catalog lies."""
+        """The path of the catalog."""
         return self.temp / "exchange.sqlite3"
 
     def prepare(self) -> None:
-        """Make the folder of all sessions, try whether it takes files, and finish removals that a stop left.
+        """Make the folder of all sessions, check that it is writable, and finish interrupted removals.
 
         Raises ``OSError`` when the media root cannot be written.
         """
@@ -125,9 +125,9 @@ class Store:
             remove(left)
 
     def lock(self) -> None:
-        """Take the media root for this process, until it ends.
+        """Lock the media root for this process, until it ends.
 
-        Raises ``MediaRootTaken`` when another process has it. The lock dies with the process, whatever ends it.
+        Raises ``MediaRootTaken`` when another process holds it. The lock ends with the process, however that ends.
         """
         fd = os.open(self.temp / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -138,12 +138,12 @@ class Store:
         self._locks.append(fd)
 
     def unlock(self) -> None:
-        """Give the media root free; for tests, which end no process."""
+        """Unlock the media root; for tests, which do not end the process."""
         while self._locks:
             os.close(self._locks.pop())
 
     def check(self) -> None:
-        """See that what was locked at the start is still there under its name."""
+        """Check that what was locked at the start still exists under its name."""
         for fd in self._locks:
             try:
                 is_there = os.path.samestat(os.fstat(fd), os.stat(self.temp / LOCK))
@@ -153,22 +153,22 @@ class Store:
                 raise StorageRemoved
 
     def _path(self, sessid: str, name: SafeName) -> Path:
-        """Return where a file lies."""
+        """Return the path of a file."""
         return self.temp.joinpath(sessid, *(on_disk(segment) for segment in name.segments))
 
     def open(self, sessid: str, name: SafeName, committed: int | None) -> PieceFile:
-        """Raise ``InvalidFilename`` when a folder has the name of a file or the reverse.
+        """Raise ``InvalidFilename`` when a folder has the name of a file, or the reverse.
 
-        Raises ``OSError`` while no descriptors but those that are kept for others are left.
+        Raises ``OSError`` while only the descriptors reserved for other purposes are left.
         """
         try:
             return self._open(sessid, name, committed)
         except FileDamaged:
             self.check()
-            return self._open(sessid, name, committed)  # all may have been away for a moment
+            return self._open(sessid, name, committed)  # everything may have been missing for a moment
 
     def _open(self, sessid: str, name: SafeName, committed: int | None) -> PieceFile:
-        """Open a file, with what is there now."""
+        """Open a file, once."""
         path = self._path(sessid, name)
         chain = list(reversed(path.parents[: len(name.segments)]))
         try:
@@ -179,7 +179,7 @@ class Store:
         except NotOurs as error:
             raise FileInTheWay(str(name)) from error
         except FileNotFoundError as error:
-            raise StorageRemoved from error  # the folder of all sessions: those below it are made
+            raise StorageRemoved from error  # the folder of all sessions is missing: those below it are made
         except OSError as error:
             if error.errno in NOT_A_NAME:
                 self.check()
@@ -226,12 +226,12 @@ class Store:
     def recover(
         self, recorded: dict[str, dict[str, int]], strange: Callable[[OSError], None] = lambda _: None
     ) -> list[tuple[str, str]]:
-        """Make every file exactly its committed length; return those that lost bytes, as sessid and name.
+        """Cut every file to its committed length; return those that lost bytes, as sessid and name.
 
-        ``recorded`` is what the catalog knows: names and committed lengths in bytes, by sessid. What lies in a
-        session's folder without a record is removed, the manifest and the importer's lock excepted; a session without
-        any record is left to the sweep. ``strange`` is told of what we may not read or change: that stays, and is no
-        reason not to start. Blocks; for the start of the daemon, before any request.
+        ``recorded`` comes from the catalog: names and committed lengths in bytes, by sessid. Anything in a session's
+        folder without a record is removed, except for the manifest and the importer's lock; a session without any
+        record is left to the sweep. ``strange`` is called with the error of anything that may not be read or changed:
+        it stays, and does not prevent the start. Blocks; for the start of the daemon, before any request.
         """
         damaged = []
         for sessid, files in recorded.items():
@@ -242,7 +242,7 @@ class Store:
         lost = _not_there(self.temp / sessid, files)
         if lost:
             self.check()
-            lost = _not_there(self.temp / sessid, files)  # all may have been away for a moment
+            lost = _not_there(self.temp / sessid, files)  # everything may have been missing for a moment
         return lost
 
     def cut(self, sessid: str, name: SafeName, committed: int | None) -> None:
@@ -259,16 +259,16 @@ class Store:
         folders = list(walk(self.temp / sessid, raise_unless_foreign))
         for folder, names in folders:
             for one in names:
-                with suppress(FileNotFoundError, PermissionError):  # just rolled back, or none that we have written
-                    if stat.S_ISREG(os.lstat(folder / one).st_mode):  # what else lies there is none of ours
+                with suppress(FileNotFoundError, PermissionError):  # just rolled back, or somebody else's
+                    if stat.S_ISREG(os.lstat(folder / one).st_mode):  # anything else is not the daemon's
                         sync_file(folder / one)
         for place in (*(folder for folder, _ in folders), self.temp):
             with suppress(FileNotFoundError):
                 sync_folder(place)
-        self.check()  # of what is away nothing was synced
+        self.check()  # nothing was synced of a removed media root
 
     def discard(self, sessid: str) -> None:
-        """Rename the folder first: what is still being written to it is out of sight."""
+        """Rename the folder first, so that anything still being written to it is out of the way."""
         folder = self.temp / sessid
         gone = self.temp / f"{GONE}{sessid}-{secrets.token_hex(4)}"
         try:
@@ -286,7 +286,7 @@ class Store:
         with os.scandir(self.temp) as entries:
             for entry in entries:
                 if SESSID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
-                    with suppress(FileNotFoundError):  # another worker has removed it meanwhile
+                    with suppress(FileNotFoundError):  # another worker has removed it in the meantime
                         found[entry.name] = entry.stat(follow_symlinks=False).st_mtime
         return found
 
@@ -298,7 +298,7 @@ class Store:
         return 0 if disk.f_favail < disk.f_files // FREE_INODE_SHARE else disk.f_bavail * disk.f_frsize
 
     def probe(self) -> None:
-        """Write a file that has no name, and vanishes."""
+        """Write a temporary file without a name."""
         self.check()
         with tempfile.TemporaryFile(dir=self.temp) as file:
             file.write(b"x")
@@ -306,7 +306,7 @@ class Store:
 
 
 def _not_there(folder: Path, files: Sequence[UploadedFile]) -> list[str]:
-    """Return the names of files in a session's folder that are missing or too short now."""
+    """Return the names of files in a session's folder that are missing or too short."""
     lost = []
     for file in files:
         try:

@@ -1,4 +1,4 @@
-"""Pipes between sockets and files: splice(2) moves bytes into one and out of it, and copies nothing. No Twisted."""
+"""Pipes between sockets and files: splice(2) moves bytes through them without copying. No Twisted."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from attrs import field, frozen
 __all__ = ["PIPE_SIZE", "Pipe", "Pipes", "fill", "readable_soon"]
 
 PIPE_SIZE = 1024 * 1024
-"""Bytes that a pipe between a socket and a file may hold; Linux gives no more to those who are not root."""
+"""Bytes that a pipe between a socket and a file may hold: the most that Linux allows without root."""
 
 READABLE_WAIT = 2
-"""Milliseconds that a worker waits for a socket that has run dry: longer than the way to the reactor and back."""
+"""Milliseconds that a worker waits for an empty socket: longer than a round trip to the reactor."""
 
 
 @frozen
@@ -33,7 +33,7 @@ class Pipe:
 
 @frozen
 class Pipes:
-    """Pipes between sockets and files: as many as there were ever workers that needed one at the same time."""
+    """A pool of pipes: as many as workers ever needed at the same time."""
 
     _free: list[Pipe] = field(factory=list, init=False)
 
@@ -45,19 +45,19 @@ class Pipes:
             return _new_pipe()
 
     def give_back(self, pipe: Pipe) -> None:
-        """Take an empty pipe back."""
+        """Return an empty pipe to the pool."""
         self._free.append(pipe)
 
 
 def _new_pipe() -> Pipe:
     pipe = Pipe(*os.pipe2(os.O_CLOEXEC))
-    with suppress(OSError):  # the system's limit for this user: a small one works as well
+    with suppress(OSError):  # the user's limit is exceeded: a smaller pipe works as well
         fcntl.fcntl(pipe.writing, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
     return pipe
 
 
 def fill(pipe: int, socket: int, most: int) -> int | None:
-    """Move what waits in a socket to a pipe; return the bytes, 0 at the end of the connection, None if none wait."""
+    """Move bytes from a socket to a pipe; return their number, 0 at the end of the connection, None if none wait."""
     try:
         return os.splice(socket, pipe, most, flags=os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE)
     except BlockingIOError:
@@ -67,7 +67,7 @@ def fill(pipe: int, socket: int, most: int) -> int | None:
 
 
 def readable_soon(socket: int) -> bool:
-    """Return whether something comes within a moment."""
+    """Return whether the socket becomes readable within ``READABLE_WAIT``."""
     poll = select.poll()
     poll.register(socket, select.POLLIN)
     return bool(poll.poll(READABLE_WAIT))
