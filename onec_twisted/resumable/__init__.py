@@ -1,8 +1,8 @@
-"""What protocols of resumable uploads share.
+"""The common part of the protocols for resumable uploads.
 
 Modules, each of which imports only from those above it:
 
-* ``checksums``: digests of what a request has brought
-* ``claims``: the newest request for an upload counts
-* ``chunks``: what one request brings: kept as far as it came, or all of it or nothing
+* ``checksums``: digests of the bytes of a request
+* ``claims``: the newest request for an upload takes precedence
+* ``chunks``: append the body of one request: as far as it comes, or all or nothing
 """

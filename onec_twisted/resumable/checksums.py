@@ -1,4 +1,4 @@
-"""Digests of what an upload's request has brought. No Twisted."""
+"""Digests of the bytes of an upload's request. No Twisted."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from attrs import frozen
 __all__ = ["ALGORITHMS", "DIGEST_SIZES", "Checksum", "Digest", "new_digest"]
 
 DIGEST_SIZES = {"sha1": 20, "sha256": 32, "crc32": 4, "md5": 16}
-"""What is announced, the one first that every server must have, and the bytes of each digest."""
+"""The algorithms announced, first the one that every server must support, and the size of each digest in bytes."""
 
 ALGORITHMS = ",".join(DIGEST_SIZES).encode("ascii")
-"""What ``Tus-Checksum-Algorithm`` says."""
+"""The value of ``Tus-Checksum-Algorithm``."""
 
 
 class Digest(Protocol):
-    """Takes bytes, and tells their digest."""
+    """Computes the digest of bytes."""
 
     def update(self, data: bytes, /) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
 
     def digest(self) -> bytes:
-        """Return the digest of what has come."""
+        """Return the digest of the bytes so far."""
 
 
 class _Crc32:
-    """CRC-32 as zlib has it, its four bytes in network order."""
+    """CRC-32 as in zlib, its four bytes in network order."""
 
     def __init__(self) -> None:
         self._value = 0
@@ -41,13 +41,13 @@ class _Crc32:
 
 
 def new_digest(algorithm: str) -> Digest:
-    """Return the digest of nothing yet, by one of ``DIGEST_SIZES``: against accidents, not against attacks."""
+    """Return an empty digest of an algorithm in ``DIGEST_SIZES``: it detects accidents, not attacks."""
     return _Crc32() if algorithm == "crc32" else hashlib.new(algorithm, usedforsecurity=False)
 
 
 @frozen
 class Checksum:
-    """What the bytes of a request must have: a lower-case name of ``DIGEST_SIZES``, and the digest."""
+    """The expected checksum of a request's bytes: a lower-case name in ``DIGEST_SIZES``, and the digest."""
 
     algorithm: str
     digest: bytes

@@ -1,7 +1,7 @@
-"""What one request brings of an upload: kept as far as it came, or, with a checksum, all of it or nothing.
+"""Append the body of one request to an upload: as far as it comes or, with a checksum, all or nothing.
 
-The file, its length on record, its lock, its way to the disk and its hand-off are those of 1C's pieces; only when the
-length on record moves is another matter (tus 1.0.0, "PATCH" and "Checksum").
+The file, its length on record, its lock, its writer and its hand-off are the same as for 1C's pieces; only the moment
+when the recorded length grows differs (tus 1.0.0, "PATCH" and "Checksum").
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ __all__ = ["Chunk", "Chunks"]
 
 
 class _SessionSyncFailed(OSError):
-    """The files of a session could not be brought to the disk; all of them are on record as damaged."""
+    """The files of a session could not be synced to the disk; all of them are recorded as damaged."""
 
 
 @frozen(eq=False, kw_only=True)
 class Chunks:
-    """Takes what requests bring of uploads.
+    """Appends the bodies of requests to uploads.
 
-    ``errands`` are workers for what takes long; ``session_ttl`` is in seconds.
+    ``errands`` are workers for long jobs; ``session_ttl`` is in seconds.
     """
 
     ingest: Ingest
@@ -72,12 +72,12 @@ class Chunks:
     _log = Logger()
 
     def live(self, found: Found) -> Session:
-        """Return the session of an upload that is there. Raises ``UploadGone``."""
+        """Return the session of an upload. Raises ``UploadGone`` if the upload no longer exists."""
         ingest = self.ingest
         return found.live(ingest.now() - self.session_ttl, busy=ingest.locks.busy(found.upload.sessid))
 
     def lock(self, upload: UploadRecord) -> AbstractAsyncContextManager[None]:
-        """Have an upload's file to oneself. Raises ``UploadLocked`` when a node does not let go of it."""
+        """Lock an upload's file. Raises ``UploadLocked`` when a node does not release it in time."""
         locks = self.ingest.locks
         return locks.of_file(upload.sessid, upload.name, None, UploadLocked)
 
@@ -91,11 +91,11 @@ class Chunks:
         *,
         creates: bool = False,
     ) -> Found:
-        """Append what the claim's body brings from ``offset`` bytes on; return the upload as it stands then.
+        """Append the claim's body from ``offset`` bytes on; return the new state of the upload.
 
-        ``length`` tells the whole upload's, in bytes, where it was not known before; ``checksum`` is the body's. The
-        request that ``creates`` the upload leaves nothing of it when it fails. Raises ``Refused`` for whatever keeps
-        it out or ends it, ``ConnectionDropped`` when it breaks off; without a checksum, what has come is kept.
+        ``length`` is the whole upload's length in bytes, if it was unknown before; ``checksum`` is the body's. If the
+        request ``creates`` the upload and fails, nothing of the upload is left. Raises ``Refused`` if the body is
+        rejected or stopped, ``ConnectionDropped`` if it breaks off; without a checksum, what has arrived is kept.
         """
         chunk = Chunk(self, found, claim, offset, length, checksum, creates, self.live(found))
         try:
@@ -105,7 +105,7 @@ class Chunks:
         return chunk.found
 
     async def complete(self, upload: UploadRecord) -> Found:
-        """Hand an upload off whose file is whole already. Raises ``Refused``."""
+        """Hand off an upload whose file is complete already. Raises ``Refused``."""
         async with self.lock(upload):
             found = await self.registry.find(upload.id)
             self.live(found)
@@ -115,16 +115,16 @@ class Chunks:
             return found
 
     async def commit(self, found: Found, write: Callable[[], int]) -> Found:
-        """Put on record what has come of an upload; when that is all of it, hand it off.
+        """Record what has arrived of an upload; if it is complete, hand it off.
 
-        ``write`` is called in a worker, brings the file to the disk and returns its length in bytes. Returns the
-        upload as it stands then. Raises what ``write`` and ``Registry.grow`` do.
+        ``write`` is called in a worker, writes the file to the disk and returns its length in bytes. Returns the new
+        state of the upload. Raises what ``write`` and ``Registry.grow`` raise.
         """
         ingest, upload, session, now = self.ingest, found.upload, self.live(found), self.ingest.now()
         is_synced_now = self.handoffs.settings.sync
 
         def write_and_sync() -> int:
-            """In a worker: with ``--durability=handoff`` a file is synced when it is handed off."""
+            """Write in a worker; with ``--durability=handoff`` the file is synced when it is handed off."""
             committed = write()
             if is_synced_now and is_whole(upload.length, committed):
                 try:
@@ -134,7 +134,7 @@ class Chunks:
             return committed
 
         def completes(committed: int) -> dict[str, str] | None:
-            """In a worker: return the metadata to hand off with, when so many bytes are all of it."""
+            """Return the metadata of the hand-off, in a worker, if ``committed`` bytes complete the upload."""
             return upload.metadata_as_text() if is_whole(upload.length, committed) else None
 
         before = found.file.committed if found.file is not None else None
@@ -160,9 +160,10 @@ class Chunks:
         return found.grown(committed, now, complete=handoff is not None)
 
     async def undo(self, upload: UploadRecord) -> None:
-        """Leave nothing of an upload whose client never heard of it; no error of that counts.
+        """Remove an upload whose client never received its URL, ignoring errors.
 
-        Nobody else writes to a session of its own. In another's, the file goes if all of it is the upload's.
+        If the session is its own, nobody else writes there. Otherwise the file is removed if all of it is
+        the upload's.
         """
         ingest = self.ingest
         try:
@@ -173,28 +174,28 @@ class Chunks:
             elif await self.registry.remove(upload, ingest.now()):
                 await self.remove_file(upload)
         except Refused:
-            return  # it is gone already
+            return  # already gone
         except Exception:
             self._log.failure("{sessid}: an upload could not be removed", sessid=upload.sessid)
 
     async def discard(self, upload: UploadRecord) -> None:
-        """End the session that was made for an upload alone, and remove its folder."""
+        """Delete the session that was made for an upload alone, and remove its folder."""
         ingest = self.ingest
         await ingest.sessions.end(upload.sessid)
         await self.errands(ingest.store.discard, upload.sessid)
 
     async def remove_file(self, upload: UploadRecord) -> None:
-        """With the lock: remove the file of an upload, which is off the record; another of its name may come."""
+        """Remove an upload's file, whose record is deleted, holding the lock; another of its name may follow."""
         self.handoffs.forget_archives(upload.sessid)
-        with suppress(InvalidFilename):  # nothing of it could ever be written
+        with suppress(InvalidFilename):  # nothing of it was ever written
             await self.errands(self.ingest.store.cut, upload.sessid, upload.safe_name, None)
 
 
 @define(eq=False)
 class Chunk:
-    """What one request brings of an upload, on its way. ``found`` is the upload as it stands on record.
+    """The body of one request for an upload, on its way. ``found`` is the upload's state on record.
 
-    ``upload`` is as it was when the request came.
+    ``upload`` is its state when the request arrived.
     """
 
     chunks: Chunks
@@ -213,15 +214,15 @@ class Chunk:
     _log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        """Know whose body it is."""
+        """Take the name and the body from the upload and the claim."""
         self.upload, self.name, self.body = self.found.upload, self.found.upload.safe_name, self.claim.body
 
     async def admit(self) -> AbstractContextManager[int]:
-        """Room is promised with the lock: only then it is known how much of the upload is there."""
+        """Reserve nothing yet: how much of the upload is stored is known only under the lock."""
         return nullcontext(0)
 
     async def store(self, room: int) -> Stored:
-        """Append what comes, unless nothing may come any more."""
+        """Append the body, unless the upload is complete."""
         try:
             self.claim.check()
             self.found = await self._as_it_stands()
@@ -231,16 +232,16 @@ class Chunk:
             else:
                 self._check_empty()
         except BaseException:
-            if self.creates:  # with the lock: a node's piece that waits is not appended to what goes
+            if self.creates:  # still under the lock, so that no waiting piece is appended to a file being removed
                 await self.chunks.undo(self.upload)
                 self.body.accepted = 0
             raise
         return Stored(self.found.committed, None, "stored")
 
     async def _as_it_stands(self) -> Found:
-        """Return the upload as it stands, when bytes from ``offset`` on may come.
+        """Return the current state of the upload, if bytes may be appended at ``offset``.
 
-        ``length`` counts from now on, and is put on record with the first of them. Raises ``UploadGone``,
+        ``length`` applies from now on, and is recorded with the first of them. Raises ``UploadGone``,
         ``WrongOffset``, ``InvalidLength``, ``FileTooLarge``, ``FileSealed`` and ``TooManyFiles``.
         """
         registry, length = self.chunks.registry, self.length
@@ -261,7 +262,7 @@ class Chunk:
         return found
 
     def _check_empty(self) -> None:
-        """See that nothing comes for an upload that is complete. Raises ``FileTooLarge``, ``ChecksumMismatch``."""
+        """Check that the body for a complete upload is empty. Raises ``FileTooLarge``, ``ChecksumMismatch``."""
         checksum = self.checksum
         if self.body.length != 0:
             raise FileTooLarge
@@ -269,7 +270,7 @@ class Chunk:
             raise ChecksumMismatch
 
     async def _append(self) -> None:
-        """Bring the body to the disk, and on record."""
+        """Write the body to the disk, and record it."""
         ingest, upload, body = self.chunks.ingest, self.found.upload, self.body
         session = self.session = self.chunks.live(self.found)
         whole = (upload.length if upload.length is not None else self.chunks.registry.quota) - self.start
@@ -292,23 +293,23 @@ class Chunk:
                 raise UploadGone from error
             raise
         except (InsufficientStorage, OSError):
-            await cut(ingest, session, self.name)  # the disk may have taken a little more than it said
+            await cut(ingest, session, self.name)  # the disk may hold a little more than was reported
             raise
 
     def _open_file(self) -> IStoredFile:
-        """In a worker: open the file behind what is on record by then."""
+        """Open the file in a worker, at the length that is then on record."""
         file = self.found.file
         store = self.chunks.ingest.store
         return store.open(self.upload.sessid, self.name, file.committed if file is not None else None)
 
     async def _verify(self, checksum: Checksum, file: IStoredFile) -> bool:
-        """See that what was written is what was meant; it is no repeat.
+        """Verify the checksum of what was written; return False, because it is not a repeat.
 
-        Raises ``ChecksumMismatch``, and ``UploadTakenOver`` as soon as a newer request has come.
+        Raises ``ChecksumMismatch``, and ``UploadTakenOver`` as soon as a newer request has arrived.
         """
 
         def digest() -> bytes:
-            """In a worker."""
+            """Compute the digest in a worker."""
             made = new_digest(checksum.algorithm)
 
             def update(data: bytes) -> None:
@@ -325,14 +326,14 @@ class Chunk:
         return False
 
     async def commit(self, write: Callable[[], int]) -> None:
-        """Put what has come on record, so that the upload can be resumed from there."""
+        """Record what has arrived, so that the upload can be resumed from there."""
         self.found = await self.chunks.commit(self.found, write)
         self.body.accepted = self.found.committed - self.start
 
     async def broke_off(self, error: BaseException) -> None:
-        """Note that a request has not brought what it meant to, and that its session is in use all the same.
+        """Log that a request broke off, and record that its session is in use nevertheless.
 
-        Unless there was nothing to bring: a session is over in spite of those who go on with what is complete.
+        For a complete upload the session is not touched: requests for it must not keep the session alive.
         """
         ingest, upload, body = self.chunks.ingest, self.upload, self.body
         self._log.info(

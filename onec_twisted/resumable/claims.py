@@ -1,7 +1,7 @@
-"""The newest request for an upload counts: an older one gives way to it, at once (RUFH, "Concurrency").
+"""The newest request for an upload takes precedence: an older one is stopped at once (RUFH, "Concurrency").
 
-A client sends a second request when it has given the first one up, so what still comes of that may be old. The first
-one's bytes are kept as far as they came, and its sender, if there is one left, hears 409.
+A client sends a second request when it has given up the first, so what still arrives of the first may be stale. The
+bytes that the first has received are kept, and its sender, if still connected, receives 409.
 """
 
 from __future__ import annotations
@@ -22,41 +22,41 @@ if TYPE_CHECKING:
 __all__ = ["Claim", "Claims"]
 
 REMEMBERED_CLAIMS = 10_000
-"""Uploads whose newest request is remembered when it is over: an older one may still wait for its password."""
+"""Uploads whose last request is remembered after its end: an older one may still be waiting for authentication."""
 
 
 @define(eq=False)
 class Claim:
-    """A request's claim to an upload; ``number`` is its place in the order in which requests came."""
+    """A request's claim to an upload; ``number`` is its place in the order of arrival."""
 
     number: int
     body: IBody
     is_over: bool = False
 
     def check(self) -> None:
-        """Raise ``UploadTakenOver`` when a newer request has come."""
+        """Raise ``UploadTakenOver`` when a newer request has arrived."""
         if self.is_over:
             raise UploadTakenOver
 
 
 @define(eq=False)
 class Claims:
-    """Who has which upload."""
+    """The newest request for each upload."""
 
     _last: int = field(default=0, init=False)
     _newest: dict[str, Claim] = field(factory=dict, init=False)
     _passed: LRUCache[str, int] = field(factory=lambda: LRUCache(REMEMBERED_CLAIMS), init=False)
 
     def arrive(self) -> int:
-        """Return a request's number; to be asked before anything is waited for."""
+        """Return a request's number; call it before the request waits for anything."""
         self._last += 1
         return self._last
 
     @contextmanager
     def hold(self, upload_id: str, number: int, body: IBody) -> Iterator[Claim]:
-        """Have an upload until the end, or until a newer request comes: then the body is dropped.
+        """Claim an upload until the block ends, or until a newer request arrives: then the body is dropped.
 
-        Raises ``UploadTakenOver`` when a newer request was here already.
+        Raises ``UploadTakenOver`` when a newer request has arrived already.
         """
         before = self._newest.get(upload_id)
         if number < self._passed.get(upload_id, 0) or (before is not None and number < before.number):
