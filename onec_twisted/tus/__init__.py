@@ -2,8 +2,8 @@
 
 Modules, each of which imports only from those above it:
 
-* ``errors``: what is refused that no other protocol knows
-* ``fields``: the headers, to values
-* ``origins``: whose pages may upload, and where uploads are behind a proxy
-* ``resource``: the resource: what each method means
+* ``errors``: the refusals that only tus has
+* ``fields``: parse the headers into values
+* ``origins``: which origins' pages may upload, and the URLs of uploads behind a proxy
+* ``resource``: the resource: it carries out each method
 """

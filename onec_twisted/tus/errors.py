@@ -1,6 +1,6 @@
-"""Every reason to refuse a tus request that 1C's protocol does not have: status, words, headers.
+"""The refusals of tus requests that 1C's protocol does not have: status, words, headers.
 
-The words are read by a developer at a browser's console; what clients go by is the status.
+The words are for a developer at a browser's console; clients rely on the status.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 VERSION = b"1.0.0"
-"""The only version of tus that there is."""
+"""The only version of tus."""
 
 
 class InvalidMetadata(Refused):
@@ -27,19 +27,19 @@ class InvalidMetadata(Refused):
 
 
 class InvalidChecksum(Refused):
-    """``Upload-Checksum`` cannot be read, or names an algorithm that is not announced."""
+    """``Upload-Checksum`` is malformed, or names an algorithm that is not announced."""
 
     words = "Invalid Upload-Checksum, or an algorithm that is not supported"
 
 
 class ConcatenationUnsupported(Refused):
-    """``Upload-Concat`` makes a part, or joins parts: taken for a whole file, a part would be handed off."""
+    """``Upload-Concat`` creates a part, or joins parts: a part would be handed off as if it were a whole file."""
 
     words = "Concatenation is not supported"
 
 
 class UnsupportedVersion(Refused):
-    """``Tus-Resumable`` is missing, or another version than ours."""
+    """``Tus-Resumable`` is missing, or names a version that is not supported."""
 
     status = 412
     words = "Tus-Resumable must be 1.0.0"
@@ -47,7 +47,7 @@ class UnsupportedVersion(Refused):
 
 
 class WrongContentType(Refused):
-    """Bytes of an upload come as ``application/offset+octet-stream``, and as nothing else."""
+    """The media type of the body is not ``application/offset+octet-stream``, the only one allowed."""
 
     status = 415
     words = "Content-Type must be application/offset+octet-stream"

@@ -1,4 +1,4 @@
-"""Headers of tus, to frozen values and back. No Twisted, no disk."""
+"""Parse and format the headers of tus. No Twisted, no disk."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = [
 ]
 
 LONGEST_METADATA = 8192
-"""Bytes of ``Upload-Metadata``; all headers together may have 16 KiB."""
+"""Bytes of ``Upload-Metadata`` at most; all headers together may have 16 KiB."""
 
 _NUMBER = re.compile(rb"\d{1,100}")
-"""Numbers of bytes: what is larger than there can be is refused for that, and not for being none."""
+"""A number of bytes; an impossibly large one is rejected for its size, not as malformed."""
 
 
 def parse_length(length: bytes | None, deferred: bytes | None) -> int | None:
     """Return the length of a new upload in bytes, None when its client does not know it yet.
 
-    ``length`` and ``deferred`` are ``Upload-Length`` and ``Upload-Defer-Length``, of which one must be there. Raises
+    ``length`` and ``deferred`` are ``Upload-Length`` and ``Upload-Defer-Length``; exactly one must be present. Raises
     ``InvalidLength``.
     """
     if deferred is not None:
@@ -43,22 +43,22 @@ def parse_length(length: bytes | None, deferred: bytes | None) -> int | None:
 
 
 def parse_offset(raw: bytes | None) -> int:
-    """Return the place in its file that a request claims, in bytes. Raises ``InvalidOffset``."""
+    """Return the offset in its file that a request claims, in bytes. Raises ``InvalidOffset``."""
     if raw is None or _NUMBER.fullmatch(raw) is None:
         raise InvalidOffset
     return int(raw)
 
 
 def offset_header(committed: int) -> tuple[bytes, bytes]:
-    """Return the header that tells how many bytes of an upload are on record."""
+    """Return the header that reports how many bytes of an upload are on record."""
     return b"Upload-Offset", b"%d" % committed
 
 
 def parse_metadata(raw: bytes | None) -> dict[str, bytes]:
-    """Return what an ``Upload-Metadata`` tells: pairs of key and Base64, with commas between them.
+    """Parse ``Upload-Metadata``: pairs of key and Base64 value, separated by commas.
 
-    A key without a value stands for an empty one, and a comma may stand at the end: programs write one behind each
-    pair. Raises ``InvalidMetadata``, for a key that comes twice as well.
+    A key without a value has an empty one, and a trailing comma is allowed: some programs write one after each pair.
+    Raises ``InvalidMetadata``, also for a duplicate key.
     """
     if not raw:
         return {}
@@ -71,12 +71,12 @@ def parse_metadata(raw: bytes | None) -> dict[str, bytes]:
 
 
 def filename_of(metadata: dict[str, bytes]) -> bytes | None:
-    """Return the name of the file: ``filename`` as most clients say, or ``name`` as Uppy does; None for neither."""
+    """Return the file's name: ``filename`` as most clients send it, or ``name`` as Uppy does; None for neither."""
     return metadata.get("filename") or metadata.get("name")
 
 
 def parse_checksum(raw: bytes | None) -> Checksum | None:
-    """Return what an ``Upload-Checksum`` asks for: an algorithm and a Base64 digest. Raises ``InvalidChecksum``."""
+    """Parse ``Upload-Checksum``: an algorithm and a Base64 digest. Raises ``InvalidChecksum``."""
     if raw is None:
         return None
     algorithm, _, value = raw.decode("latin-1").strip().partition(" ")

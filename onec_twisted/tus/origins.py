@@ -1,4 +1,4 @@
-"""Whose pages a browser may let talk to us (Fetch, "CORS protocol"), and where uploads are. No Twisted."""
+"""The origins whose pages may upload (Fetch, "CORS protocol"), and the URLs of uploads. No Twisted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRACING = (
     b"X-Datadog-Sampling-Priority, newrelic, elastic-apm-traceparent, uber-trace-id, X-Amzn-Trace-Id, "
     b"X-Cloud-Trace-Context, Request-Id, X-Correlation-ID"
 )
-"""Headers that tracing adds to whatever a page asks; for one that is not allowed a browser keeps all of it back.
+"""Headers that tracing adds to any request of a page; if one is not allowed, the browser blocks the whole request.
 
 W3C, Sentry, Zipkin, Datadog, New Relic, Elastic, Jaeger, and the clouds."""
 
@@ -32,7 +32,7 @@ EXPOSED = (
 """Headers of answers that a page may read."""
 
 PREFLIGHT_FRESH_FOR = b"86400"
-"""Seconds for which a browser may remember what it may send."""
+"""Seconds for which a browser may cache the preflight answer."""
 
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'+.^_`|~-]+")
@@ -41,14 +41,14 @@ _PREFIX = re.compile(rb"(/[A-Za-z0-9._~-]+)+")
 
 
 def parse_origin(text: str) -> bytes:
-    """Return an origin as browsers send it. Raises ``ValueError`` for what is none: a path, a star, capitals."""
+    """Return an origin as browsers send it. Raises ``ValueError`` for anything else: a path, a star, capitals."""
     if _ORIGIN.fullmatch(text) is None:
         raise ValueError(f"no origin: {text}")
     return text.encode("ascii")
 
 
 def parse_header(text: str) -> bytes:
-    """Return the name of a header, RFC 9110 section 5.1. Raises ``ValueError`` for what is none, a star included."""
+    """Return a header's name, RFC 9110 section 5.1. Raises ``ValueError`` for anything else, including a star."""
     if _HEADER.fullmatch(text) is None:
         raise ValueError(f"no name of a header: {text}")
     return text.encode("ascii")
@@ -56,19 +56,19 @@ def parse_header(text: str) -> bytes:
 
 @frozen
 class Origins:
-    """The origins whose pages may upload, each exactly as ``Origin`` has it.
+    """The origins whose pages may upload, each exactly as in ``Origin``.
 
-    ``more`` are names of headers that the pages may send beside those of tus and of tracing.
+    ``more`` are names of headers that the pages may send in addition to those of tus and of tracing.
     """
 
     allowed: frozenset[bytes] = frozenset()
     more: tuple[bytes, ...] = ()
 
     def headers(self, origin: bytes | None, *, preflight: bool) -> tuple[tuple[bytes, bytes], ...]:
-        """Return what an answer says to the browser of a page from ``origin``; ``preflight`` is its question first.
+        """Return the CORS headers of an answer to a page of ``origin``, or of the answer to its ``preflight``.
 
-        Without any origin that is allowed, nothing; with one, ``Vary`` keeps caches from giving one page's answer to
-        another's.
+        There are none if no origin is allowed; otherwise ``Vary`` keeps caches from serving one page's answer to
+        another.
         """
         if not self.allowed:
             return ()
@@ -87,11 +87,11 @@ class Origins:
 
 
 def location(path: bytes, host: bytes, prefix: bytes, *, secure: bool) -> bytes:
-    """Return what ``Location`` says of a path of ours.
+    """Return the value of ``Location`` for a path on this server.
 
     ``host`` is ``Host``, or ``X-Forwarded-Host`` of a trusted proxy, and ``prefix`` its ``X-Forwarded-Prefix``; both
-    are empty where there is none, and what cannot be either is passed over. Without a host it is the path alone: that
-    leads to the same server, by the same scheme, but some clients do not take it.
+    are empty if absent, and malformed values are ignored. Without a host it is the path alone, which leads to the
+    same server by the same scheme, but which some clients reject.
     """
     before = prefix.rstrip(b"/")
     if _PREFIX.fullmatch(before) is None:

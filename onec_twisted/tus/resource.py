@@ -1,4 +1,4 @@
-"""The Resource of tus: what each method means (tus 1.0.0; docs/tus.md). A refusal becomes an answer here."""
+"""The resource of tus: it carries out each method, and turns refusals into answers (tus 1.0.0; docs/tus.md)."""
 
 from __future__ import annotations
 
@@ -51,25 +51,25 @@ __all__ = ["Tus"]
 EXTENSIONS = b"creation,creation-with-upload,creation-defer-length,expiration,checksum,termination"
 CHUNK = b"application/offset+octet-stream"
 DEFAULT_NAME = b"upload"
-"""What a file is called whose client gives it no name, in a session of its own."""
+"""The name of a file whose client sends none, in a session of its own."""
 
 BY_A_PROXY = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip", b"forwarded", b"via")
-"""What a request carries that a proxy has passed on."""
+"""Headers of a request that a proxy has forwarded."""
 
 TO_UPLOADS, TO_UPLOAD = b"POST, OPTIONS", b"HEAD, PATCH, DELETE, OPTIONS"
-"""The methods that the path takes, and those that an upload takes."""
+"""The methods allowed for the path, and those allowed for an upload."""
 
 
 @frozen
 class _Client:
-    """Who asks: a user, and the session that its cookie opens, if it brought one."""
+    """The client of a request: a user, and the session that its cookie opens, if it sent one."""
 
     user: str
     session: Session | None
 
 
 class Tus(RefusingResource):
-    """Uploads at ``path``, which ends without a slash; each has a URL of its own below it."""
+    """Uploads at ``path``, which has no trailing slash; each upload has a URL of its own below it."""
 
     _log = Logger()
 
@@ -86,7 +86,7 @@ class Tus(RefusingResource):
         origins: Origins,
         lock_timeout: float,
     ) -> None:
-        """Serve with these parts; pages of ``origins`` may upload, ``lock_timeout`` is in seconds."""
+        """Serve with these parts; pages of ``origins`` may upload; ``lock_timeout`` is in seconds."""
         super().__init__(ingest.metrics)
         self._path = path
         self._access = access
@@ -131,7 +131,7 @@ class Tus(RefusingResource):
         return await self._methods[method](client, upload_id, number, request)
 
     def _options(self) -> Answer:
-        """Tell what is on offer; a browser asks before it sends anything, and without a password."""
+        """Report what is supported; browsers send this request before any other, and without a password."""
         return Answer(
             204,
             headers=(
@@ -143,14 +143,14 @@ class Tus(RefusingResource):
         )
 
     async def _client(self, request: IRequest) -> _Client:
-        """Return who asks, by the cookie of a session or by Basic. Raises ``Refused``."""
+        """Return the client, authenticated by the cookie of a session or by Basic. Raises ``Refused``."""
         session = await self._sessions.find(request.getCookie(COOKIE.encode("ascii")))
         if session is not None:
             return _Client(session.username, session)
         return _Client(await self._access.login_again(request.getHeader(b"authorization"), address_of(request)), None)
 
     async def _post(self, client: _Client, number: int, request: IRequest) -> Answer:
-        """Make an upload, and take what comes along; what is not answered with 201 leaves nothing behind."""
+        """Create an upload, and append the body; unless the answer is 201, nothing is left behind."""
         body = request.body
         if request.getHeader(b"upload-concat") is not None:
             raise ConcatenationUnsupported
@@ -160,7 +160,7 @@ class Tus(RefusingResource):
         brings = body.length != 0
         is_checked = (
             brings or length == 0
-        )  # else it is of bytes that come by PATCH: clients tell all headers each time
+        )  # else it is for bytes that follow by PATCH: clients send all headers each time
         checksum = fields.parse_checksum(request.getHeader(b"upload-checksum")) if is_checked else None
         if brings and _content_type_of(request) != CHUNK:
             raise WrongContentType
@@ -188,7 +188,7 @@ class Tus(RefusingResource):
         )
         tells_offset = brings or found.committed > 0 or length == 0
         try:
-            if found.committed:  # what the request brings begins at 0: the answer tells where to go on instead
+            if found.committed:  # the body begins at 0: the answer reports the offset to continue from instead
                 found = await self._chunks.complete(upload) if length == found.committed else found
             elif brings or length == 0:
                 with self._claims.hold(upload.id, number, body) as claim:
@@ -200,7 +200,7 @@ class Tus(RefusingResource):
         return Answer(201, headers=(*headers, fields.offset_header(found.committed)) if tells_offset else headers)
 
     async def _check_room(self, upload: UploadRecord, coming: int | None) -> None:
-        """See that an upload can become as long as it is to be. Raises ``FileTooLarge``, ``InsufficientStorage``."""
+        """Check that there is room for the whole upload. Raises ``FileTooLarge``, ``InsufficientStorage``."""
         length = upload.length
         if max(length or 0, coming or 0) > self._registry.quota:
             raise FileTooLarge
@@ -215,7 +215,7 @@ class Tus(RefusingResource):
             raise InsufficientStorage
 
     async def _head(self, client: _Client, upload_id: str, number: int, request: IRequest) -> Answer:
-        """Tell how far an upload is; who asks goes on from there, so nobody else may."""
+        """Report an upload's offset; the client will continue from there, so older requests are stopped."""
         found = await self._find(client, upload_id)
         try:
             with self._claims.hold(upload_id, number, request.body) as claim:
@@ -223,7 +223,7 @@ class Tus(RefusingResource):
                     claim.check()
                     found = await self._find(client, upload_id)
         except (UploadTakenOver, SessionRestarted):
-            raise UploadLocked from None  # clients take 409 here for the end of the upload
+            raise UploadLocked from None  # clients treat 409 here as the end of the upload
         upload = found.upload
         known = (b"Upload-Defer-Length", b"1") if upload.length is None else (b"Upload-Length", b"%d" % upload.length)
         metadata = ((b"Upload-Metadata", upload.metadata.encode("ascii")),) if upload.metadata else ()
@@ -238,7 +238,7 @@ class Tus(RefusingResource):
         )
 
     async def _patch(self, client: _Client, upload_id: str, number: int, request: IRequest) -> Answer:
-        """Append what comes."""
+        """Append the body."""
         if _content_type_of(request) != CHUNK:
             raise WrongContentType
         offset = fields.parse_offset(request.getHeader(b"upload-offset"))
@@ -261,7 +261,7 @@ class Tus(RefusingResource):
         return Answer(204, headers=(fields.offset_header(found.committed), *self._expires(found)))
 
     async def _delete(self, client: _Client, upload_id: str, number: int, request: IRequest) -> Answer:
-        """End an upload, and remove what has come of it; a file that was handed off as well, once it is delivered."""
+        """End an upload, and remove its file; if the file was handed off, remove it after delivery."""
         found = await self._find(client, upload_id)
         with self._claims.hold(upload_id, number, request.body):
             await self._terminate(found.upload)
@@ -270,7 +270,7 @@ class Tus(RefusingResource):
     async def _terminate(self, upload: UploadRecord) -> None:
         """Remove an upload with its file, and with its session, if that is its own. Raises ``HandoffRunning``.
 
-        A file that a node has brought a part of stays: its node was told that it is there.
+        A file that a node has sent part of stays, because that part was acknowledged to the node.
         """
         if upload.own:
             locks = self._ingest.locks
@@ -293,7 +293,7 @@ class Tus(RefusingResource):
         )
 
     async def _remove(self, upload: UploadRecord) -> bool:
-        """Take an upload off the record, when it has been delivered; return whether its file is to go."""
+        """Delete an upload's record, after its delivery if need be; return whether its file is to be removed."""
         try:
             return await self._registry.remove(upload, self._ingest.now())
         except HandoffRunning:
@@ -301,14 +301,14 @@ class Tus(RefusingResource):
             return await self._registry.remove(upload, self._ingest.now())
 
     async def _find(self, client: _Client, upload_id: str) -> Found:
-        """Return a client's upload. Raises ``UploadNotFound``, for another's as well, and ``UploadGone``."""
+        """Return a client's upload. Raises ``UploadNotFound``, also for another client's, and ``UploadGone``."""
         found = await self._registry.find(upload_id)
         found.check_owner(client.user)
         self._chunks.live(found)
         return found
 
     def _expires(self, found: Found) -> tuple[tuple[bytes, bytes], ...]:
-        """Return the header that tells when an unfinished upload ends, unless somebody goes on with it."""
+        """Return the header that reports when an unfinished upload expires, unless it is continued."""
         if found.session is None or found.upload.state != OPEN:
             return ()
         return ((b"Upload-Expires", datetimeToString(found.session.touched + self._sessions.ttl)),)
@@ -321,12 +321,12 @@ class Tus(RefusingResource):
             host = request.told_by_proxy(b"x-forwarded-host") or host
             prefix = request.told_by_proxy(b"x-forwarded-prefix")
         elif any(request.requestHeaders.hasHeader(name) for name in BY_A_PROXY):
-            host = b""  # of a proxy that nobody told us to trust: scheme and host may be others than its client's
+            host = b""  # an untrusted proxy's: scheme and host may differ from those that the client used
         return location(path, host.strip(), prefix.strip(), secure=request.isSecure())
 
 
 def _method_of(request: IRequest) -> bytes:
-    """Return the method that is meant: some clients and proxies let only GET and POST through."""
+    """Return the intended method: some clients and proxies pass only GET and POST."""
     override: bytes = request.getHeader(b"x-http-method-override") or request.method
     return override.upper()
 
