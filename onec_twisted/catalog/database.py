@@ -158,7 +158,7 @@ class Database:
         """Begin a write transaction, holding the lock. Raises ``CatalogBusy``.
 
         The first caller waits a while for another process's lock; until that is released, nobody else waits. A long
-        log is left to ``tidy``, because a checkpoint takes the longer, the longer the log is.
+        log is left to ``tidy``, because checkpointing it takes long.
         """
         self._unseen += 1
         if self._unseen > LOOK_AFTER:

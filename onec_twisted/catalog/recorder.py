@@ -60,7 +60,7 @@ class Recorder:
     async def record(self, sessid: str, make: Callable[[], Step], *, at_once: bool = True) -> Any:
         """Record the step that ``make`` returns in a worker.
 
-        With ``at_once``, records that wait for another one are included; omit them if ``make`` waits for the disk.
+        With ``at_once``, records that wait for another one are included; pass False if ``make`` waits for the disk.
         Raises what ``make`` or the step raises, ``InsufficientStorage`` for a full disk, and ``CatalogBusy`` when
         another process has locked the database.
         """

@@ -105,7 +105,7 @@ class FileLocks:
     ) -> AsyncIterator[None]:
         """Lock a file, in the order of requests; a holder without a ``writer`` writes nothing and is never dropped.
 
-        Raises ``busy`` when waiting times out, ``SessionRestarted`` when the session is emptied meanwhile.
+        Raises ``busy`` when waiting times out, ``SessionRestarted`` when the session is emptied in the meantime.
         """
         deadline = self.clock.seconds() + self.lock_timeout
         with self._session(sessid) as session:
