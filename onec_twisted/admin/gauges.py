@@ -104,7 +104,7 @@ class Gauges:
             for state, count in summary.handoffs.items():
                 self._handoffs.labels(state).set(count)
         except Exception as error:
-            self._tell(error)
+            self._report(error)
             self._set(**dict.fromkeys(UNKNOWN, float("nan")))
             self._handoffs.clear()
         for endpoint, moment in self.expiries().items():
@@ -112,7 +112,7 @@ class Gauges:
         encode, content_type = choose_encoder(accept)
         return encode(self.observed.metrics.registry), content_type
 
-    def _tell(self, error: Exception) -> None:
+    def _report(self, error: Exception) -> None:
         """Log why some metrics could not be read."""
         if isinstance(error, defer.TimeoutError):
             self._log.warn("some metrics could not be read: no answer in time")

@@ -82,7 +82,7 @@ class HealthCheck:
         if what in self._owing:
             return late
         try:
-            return await self.observed.within(self._asked(what, look))
+            return await self.observed.within(self._checked(what, look))
         except defer.TimeoutError:
             return late
         except StorageRemoved:
@@ -93,7 +93,7 @@ class HealthCheck:
             self._log.failure("the health of {what} could not be told", what=what)
             return f"{what} could not be asked: {type(error).__name__}"
 
-    async def _asked(self, what: str, look: Callable[[], Awaitable[str]]) -> str:
+    async def _checked(self, what: str, look: Callable[[], Awaitable[str]]) -> str:
         """Run a check, which counts as unanswered until it ends, however late."""
         self._owing.add(what)
         try:

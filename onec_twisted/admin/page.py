@@ -51,10 +51,10 @@ class Page:
             tags.link(rel="icon", href="status.svg"),
             tags.script(src="status.js", defer="defer"),
         )
-        told = words.notices.get(notice or "", "")
+        notice_text = words.notices.get(notice or "", "")
         body = tags.body(
             tags.header(tags.h1(words.title), tags.p(words.updating, class_="quiet")),
-            tags.p(told, role="status", id="notice"),
+            tags.p(notice_text, role="status", id="notice"),
             tags.p(words.no_answer, role="alert", id="silence", hidden="hidden"),
             self.main(),
         )
@@ -165,10 +165,10 @@ class Page:
         what = [event, tags.span(about)]
         progress = self.status.progress
         said = progress.get(handoff.id, handoff.words) if handoff.state == WAITING else handoff.words
-        asked = words.drop_asked if handoff.event == "import" else words.drop_loses
+        question = words.drop_question if handoff.event == "import" else words.drop_loses
         actions = [
             self._button(f"handoffs/{handoff.id}/retry", words.retry, about or event),
-            self._button(f"handoffs/{handoff.id}/drop", words.drop, about or event, asked),
+            self._button(f"handoffs/{handoff.id}/drop", words.drop, about or event, question),
         ]
         return [
             what,
@@ -197,8 +197,8 @@ class Page:
             *([tags.span(f"{words.waiting}: {line.waiting}", class_="state waiting")] if line.waiting else []),
             *([tags.span(f"{words.failed}: {line.failed}", class_="state failed")] if line.failed else []),
         ]
-        asked = words.end_loses if line.owed or line.failed else words.end_asked
-        button = self._button(f"sessions/{session.sessid}/end", words.end, session.username, asked)
+        question = words.end_loses if line.owed or line.failed else words.end_question
+        button = self._button(f"sessions/{session.sessid}/end", words.end, session.username, question)
         return [
             self._sessid(session.sessid),
             session.username,
@@ -209,15 +209,15 @@ class Page:
             "" if line.waiting else button,
         ]
 
-    def _button(self, action: str, label: str, about: str, asked: str = "") -> Tag:
-        """Return a form with one button; ``asked`` is the question that the script has confirmed first."""
+    def _button(self, action: str, label: str, about: str, question: str = "") -> Tag:
+        """Return a form with one button; ``question`` is the question that the script has confirmed first."""
         form = tags.form(
             tags.input(type="hidden", name="token", value=self.token),
             tags.button(label, type="submit", id=action.replace("/", "-"), **{"aria-label": f"{label}: {about}"}),
             method="post",
             action=action,
         )
-        return form(**{"data-confirm": asked}) if asked else form
+        return form(**{"data-confirm": question}) if question else form
 
 
 def _files(handoff: Handoff) -> str:

@@ -134,7 +134,7 @@ class Observed:
             length=body.length,
             committed=record.committed if record is not None else 0,
             rate=upload.rate(now),
-            age=now - upload.asked,
+            age=now - upload.requested,
             waits=upload.begun is None,
         )
 
@@ -146,13 +146,13 @@ class Observed:
         """Return the free bytes of the disk."""
         return await self.within(self.workers(self.store.free))
 
-    async def within(self, asked: Awaitable[T]) -> T:
+    async def within(self, awaitable: Awaitable[T]) -> T:
         """Return the awaited result if it arrives in time; a later one is discarded."""
         answer: Deferred[T] = Deferred()
 
         async def ask() -> None:
             try:
-                outcome: Any = await asked
+                outcome: Any = await awaitable
             except Exception:
                 outcome = Failure()
             if not answer.called:

@@ -54,7 +54,7 @@ class Words:
     actions: str
     retry: str
     drop: str
-    drop_asked: str
+    drop_question: str
     drop_loses: str
     sessions: str
     no_sessions: str
@@ -66,7 +66,7 @@ class Words:
     waiting: str
     failed: str
     end: str
-    end_asked: str
+    end_question: str
     end_loses: str
     notices: dict[str, str]
     units: Sequence[str]
@@ -122,7 +122,7 @@ ENGLISH = Words(
     actions="Actions",
     retry="Retry",
     drop="Drop",
-    drop_asked="Forget this hand-off? The site will not get it unless the node asks again.",
+    drop_question="Forget this hand-off? The site will not get it unless the node asks again.",
     drop_loses="Forget this hand-off? The site will not get it: no node asks for it again.",
     sessions="Sessions",
     no_sessions="There are none.",
@@ -134,7 +134,7 @@ ENGLISH = Words(
     waiting="being handed off",
     failed="failed",
     end="End",
-    end_asked="End this session? Its files are removed, and its node has to log in again.",
+    end_question="End this session? Its files are removed, and its node has to log in again.",
     end_loses="End this session? It has files that the site has not got. They are removed, and lost to the site.",
     notices={
         "retried": "The hand-off is being tried again.",
@@ -196,7 +196,7 @@ RUSSIAN = Words(
     actions="Действия",
     retry="Повторить",
     drop="Убрать",
-    drop_asked="Убрать эту передачу? Сайт не получит её, пока узел не попросит снова.",
+    drop_question="Убрать эту передачу? Сайт не получит её, пока узел не попросит снова.",
     drop_loses="Убрать эту передачу? Сайт её не получит: узел о ней больше не попросит.",
     sessions="Сеансы",
     no_sessions="Сеансов нет.",
@@ -208,7 +208,7 @@ RUSSIAN = Words(
     waiting="передаётся",
     failed="передач с ошибкой",
     end="Завершить",
-    end_asked="Завершить сеанс? Его файлы будут удалены, узлу придётся войти заново.",
+    end_question="Завершить сеанс? Его файлы будут удалены, узлу придётся войти заново.",
     end_loses="Завершить сеанс? Сайт получил не все его файлы. Они будут удалены и до сайта не дойдут.",
     notices={
         "retried": "Передача выполняется снова.",

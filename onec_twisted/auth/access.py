@@ -174,17 +174,17 @@ class Access:
         user, a verified password stays valid for a while, remembered as a keyed digest. So a client with many
         concurrent requests waits neither for itself nor for others.
         """
-        asked = hmac.digest(self._key, b"%s\0%s" % (address.encode(), header or b""), "sha256")
-        user = self._good.get(asked)
+        digest = hmac.digest(self._key, b"%s\0%s" % (address.encode(), header or b""), "sha256")
+        user = self._good.get(digest)
         if user is not None:
             return user
-        return await self._asking.call(asked, lambda: self._login_and_remember(asked, header, address))
+        return await self._asking.call(digest, lambda: self._login_and_remember(digest, header, address))
 
-    async def _login_and_remember(self, asked: bytes, header: bytes | None, address: str) -> str:
+    async def _login_and_remember(self, digest: bytes, header: bytes | None, address: str) -> str:
         user = await self.login(header, address)
         name = basic_credentials(header).username
         if not any(checker.has(name) for checker in self.knowing):
-            self._good[asked] = user
+            self._good[digest] = user
         return user
 
     async def login(self, header: bytes | None, address: str, gone: Callable[[], bool] = _never) -> str:

@@ -100,7 +100,7 @@ class HtpasswdChecker:
         self._in_thread = in_thread
         self._key = os.urandom(32)
         self._file = _File()
-        self._told = ""
+        self._reported = ""
         self._looks_without = 0
         """Consecutive looks at which there were no users."""
         self._right: dict[bytes, tuple[bytes, bytes]] = {}
@@ -130,11 +130,11 @@ class HtpasswdChecker:
         try:
             self._file = self._read()
         except HtpasswdUnreadable as unreadable:
-            if self._told != str(unreadable):
-                self._told = str(unreadable)
-                self._log.error("{reason}; going on with the users read before", reason=self._told)
+            if self._reported != str(unreadable):
+                self._reported = str(unreadable)
+                self._log.error("{reason}; going on with the users read before", reason=self._reported)
         else:
-            self._told = ""
+            self._reported = ""
             self._looks_without = 0
         return self._file.users
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 @define(eq=False)
-class _Asked:
+class _Waiting:
     """Steps to record, and the outcome of each: what it returned, or a Failure."""
 
     steps: list[Step]
@@ -67,7 +67,7 @@ class Database:
         self._records = Line(path, self._names, synced=synced)
         self._questions = Line(path, self._names, synced=synced)
         self._surveys = Line(path, self._names, synced=synced)
-        self._gathered: deque[_Asked] = deque()
+        self._gathered: deque[_Waiting] = deque()
         self.patience = LOCK_PATIENCE
         """Seconds that a record waits for another process's lock."""
         self._waits = LOCK_PATIENCE
@@ -91,12 +91,12 @@ class Database:
         A step for which the disk has no room fails with ``InsufficientStorage``; all fail with ``CatalogBusy`` when
         another process keeps the database locked.
         """
-        asked = _Asked(steps)
-        self._gathered.append(asked)
+        waiting = _Waiting(steps)
+        self._gathered.append(waiting)
         with self._records.turn:
-            if asked.outcomes is None:
+            if waiting.outcomes is None:
                 self._record_gathered()
-        return asked.outcomes or []
+        return waiting.outcomes or []
 
     def probe(self) -> None:
         """Check that records can be written. Raises ``DatabaseFailed`` when not, and ``CatalogBusy``."""
@@ -190,20 +190,20 @@ class Database:
 
     def _record_gathered(self) -> None:
         """Record all steps that are queued, in one transaction; the caller holds the lock."""
-        together: list[_Asked] = []
+        together: list[_Waiting] = []
         try:
             cursor = self._records.cursor()
             self._begin(cursor)
             self._gather(together)
-            outcomes = self._transaction(cursor, [step for asked in together for step in asked.steps])
+            outcomes = self._transaction(cursor, [step for waiting in together for step in waiting.steps])
         except BaseException as error:
             failure = failure_of(error)
             self._gather(together)  # including those queued while it waited
-            outcomes = [failure for asked in together for _ in asked.steps]
-        for asked in together:
-            asked.outcomes, outcomes = outcomes[: len(asked.steps)], outcomes[len(asked.steps) :]
+            outcomes = [failure for waiting in together for _ in waiting.steps]
+        for waiting in together:
+            waiting.outcomes, outcomes = outcomes[: len(waiting.steps)], outcomes[len(waiting.steps) :]
 
-    def _gather(self, together: list[_Asked]) -> None:
+    def _gather(self, together: list[_Waiting]) -> None:
         """Move the queued steps to ``together``."""
         while self._gathered:
             together.append(self._gathered.popleft())

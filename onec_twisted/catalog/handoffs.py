@@ -41,11 +41,11 @@ class HandoffRecords:
         """Return the hand-off of a name whose import was requested, None if there is none."""
         return await self.recorder.read(outbox.imported, sessid, filename)
 
-    async def import_asked(
+    async def import_requested(
         self, session: Session, kind: str, filename: str, archive: str, size: int, now: float
     ) -> Handoff:
         """Hand off what a node requests to import, and seal its file; see ``sql.handoffs.import_asked``."""
-        step = outbox.import_asked, (session, kind, filename, archive, size, now)
+        step = outbox.import_requested, (session, kind, filename, archive, size, now)
         handoff = cast("Handoff", await self.recorder.record(session.sessid, lambda: step))
         self._seal(session.epoch, [handoff])
         return handoff

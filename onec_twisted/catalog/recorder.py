@@ -85,7 +85,7 @@ class Recorder:
                 self._writing[one] -= 1
                 if not self._writing[one]:
                     del self._writing[one]
-            self._tell_flushed()
+            self._fire_flushed()
         if isinstance(mine, Failure):
             self._note_held(is_held=mine.check(CatalogBusy) is not None)
             if not self._is_held:
@@ -151,10 +151,10 @@ class Recorder:
         flushed: Deferred[None] = Deferred()
         self._flushed.append(flushed)
         self.record_waiting()
-        self._tell_flushed()
+        self._fire_flushed()
         return flushed
 
-    def _tell_flushed(self) -> None:
+    def _fire_flushed(self) -> None:
         """Fire the Deferreds of ``flush`` when nothing is left to record."""
         while self._flushed and not self._writing and not self._later:
             self._flushed.pop().callback(None)

@@ -78,8 +78,8 @@ class Registry:
         def make() -> Step:
             nonlocal after
             after = write()
-            told = completes(after)
-            return statements.grow, (session, upload, before, after, self.quota, now, told)
+            completing = completes(after)
+            return statements.grow, (session, upload, before, after, self.quota, now, completing)
 
         handoff = cast("Handoff | None", await self.recorder.record(upload.sessid, make, at_once=False))
         known = self._known.of_sessid(upload.sessid)

@@ -101,7 +101,7 @@ def make_means(config: Config, reactor: Any, holdings: Holdings) -> Means:
     """Return the means that the parts of a real daemon use. Raises ``CannotStart``."""
     workers, errands = holdings.workers, holdings.errands
     metrics = Metrics(time.monotonic)
-    metrics.tell_build(version=__version__, twisted=twisted.__version__, python=platform.python_version())
+    metrics.report_build(version=__version__, twisted=twisted.__version__, python=platform.python_version())
     surroundings = Surroundings(reactor, errands, config.import_timeout, *_credentials(config))
     return Means(
         reactor=reactor,

@@ -52,9 +52,9 @@ def address_of(scheme: str, argument: str) -> Address:
     url = argument if argument.startswith(("http:", "https:")) else f"{scheme}:{argument}"
     start, slashes, rest = url.partition("//")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    told, at, _ = authority.rpartition("@")
-    plain = url_of(scheme, start + slashes + rest[len(told + at) :])
-    user, _, password = told.encode("utf-8", "surrogateescape").partition(b":")
+    userinfo, at, _ = authority.rpartition("@")
+    plain = url_of(scheme, start + slashes + rest[len(userinfo + at) :])
+    user, _, password = userinfo.encode("utf-8", "surrogateescape").partition(b":")
     return Address(plain, basic(unquote_to_bytes(user) + b":" + unquote_to_bytes(password)))
 
 
@@ -97,7 +97,7 @@ class SiteClient:
             parts = urlsplit(url)
             target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
             sent[SIGNATURE] = signature(self._secret, target.encode("ascii") if body is None else body)
-        asked: Deferred[Any] = self._client.request(
+        requested: Deferred[Any] = self._client.request(
             method,
             url,
             headers=Headers({name: [value] for name, value in sent.items()}),
@@ -106,8 +106,8 @@ class SiteClient:
             unbuffered=True,
             reactor=self.clock,  # type: ignore[arg-type]  # treq uses only its clock
         )
-        asked.addTimeout(timeout, self.clock, _timed_out)
-        return await asked
+        requested.addTimeout(timeout, self.clock, _timed_out)
+        return await requested
 
     async def text_of(self, response: Any, timeout: float) -> str:
         """Return the beginning of a response body as text. Raises what Twisted raises, including ``TimeoutError``."""

@@ -94,7 +94,7 @@ class Examiner:
         pipes = {0: "w", 1: "r", 2: "r", 3: fd}
         self.reactor.spawnProcess(run, sys.executable, command, env=environment, childFDs=pipes)
         answered = run.answered.addTimeout(self.timeout, self.reactor)
-        return answered.addCallbacks(self._understand, self._tell_late)
+        return answered.addCallbacks(self._understand, self._report_late)
 
     def _understand(self, answer: bytes) -> Directory:
         """Return the directory that the process reported, or raise ``ArchiveDamaged``."""
@@ -102,7 +102,7 @@ class Examiner:
             raise ArchiveDamaged(answer[1:].decode())
         return Directory.from_bytes(memoryview(answer)[1:])
 
-    def _tell_late(self, failure: Failure) -> Failure:
+    def _report_late(self, failure: Failure) -> Failure:
         """Raise ``TooMuchAsked`` for a process that took too long."""
         if failure.check(defer.TimeoutError):
             raise TooMuchAsked(f"it had not ended after {self.timeout:.0f} s")

@@ -84,12 +84,12 @@ class Handoffs:
         self._begun = self.now()
 
     async def import_file(
-        self, session: Session, kind: str, name: SafeName, asked: str, gone: Deferred[Any] | None = None
+        self, session: Session, kind: str, name: SafeName, requested: str, gone: Deferred[Any] | None = None
     ) -> Handoff:
         """Have a file imported; return the outcome, or the current state if the import takes longer than ``hold``.
 
-        ``kind`` is the query's type, ``asked`` the name as the node sent it; ``gone`` fires or fails when the node
-        has disconnected. A file is not imported again, unless its import failed and the node has received the
+        ``kind`` is the query's type, ``requested`` the name as the node sent it; ``gone`` fires or fails when the
+        node has disconnected. A file is not imported again, unless its import failed and the node has received the
         failure. Raises ``FileNotFound``, ``FileDamaged``, ``FileBusy``, ``ImportFailed`` if the archive that contains
         it is damaged, and what ``Archives.directory`` raises.
         """
@@ -97,25 +97,25 @@ class Handoffs:
         if known is None or (known.state == FAILED and known.told):
             self.relay.check_room(session.username)
             until = self.seconds() + self.settings.hold
-            known = await self._seal(Asker(session, until, gone or Deferred()), kind, name, asked)
+            known = await self._seal(Asker(session, until, gone or Deferred()), kind, name, requested)
         return await self.relay.outcome(known, self.settings.hold)
 
-    async def _seal(self, asker: Asker, kind: str, name: SafeName, asked: str) -> Handoff:
+    async def _seal(self, asker: Asker, kind: str, name: SafeName, requested: str) -> Handoff:
         """Record an import, and seal the file or the archive that contains it."""
         session = asker.session
         for _ in range(3):
-            archive, size = await self._find(asker, name, asked)
+            archive, size = await self._find(asker, name, requested)
             async with self.locks.of_file(session.sessid, archive or str(name), None):
                 await self._make_durable(session)
                 if await self._lost(session, (UploadedFile(archive or str(name), size),)):
                     raise FileDamaged
                 with suppress(FileHasGrown):
-                    handoff = await self.records.import_asked(session, kind, str(name), archive, size, self.now())
+                    handoff = await self.records.import_requested(session, kind, str(name), archive, size, self.now())
                     await self._sync_records()
                     return handoff
         raise FileBusy
 
-    async def _find(self, asker: Asker, name: SafeName, asked: str) -> tuple[str, int]:
+    async def _find(self, asker: Asker, name: SafeName, requested: str) -> tuple[str, int]:
         """Return the archive that contains a name, empty if the file itself was uploaded, and the size of either."""
         record = await self.files.find(asker.session.sessid, str(name))
         if record is not None:
@@ -135,8 +135,8 @@ class Handoffs:
             if str(name) in directory.names:
                 return archive, size
         if len(archives) == MOST_ARCHIVES:
-            raise ImportFailed(f"There are too many archives to look for {asked} in all of them")
-        raise damaged or FileNotFound(asked)
+            raise ImportFailed(f"There are too many archives to look for {requested} in all of them")
+        raise damaged or FileNotFound(requested)
 
     def forget_archives(self, sessid: str) -> None:
         """Discard what is cached of a session's archives: one was removed, and its name may be reused."""

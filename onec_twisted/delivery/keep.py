@@ -33,8 +33,8 @@ def _grown(before: bytes, description: Description, times: dict[str, str]) -> by
     except (ValueError, KeyError, TypeError):
         handoffs, files = [], {}
     handoffs = [one for one in handoffs if one["id"] != description.id]
-    told = ("id", "event", "type", "time", "filename", "archive", "timestamp", "metadata")
-    handoffs.append({key: getattr(description, key) for key in told})
+    shown = ("id", "event", "type", "time", "filename", "archive", "timestamp", "metadata")
+    handoffs.append({key: getattr(description, key) for key in shown})
     for file in description.files:
         files[file.name] = {"name": file.name, "size": file.size, "time": times[file.name], "type": description.type}
     about: dict[str, Any] = {

@@ -64,7 +64,7 @@ def _started() -> list[int]:
     return found[1:]
 
 
-def _tell_all(number: int) -> bool:
+def _signal_all(number: int) -> bool:
     """Send a signal to all descendants; return whether there are any."""
     pids = _started()
     for pid in pids:
@@ -78,7 +78,7 @@ def _end_all(*_: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, _kill_all)
     signal.alarm(TERM_GRACE)
-    if not _tell_all(signal.SIGTERM):
+    if not _signal_all(signal.SIGTERM):
         os.killpg(0, signal.SIGTERM)
 
 
@@ -88,7 +88,7 @@ def _kill_all(*_: object) -> None:
         os.killpg(0, signal.SIGKILL)  # this process as well
     signal.alarm(1)
     for _round in range(KILL_ROUNDS):
-        if not _tell_all(signal.SIGKILL):
+        if not _signal_all(signal.SIGKILL):
             break
         time.sleep(0.01)
 

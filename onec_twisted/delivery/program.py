@@ -74,14 +74,14 @@ def _argument(filename: str | None) -> str:
 
 
 class _Lines:
-    """Keeps the last non-empty line of an output; ``told`` receives lines as they arrive.
+    """Keeps the last non-empty line of an output; ``report`` receives lines as they arrive.
 
     It receives only the last lines of each read, and ``most`` lines in total if that is finite: a program may print
     without end.
     """
 
-    def __init__(self, told: Callable[[str], None], most: float = math.inf) -> None:
-        self._told = told
+    def __init__(self, report: Callable[[str], None], most: float = math.inf) -> None:
+        self._report = report
         self._left = most
         self._begun = b""
         self.last = ""
@@ -99,7 +99,7 @@ class _Lines:
         self.last = text
         if self._left > 0:
             self._left -= 1
-            self._told(text if self._left else f"{text} (what it says from now on is not in the log)")
+            self._report(text if self._left else f"{text} (what it says from now on is not in the log)")
 
     def end(self) -> None:
         """Process a last line without a line end."""

@@ -117,9 +117,9 @@ class Document(Protocol):
         self._held += data
         if len(self._held) >= len(BEGINNING) and (not self.begun.called or self._is_declared()):
             self._site().pauseProducing()  # the time-out keeps running: the document must be used soon
-            self._tell_begun()
+            self._report_begun()
 
-    def _tell_begun(self) -> None:
+    def _report_begun(self) -> None:
         if not self.begun.called:
             self.begun.callback(self._held[: len(BEGINNING)])
         if self._declared is not None and not self._declared.called and self._is_declared():
@@ -143,11 +143,11 @@ class Document(Protocol):
         self._rest()
         self._end = reason
         self.over.callback(None)
-        self._tell_begun()
+        self._report_begun()
         if self._write is not None:
-            self._tell_written()
+            self._report_written()
 
-    def _tell_written(self) -> None:
+    def _report_written(self) -> None:
         """Report how it ended; a closed connection ends a document without a length, unless this side closed it."""
         if self._written.called or self._end is None:
             return
@@ -163,7 +163,7 @@ class Document(Protocol):
         held, self._held = self._held, b""
         write(held)
         self.resumeProducing()
-        self._tell_written()
+        self._report_written()
         return self._written
 
     def _site(self) -> Any:
@@ -198,11 +198,11 @@ class Orders:
     _slots: Slots = field(factory=lambda: Slots(Places(2 * AT_ONCE)), init=False)
     _log = Logger()
 
-    def _asked(self, mode: str, session: Session) -> str:
+    def _url_for(self, mode: str, session: Session) -> str:
         """Return the URL that requests a mode on behalf of a session."""
         mark = "&" if "?" in self.url else "?"
-        asked = {"type": "sale", "mode": mode, "user": session.username, "sessid": session.sessid}
-        return f"{self.url}{mark}{urlencode(asked)}"
+        query = {"type": "sale", "mode": mode, "user": session.username, "sessid": session.sessid}
+        return f"{self.url}{mark}{urlencode(query)}"
 
     async def document(self, mode: str, session: Session) -> Document:
         """Request the site's document for ``query`` or ``info``. Raises ``OrdersUnavailable``.
@@ -215,7 +215,7 @@ class Orders:
         except defer.TimeoutError:
             raise self._refused(OrdersUnavailable(), session, ValueError("others of this user take long")) from None
         try:
-            response = await self.client.ask("GET", self._asked(mode, session), SITE_PATIENCE)
+            response = await self.client.ask("GET", self._url_for(mode, session), SITE_PATIENCE)
             length = None if response.length is UNKNOWN_LENGTH else int(response.length)
             document = Document(self.client.clock, length)
             document.over.addCallback(lambda _: self._slots.leave(user))
@@ -243,12 +243,12 @@ class Orders:
 
     async def confirm(self, session: Session) -> None:
         """Confirm to the site that the node has received the orders. Raises ``ConfirmationFailed``."""
-        told: dict[str, Any] = {"version": JSON_VERSION, "event": "success", "type": "sale"}
-        told |= {"user": session.username, "sessid": session.sessid}
+        payload: dict[str, Any] = {"version": JSON_VERSION, "event": "success", "type": "sale"}
+        payload |= {"user": session.username, "sessid": session.sessid}
         headers = {"Content-Type": "application/json"}
         try:
             response = await self.client.ask(
-                "POST", self.url, SITE_PATIENCE, json.dumps(told).encode("utf-8"), headers
+                "POST", self.url, SITE_PATIENCE, json.dumps(payload).encode("utf-8"), headers
             )
             await self.client.text_of(response, SITE_PATIENCE)
             if not 200 <= response.code < 300:

@@ -185,11 +185,11 @@ class Exchange(RefusingResource):
         """Have a file imported; on ``progress`` the node repeats the request (docs/protocol.md, N7)."""
         if not query.filename:
             raise MissingFilename
-        name, asked = safe_name(query.filename), text.decoded(query.filename)
+        name, requested = safe_name(query.filename), text.decoded(query.filename)
         gone = request.notifyFinish()
         gone.addErrback(lambda _: None)
         try:
-            handoff = await self._handoffs.import_file(session, query.type, name, asked, gone)
+            handoff = await self._handoffs.import_file(session, query.type, name, requested, gone)
         except StillReading as waits:
             return protocol.progress(str(waits))
         except CancelledError as error:

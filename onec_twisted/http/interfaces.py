@@ -173,7 +173,7 @@ class IRequest(Interface):
     def notifyFinish() -> Deferred[None]:
         """Return a Deferred that fires when the answer is sent, and fails when the connection ends first."""
 
-    def told_by_proxy(name: bytes) -> bytes:
+    def from_proxy(name: bytes) -> bytes:
         """Return the header value set by the proxy nearest the client; other proxies append theirs."""
 
 

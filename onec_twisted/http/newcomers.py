@@ -42,7 +42,7 @@ class Newcomers:
     most: int = 0
     _resting: dict[IConnection, str | None] = field(factory=dict, init=False)
     """Idle connections, the longest idle first, and their addresses."""
-    _told_at: float | None = field(default=None, init=False)
+    _warned_at: float | None = field(default=None, init=False)
     _log = Logger()
 
     def comes(self, connection: IConnection, address: str | None) -> None:
@@ -57,7 +57,7 @@ class Newcomers:
     def _may_stay(self, address: str | None) -> bool:
         """Return whether a new connection may stay; over the limit, an idle one is closed for it."""
         if is_scarce(self.connections.total, NEWCOMER_SHARE):
-            self._tell()
+            self._warn()
         elif not self.most or self.connections.total <= self.most:
             return True
         held = self.connections.held
@@ -79,11 +79,11 @@ class Newcomers:
         """Note that a connection is in use, or has ended."""
         self._resting.pop(connection, None)
 
-    def _tell(self) -> None:
+    def _warn(self) -> None:
         """Log a warning, at most once per ``WARNING_INTERVAL``."""
         now = self.clock.seconds()
-        if self._told_at is None or now - self._told_at >= WARNING_INTERVAL:
-            self._told_at = now
+        if self._warned_at is None or now - self._warned_at >= WARNING_INTERVAL:
+            self._warned_at = now
             self._log.warn(
                 "{connections} connections are open, other descriptors are kept for those who are in: connections "
                 "that rest are closed for new ones; raise LimitNOFILE=, or lower --connections-per-address",

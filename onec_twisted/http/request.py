@@ -125,9 +125,9 @@ class ExchangeRequest(Request):
         if not connections.trusts(peer):
             return channel.is_one_too_many(peer)
         self.trusted_proxy = True
-        self._secure = self.told_by_proxy(b"x-forwarded-proto").lower() == b"https"
-        told = b",".join(self.requestHeaders.getRawHeaders(b"x-forwarded-for", []))
-        client = connections.trusted.client(peer, told.decode("latin-1"))
+        self._secure = self.from_proxy(b"x-forwarded-proto").lower() == b"https"
+        forwarded = b",".join(self.requestHeaders.getRawHeaders(b"x-forwarded-for", []))
+        client = connections.trusted.client(peer, forwarded.decode("latin-1"))
         if client is None or client == peer:
             return False
         kind = IPv6Address if ":" in client else IPv4Address
@@ -137,7 +137,7 @@ class ExchangeRequest(Request):
         self._entered = client
         return False
 
-    def told_by_proxy(self, name: bytes) -> bytes:
+    def from_proxy(self, name: bytes) -> bytes:
         """Return the header value set by the proxy nearest the client; other proxies append theirs."""
         return b",".join(self.requestHeaders.getRawHeaders(name, ())).partition(b",")[0].strip()
 

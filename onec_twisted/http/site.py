@@ -77,9 +77,9 @@ def access_log_line(_timestamp: str, request: ExchangeRequest) -> str:
     request.method = shortened(request.method, 32)
     request.uri = shortened(without_secrets(request.uri), 2 * LONGEST_LOGGED)
     for name in (b"referer", b"user-agent"):
-        told = request.getHeader(name)
-        if told is not None:
-            request.requestHeaders.setRawHeaders(name, [shortened(without_secrets(told))])
+        value = request.getHeader(name)
+        if value is not None:
+            request.requestHeaders.setRawHeaders(name, [shortened(without_secrets(value))])
     line: str = combinedLogFormatter(datetimeToLogString(), request)
     return line
 

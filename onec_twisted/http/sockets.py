@@ -239,8 +239,8 @@ class SocketLine:
         """Return the bytes that the peer has acknowledged since it connected; None if it is not reported."""
         if self._socket.family not in (socket.AF_INET, socket.AF_INET6):
             return None
-        told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, ACKNOWLEDGED.stop)[ACKNOWLEDGED]
-        return int.from_bytes(told, sys.byteorder) if told else None
+        info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, ACKNOWLEDGED.stop)[ACKNOWLEDGED]
+        return int.from_bytes(info, sys.byteorder) if info else None
 
     def shared(self) -> SocketLine:
         """Return itself for another user, which has to close it, too."""

@@ -88,8 +88,10 @@ def _objection_to_names(certificate: Any, host: str) -> str:
         names = _names_of(certificate)
         if not names:
             return f"its certificate names no host (subjectAltName); have one issued for {host}"
-        told = harmless(", ".join(names[:NAMES_SHOWN])[:200])
-        return f"its certificate is for {told}, not for {host}; ask by a name of the certificate, or have one issued"
+        listed = harmless(", ".join(names[:NAMES_SHOWN])[:200])
+        return (
+            f"its certificate is for {listed}, not for {host}; ask by a name of the certificate, or have one issued"
+        )
     return ""
 
 

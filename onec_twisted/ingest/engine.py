@@ -106,7 +106,7 @@ class Ingest:
                 transfer = self.transfers.begin(session, str(append.name), body)
                 async with self.locks.of_file(session.sessid, transfer.name, body, append.busy):
                     transfer.begun = self.transfers.seconds()
-                    metrics.lock_wait.observe(transfer.begun - transfer.asked)
+                    metrics.lock_wait.observe(transfer.begun - transfer.requested)
                     stored = await append.store(room)
         except BaseException as error:
             metrics.piece(_outcome_of(error, body), began)

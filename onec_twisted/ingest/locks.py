@@ -78,7 +78,7 @@ class FileLocks:
         """Return a Deferred that fires when there are no writers and no waiters."""
         idle: Deferred[None] = defer.Deferred()
         self._idle.append(idle)
-        self._tell_idle()
+        self._fire_idle()
         return idle
 
     def drop_all(self, reason: type[BaseException]) -> None:
@@ -95,7 +95,7 @@ class FileLocks:
                 if file.writer is not None:
                     file.writer.drop(reason())
 
-    def _tell_idle(self) -> None:
+    def _fire_idle(self) -> None:
         while self._idle and not self._sessions:
             self._idle.pop().callback(None)
 
@@ -175,7 +175,7 @@ class FileLocks:
             session.wanted -= 1
             if not session.wanted:
                 del self._sessions[sessid]
-                self._tell_idle()
+                self._fire_idle()
 
     async def _wait(
         self, waiting: Deferred[DeferredLock], deadline: float, session: _Session, busy: type[Refused]

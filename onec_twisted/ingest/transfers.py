@@ -29,7 +29,7 @@ class Transfer:
     session: Session
     name: str
     body: IBody
-    asked: float
+    requested: float
     begun: float | None = None
 
     def rate(self, now: float) -> float:

@@ -97,8 +97,8 @@ class RawAnswer:
     @property
     def offset(self) -> int | None:
         """Return the file length that the answer reports, None if it reports none."""
-        told = self.headers.get("upload-offset", "")
-        return int(told[:18]) if told.isdecimal() else None
+        offset = self.headers.get("upload-offset", "")
+        return int(offset[:18]) if offset.isdecimal() else None
 
     @property
     def first(self) -> str:
@@ -200,15 +200,15 @@ def _message_of_php(answer: RawAnswer) -> str | None:
     return " ".join(re.sub(r"<[^>]{0,100}>", "", found[0]).split())[:FAILURE_SHOWN] if found is not None else None
 
 
-def refusal_of(answer: RawAnswer, asked: str) -> NodeError:
+def refusal_of(answer: RawAnswer, step: str) -> NodeError:
     """Return the error for an answer: ``failure`` with the site's words, or ``Strange``."""
     if 300 <= answer.status < 400:
         place = answer.headers.get("location", "nowhere")
-        return Strange(f"{asked}: the site redirects to {place}; no 1C follows: give that address", answer.status)
+        return Strange(f"{step}: the site redirects to {place}; no 1C follows: give that address", answer.status)
     if answer.first == "failure":
         words = " ".join(answer.lines[1:]).strip() or "failure, without a reason"
         return Refusal(words[:FAILURE_SHOWN], answer.status, answer.offset)
-    return Strange(f"{asked}: the site answered {answer.status} with {_words_of(answer)}", answer.status)
+    return Strange(f"{step}: the site answered {answer.status} with {_words_of(answer)}", answer.status)
 
 
 def busy_of(answer: RawAnswer) -> Busy | None:
@@ -305,13 +305,13 @@ def parameters_of(answer: RawAnswer, kind: str, *, version: bool) -> Parameters:
     return Parameters(answer.first == "zip=yes", limit if limit > 0 else None, tuple(remarks))
 
 
-def state_of(answer: RawAnswer, asked: str, *, may_last: bool = False) -> State:
+def state_of(answer: RawAnswer, step: str, *, may_last: bool = False) -> State:
     """Parse the answer to any other request; ``may_last`` allows ``progress``. Raises ``Refusal`` or ``Strange``."""
     if answer.status >= 300 or answer.first not in ("success", *(("progress",) if may_last else ())):
-        raise refusal_of(answer, asked)
+        raise refusal_of(answer, step)
     remarks = list(remarks_on(answer))
     words = " ".join(line.strip() for line in answer.lines[1:]).strip()
-    if asked.startswith("file") and any(line.strip() for line in answer.lines[1:]):
+    if step.startswith("file") and any(line.strip() for line in answer.lines[1:]):
         cure = "answer success alone to a piece"
         remarks.append(Remark(ALL, "success has more lines: each piece becomes an entry in the log", cure))
     return State(answer.first == "success", words, tuple(remarks), answer.offset)

@@ -142,12 +142,12 @@ def _run(main: Callable[[Any], Awaitable[int]], hint: str = "") -> None:
     numbers = [
         one for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN
     ]
-    heard: list[int] = []
+    received: list[int] = []
 
     def begin() -> None:
         def stop(number: int, _: object) -> None:
-            heard.append(number)
-            if len(heard) > 1:  # the second reports what stays at the site; the third kills
+            received.append(number)
+            if len(received) > 1:  # the second reports what stays at the site; the third kills
                 for one in numbers:
                     signal.signal(one, signal.SIG_DFL)
             reactor.callFromThread(cancel)
@@ -157,7 +157,7 @@ def _run(main: Callable[[Any], Awaitable[int]], hint: str = "") -> None:
 
         for one in numbers:
             signal.signal(one, stop)
-        running = Deferred.fromCoroutine(_told(main(reactor), hint))
+        running = Deferred.fromCoroutine(_reported(main(reactor), hint))
         running.addCallback(code.append).addErrback(lambda failure: failure.printBriefTraceback(sys.stderr))
         running.addBoth(lambda _: reactor.stop())
 
@@ -169,7 +169,7 @@ def _run(main: Callable[[Any], Awaitable[int]], hint: str = "") -> None:
     sys.exit(code[0] if code else STRANGE)
 
 
-async def _told(doing: Awaitable[int], hint: str) -> int:
+async def _reported(doing: Awaitable[int], hint: str) -> int:
     """Return the exit code; report an error in one line on standard error."""
     try:
         return await doing

@@ -268,12 +268,12 @@ class Node:
             f"type={kind}&mode=deactivate&timestamp={quoted(moment)}", "deactivate", _ignore
         )
 
-    async def _until_done(self, query: str, asked: str, progress: Callable[[str], None]) -> State:
+    async def _until_done(self, query: str, step: str, progress: Callable[[str], None]) -> State:
         """Repeat a request until the answer is no longer ``progress``."""
         while True:
             began = self._reactor.seconds()
             answer = await self._tried(lambda: self._requests.ask("GET", query))
-            state = state_of(answer, asked, may_last=True)
+            state = state_of(answer, step, may_last=True)
             if state.done:
                 return state
             progress(state.words)

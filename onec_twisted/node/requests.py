@@ -109,7 +109,7 @@ class Requests:
         if self.login is not None:
             sent["Cookie"] = self.login.cookie
             query += f"&sessid={quoted(self.login.sessid)}"
-        asked: Deferred[Any] = self.client.request(
+        requested: Deferred[Any] = self.client.request(
             method,
             f"{url}?{query}",
             headers=Headers({name: [value] for name, value in sent.items()}),
@@ -118,7 +118,7 @@ class Requests:
             unbuffered=True,
             reactor=self.reactor,
         )
-        return await self._in_time(asked)
+        return await self._in_time(requested)
 
     async def read(self, response: Any, write: Callable[[bytes], object], limit: int | None) -> bool:
         """Pass the body of a response to ``write``; return whether its end is certain. Raises ``Unreachable``."""
@@ -131,7 +131,7 @@ class Requests:
         response.deliverBody(body)
         return await self._in_time(body.ended)
 
-    async def _in_time(self, asked: Deferred[T]) -> T:
+    async def _in_time(self, requested: Deferred[T]) -> T:
         """Return the result, unless there is no activity within the time-out. Raises ``Unreachable``.
 
         Cancellation takes effect at once: the request itself may take time to end, or report another error; a
@@ -141,15 +141,15 @@ class Requests:
 
         def give_up() -> None:
             late.append(True)
-            asked.cancel()
+            requested.cancel()
 
         def stop(_: Deferred[T]) -> None:
             stopped.append(True)
-            asked.cancel()
+            requested.cancel()
 
         self._patience = self.reactor.callLater(self.timeout, give_up)
         coming: Deferred[T] = Deferred(stop)
-        asked.addCallbacks(coming.callback, coming.errback)
+        requested.addCallbacks(coming.callback, coming.errback)
         try:
             answer = await coming
             if stopped:

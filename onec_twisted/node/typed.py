@@ -80,7 +80,7 @@ def _quoted(text: str) -> str:
     return "".join(mark if mark.isascii() else quote(mark) for mark in text)
 
 
-def _asked() -> str:
+def _prompted() -> str:
     """Prompt for a password and return it. Raises ``click.UsageError`` if there is no one to prompt."""
     try:
         with warnings.catch_warnings():
@@ -97,7 +97,7 @@ def _asked() -> str:
 def password_from(path: str | None) -> str:
     """Return the first line of a file, or prompt for a password. Raises ``click.UsageError``."""
     if path is None:
-        return _asked()
+        return _prompted()
     try:
         return plain_text(Path(path).read_bytes()).split("\n", 1)[0].rstrip("\r")
     except OSError as error:

@@ -113,7 +113,7 @@ class Metrics(Collector):
         self.refusals = Counter(dict.fromkeys(_every_refusal(Refused), 0))
         self.registry.register(self)
 
-    def tell_build(self, **versions: str) -> None:
+    def report_build(self, **versions: str) -> None:
         """Set the versions that run here, as the labels of ``onec_build_info``."""
         self._build = versions
 

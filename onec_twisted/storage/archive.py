@@ -130,8 +130,8 @@ def _read_end(held: _Held, place: int) -> tuple[int, int, int]:
     _, disk, size, offset, _ = _END.unpack(data)
     locator = held.read(place - _LOCATOR64.size, _LOCATOR64.size)
     if place >= _LOCATOR64.size and locator.startswith(LOCATOR64):
-        _, told, disks = _LOCATOR64.unpack(locator)
-        for place64 in (place - _LOCATOR64.size - 56, told):
+        _, offset64, disks = _LOCATOR64.unpack(locator)
+        for place64 in (place - _LOCATOR64.size - 56, offset64):
             record = held.read(place64, _END64.size)
             if len(record) == _END64.size and record.startswith(END64):
                 _, size, offset = _END64.unpack(record)

@@ -72,10 +72,10 @@ class Directory:
         return b"".join((len(self.damaged.packed).to_bytes(8, "little"), self.damaged.packed, self.names.packed))
 
     @classmethod
-    def from_bytes(cls, told: bytes | memoryview) -> Directory:
+    def from_bytes(cls, raw: bytes | memoryview) -> Directory:
         """Return the directory of ``as_bytes``, without copying it. Raises ``ValueError`` for anything else."""
-        told = memoryview(told)
-        size = int.from_bytes(told[:8], "little")
-        if len(told) < 8 or len(told) % 8 or size % 8 or size > len(told) - 8:
+        raw = memoryview(raw)
+        size = int.from_bytes(raw[:8], "little")
+        if len(raw) < 8 or len(raw) % 8 or size % 8 or size > len(raw) - 8:
             raise ValueError("this is no directory")
-        return cls(Names(told[8 + size :]), Names(told[8 : 8 + size]))
+        return cls(Names(raw[8 + size :]), Names(raw[8 : 8 + size]))

@@ -40,16 +40,16 @@ NOT_A_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOO
 """Errors for a path that cannot be a file's."""
 
 
-def walk(folder: Path, told: Callable[[OSError], None]) -> Iterator[tuple[Path, list[str]]]:
+def walk(folder: Path, report: Callable[[OSError], None]) -> Iterator[tuple[Path, list[str]]]:
     """Yield a folder and those below it, each with the names of everything in it that is not a folder.
 
     Symbolic links are not followed: a link to a folder is not a folder, and if the first is a link, nothing is
-    yielded. ``told`` is called with the error of a folder that cannot be read.
+    yielded. ``report`` is called with the error of a folder that cannot be read.
     """
 
     def fail(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
-            told(error)
+            report(error)
 
     if folder.is_symlink():
         return

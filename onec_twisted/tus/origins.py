@@ -75,11 +75,11 @@ class Origins:
         vary = (b"Vary", b"Origin")
         if origin is None or origin not in self.allowed:
             return (vary,)
-        told = (vary, (b"Access-Control-Allow-Origin", origin), (b"Access-Control-Allow-Credentials", b"true"))
+        headers = (vary, (b"Access-Control-Allow-Origin", origin), (b"Access-Control-Allow-Credentials", b"true"))
         if not preflight:
-            return (*told, (b"Access-Control-Expose-Headers", EXPOSED))
+            return (*headers, (b"Access-Control-Expose-Headers", EXPOSED))
         return (
-            *told,
+            *headers,
             (b"Access-Control-Allow-Methods", METHODS),
             (b"Access-Control-Allow-Headers", b", ".join((ALLOWED, TRACING, *self.more))),
             (b"Access-Control-Max-Age", PREFLIGHT_FRESH_FOR),

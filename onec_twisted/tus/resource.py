@@ -186,7 +186,7 @@ class Tus(RefusingResource):
             upload=upload.id,
             length=length,
         )
-        tells_offset = brings or found.committed > 0 or length == 0
+        reports_offset = brings or found.committed > 0 or length == 0
         try:
             if found.committed:  # the body begins at 0: the answer reports the offset to continue from instead
                 found = await self._chunks.complete(upload) if length == found.committed else found
@@ -197,7 +197,7 @@ class Tus(RefusingResource):
             await self._chunks.undo(upload)
             raise
         headers = ((b"Location", self._location(request, upload)), *self._expires(found))
-        return Answer(201, headers=(*headers, fields.offset_header(found.committed)) if tells_offset else headers)
+        return Answer(201, headers=(*headers, fields.offset_header(found.committed)) if reports_offset else headers)
 
     async def _check_room(self, upload: UploadRecord, coming: int | None) -> None:
         """Check that there is room for the whole upload. Raises ``FileTooLarge``, ``InsufficientStorage``."""
@@ -318,8 +318,8 @@ class Tus(RefusingResource):
         path = self._path + b"/" + upload.id.encode("ascii")
         host, prefix = request.getHeader(b"host") or b"", b""
         if request.trusted_proxy:
-            host = request.told_by_proxy(b"x-forwarded-host") or host
-            prefix = request.told_by_proxy(b"x-forwarded-prefix")
+            host = request.from_proxy(b"x-forwarded-host") or host
+            prefix = request.from_proxy(b"x-forwarded-prefix")
         elif any(request.requestHeaders.hasHeader(name) for name in BY_A_PROXY):
             host = b""  # an untrusted proxy's: scheme and host may differ from those that the client used
         return location(path, host.strip(), prefix.strip(), secure=request.isSecure())
@@ -333,5 +333,5 @@ def _method_of(request: IRequest) -> bytes:
 
 def _content_type_of(request: IRequest) -> bytes:
     """Return the media type of a body, without parameters."""
-    told: bytes = request.getHeader(b"content-type") or b""
-    return told.partition(b";")[0].strip().lower()
+    content_type: bytes = request.getHeader(b"content-type") or b""
+    return content_type.partition(b";")[0].strip().lower()

@@ -140,7 +140,7 @@ def test_a_session_that_owes_something_is_ended_with_a_warning(exchange: InMemor
     """The question before it says what is lost."""
     session = exchange.checkauth()
     administrator = Administrator(exchange)
-    assert Document(administrator.page()).all("form")[0]["data-confirm"] == ENGLISH.end_asked
+    assert Document(administrator.page()).all("form")[0]["data-confirm"] == ENGLISH.end_question
     line = Line(exchange.site)
     line.send(post(session, "a.xml", b"<?xml"))
     document = Document(administrator.page())
@@ -154,10 +154,10 @@ def test_what_is_lost_is_said_before(busy: InMemory, importer: FakeImporter) -> 
     """A session whose import failed is not at the site; a hand-off that no node asks for is not asked for again."""
     administrator = Administrator(busy)
     (drop,) = [form for form in Document(administrator.page()).all("form") if "/drop" in str(form["action"])]
-    assert drop["data-confirm"] == ENGLISH.drop_asked
+    assert drop["data-confirm"] == ENGLISH.drop_question
     importer.end()
     ends = [form for form in Document(administrator.page()).all("form") if "/end" in str(form["action"])]
-    assert sorted(str(form["data-confirm"]) for form in ends) == sorted([ENGLISH.end_asked, ENGLISH.end_loses])
+    assert sorted(str(form["data-confirm"]) for form in ends) == sorted([ENGLISH.end_question, ENGLISH.end_loses])
 
 
 def test_a_failed_hand_off_of_a_quiet_session(make_exchange: Callable[..., InMemory], importer: FakeImporter) -> None:

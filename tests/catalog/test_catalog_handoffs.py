@@ -17,7 +17,7 @@ def test_what_is_handed_off_is_sealed_in_memory(catalog: Catalog) -> None:
     """The next piece is refused without asking the database."""
     session = opened(catalog)
     now_of(catalog.files.commit(session, "a", None, lambda: 5, QUOTA, 2.0))
-    handoff = now_of(catalog.handoffs.import_asked(session, "catalog", "a", "", 5, 3.0))
+    handoff = now_of(catalog.handoffs.import_requested(session, "catalog", "a", "", 5, 3.0))
 
     assert now_of(catalog.files.find("s", "a")) == FileRecord(5, 0, sealed=True)
     assert now_of(catalog.handoffs.imported("s", "a")) == handoff

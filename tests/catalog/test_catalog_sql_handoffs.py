@@ -60,7 +60,7 @@ def test_an_import_seals_the_file_that_it_lies_in(cursor: Cursor) -> None:
     """And no other."""
     store(cursor, "a.zip")
     store(cursor, "b.jpg")
-    handoff = outbox.import_asked(cursor, S, "catalog", "import0_1.xml", "a.zip", 5, 2.0)
+    handoff = outbox.import_requested(cursor, S, "catalog", "import0_1.xml", "a.zip", 5, 2.0)
 
     assert (handoff.event, handoff.filename, handoff.archive) == ("import", "import0_1.xml", "a.zip")
     assert handoff.files == (("a.zip", 5),)
@@ -76,10 +76,10 @@ def test_documents_that_were_not_asked_for_are_still_owed(cursor: Cursor) -> Non
     """Until they are, or an import fails: then the node sends all of it again. Pictures are not."""
     for name in ("import0_1.xml", "x.jpg", "OFFERS0_1.XML"):
         store(cursor, name)
-    first = outbox.import_asked(cursor, S, "catalog", "import0_1.xml", "", 5, 2.0)
+    first = outbox.import_requested(cursor, S, "catalog", "import0_1.xml", "", 5, 2.0)
     assert owed(cursor)
     assert [one.sessid for one in outbox.quiet_since(cursor, 9.0)] == ["s"]
-    second = outbox.import_asked(cursor, S, "catalog", "OFFERS0_1.XML", "", 5, 3.0)
+    second = outbox.import_requested(cursor, S, "catalog", "OFFERS0_1.XML", "", 5, 3.0)
     assert not owed(cursor)
     store(cursor, "late.zip")
     note(cursor, first, SUCCEEDED)
@@ -100,22 +100,22 @@ def test_what_has_ended_is_not_noted_again(cursor: Cursor) -> None:
 def test_asking_again_makes_no_second_one(cursor: Cursor) -> None:
     """While it waits, when it succeeded, and when it failed and the node does not know."""
     store(cursor, "a")
-    first = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 2.0)
-    assert outbox.import_asked(cursor, S, "catalog", "a", "", 5, 3.0) == first
+    first = outbox.import_requested(cursor, S, "catalog", "a", "", 5, 2.0)
+    assert outbox.import_requested(cursor, S, "catalog", "a", "", 5, 3.0) == first
     for state in (FAILED, SUCCEEDED):
         cursor.execute("UPDATE handoffs SET state = 'waiting'")
         note(cursor, first, state, "words")
-        again = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 5.0)
+        again = outbox.import_requested(cursor, S, "catalog", "a", "", 5, 5.0)
         assert (again.id, again.state, again.words) == (first.id, state, "words")
 
 
 def test_a_failure_that_the_node_knows_is_followed_by_a_new_one(cursor: Cursor) -> None:
     """With an id of its own: the site may remember the old one's answer."""
     store(cursor, "a")
-    first = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 2.0)
+    first = outbox.import_requested(cursor, S, "catalog", "a", "", 5, 2.0)
     note(cursor, first, FAILED)
     outbox.tell(cursor, first)
-    second = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 4.0)
+    second = outbox.import_requested(cursor, S, "catalog", "a", "", 5, 4.0)
 
     assert second.id != first.id
     assert second.files == first.files
@@ -126,7 +126,7 @@ def test_a_file_that_has_grown_meanwhile(cursor: Cursor) -> None:
     """What was looked at is not what would be sealed: it is looked at again."""
     store(cursor, "a")
     with pytest.raises(outbox.FileHasGrown):
-        outbox.import_asked(cursor, S, "catalog", "a", "", 4, 2.0)
+        outbox.import_requested(cursor, S, "catalog", "a", "", 4, 2.0)
 
     assert outbox.waiting(cursor) == []
     assert owed(cursor)
@@ -135,7 +135,7 @@ def test_a_file_that_has_grown_meanwhile(cursor: Cursor) -> None:
 def test_settling_hands_off_what_is_not_sealed(cursor: Cursor) -> None:
     """As a whole, by type, once."""
     store(cursor, "a")
-    outbox.import_asked(cursor, S, "catalog", "a", "", 5, 2.0)
+    outbox.import_requested(cursor, S, "catalog", "a", "", 5, 2.0)
     assert outbox.quiet_since(cursor, 9.0) == []
     store(cursor, "c")
     store(cursor, "b")
@@ -157,7 +157,7 @@ def test_a_settled_file_has_one_handoff_that_tells_of_it(cursor: Cursor) -> None
     for name in ("a", "b", "c", "d"):
         store(cursor, name)
     (first,) = outbox.settle(cursor, outbox.quiet_since(cursor, 9.0)[0], 9.0)
-    outbox.import_asked(cursor, S, "catalog", "b", "", 5, 9.0)
+    outbox.import_requested(cursor, S, "catalog", "b", "", 5, 9.0)
     note(cursor, first, FAILED)
     assert latest(cursor, FAILED, 9)[0].files == (("a", 5), ("b", 5), ("c", 5))
     again = outbox.retry(cursor, first.id, 10.0)
@@ -210,7 +210,7 @@ def test_an_event_comes_after_the_files_before_it(cursor: Cursor) -> None:
 def test_init_forgets_what_has_ended(cursor: Cursor) -> None:
     """And owes nothing any more; while something waits to be delivered, it is refused: its files must stay."""
     store(cursor, "a")
-    ended = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 2.0)
+    ended = outbox.import_requested(cursor, S, "catalog", "a", "", 5, 2.0)
     note(cursor, ended, SUCCEEDED)
     (waiting,) = outbox.event_came(cursor, S, "complete", "catalog", "", 3.0)
     store(cursor, "b")
@@ -224,7 +224,7 @@ def test_init_forgets_what_has_ended(cursor: Cursor) -> None:
     assert outbox.imported(cursor, "s", "a") is None
     assert not owed(cursor)
     with pytest.raises(SessionRestarted):
-        outbox.import_asked(cursor, S, "catalog", "a", "", 5, 5.0)
+        outbox.import_requested(cursor, S, "catalog", "a", "", 5, 5.0)
     with pytest.raises(SessionRestarted):
         outbox.event_came(cursor, S, "complete", "catalog", "", 5.0)
 
@@ -249,7 +249,7 @@ def test_what_the_sweep_may_take(cursor: Cursor) -> None:
         if sessid != "empty":
             statements.commit(cursor, session, "a", None, 5, QUOTA, 2.0)
         if sessid in ("kept", "failed", "waits"):
-            handoff = outbox.import_asked(cursor, session, "catalog", "a", "", 5, 3.0)
+            handoff = outbox.import_requested(cursor, session, "catalog", "a", "", 5, 3.0)
             assert handoff.number == number
             if sessid != "waits":
                 note(cursor, handoff, SUCCEEDED if sessid == "kept" else FAILED, now=10.0)
@@ -266,7 +266,7 @@ def test_a_failed_import_that_is_tried_again(cursor: Cursor, told: bool) -> None
     """Brings back what its session had owed, unless the node has heard of the failure and sends it all anew."""
     store(cursor, "a.xml")
     store(cursor, "b.xml")
-    handoff = outbox.import_asked(cursor, S, "catalog", "a.xml", "", 5, 2.0)
+    handoff = outbox.import_requested(cursor, S, "catalog", "a.xml", "", 5, 2.0)
     note(cursor, handoff, FAILED)
     if told:
         outbox.tell(cursor, handoff)
@@ -281,7 +281,7 @@ def test_no_statement_reads_a_whole_table_for_a_request(cursor: Cursor) -> None:
     said: list[str] = []
     cursor.connection.set_trace_callback(said.append)
     store(cursor, "a")
-    handoff = outbox.import_asked(cursor, S, "catalog", "a", "", 5, 2.0)
+    handoff = outbox.import_requested(cursor, S, "catalog", "a", "", 5, 2.0)
     outbox.imported(cursor, "s", "a")
     outbox.event_came(cursor, S, "complete", "catalog", "", 2.0)
     note(cursor, handoff, FAILED)

@@ -36,7 +36,7 @@ def cursor(tmp_path: Path) -> Iterator[Cursor]:
         statements.commit(cursor, b, "4.xml", None, 7, 1000, 2.0)
         statements.damage(cursor, b, "4.xml")
         for name, state in (("1.xml", SUCCEEDED), ("2.xml", FAILED), ("3.xml", WAITING)):
-            handoff = outbox.import_asked(cursor, a, "catalog", name, "", 5, 4.0)
+            handoff = outbox.import_requested(cursor, a, "catalog", name, "", 5, 4.0)
             outbox.note_outcome(cursor, evolve(handoff, state=state, tries=1, words="said"), 5.0)
         yield cursor
 

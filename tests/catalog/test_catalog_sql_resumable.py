@@ -171,7 +171,7 @@ def test_a_file_that_1c_has_had_imported(cursor: sqlite3.Cursor) -> None:
     """Does not grow."""
     piece(cursor, None, 4)
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
-    outbox.import_asked(cursor, SESSION, "catalog", "a.xml", "", 4, 6.0)
+    outbox.import_requested(cursor, SESSION, "catalog", "a.xml", "", 4, 6.0)
     with pytest.raises(FileSealed):
         grow(cursor, 4, 6)
 
@@ -235,7 +235,7 @@ def test_removing_forgets_what_became_of_the_file(cursor: sqlite3.Cursor) -> Non
 def test_removing_is_nothing_to_others(cursor: sqlite3.Cursor) -> None:
     """What is being delivered of the same session does not keep it."""
     core.commit(cursor, SESSION, "b", None, 3, QUOTA, 2.0)
-    outbox.import_asked(cursor, SESSION, "catalog", "b", "", 3, 3.0)
+    outbox.import_requested(cursor, SESSION, "catalog", "b", "", 3, 3.0)
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
     grow(cursor, None, 4)
     assert statements.remove(cursor, SHARED, 6.0)
@@ -246,7 +246,7 @@ def test_removing_what_was_handed_off_with_others(cursor: sqlite3.Cursor) -> Non
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
     complete = grow(cursor, None, 10, {})
     assert complete is not None
-    asked = outbox.import_asked(cursor, SESSION, "catalog", "b.xml", "a.xml", 10, 6.0)
+    asked = outbox.import_requested(cursor, SESSION, "catalog", "b.xml", "a.xml", 10, 6.0)
     for handoff in (complete, asked):
         outbox.note_outcome(cursor, evolve(handoff, state=SUCCEEDED), 100.0)
     with pytest.raises(FileSealed):
@@ -375,7 +375,7 @@ def test_half_an_upload_is_no_document_that_a_node_has_still_to_ask_for(cursor: 
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
     grow(cursor, None, 4)
     core.commit(cursor, SESSION, "b.xml", None, 3, QUOTA, 6.0)
-    outbox.import_asked(cursor, SESSION, "catalog", "b.xml", "", 3, 7.0)
+    outbox.import_requested(cursor, SESSION, "catalog", "b.xml", "", 3, 7.0)
     assert outbox.quiet_since(cursor, 99.0) == []
 
 
@@ -400,7 +400,7 @@ def test_one_that_was_outgrown_does_not_keep_the_name(cursor: sqlite3.Cursor) ->
 def test_a_session_stays_for_what_is_unfinished(cursor: sqlite3.Cursor) -> None:
     """Though all that was handed off has been kept long enough."""
     core.commit(cursor, SESSION, "b", None, 3, QUOTA, 2.0)
-    handoff = outbox.import_asked(cursor, SESSION, "catalog", "b", "", 3, 3.0)
+    handoff = outbox.import_requested(cursor, SESSION, "catalog", "b", "", 3, 3.0)
     outbox.note_outcome(cursor, evolve(handoff, state=SUCCEEDED), 4.0)
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
     assert core.ended(cursor, 5.0, 50.0) == []

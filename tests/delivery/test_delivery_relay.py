@@ -87,7 +87,7 @@ class Site:
         session: Session = self.now(self.catalog.sessions.find(sessid))
         if self.now(self.catalog.files.find(sessid, name)) is None:
             self.now(self.catalog.files.commit(session, name, None, lambda: 5, 1000, 1.0))
-        handoff: Handoff = self.now(self.catalog.handoffs.import_asked(session, "catalog", name, "", 5, 2.0))
+        handoff: Handoff = self.now(self.catalog.handoffs.import_requested(session, "catalog", name, "", 5, 2.0))
         self.relay.add(handoff)
         return handoff
 

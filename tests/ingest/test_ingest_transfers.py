@@ -34,7 +34,7 @@ def test_what_is_known_of_one() -> None:
     body.feed(b"x" * 30)
     clock.advance(3)
 
-    assert (uploads.waiting(), upload.asked, upload.rate(clock.seconds())) == (0, 0, 10)
+    assert (uploads.waiting(), upload.requested, upload.rate(clock.seconds())) == (0, 0, 10)
     uploads.end(upload)
     assert len(uploads) == 0
 

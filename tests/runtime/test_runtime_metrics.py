@@ -51,7 +51,7 @@ def test_reasons() -> None:
 def test_build() -> None:
     """What runs here is told as labels."""
     metrics = Metrics()
-    metrics.tell_build(version="1", python="3")
+    metrics.report_build(version="1", python="3")
 
     assert metrics.registry.get_sample_value("onec_build_info", {"version": "1", "python": "3"}) == 1
 

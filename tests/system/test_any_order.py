@@ -222,7 +222,7 @@ class AnyOrder(RuleBasedStateMachine):
     def hand_off(self) -> None:
         """The file is asked for, and imported: it takes no piece any more."""
         asked = self.session(), "catalog", str(NAME), "", len(self.model or b""), 0.0
-        handoff = self.now(self.catalog.handoffs.import_asked(*asked))
+        handoff = self.now(self.catalog.handoffs.import_requested(*asked))
         self.now(self.catalog.handoffs.note_outcome(evolve(handoff, state=SUCCEEDED), 0.0))
         self.sealed = True
 

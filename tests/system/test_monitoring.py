@@ -126,7 +126,7 @@ def expressions() -> list[str]:
 @pytest.fixture
 def exposition(exchange: InMemory) -> str:
     """What a daemon with a TLS endpoint tells Prometheus, when each refusal has come once."""
-    exchange.means.metrics.tell_build(version="1", twisted="2", python="3")
+    exchange.means.metrics.report_build(version="1", twisted="2", python="3")
     for refused in vars(errors).values():
         if isinstance(refused, type) and issubclass(refused, errors.Refused) and refused is not errors.Refused:
             exchange.means.metrics.refused(refused.__new__(refused))
@@ -399,7 +399,7 @@ def events() -> Iterator[tuple[str, str, frozenset[str]]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LEVELS:
                 source = ast.unparse(node.func.value)
-                if source in {"self._log", "self.log"} or source.startswith("Logger("):
+                if source in {"_log", "self._log", "self.log"} or source.startswith("Logger("):
                     words = ast.literal_eval(node.args[0])
                     yield words, LEVELS[node.func.attr], fields_of(node)
             if isinstance(node, ast.FunctionDef) and node.name == "_log_outcome":

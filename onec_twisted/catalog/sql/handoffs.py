@@ -28,7 +28,7 @@ __all__ = [
     "event_came",
     "files_of",
     "forget_file",
-    "import_asked",
+    "import_requested",
     "imported",
     "note_outcome",
     "quiet_since",
@@ -115,7 +115,7 @@ def _check_room(cursor: Cursor, sessid: str) -> None:
         raise TooManyImports
 
 
-def import_asked(
+def import_requested(
     cursor: Cursor, session: Session, kind: str, filename: str, archive: str, size: int, now: float
 ) -> Handoff:
     """Return the hand-off of a name: the existing one, or a new one if there is none or its failure was reported.

@@ -102,8 +102,8 @@ def grow(
         return None
     cursor.execute("SELECT type FROM files WHERE sessid = ? AND name = ?", (session.sessid, upload.name))
     (kind,) = cursor.fetchone()
-    told = json.dumps(metadata, ensure_ascii=False)
-    return outbox.upload_complete(cursor, session, kind, upload.name, after, told, now)
+    text = json.dumps(metadata, ensure_ascii=False)
+    return outbox.upload_complete(cursor, session, kind, upload.name, after, text, now)
 
 
 def remove(cursor: Cursor, upload: UploadRecord, now: float) -> bool:

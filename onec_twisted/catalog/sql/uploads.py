@@ -115,11 +115,11 @@ def check_room(cursor: Cursor, upload: UploadRecord, left: int) -> None:
         "SELECT COUNT(*), COALESCE(SUM(LENGTH(metadata)), 0) FROM uploads WHERE sessid = ? AND state = ?",
         (upload.sessid, OPEN),
     )
-    unfinished, told = cursor.fetchone()
+    unfinished, metadata_bytes = cursor.fetchone()
     cursor.execute("SELECT COUNT(*) FROM uploads WHERE username = ? AND state = ?", (upload.username, OPEN))
     if unfinished >= UNFINISHED_OF_SESSION or cursor.fetchone()[0] >= UNFINISHED_OF_USER:
         raise TooManyUnfinished
-    if told + len(upload.metadata) > left:
+    if metadata_bytes + len(upload.metadata) > left:
         raise InsufficientStorage
     cursor.execute("SELECT COUNT(*) FROM uploads WHERE username = ? AND state = ?", (upload.username, GONE))
     (gone,) = cursor.fetchone()
