@@ -5,7 +5,6 @@ Records made at the same time are committed together (``database``); records tha
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -44,7 +43,7 @@ class Recorder:
     _errands: Workers
     known: KnownSessions = field(factory=KnownSessions, init=False)
     _later: list[tuple[Deferred[None], str, Step]] = field(factory=list, init=False)
-    _writing: Counter[str] = field(factory=Counter, init=False)
+    _writing: dict[str, int] = field(factory=dict, init=False)
     """How many records are on their way, by sessid."""
     _loading: list[set[str]] = field(factory=list, init=False)
     """For each session being read, the sessids of records that were on their way in the meantime."""
@@ -68,7 +67,8 @@ class Recorder:
         if at_once:
             later, self._later = self._later, []
         sessids = [sessid, *(other for _, other, _ in later)]
-        self._writing.update(sessids)
+        for one in sessids:
+            self._writing[one] = self._writing.get(one, 0) + 1
         for loading in self._loading:
             loading.update(sessids)
         try:

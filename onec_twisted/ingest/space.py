@@ -7,7 +7,7 @@ transaction that records a piece.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ class Space:
     min_free: int
     quota: int
     _promised: dict[str, set[_Promise]] = field(factory=lambda: defaultdict(set), init=False)
-    _of_user: Counter[str] = field(factory=Counter, init=False)
+    _of_user: dict[str, int] = field(factory=dict, init=False)
     """Bytes reserved for each user's bodies on their way, including those that have arrived."""
     _left: int = field(default=0, init=False)
     _read_at: float | None = field(default=None, init=False)
@@ -105,10 +105,10 @@ class Space:
         if room < size or size < 0:
             raise InsufficientStorage
         promise = _Promise(body, size if kept is None or body.length is not None else min(size, kept))
-        mine = self._of_user[user]
+        mine = self._of_user.get(user, 0)
         if user and mine and promise.size > SMALL_BODY and mine + promise.size > self._left - promise.size:
             raise TooManyUploads
-        self._of_user[user] += promise.size
+        self._of_user[user] = mine + promise.size
         self._left -= promise.size
         self._promised[sessid].add(promise)
         try:

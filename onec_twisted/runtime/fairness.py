@@ -6,7 +6,7 @@ Hahne, IEEE/ACM Transactions on Networking 6/2, 1998).
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,8 @@ class Places:
 
     most: int
     taken: int = field(default=0, init=False)
-    _users: Counter[str] = field(factory=Counter, init=False)
-    _sessions: Counter[tuple[str, str]] = field(factory=Counter, init=False)
+    _users: dict[str, int] = field(factory=dict, init=False)
+    _sessions: dict[tuple[str, str], int] = field(factory=dict, init=False)
 
     def of(self, user: str) -> int:
         """Return how many places a user has."""
@@ -42,20 +42,22 @@ class Places:
     def take(self, user: str, session: str = "") -> None:
         """Note that a user has one more, in one of its sessions."""
         self.taken += 1
-        self._users[user] += 1
+        self._users[user] = self._users.get(user, 0) + 1
         if session:
-            self._sessions[user, session] += 1
+            self._sessions[user, session] = self._sessions.get((user, session), 0) + 1
 
     def leave(self, user: str, session: str = "") -> None:
         """Note that a user has one less, in one of its sessions."""
         self.taken -= 1
-        self._users[user] -= 1
-        if not self._users[user]:
+        if self._users[user] == 1:
             del self._users[user]
+        else:
+            self._users[user] -= 1
         if session:
-            self._sessions[user, session] -= 1
-            if not self._sessions[user, session]:
+            if self._sessions[user, session] == 1:
                 del self._sessions[user, session]
+            else:
+                self._sessions[user, session] -= 1
 
 
 @define(eq=False)
