@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onec_twisted.daemon.assembly import make_daemon, make_holdings, make_means, run_evenly
+from onec_twisted.daemon.assembly import collect_seldom, make_daemon, make_holdings, make_means, run_evenly
 from onec_twisted.daemon.logs import log_of
 from onec_twisted.daemon.options import Options
 from onec_twisted.daemon.service import ExchangeService, obey_signals
@@ -30,4 +30,5 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     daemon = make_daemon(config, holdings, means, observer)
     if twistd_runs_it:
         obey_signals(daemon, reactor, reopen)
+        collect_seldom()
     return daemon

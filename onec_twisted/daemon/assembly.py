@@ -5,6 +5,7 @@ No other module reads the clock.
 
 from __future__ import annotations
 
+import gc
 import platform
 import time
 from functools import partial
@@ -45,7 +46,10 @@ if TYPE_CHECKING:
     from onec_twisted.delivery.interfaces import IImporter
     from onec_twisted.http.site import ExchangeSite
 
-__all__ = ["Holdings", "make_daemon", "make_holdings", "make_means", "run_evenly"]
+__all__ = ["Holdings", "collect_seldom", "make_daemon", "make_holdings", "make_means", "run_evenly"]
+
+GC_ALLOCATIONS = 10_000
+"""Allocations after which young objects are collected; Python's 700 take 2 to 3 % of a small piece's time."""
 
 CERTIFICATE_INTERVAL = 60.0
 """Seconds between two checks for renewed certificates."""
@@ -84,6 +88,12 @@ class Holdings:
 def run_evenly(reactor: Any) -> None:
     """Make a reactor's timers use the monotonic clock."""
     reactor.seconds = time.monotonic
+
+
+def collect_seldom() -> None:
+    """Collect garbage less often, and never look again at what the start has made: requests leave few cycles."""
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS, *gc.get_threshold()[1:])
 
 
 def make_holdings(config: Config, reactor: Any) -> Holdings:

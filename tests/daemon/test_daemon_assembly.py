@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 from in_memory import config_of
 from twisted.internet.testing import MemoryReactorClock
 
-from onec_twisted.daemon.assembly import make_holdings, make_means, run_evenly
+from onec_twisted.daemon.assembly import GC_ALLOCATIONS, collect_seldom, make_holdings, make_means, run_evenly
 from onec_twisted.daemon.config import CannotStart
 
 if TYPE_CHECKING:
@@ -47,3 +48,17 @@ def test_what_cannot_be_made(tmp_path: Path, argument: str) -> None:
     config, reactor = config_of(f"--media-root={tmp_path}", argument), MemoryReactorClock()
     with pytest.raises(CannotStart, match=argument.partition("=")[0]):
         make_means(config, reactor, make_holdings(config, reactor))
+
+
+def test_garbage_is_collected_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the start has made is left out; older objects are collected as often as Python does."""
+    frozen: list[bool] = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(True))
+    before = gc.get_threshold()
+    try:
+        collect_seldom()
+        assert gc.get_threshold() == (GC_ALLOCATIONS, *before[1:])
+    finally:
+        gc.set_threshold(*before)
+
+    assert frozen == [True]
