@@ -62,7 +62,7 @@ PACKAGES = {
         "catalog",
         "registry",
     ],
-    "auth": ["interfaces", "guesses", "htpasswd", "access", "sessions"],
+    "auth": ["interfaces", "guesses", "htpasswd", "access", "shard", "sessions"],
     "ingest": ["locks", "space", "transfers", "checkpoints", "writers", "engine", "append", "proofs", "pieces"],
     "delivery": [
         "interfaces",

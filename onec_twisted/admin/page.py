@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Page"]
 
 SESSID_SHOWN = 8
-"""Characters of a sessid that are shown; the title contains all of it."""
+"""Characters of a sessid that are shown, after the name of a shard; the title contains all of it."""
 
 
 @frozen
@@ -147,7 +147,8 @@ class Page:
         return [line.user, name, self._sessid(line.sessid), progress, rate, duration(line.age, words)]
 
     def _sessid(self, sessid: str) -> Tag:
-        return tags.code(sessid[:SESSID_SHOWN], title=sessid)
+        shard, dash, random = sessid.rpartition("-")
+        return tags.code(f"{shard}{dash}{random[:SESSID_SHOWN]}", title=sessid)
 
     def _handoffs(self) -> Tag:
         """Return the hand-offs, failed ones first."""

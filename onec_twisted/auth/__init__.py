@@ -6,5 +6,6 @@ Modules, each importing only from those above it:
 * ``guesses``: limits how fast passwords may be guessed, without making others wait
 * ``htpasswd``: users and bcrypt hashes
 * ``access``: authenticates a node
+* ``shard``: names this daemon among several, in every identifier that it makes
 * ``sessions``: finds the session of a request, by cookie and sessid
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from hmac import compare_digest
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from onec_twisted.model.text import decoded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from onec_twisted.auth.shard import Shard
     from onec_twisted.catalog.sessions import SessionRecords
     from onec_twisted.model.records import Session
 
@@ -43,6 +43,7 @@ class Sessions:
     """
 
     records: SessionRecords
+    shard: Shard
     now: Callable[[], float]
     is_busy: Callable[[str], bool]
     ttl: float
@@ -51,7 +52,7 @@ class Sessions:
 
     async def open(self, user: str) -> Opened:
         """Open a session for a user. Raises ``TooManySessions``."""
-        opened = Opened(secrets.token_hex(16), secrets.token_hex(32), self.now())
+        opened = Opened(self.shard.new_id(16), self.shard.new_id(32), self.now())
         await self.records.open(opened.sessid, opened.token, user, opened.now, self.most)
         return opened
 
@@ -76,6 +77,8 @@ class Sessions:
         if not sessid and self.sessid_required:
             raise MissingSessid
         session = await self.records.find(decoded(token)) if token else None
+        if session is None:
+            self.shard.note_unknown(token or sessid or b"")
         if token is None or session is None or not self._is_live(session):
             raise InvalidSession
         if sessid:

@@ -50,6 +50,9 @@ class Config:
     cors_origin: tuple[bytes, ...] = field(converter=_tuple)
     cors_header: tuple[bytes, ...] = field(converter=_tuple)
 
+    shard: str | None
+    """The daemon's name among several, or None."""
+
     # Who may do what
     auth: tuple[Any, ...] = field(converter=_tuple)
     """Checkers of ``twisted.cred``; so are those of ``admin_auth``."""

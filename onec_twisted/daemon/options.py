@@ -19,6 +19,7 @@ from twisted.cred.strcred import (
 from twisted.python import usage
 
 from onec_twisted.auth.access import PasswordFile
+from onec_twisted.auth.shard import is_shard_name
 from onec_twisted.daemon.config import CannotStart, Config
 from onec_twisted.daemon.logs import FORMATS
 from onec_twisted.delivery.importers import factory_of, importers_help
@@ -105,6 +106,12 @@ class Options(usage.Options, AuthOptionMixin):
         ["header-timeout", None, "30", "How long the headers of a request may take."],
         ["min-rate", None, "128", "Bytes per second that a body must send, 0 for no limit; below that, 408."],
         ["tus-path", None, "/files/", "URL path of resumable uploads by tus, or off."],
+        [
+            "shard",
+            None,
+            None,
+            "Name of this daemon among several: its sessids, cookies and upload ids begin with it.",
+        ],
         ["admin", None, None, "Twisted endpoint for the status page, /metrics and /health; none without it."],
     ]
 
@@ -263,9 +270,11 @@ class Options(usage.Options, AuthOptionMixin):
         self[name] = content
 
     def _check_places(self) -> None:
-        """Check the media root, endpoints, and URL paths."""
+        """Check the media root, the shard's name, endpoints, and URL paths."""
         if not self["media-root"]:
             _wrong("media-root", "", "name a folder")
+        if self["shard"] is not None and not is_shard_name(self["shard"]):
+            _wrong("shard", self["shard"], "write 1 to 8 letters (A to Z) and digits, as in a or shop2")
         self["listen"] = self["listen"] or [DEFAULT_LISTEN]
         self["path"] = self["path"] or list(DEFAULT_PATHS)
         for path in self["path"]:

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from onec_twisted.auth.access import Access
 from onec_twisted.auth.sessions import Sessions
+from onec_twisted.auth.shard import Shard
 from onec_twisted.catalog.registry import Registry
 from onec_twisted.delivery.archives import Archives
 from onec_twisted.delivery.handoffs import Handoffs, HandoffSettings
@@ -139,6 +140,7 @@ def make_parts(config: Config, means: Means) -> Parts:
         access=Access.by(config.auth, clock),
         sessions=Sessions(
             records=catalog.sessions,
+            shard=Shard(config.shard, means.seconds),
             now=means.now,
             is_busy=locks.busy,
             ttl=config.session_ttl,
@@ -188,6 +190,7 @@ def _tus(path: bytes, config: Config, means: Means, parts: Parts) -> Tus:
         path,
         access=parts.access,
         sessions=parts.sessions,
+        shard=parts.sessions.shard,
         ingest=parts.ingest,
         relay=parts.relay,
         registry=registry,

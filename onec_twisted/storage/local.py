@@ -64,8 +64,8 @@ __all__ = ["MediaRootTaken", "Store"]
 
 GONE = ".gone-"
 
-SESSID = re.compile(r"[0-9a-f]{32}")
-"""The names of sessions' folders; anything else beside them is left alone."""
+SESSID = re.compile(r"([A-Za-z0-9]{1,8}-)?[0-9a-f]{32}")
+"""The names of sessions' folders, with the name of any ``--shard``; anything else beside them is left alone."""
 
 SYNCED_SESSIONS, SYNCED_FOLDERS = 500, 1000
 """Sessions, and folders of each, remembered as synced; when there are more, all are synced once again."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ from onec_twisted.model.errors import (
     SessionRestarted,
 )
 from onec_twisted.model.names import safe_name
-from onec_twisted.model.upload_errors import InvalidLength, UploadGone, UploadLocked, UploadTakenOver
+from onec_twisted.model.upload_errors import InvalidLength, UploadGone, UploadLocked, UploadNotFound, UploadTakenOver
 from onec_twisted.model.uploads import OPEN, UploadRecord
 from onec_twisted.resumable.checksums import ALGORITHMS
 from onec_twisted.resumable.claims import Claims
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.auth.access import Access
     from onec_twisted.auth.sessions import Sessions
+    from onec_twisted.auth.shard import Shard
     from onec_twisted.catalog.registry import Registry
     from onec_twisted.delivery.relay import Relay
     from onec_twisted.http.interfaces import IRequest
@@ -79,6 +79,7 @@ class Tus(RefusingResource):
         *,
         access: Access,
         sessions: Sessions,
+        shard: Shard,
         ingest: Ingest,
         relay: Relay,
         registry: Registry,
@@ -91,6 +92,7 @@ class Tus(RefusingResource):
         self._path = path
         self._access = access
         self._sessions = sessions
+        self._shard = shard
         self._ingest = ingest
         self._relay = relay
         self._registry = registry
@@ -121,7 +123,7 @@ class Tus(RefusingResource):
             return self._options()
         if request.getHeader(b"tus-resumable") != VERSION:
             raise UnsupportedVersion
-        client = await self._client(request)
+        client = await self._client(request, upload_id)
         if not upload_id:
             if method != b"POST":
                 raise MethodNotAllowed(TO_UPLOADS)
@@ -142,11 +144,14 @@ class Tus(RefusingResource):
             ),
         )
 
-    async def _client(self, request: IRequest) -> _Client:
+    async def _client(self, request: IRequest, upload_id: str) -> _Client:
         """Return the client, authenticated by the cookie of a session or by Basic. Raises ``Refused``."""
-        session = await self._sessions.find(request.getCookie(COOKIE.encode("ascii")))
+        token = request.getCookie(COOKIE.encode("ascii"))
+        session = await self._sessions.find(token)
         if session is not None:
             return _Client(session.username, session)
+        if not upload_id:  # a proxy routes by the upload's id first
+            self._shard.note_unknown(token or b"")
         return _Client(await self._access.login_again(request.getHeader(b"authorization"), address_of(request)), None)
 
     async def _post(self, client: _Client, number: int, request: IRequest) -> Answer:
@@ -166,9 +171,9 @@ class Tus(RefusingResource):
             raise WrongContentType
         own = client.session is None
         upload = UploadRecord(
-            id=secrets.token_hex(16),
+            id=self._shard.new_id(16),
             username=client.user,
-            sessid=client.session.sessid if client.session is not None else secrets.token_hex(16),
+            sessid=client.session.sessid if client.session is not None else self._shard.new_id(16),
             name=str(safe_name(name or (DEFAULT_NAME if own else None))),
             length=length,
             metadata=raw.decode("ascii"),
@@ -302,7 +307,11 @@ class Tus(RefusingResource):
 
     async def _find(self, client: _Client, upload_id: str) -> Found:
         """Return a client's upload. Raises ``UploadNotFound``, also for another client's, and ``UploadGone``."""
-        found = await self._registry.find(upload_id)
+        try:
+            found = await self._registry.find(upload_id)
+        except UploadNotFound:
+            self._shard.note_unknown(upload_id)
+            raise
         found.check_owner(client.user)
         self._chunks.live(found)
         return found

@@ -210,3 +210,13 @@ def test_many_files(make_exchange: Callable[..., InMemory]) -> None:
     exchange.parts.handoffs.settle_quiet()
 
     assert "a, b, c, …" in Document(Administrator(exchange).page()).text
+
+
+def test_sessions_of_a_shard_are_told_apart(make_exchange: Callable[..., InMemory]) -> None:
+    """Its name, with which all of them begin, leaves room for what distinguishes them."""
+    exchange = make_exchange(shard="shop2")
+    sessids = [exchange.checkauth()[1] for _ in range(2)]
+
+    text = Document(Administrator(exchange).page()).text
+    assert sessids[0][:14] != sessids[1][:14]
+    assert all(sessid[:14] in text and sessid not in text for sessid in sessids)

@@ -63,6 +63,7 @@ def test_defaults() -> None:
         "sessid": "required",
         "session-quota": 20 * 2**30,
         "session-ttl": 86400.0,
+        "shard": None,
         "status-codes": "http",
         "zip": "yes",
     }
@@ -103,6 +104,7 @@ def test_everything_can_be_said() -> None:
     assert options["cors-origin"] == [b"https://shop.example", b"http://localhost:3000"]
     assert options["cors-header"] == [b"X-CSRF-Token", b"x-shop"]
     assert parsed(AUTH, "--tus-path=off")["tus-path"] is None
+    assert parsed(AUTH, "--shard=Shop2")["shard"] == "Shop2"
     assert [checker.users for checker in options["credCheckers"]] == [
         {b"shop": b"secret"},
         {"Иван".encode(): "пароль".encode()},
@@ -192,6 +194,10 @@ def test_sizes_take_what_people_write(name: str) -> None:
         ([AUTH, "--cors-header=x"], "no page may send it without --cors-origin"),
         ([AUTH, "--tus-path=off", "--cors-origin=https://a.b"], "there are no pages to upload from"),
         ([AUTH, "--log-format=xml"], "--log-format=xml: must be text or json"),
+        ([AUTH, "--shard="], "--shard: write 1 to 8 letters (A to Z) and digits, as in a or shop2"),
+        ([AUTH, "--shard=a-b"], "--shard=a-b: write 1 to 8 letters"),
+        ([AUTH, "--shard=warehouse"], "--shard=warehouse: write 1 to 8 letters"),
+        ([AUTH, "--shard=склад"], "--shard=склад: write 1 to 8 letters (A to Z)"),
         ([AUTH, "--nonsense"], "nonsense"),
         ([AUTH, "extra"], "extra"),
     ],
