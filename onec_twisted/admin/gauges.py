@@ -82,13 +82,13 @@ class Gauges:
 
         If the disk or the database does not answer, their gauges are NaN; the other metrics are still returned.
         """
-        uploads = self.observed.uploads
+        transfers = self.observed.transfers
         health = await self.health.look()
         self._set(
             onec_ready=health.ready,
             onec_connections=self.observed.server.connections.total,
-            onec_uploads_in_progress=len(uploads),
-            onec_uploads_waiting=uploads.waiting(),
+            onec_uploads_in_progress=len(transfers),
+            onec_uploads_waiting=transfers.waiting(),
             onec_disk_reserved_bytes=self.observed.min_free,
         )
         try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from onec_twisted.admin.status import Status, UploadLine
+    from onec_twisted.admin.status import Status, TransferLine
     from onec_twisted.admin.words import Words
     from onec_twisted.catalog.sql.overview import SessionLine
     from onec_twisted.model.records import Handoff
@@ -62,7 +62,7 @@ class Page:
 
     def main(self) -> Tag:
         """Return the part that changes."""
-        return Tag("main")(self._totals(), self._uploads(), self._handoffs(), self._sessions(), id="main")
+        return Tag("main")(self._totals(), self._transfers(), self._handoffs(), self._sessions(), id="main")
 
     def _size(self, count: float) -> str:
         return size(count, self.words)
@@ -118,14 +118,14 @@ class Page:
         rest = tags.p(f"{self.words.not_shown}: {hidden}" if hidden > 0 else "", class_="quiet")
         return tags.section(heading, table, rest, id=key)
 
-    def _uploads(self) -> Tag:
+    def _transfers(self) -> Tag:
         """Return the pieces in transfer."""
         words = self.words
         columns = [words.user, words.file, words.session, words.piece, words.rate, words.age]
-        rows = {f"upload-{line.key}": self._upload_cells(line) for line in self.status.uploads}
-        return self._table("uploads", words.uploads, columns, rows, self.status.uploading, words.no_uploads)
+        rows = {f"upload-{line.key}": self._transfer_cells(line) for line in self.status.transfers}
+        return self._table("uploads", words.transfers, columns, rows, self.status.transferring, words.no_transfers)
 
-    def _upload_cells(self, line: UploadLine) -> list[Any]:
+    def _transfer_cells(self, line: TransferLine) -> list[Any]:
         words = self.words
         received = self._size(line.received)
         if line.waits:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.interfaces import IStore
 
-__all__ = ["STATUS_PATIENCE", "Observed", "Status", "UploadLine"]
+__all__ = ["STATUS_PATIENCE", "Observed", "Status", "TransferLine"]
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ MOST_SHOWN = 50
 
 
 @frozen
-class UploadLine:
+class TransferLine:
     """A piece in transfer, identified by its ``key``.
 
     ``length`` is in bytes, None if its sender did not declare it; ``committed`` is the size of its file before.
@@ -68,8 +68,8 @@ class Status:
     accepted: int
     discarded: int
     repeats: int
-    uploading: int
-    uploads: tuple[UploadLine, ...]
+    transferring: int
+    transfers: tuple[TransferLine, ...]
     overview: Overview
     progress: dict[str, str]
 
@@ -86,7 +86,7 @@ class Observed:
     files: FileRecords
     store: IStore
     relay: Relay
-    uploads: Transfers
+    transfers: Transfers
     server: Server
     metrics: Metrics
     workers: Workers
@@ -104,7 +104,7 @@ class Observed:
         """Return the daemon's state."""
         seen = await self.within(self.recorder.survey(overview, MOST_SHOWN))
         free = await self.free()
-        uploads = [await self._line(upload) for upload in self.uploads.all()[:MOST_SHOWN]]
+        transfers = [await self._line(transfer) for transfer in self.transfers.all()[:MOST_SHOWN]]
         return Status(
             running=self.seconds() - self.started,
             connections=self.server.connections.total,
@@ -114,28 +114,28 @@ class Observed:
             accepted=self.metrics.accepted,
             discarded=self.metrics.discarded,
             repeats=self.metrics.pieces["repeat"],
-            uploading=len(self.uploads),
-            uploads=tuple(uploads),
+            transferring=len(self.transfers),
+            transfers=tuple(transfers),
             overview=seen,
             progress=self.relay.progress(),
         )
 
-    async def _line(self, upload: Transfer) -> UploadLine:
+    async def _line(self, transfer: Transfer) -> TransferLine:
         """Return what is shown of a piece in transfer."""
-        session, body = upload.session, upload.body
-        record = await self.files.find(session.sessid, upload.name)
+        session, body = transfer.session, transfer.body
+        record = await self.files.find(session.sessid, transfer.name)
         now = self.seconds()
-        return UploadLine(
-            key=upload.key,
+        return TransferLine(
+            key=transfer.key,
             user=session.username,
             sessid=session.sessid,
-            name=upload.name,
+            name=transfer.name,
             received=body.received,
             length=body.length,
             committed=record.committed if record is not None else 0,
-            rate=upload.rate(now),
-            age=now - upload.requested,
-            waits=upload.begun is None,
+            rate=transfer.rate(now),
+            age=now - transfer.requested,
+            waits=transfer.begun is None,
         )
 
     async def summary(self) -> Summary:

@@ -32,8 +32,8 @@ class Words:
     on_record: str
     owing: str
     damaged_files: str
-    uploads: str
-    no_uploads: str
+    transfers: str
+    no_transfers: str
     user: str
     file: str
     session: str
@@ -94,8 +94,8 @@ ENGLISH = Words(
     on_record="Sessions on record",
     owing="Sessions with files to hand off",
     damaged_files="Damaged files",
-    uploads="Pieces on their way",
-    no_uploads="Nothing is being sent.",
+    transfers="Pieces on their way",
+    no_transfers="Nothing is being sent.",
     user="User",
     file="File",
     session="Session",
@@ -168,8 +168,8 @@ RUSSIAN = Words(
     on_record="Сеансов в базе",
     owing="Сеансов с непереданными файлами",
     damaged_files="Повреждённых файлов",
-    uploads="Принимаемые порции",
-    no_uploads="Сейчас ничего не принимается.",
+    transfers="Принимаемые порции",
+    no_transfers="Сейчас ничего не принимается.",
     user="Пользователь",
     file="Файл",
     session="Сеанс",

@@ -237,7 +237,7 @@ def _add_admin(
         files=catalog.files,
         store=store,
         relay=parts.relay,
-        uploads=parts.ingest.transfers,
+        transfers=parts.ingest.transfers,
         server=site.server,
         metrics=means.metrics,
         workers=means.workers,

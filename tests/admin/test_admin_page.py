@@ -131,7 +131,7 @@ def test_in_russian(busy: InMemory) -> None:
     document = Document(Administrator(busy).page(Accept_Language="ru-RU,ru;q=0.9,en;q=0.8"))
 
     assert document.all("html") == [{"lang": "ru"}]
-    for words in (RUSSIAN.sessions, RUSSIAN.uploads, RUSSIAN.handoffs, RUSSIAN.retry, "КБ"):
+    for words in (RUSSIAN.sessions, RUSSIAN.transfers, RUSSIAN.handoffs, RUSSIAN.retry, "КБ"):
         assert words in document.text
     assert ENGLISH.sessions not in document.text
 

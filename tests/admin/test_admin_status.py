@@ -27,7 +27,7 @@ def test_an_exchange_where_nothing_happens(exchange: InMemory) -> None:
     status = looked_at(exchange)
 
     assert (status.free, status.reserved, status.connections) == (1_000_000, MIN_FREE, 0)
-    assert (status.uploads, status.overview.sessions, status.overview.handoffs) == ((), (), ())
+    assert (status.transfers, status.overview.sessions, status.overview.handoffs) == ((), (), ())
 
 
 def test_pieces_on_their_way(exchange: InMemory) -> None:
@@ -41,7 +41,7 @@ def test_pieces_on_their_way(exchange: InMemory) -> None:
     exchange.clock.advance(2)
     waiter.send(post(session, "a", b"z" * 10))
     other.send(post(session, "b", b"w" * 30, chunks=10)[:-10])
-    first, second, third = looked_at(exchange).uploads
+    first, second, third = looked_at(exchange).transfers
 
     assert (first.name, first.received, first.length, first.committed) == ("a", 40, 100, 50)
     assert (first.rate, first.age, first.waits) == (20, 2, False)
@@ -52,7 +52,7 @@ def test_pieces_on_their_way(exchange: InMemory) -> None:
     assert len({first.key, second.key, third.key}) == 3
     for line in (writer, waiter, other):
         line.lose()
-    assert looked_at(exchange).uploads == ()
+    assert looked_at(exchange).transfers == ()
     assert looked_at(exchange).received == 50 + 40 + 10 + third.received
 
 

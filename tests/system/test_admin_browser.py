@@ -125,7 +125,7 @@ def test_an_upload_is_seen_to_progress(daemon: Daemon, address: str, browser: An
     assert HOSTILE in cell.text
     assert browser.find_elements(By.TAG_NAME, "img") == []
     line.sendall(b"x" * (10 * MB))
-    until(browser, lambda: in_section(browser, "uploads", ENGLISH.no_uploads))
+    until(browser, lambda: in_section(browser, "uploads", ENGLISH.no_transfers))
 
     assert seen == [10 * MB, 20 * MB, 30 * MB]
     assert browser.execute_script("return window.mark") == 1
