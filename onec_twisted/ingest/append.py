@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from twisted.logger import Logger
-
 from onec_twisted.ingest.checkpoints import Checkpoints
 from onec_twisted.model.errors import FileTooLarge, InsufficientStorage
 
@@ -19,9 +17,7 @@ if TYPE_CHECKING:
     from onec_twisted.model.records import Session
     from onec_twisted.storage.interfaces import IStoredFile
 
-__all__ = ["append_what_comes", "append_whole", "commit_body", "compare_whole", "cut", "note_damage"]
-
-_log = Logger()
+__all__ = ["append_what_comes", "append_whole", "commit_body", "compare_whole", "cut"]
 
 
 async def commit_body(
@@ -150,15 +146,3 @@ async def cut(ingest: Ingest, session: Session, name: SafeName) -> None:
     """Cut a file to the length on record: the commit may have been recorded despite the error."""
     known = await ingest.files.find(session.sessid, str(name))
     await ingest.workers(ingest.store.cut, session.sessid, name, known.committed if known is not None else None)
-
-
-async def note_damage(ingest: Ingest, session: Session, name: SafeName, error: Exception) -> None:
-    """Record a file as damaged, and log a critical event."""
-    await ingest.files.damage(session, str(name))
-    _log.critical(
-        "{sessid}: {name} is damaged ({error}); it is refused until init",
-        sessid=session.sessid,
-        user=session.username,
-        name=str(name),
-        error=type(error).__name__,
-    )

@@ -129,6 +129,17 @@ class Ingest:
             )
         return stored
 
+    async def note_damage(self, session: Session, name: SafeName, error: Exception) -> None:
+        """Record a file as damaged, and log a critical event."""
+        await self.files.damage(session, str(name))
+        self._log.critical(
+            "{sessid}: {name} is damaged ({error}); it is refused until init",
+            sessid=session.sessid,
+            user=session.username,
+            name=str(name),
+            error=type(error).__name__,
+        )
+
 
 def _outcome_of(error: BaseException, body: IBody) -> str:
     """Return the outcome of an append that an error ended, one of ``OUTCOMES``."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define
 from twisted.logger import Logger
 
-from onec_twisted.ingest.append import append_whole, compare_whole, note_damage
+from onec_twisted.ingest.append import append_whole, compare_whole
 from onec_twisted.ingest.engine import Stored
 from onec_twisted.model.errors import (
     FileBusy,
@@ -75,8 +75,8 @@ class Pieces:
     ) -> Coroutine[Any, Any, Stored]:
         """Store a piece that claims to begin at ``offset`` bytes; None is the end of its file.
 
-        ``kind`` is the query's type. Raises ``Refused`` if the piece is rejected, ``ConnectionDropped`` if it
-        breaks off; the file is then unchanged.
+        ``kind`` is the query's type. Raises ``Refused`` if the piece is rejected, ``ConnectionDropped`` if
+        it breaks off; the file is then unchanged.
         """
         return self.ingest.take(Piece(self, session, name, body, offset, kind))
 
@@ -113,14 +113,14 @@ class Piece:
 
     async def store(self, room: int) -> Stored:
         """Append the piece, or confirm that it is stored already; watch its answer from now on."""
-        session, proofs = self.session, self.pieces.proofs
+        session, proofs, ingest = self.session, self.pieces.proofs, self.pieces.ingest
         # Fetch it under the lock, before the record is read: it is removed as soon as its proof is on record
         acknowledgement = proofs.of(session.sessid, str(self.name))
         record = await self.pieces.sound(session, self.name)
         if record is not None and record.sealed:
             raise FileSealed
         if record is None:
-            self.pieces.ingest.files.check_room(session.sessid)
+            ingest.files.check_room(session.sessid)
         else:
             self.before = self.start = record.committed
         try:
@@ -129,7 +129,7 @@ class Piece:
                 return Stored(self.start, None, "held")
             received = await self._append(room, record, acknowledgement)
         except (FileDamaged, SyncFailed) as error:
-            await note_damage(self.pieces.ingest, session, self.name, error)
+            await ingest.note_damage(session, self.name, error)
             raise
         if received is None:
             await self._note_repeat(record)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 from twisted.logger import Logger
 
-from onec_twisted.ingest.append import append_what_comes, append_whole, cut, note_damage
+from onec_twisted.ingest.append import append_what_comes, append_whole, cut
 from onec_twisted.ingest.checkpoints import CHECKPOINT_SIZE
 from onec_twisted.ingest.engine import Stored
 from onec_twisted.model.errors import (
@@ -288,7 +288,7 @@ class Chunk:
                 else:
                     await append_what_comes(ingest, self, writer, limit=room, too_large=too_large, whole=whole)
         except (FileDamaged, SyncFailed) as error:
-            await note_damage(ingest, session, self.name, error)
+            await ingest.note_damage(session, self.name, error)
             if isinstance(error, FileDamaged):
                 raise UploadGone from error
             raise

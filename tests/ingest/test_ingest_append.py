@@ -8,9 +8,9 @@ import pytest
 from attrs import define
 from twisted.internet.defer import Deferred
 
-from onec_twisted.ingest.append import commit_body, note_damage
+from onec_twisted.ingest.append import commit_body
 from onec_twisted.ingest.writers import BufferedWriter
-from onec_twisted.model.errors import SessionRestarted, SyncFailed
+from onec_twisted.model.errors import SessionRestarted
 from onec_twisted.model.names import SafeName
 from onec_twisted.testing import FakeBody, inline
 
@@ -94,14 +94,3 @@ def test_what_was_recorded_all_the_same_stays(exchange: InMemory, session: Sessi
     (error,) = committed(exchange, session, record_and_fail)
     assert isinstance(error, ZeroDivisionError)
     assert exchange.files()[f"{session.sessid}/a"] == b"abcdef"
-
-
-def test_damage_is_recorded_and_told(
-    exchange: InMemory, session: Session, nothing_left_behind: list[dict[str, Any]]
-) -> None:
-    """Loudly."""
-    Deferred.fromCoroutine(note_damage(exchange.parts.ingest, session, NAME, SyncFailed()))
-    known = exchange.catalog.recorder.known.of_sessid(session.sessid)
-    assert known is not None
-    assert known.files["a"].damaged
-    assert nothing_left_behind[-1]["log_level"].name == "critical"

@@ -10,7 +10,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from onec_twisted.ingest.engine import Stored
-from onec_twisted.model.errors import ConnectionDropped, FileBusy, Refused, UploadTooSlow
+from onec_twisted.model.errors import ConnectionDropped, FileBusy, Refused, SyncFailed, UploadTooSlow
 from onec_twisted.model.names import SafeName
 from onec_twisted.model.records import Session
 from onec_twisted.testing import FakeBody
@@ -123,3 +123,15 @@ def test_one_after_the_other(exchange: InMemory, clock: Clock) -> None:
     assert first.waits is not None
     first.waits.callback(None)
     assert outcome == [Stored(3, None, "stored")]
+
+
+def test_damage_is_recorded_and_reported(exchange: InMemory, nothing_left_behind: list[dict[str, Any]]) -> None:
+    """The file is refused from now on, and a critical event names it."""
+    cookie, sessid = exchange.checkauth()
+    exchange.request("POST", f"type=catalog&mode=file&filename=a&sessid={sessid}", b"abc", Cookie=cookie)
+    known = exchange.catalog.recorder.known.of_sessid(sessid)
+    assert known is not None
+    Deferred.fromCoroutine(exchange.parts.ingest.note_damage(known.session, SafeName(("a",)), SyncFailed()))
+    assert known.files["a"].damaged
+    event = nothing_left_behind[-1]
+    assert (event["log_level"].name, event["name"], event["error"]) == ("critical", "a", "SyncFailed")
