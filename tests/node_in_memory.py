@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 class Node:
     """A node in a session of its own."""
 
-    def __init__(self, exchange: InMemory, kind: str = "catalog") -> None:
+    def __init__(self, exchange: InMemory, exchange_type: str = "catalog") -> None:
         self.exchange = exchange
-        self.kind = kind
-        self.cookie, self.sessid = exchange.checkauth(kind)
+        self.exchange_type = exchange_type
+        self.cookie, self.sessid = exchange.checkauth(exchange_type)
 
     def _query(self, query: str) -> str:
-        return f"type={self.kind}&{query}&sessid={self.sessid}"
+        return f"type={self.exchange_type}&{query}&sessid={self.sessid}"
 
     def send(self, name: str, body: bytes = b"x") -> Reply:
         """Send a piece."""

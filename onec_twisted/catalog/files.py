@@ -64,12 +64,12 @@ class FileRecords:
         write: Callable[[], int],
         quota: int,
         now: float,
-        kind: str = "catalog",
+        exchange_type: str = "catalog",
     ) -> int:
         """Record a file's growth from ``before`` bytes (None: it was not there); return its length in bytes.
 
-        ``kind`` is the query's type; ``write`` is called in a worker, writes the file to the disk and returns its
-        length.
+        ``exchange_type`` is the query's type; ``write`` is called in a worker, writes the file to the disk and
+        returns its length.
 
         Raises what ``write`` raises, ``FileSealed`` if the file was handed off, ``SessionRestarted`` if the session
         is now in another epoch, ``InvalidSession`` if it is gone, ``InsufficientStorage`` if it would hold more than
@@ -80,7 +80,7 @@ class FileRecords:
         def make() -> Step:
             nonlocal after
             after = write()
-            return statements.commit, (session, name, before, after, quota, now, kind)
+            return statements.commit, (session, name, before, after, quota, now, exchange_type)
 
         await self.recorder.record(session.sessid, make, at_once=False)
         known = self._known.of_sessid(session.sessid)

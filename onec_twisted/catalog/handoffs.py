@@ -42,17 +42,19 @@ class HandoffRecords:
         return await self.recorder.read(outbox.imported, sessid, filename)
 
     async def import_requested(
-        self, session: Session, kind: str, filename: str, archive: str, size: int, now: float
+        self, session: Session, exchange_type: str, filename: str, archive: str, size: int, now: float
     ) -> Handoff:
         """Hand off what a node requests to import, and seal its file; see ``sql.handoffs.import_asked``."""
-        step = outbox.import_requested, (session, kind, filename, archive, size, now)
+        step = outbox.import_requested, (session, exchange_type, filename, archive, size, now)
         handoff = cast("Handoff", await self.recorder.record(session.sessid, lambda: step))
         self._seal(session.epoch, [handoff])
         return handoff
 
-    async def event_came(self, session: Session, event: str, kind: str, timestamp: str, now: float) -> list[Handoff]:
+    async def event_came(
+        self, session: Session, event: str, exchange_type: str, timestamp: str, now: float
+    ) -> list[Handoff]:
         """Hand off an event, and earlier files that nobody requested to import; see ``sql.handoffs.event_came``."""
-        step = outbox.event_came, (session, event, kind, timestamp, now)
+        step = outbox.event_came, (session, event, exchange_type, timestamp, now)
         handoffs = cast("list[Handoff]", await self.recorder.record(session.sessid, lambda: step))
         self._seal(session.epoch, handoffs)
         return handoffs
@@ -92,9 +94,9 @@ class HandoffRecords:
         """Record the outcome of an attempt to deliver a hand-off."""
         await self.recorder.record(handoff.sessid, lambda: (outbox.note_outcome, (handoff, now)))
 
-    async def tell(self, handoff: Handoff) -> None:
+    async def note_reported(self, handoff: Handoff) -> None:
         """Record that a failure was reported to the node."""
-        await self.recorder.record(handoff.sessid, lambda: (outbox.tell, (handoff,)))
+        await self.recorder.record(handoff.sessid, lambda: (outbox.note_reported, (handoff,)))
 
     async def retry(self, handoff: str, now: float) -> Handoff | None:
         """Retry a failed hand-off, by its id; see ``sql.handoffs.retry``."""

@@ -84,23 +84,23 @@ class Handoffs:
         self._begun = self.now()
 
     async def import_file(
-        self, session: Session, kind: str, name: SafeName, requested: str, gone: Deferred[Any] | None = None
+        self, session: Session, exchange_type: str, name: SafeName, requested: str, gone: Deferred[Any] | None = None
     ) -> Handoff:
         """Have a file imported; return the outcome, or the current state if the import takes longer than ``hold``.
 
-        ``kind`` is the query's type, ``requested`` the name as the node sent it; ``gone`` fires or fails when the
-        node has disconnected. A file is not imported again, unless its import failed and the node has received the
-        failure. Raises ``FileNotFound``, ``FileDamaged``, ``FileBusy``, ``ImportFailed`` if the archive that contains
-        it is damaged, and what ``Archives.directory`` raises.
+        ``exchange_type`` is the query's type, ``requested`` the name as the node sent it; ``gone`` fires or fails
+        when the node has disconnected. A file is not imported again, unless its import failed and the node has
+        received the failure. Raises ``FileNotFound``, ``FileDamaged``, ``FileBusy``, ``ImportFailed`` if the archive
+        that contains it is damaged, and what ``Archives.directory`` raises.
         """
         known = await self.records.imported(session.sessid, str(name))
-        if known is None or (known.state == FAILED and known.told):
+        if known is None or (known.state == FAILED and known.failure_reported):
             self.relay.check_room(session.username)
             until = self.seconds() + self.settings.hold
-            known = await self._seal(Asker(session, until, gone or Deferred()), kind, name, requested)
+            known = await self._seal(Asker(session, until, gone or Deferred()), exchange_type, name, requested)
         return await self.relay.outcome(known, self.settings.hold)
 
-    async def _seal(self, asker: Asker, kind: str, name: SafeName, requested: str) -> Handoff:
+    async def _seal(self, asker: Asker, exchange_type: str, name: SafeName, requested: str) -> Handoff:
         """Record an import, and seal the file or the archive that contains it."""
         session = asker.session
         for _ in range(3):
@@ -110,7 +110,9 @@ class Handoffs:
                 if await self._lost(session, (UploadedFile(archive or str(name), size),)):
                     raise FileDamaged
                 with suppress(FileHasGrown):
-                    handoff = await self.records.import_requested(session, kind, str(name), archive, size, self.now())
+                    handoff = await self.records.import_requested(
+                        session, exchange_type, str(name), archive, size, self.now()
+                    )
                     await self._sync_records()
                     return handoff
         raise FileBusy
@@ -142,9 +144,9 @@ class Handoffs:
         """Discard what is cached of a session's archives: one was removed, and its name may be reused."""
         self.archives.forget(sessid)
 
-    async def tell(self, handoff: Handoff) -> None:
+    async def note_reported(self, handoff: Handoff) -> None:
         """Record that the node receives a failure: its next request runs the import again."""
-        await self.records.tell(handoff)
+        await self.records.note_reported(handoff)
 
     async def retry(self, failed: str) -> bool:
         """Retry a failed hand-off by its id; return whether there was one."""
@@ -154,7 +156,7 @@ class Handoffs:
         self.relay.add(handoff)
         return True
 
-    async def event_came(self, session: Session, event: str, kind: str, timestamp: str) -> None:
+    async def event_came(self, session: Session, event: str, exchange_type: str, timestamp: str) -> None:
         """Hand off an event, preceded by the files of its session whose import was not requested.
 
         Raises ``FileDamaged``, and ``TooManyImports``.
@@ -162,7 +164,7 @@ class Handoffs:
         self.relay.check_room(session.username)
         async with self.locks.of_session(session.sessid):
             await self._make_durable(session)
-            handoffs = await self.records.event_came(session, event, kind, timestamp, self.now())
+            handoffs = await self.records.event_came(session, event, exchange_type, timestamp, self.now())
             await self._sync_records()
             await self._add(session, handoffs)
 

@@ -85,17 +85,17 @@ def parse_query(query: bytes) -> Query:
     fields: dict[bytes, bytes] = {}
     for key, value in _fields(query):
         fields.setdefault(_unquoted(key).lower(), _unquoted(value))
-    kind = fields.get(b"type", b"").decode("ascii", "replace").strip().lower()
+    exchange_type = fields.get(b"type", b"").decode("ascii", "replace").strip().lower()
     mode = fields.get(b"mode", b"").decode("ascii", "replace").strip().lower()
-    modes = MODES["sale"] if kind == "get_catalog" else ()
-    if kind in CATALOG_TYPES:
-        kind = "catalog"
-    elif kind in SALE_TYPES:
-        kind = "sale"
-    if kind != "listen" and mode not in (modes or MODES.get(kind, ())):
+    modes = MODES["sale"] if exchange_type == "get_catalog" else ()
+    if exchange_type in CATALOG_TYPES:
+        exchange_type = "catalog"
+    elif exchange_type in SALE_TYPES:
+        exchange_type = "sale"
+    if exchange_type != "listen" and mode not in (modes or MODES.get(exchange_type, ())):
         raise UnknownMode
     return Query(
-        kind,
+        exchange_type,
         mode,
         filename=fields.get(b"filename"),
         sessid=fields.get(b"sessid"),

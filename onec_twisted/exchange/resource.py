@@ -199,7 +199,7 @@ class Exchange(RefusingResource):
         if handoff.state != FAILED:
             return protocol.progress(handoff.words)
         if not request.gone:
-            await self._handoffs.tell(handoff)
+            await self._handoffs.note_reported(handoff)
         raise ImportFailed(handoff.words)
 
     async def _event(self, session: Session, query: Query, request: IRequest) -> Answer:

@@ -71,14 +71,14 @@ class Pieces:
         return record
 
     def take(
-        self, session: Session, name: SafeName, body: IBody, offset: int | None, kind: str = "catalog"
+        self, session: Session, name: SafeName, body: IBody, offset: int | None, exchange_type: str = "catalog"
     ) -> Coroutine[Any, Any, Stored]:
         """Store a piece that claims to begin at ``offset`` bytes; None is the end of its file.
 
-        ``kind`` is the query's type. Raises ``Refused`` if the piece is rejected, ``ConnectionDropped`` if
+        ``exchange_type`` is the query's type. Raises ``Refused`` if the piece is rejected, ``ConnectionDropped`` if
         it breaks off; the file is then unchanged.
         """
-        return self.ingest.take(Piece(self, session, name, body, offset, kind))
+        return self.ingest.take(Piece(self, session, name, body, offset, exchange_type))
 
 
 @define(eq=False)
@@ -90,7 +90,7 @@ class Piece:
     name: SafeName
     body: IBody
     offset: int | None
-    kind: str
+    exchange_type: str
     busy: type[Refused] = FileBusy
     before: int | None = None
     start: int = 0
@@ -161,7 +161,7 @@ class Piece:
         """Record the file's new length; the same transaction enforces the quota."""
         pieces, ingest = self.pieces, self.pieces.ingest
         await ingest.files.commit(
-            self.session, str(self.name), self.before, write, pieces.session_quota, ingest.now(), self.kind
+            self.session, str(self.name), self.before, write, pieces.session_quota, ingest.now(), self.exchange_type
         )
 
     async def _compare(self, offset: int) -> None:

@@ -49,8 +49,8 @@ class Handoff:
     is what came with ``deactivate``.
     ``files`` are names and lengths in bytes, ``count`` is how many there are: those of ``settled`` are read when
     needed. ``created`` is in seconds since 1970. ``tries`` is the number of attempts so far, ``words`` the importer's
-    last message; ``told`` is set once the node has received the failure. ``metadata`` is what a tus client sent about
-    its file, as a JSON object of texts; empty for other events.
+    last message; ``failure_reported`` is set once the node has received the failure. ``metadata`` is what a tus
+    client sent about its file, as a JSON object of texts; empty for other events.
     """
 
     number: int
@@ -67,6 +67,6 @@ class Handoff:
     state: str = WAITING
     tries: int = 0
     words: str = ""
-    told: bool = False
+    failure_reported: bool = False
     count: int = 0
     metadata: str = ""

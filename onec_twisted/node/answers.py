@@ -251,7 +251,7 @@ def remarks_on(answer: RawAnswer) -> tuple[Remark, ...]:
     return tuple(remarks)
 
 
-def login_of(answer: RawAnswer, kind: str = "catalog") -> Login:
+def login_of(answer: RawAnswer, exchange_type: str = "catalog") -> Login:
     """Parse the answer to ``checkauth`` of a type (docs/protocol.md, N4). Raises ``Refusal`` or ``Strange``."""
     if answer.first != "success" or answer.status >= 300:
         raise refusal_of(answer, "checkauth")
@@ -270,14 +270,14 @@ def login_of(answer: RawAnswer, kind: str = "catalog") -> Login:
         cure = "send sessid=… in line 4"
         remarks.append(Remark(ALL, f"line 4 is not sessid=…: it is sent back as it is ({fourth[:40]})", cure))
     fifth = lines[4] if len(lines) > 4 else ""
-    if kind != "sale" and not fifth.startswith("timestamp="):
+    if exchange_type != "sale" and not fifth.startswith("timestamp="):
         cure = "send timestamp=… in line 5"
         remarks.append(Remark((BITRIX,), "line 5 is not timestamp=…: deactivate cannot tell since when", cure))
     cookie = f"{lines[1]}={lines[2]}"
     return Login(cookie, fourth.removeprefix("sessid="), fifth.removeprefix("timestamp="), tuple(remarks))
 
 
-def parameters_of(answer: RawAnswer, kind: str, *, version: bool) -> Parameters:
+def parameters_of(answer: RawAnswer, exchange_type: str, *, version: bool) -> Parameters:
     """Parse the answer to ``init`` (docs/protocol.md, N5); ``version`` says that the request had a version."""
     lines = answer.lines
     second = lines[1].strip().lower() if len(lines) > 1 else ""
@@ -288,7 +288,7 @@ def parameters_of(answer: RawAnswer, kind: str, *, version: bool) -> Parameters:
     if answer.first not in ("zip=yes", "zip=no"):
         cure = "answer zip=yes or zip=no in line 1"
         remarks.append(Remark(ALL, f"line 1 is not zip=yes, so nothing is packed ({lines[0].strip()[:40]})", cure))
-    if kind == "sale" and version:
+    if exchange_type == "sale" and version:
         number = re.fullmatch(r"version=(\d\.\d\d)", lines[3].strip()) if len(lines) > 3 else None
         if number is None or float(number[1]) < 2.08:
             cure = "answer four lines: zip, file_limit, sessid and version=2.10"

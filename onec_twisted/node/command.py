@@ -58,7 +58,7 @@ class Site:
     timeout: float
     retries: int
 
-    def node(self, reactor: Any, told: Callable[[str], None], stranger: str | None = None) -> Node:
+    def node(self, reactor: Any, report: Callable[[str], None], stranger: str | None = None) -> Node:
         """Return a node with its own connection; a stranger has another name, and a wrong password."""
         client = http_client(reactor, self.url, self.route)
         return Node(
@@ -69,7 +69,7 @@ class Site:
             self.password if stranger is None else "unknown",
             timeout=self.timeout,
             retries=self.retries,
-            told=told,
+            report=report,
         )
 
 
@@ -210,14 +210,20 @@ def main() -> None:
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--type", "kind", default="catalog", type=click.Choice(["catalog", "sale"]), show_default=True)
+@click.option("--type", "exchange_type", default="catalog", type=click.Choice(["catalog", "sale"]), show_default=True)
 @click.option("--no-import", is_flag=True, help="Only upload.")
 @click.option("--complete", is_flag=True, help="Say at the end that all was sent.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
 @click.option("--quiet", is_flag=True, help="Say nothing but errors.")
 @_common
 def push(
-    files: tuple[Path, ...], kind: str, no_import: bool, complete: bool, as_json: bool, quiet: bool, **common: Any
+    files: tuple[Path, ...],
+    exchange_type: str,
+    no_import: bool,
+    complete: bool,
+    as_json: bool,
+    quiet: bool,
+    **common: Any,
 ) -> None:
     """Upload FILES as 1C does, and have the documents among them imported.
 
@@ -228,7 +234,7 @@ def push(
 
     async def run(reactor: Any) -> int:
         node = site.node(reactor, display.line)
-        remarks = await run_push(node, list(files), kind, display, imports=not no_import, completes=complete)
+        remarks = await run_push(node, list(files), exchange_type, display, imports=not no_import, completes=complete)
         for remark in remarks:
             display.line(f"Note: {remark.words} [{', '.join(remark.clients)}]: {remark.cure}")
         return 0
@@ -318,7 +324,7 @@ def load(nodes: int, size: int, pieces: int, as_json: bool, **common: Any) -> No
 
     async def run(reactor: Any) -> int:
         report = await run_load(
-            lambda: site.node(reactor, lambda _: None), reactor, nodes, size, pieces, told=_complain
+            lambda: site.node(reactor, lambda _: None), reactor, nodes, size, pieces, report=_complain
         )
         figures = report.as_dict()
         click.echo(

@@ -70,8 +70,8 @@ class Node:
     """One node, and its dialogue with one site.
 
     ``url`` is the address that a 1C user types. ``timeout`` in seconds limits the wait for one answer, and each
-    silence while a body is sent. ``retries`` is how often an unanswered request is retried. ``told`` gets lines for a
-    person.
+    silence while a body is sent. ``retries`` is how often an unanswered request is retried. ``report`` is called with
+    lines for a person.
     """
 
     def __init__(
@@ -84,13 +84,13 @@ class Node:
         *,
         timeout: float = 180.0,
         retries: int = 5,
-        told: Callable[[str], None] = _ignore,
+        report: Callable[[str], None] = _ignore,
     ) -> None:
         """Send nothing yet; ``http_client`` makes a ``client``."""
         self._reactor = reactor
         self._requests = Requests(reactor, client, url.replace("\\", "/"), user, password, timeout)
         self._retries = retries
-        self._told = told
+        self._report = report
         self._parameters: Parameters | None = None
         self._is_sending = False
         self.repeated: list[str] = []
@@ -101,25 +101,25 @@ class Node:
         """Return the session's public name, empty before ``checkauth``."""
         return self._requests.login.sessid if self._requests.login is not None else ""
 
-    async def checkauth(self, kind: str = "catalog") -> Login:
+    async def checkauth(self, exchange_type: str = "catalog") -> Login:
         """Log in: all later requests belong to this session. Raises ``NodeError``."""
         self._requests.login = None
-        answer = await self._tried(lambda: self._requests.ask("GET", f"type={kind}&mode=checkauth"))
-        self._requests.login = login_of(answer, kind)
+        answer = await self._tried(lambda: self._requests.ask("GET", f"type={exchange_type}&mode=checkauth"))
+        self._requests.login = login_of(answer, exchange_type)
         return self._requests.login
 
-    async def init(self, kind: str = "catalog", version: str = "") -> Parameters:
+    async def init(self, exchange_type: str = "catalog", version: str = "") -> Parameters:
         """Start the session over, and learn how the site wants its files. Raises ``NodeError``."""
-        query = f"type={kind}&mode=init" + (f"&version={version}" if version else "")
+        query = f"type={exchange_type}&mode=init" + (f"&version={version}" if version else "")
         answer = await self._tried(lambda: self._requests.ask("GET", query))
-        self._parameters = parameters_of(answer, kind, version=bool(version))
+        self._parameters = parameters_of(answer, exchange_type, version=bool(version))
         return self._parameters
 
     async def send_file(
         self,
         name: str,
         source: Path | BinaryIO,
-        kind: str = "catalog",
+        exchange_type: str = "catalog",
         progress: Callable[[int], None] = _ignore,
     ) -> Sent:
         """Send a file under a name, in pieces of the site's ``file_limit``.
@@ -131,10 +131,10 @@ class Node:
         with _opened(source) as file:
             size = file.seek(0, os.SEEK_END)
             limit = self._parameters.file_limit if self._parameters is not None else None
-            return await self._send(name, file, size, limit or max(size, 1), kind, progress)
+            return await self._send(name, file, size, limit or max(size, 1), exchange_type, progress)
 
     async def _send(
-        self, name: str, file: BinaryIO, size: int, limit: int, kind: str, progress: Callable[[int], None]
+        self, name: str, file: BinaryIO, size: int, limit: int, exchange_type: str, progress: Callable[[int], None]
     ) -> Sent:
         """Send piece after piece; if the site reports its length, continue there, and send each piece's offset."""
         sent, pieces, failures, offset = 0, 0, 0, 0
@@ -151,7 +151,7 @@ class Node:
 
             try:
                 if asks:
-                    length = await self.length(name, kind)
+                    length = await self.length(name, exchange_type)
                     asks = False
                     if length is not None:
                         claims = True
@@ -160,7 +160,7 @@ class Node:
                 if _state_of_file(file) != before:
                     raise OSError(f"{name} was changed while it was sent")
                 count = min(limit, size - offset)
-                state = await self.send_piece(name, file, offset, count, kind, tell, claims=claims)
+                state = await self.send_piece(name, file, offset, count, exchange_type, tell, claims=claims)
             except Unreachable as lost:
                 sent += begun[0]
                 failures += 1
@@ -188,7 +188,7 @@ class Node:
 
     def _resumed(self, name: str, length: int, size: int) -> int:
         """Return the offset to continue at, and report it."""
-        self._told(f"{name}: going on at {length} bytes")
+        self._report(f"{name}: going on at {length} bytes")
         return self._checked(name, length, size)
 
     async def _pause(self, lost: Unreachable, failures: int) -> None:
@@ -197,7 +197,7 @@ class Node:
         if isinstance(lost, Busy):
             pause = max(pause, lost.retry_after)
         self.repeated.append(lost.words)
-        self._told(f"{lost.words}; trying again in {pause:.1f} s ({failures} of {self._retries})")
+        self._report(f"{lost.words}; trying again in {pause:.1f} s ({failures} of {self._retries})")
         await deferLater(self._reactor, pause)
 
     async def send_piece(
@@ -206,7 +206,7 @@ class Node:
         file: BinaryIO,
         offset: int,
         size: int,
-        kind: str = "catalog",
+        exchange_type: str = "catalog",
         progress: Callable[[int], None] = _ignore,
         *,
         claims: bool = False,
@@ -217,7 +217,7 @@ class Node:
         """
         part = Part(file, offset, size, progress)
         headers = {"Upload-Offset": str(offset)} if claims else {}
-        query = f"type={kind}&mode=file&filename={quoted(name)}"
+        query = f"type={exchange_type}&mode=file&filename={quoted(name)}"
         self._is_sending = True
         try:
             answer = await self._requests.ask("POST", query, FileBodyProducer(part, readSize=READ_BLOCK), headers)
@@ -228,44 +228,52 @@ class Node:
         self._is_sending = False
         return state_of(answer, f"file {name}")
 
-    async def length(self, name: str, kind: str = "catalog") -> int | None:
+    async def length(self, name: str, exchange_type: str = "catalog") -> int | None:
         """Return how many bytes of a file the site has; None if it does not report them. Raises ``NodeError``."""
-        answer = await self._requests.ask("HEAD", f"type={kind}&mode=file&filename={quoted(name)}")
+        answer = await self._requests.ask("HEAD", f"type={exchange_type}&mode=file&filename={quoted(name)}")
         if answer.status in (401, 403):
             raise Refusal("The site does not know the session any more; begin a new exchange", answer.status)
         if answer.status >= 500 and answer.status != 501:
             raise Unreachable(f"The site answered {answer.status}", answer.status)
         return answer.offset if answer.status == 200 else None
 
-    async def abandon(self, kind: str = "catalog") -> bool:
+    async def abandon(self, exchange_type: str = "catalog") -> bool:
         """Make the site discard what was sent, by ``init``, after something broke off; return whether it has.
 
         A piece that was cut off may arrive after ``init``, through a proxy or at a busy site: then there are two.
         """
         self._requests.timeout = min(self._requests.timeout, LAST_WORD)
         try:
-            parameters_of(await self._requests.ask("GET", f"type={kind}&mode=init"), kind, version=False)
+            parameters_of(
+                await self._requests.ask("GET", f"type={exchange_type}&mode=init"), exchange_type, version=False
+            )
             if self._is_sending:
                 await deferLater(self._reactor, STRAGGLER_WAIT)
-                parameters_of(await self._requests.ask("GET", f"type={kind}&mode=init"), kind, version=False)
+                parameters_of(
+                    await self._requests.ask("GET", f"type={exchange_type}&mode=init"), exchange_type, version=False
+                )
         except NodeError:
             return False
         self._is_sending = False
         return True
 
-    async def import_file(self, name: str, kind: str = "catalog", progress: Callable[[str], None] = _ignore) -> State:
+    async def import_file(
+        self, name: str, exchange_type: str = "catalog", progress: Callable[[str], None] = _ignore
+    ) -> State:
         """Have a file imported; ``progress`` gets the site's messages until it is done. Raises ``NodeError``."""
-        return await self._until_done(f"type={kind}&mode=import&filename={quoted(name)}", f"import {name}", progress)
+        return await self._until_done(
+            f"type={exchange_type}&mode=import&filename={quoted(name)}", f"import {name}", progress
+        )
 
-    async def complete(self, kind: str = "catalog") -> State:
+    async def complete(self, exchange_type: str = "catalog") -> State:
         """Send ``complete``: everything was sent. Raises ``NodeError``."""
-        return await self._until_done(f"type={kind}&mode=complete", "complete", _ignore)
+        return await self._until_done(f"type={exchange_type}&mode=complete", "complete", _ignore)
 
-    async def deactivate(self, timestamp: str = "", kind: str = "catalog") -> State:
+    async def deactivate(self, timestamp: str = "", exchange_type: str = "catalog") -> State:
         """Have goods deactivated that were not updated since ``timestamp``. Raises ``NodeError``."""
         moment = timestamp or (self._requests.login.timestamp if self._requests.login is not None else "")
         return await self._until_done(
-            f"type={kind}&mode=deactivate&timestamp={quoted(moment)}", "deactivate", _ignore
+            f"type={exchange_type}&mode=deactivate&timestamp={quoted(moment)}", "deactivate", _ignore
         )
 
     async def _until_done(self, query: str, step: str, progress: Callable[[str], None]) -> State:

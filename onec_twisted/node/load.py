@@ -67,12 +67,12 @@ async def load(
     nodes: int,
     size: int,
     pieces: int,
-    told: Callable[[str], object] = lambda _: None,
+    report: Callable[[str], object] = lambda _: None,
 ) -> Report:
     """Let ``nodes`` log in and send ``pieces`` of ``size`` bytes each, one after another; return the report.
 
-    Each node finally removes what it sent by ``init``, so that nothing is imported; ``told`` receives a message if a
-    stopped load cannot do that.
+    Each node finally removes what it sent by ``init``, so that nothing is imported; ``report`` is called with a
+    message if a stopped load cannot do that.
     """
     count = _Count()
     content = io.BytesIO(os.urandom(min(size, 1024 * 1024)) * (size // (1024 * 1024) + 1))
@@ -81,7 +81,7 @@ async def load(
     for is_done, outcome in outcomes:
         if not is_done:
             if STAYS in count.failures:
-                told(STAYS)
+                report(STAYS)
             outcome.raiseException()  # after all have cleaned up
     seconds = max(count.ended - count.begun, 1e-6)
     return Report(seconds, count.bytes_sent, tuple(sorted(count.latencies)), tuple(count.failures))

@@ -152,11 +152,11 @@ class Json(Quiet):
         self._event(event="imported" if done else "progress", name=name, words=words)
 
 
-async def _abandon(node: Node, kind: str, display: Display) -> None:
+async def _abandon(node: Node, exchange_type: str, display: Display) -> None:
     """Have an incomplete export discarded: otherwise the site may import what it has once transfers end."""
     is_removed = False
     with suppress(CancelledError):  # a second Ctrl-C stops waiting for the site
-        is_removed = await node.abandon(kind)
+        is_removed = await node.abandon(exchange_type)
     with suppress(OSError):  # the terminal may be gone
         display.broken()
     if not is_removed:
@@ -177,14 +177,20 @@ def _warn(display: Display) -> None:
 
 
 async def push(
-    node: Node, paths: list[Path], kind: str, display: Display, *, imports: bool = True, completes: bool = False
+    node: Node,
+    paths: list[Path],
+    exchange_type: str,
+    display: Display,
+    *,
+    imports: bool = True,
+    completes: bool = False,
 ) -> list[Remark]:
     """Send files and folders in a new session, and have the documents imported; return the remarks.
 
     With ``completes`` the node finally sends ``complete``. Raises ``NodeError``, ``OSError``, ``ValueError``.
     """
-    login = await node.checkauth(kind)
-    parameters = await node.init(kind)
+    login = await node.checkauth(exchange_type)
+    parameters = await node.init(exchange_type)
     remarks = dict.fromkeys((*login.remarks, *parameters.remarks))
     stopped = threading.Event()
     packing = exported(paths, zipped=parameters.zipped, stopped=stopped.is_set)
@@ -199,11 +205,11 @@ async def push(
         try:
             for name, path in export.files:
                 display.file_begins(name, path.stat().st_size)
-                sent = await node.send_file(name, path, kind, display.file_at)
+                sent = await node.send_file(name, path, exchange_type, display.file_at)
                 display.file_ends(name, sent)
                 remarks.update(dict.fromkeys(sent.remarks))
         except BaseException:
-            await _abandon(node, kind, display)
+            await _abandon(node, exchange_type, display)
             raise
         try:
             for name in export.documents if imports else ():
@@ -211,11 +217,11 @@ async def push(
                 def progress(words: str, name: str = name) -> None:
                     display.imported(name, words, done=False)
 
-                state = await node.import_file(name, kind, progress)
+                state = await node.import_file(name, exchange_type, progress)
                 display.imported(name, state.words, done=True)
                 remarks.update(dict.fromkeys(state.remarks))
             if completes:
-                await node.complete(kind)
+                await node.complete(exchange_type)
         except Refusal:
             raise
         except BaseException:

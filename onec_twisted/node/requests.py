@@ -39,13 +39,13 @@ ANSWER_LIMIT = 1024 * 1024
 
 
 class Part(io.RawIOBase):
-    """The ``size`` bytes of a file from ``start`` on; ``told`` receives the number of bytes read so far."""
+    """The ``size`` bytes of a file from ``start`` on; ``report`` receives the number of bytes read so far."""
 
-    def __init__(self, file: BinaryIO, start: int, size: int, told: Callable[[int], None]) -> None:
+    def __init__(self, file: BinaryIO, start: int, size: int, report: Callable[[int], None]) -> None:
         """Position at the start of the part."""
         self.error: OSError | None = None
         """Why the file could not be read."""
-        self._file, self._start, self._size, self._place, self._told = file, start, size, 0, told
+        self._file, self._start, self._size, self._place, self._report = file, start, size, 0, report
 
     def tell(self) -> int:
         """Return the position, relative to the start of the part."""
@@ -65,7 +65,7 @@ class Part(io.RawIOBase):
             self.error = OSError("the file became shorter while it was sent")
             raise self.error
         self._place += len(data)
-        self._told(self._place)
+        self._report(self._place)
         return data
 
 

@@ -36,9 +36,11 @@ def cursor(tmp_path: Path) -> Iterator[Cursor]:
         yield cursor
 
 
-def store(cursor: Cursor, name: str, kind: str = "catalog", size: int = 5, before: int | None = None) -> None:
+def store(
+    cursor: Cursor, name: str, exchange_type: str = "catalog", size: int = 5, before: int | None = None
+) -> None:
     """Put a piece on record."""
-    statements.commit(cursor, S, name, before, size, QUOTA, 1.0, kind)
+    statements.commit(cursor, S, name, before, size, QUOTA, 1.0, exchange_type)
 
 
 def sealed(cursor: Cursor) -> list[str]:
@@ -114,7 +116,7 @@ def test_a_failure_that_the_node_knows_is_followed_by_a_new_one(cursor: Cursor) 
     store(cursor, "a")
     first = outbox.import_requested(cursor, S, "catalog", "a", "", 5, 2.0)
     note(cursor, first, FAILED)
-    outbox.tell(cursor, first)
+    outbox.note_reported(cursor, first)
     second = outbox.import_requested(cursor, S, "catalog", "a", "", 5, 4.0)
 
     assert second.id != first.id
@@ -139,7 +141,7 @@ def test_settling_hands_off_what_is_not_sealed(cursor: Cursor) -> None:
     assert outbox.quiet_since(cursor, 9.0) == []
     store(cursor, "c")
     store(cursor, "b")
-    store(cursor, "orders.xml", kind="sale")
+    store(cursor, "orders.xml", exchange_type="sale")
     (session,) = outbox.quiet_since(cursor, 9.0)
     handoffs = outbox.settle(cursor, session, 9.0)
 
@@ -269,7 +271,7 @@ def test_a_failed_import_that_is_tried_again(cursor: Cursor, told: bool) -> None
     handoff = outbox.import_requested(cursor, S, "catalog", "a.xml", "", 5, 2.0)
     note(cursor, handoff, FAILED)
     if told:
-        outbox.tell(cursor, handoff)
+        outbox.note_reported(cursor, handoff)
     assert not owed(cursor)
     again = outbox.retry(cursor, handoff.id, 4.0)
     assert again is not None
@@ -285,7 +287,7 @@ def test_no_statement_reads_a_whole_table_for_a_request(cursor: Cursor) -> None:
     outbox.imported(cursor, "s", "a")
     outbox.event_came(cursor, S, "complete", "catalog", "", 2.0)
     note(cursor, handoff, FAILED)
-    outbox.tell(cursor, handoff)
+    outbox.note_reported(cursor, handoff)
     outbox.waiting(cursor)
     statements.archives(cursor, "s", 10)
     cursor.connection.set_trace_callback(None)

@@ -80,7 +80,7 @@ def node(url: str, told: list[str] | None = None, retries: int = 0, **ways: Any)
 
     said = [] if told is None else told
     client = http_client(reactor, url, Route(**ways), HTTPConnectionPool(reactor, persistent=False))
-    return Node(reactor, client, url, "shop", "secret", retries=retries, timeout=PATIENCE, told=said.append)
+    return Node(reactor, client, url, "shop", "secret", retries=retries, timeout=PATIENCE, report=said.append)
 
 
 class Flood(Protocol):

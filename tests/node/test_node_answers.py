@@ -125,7 +125,7 @@ def test_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "words", "limit"),
+    ("text", "exchange_type", "words", "limit"),
     [
         ("zip=no\nfile_limit=1000\n", "catalog", "a LF at the end", 1000),
         ("zip=no\nfile_limit=1000\nsessid=1\nversion=2.10", "catalog", "4 lines", 1000),
@@ -137,9 +137,9 @@ def test_parameters() -> None:
         ("zip=no\nfile_limit=1000\nsessid=1\nversion=2.07", "sale", "names no version", 1000),
     ],
 )
-def test_parameters_that_somebody_stumbles_over(text: str, kind: str, words: str, limit: int | None) -> None:
+def test_parameters_that_somebody_stumbles_over(text: str, exchange_type: str, words: str, limit: int | None) -> None:
     """They are used as the forgiving clients use them."""
-    found = parameters_of(raw(text), kind, version=kind == "sale")
+    found = parameters_of(raw(text), exchange_type, version=exchange_type == "sale")
 
     assert found.file_limit == limit
     assert any(words in remark.words for remark in found.remarks)

@@ -264,7 +264,7 @@ async def test_a_site_that_has_more_than_there_is(begun: Callable[..., Node]) ->
 async def test_tries_have_an_end(shop: Shop, begun: Callable[..., Node]) -> None:
     """And are told of, without the password."""
     lines: list[str] = []
-    node = await logged_in(begun(CUT, told=lines.append))
+    node = await logged_in(begun(CUT, report=lines.append))
     with pytest.raises(Unreachable):
         await sent(node, b"x")
 

@@ -31,10 +31,10 @@ __all__ = [
     "import_requested",
     "imported",
     "note_outcome",
+    "note_reported",
     "quiet_since",
     "retry",
     "settle",
-    "tell",
     "upload_complete",
     "waiting",
     "where",
@@ -49,7 +49,7 @@ COLUMNS = (
 def _handoff(row: Sequence[Any]) -> Handoff:
     known: dict[str, Any] = dict(zip(COLUMNS.split(", "), row, strict=True))
     known["files"] = tuple((name, size) for name, size in json.loads(known["files"]))
-    known["told"] = bool(known["told"])
+    known["failure_reported"] = bool(known.pop("told"))
     return Handoff(**known)
 
 
@@ -71,8 +71,9 @@ def _check_epoch(cursor: Cursor, session: Session) -> None:
 
 def _put(cursor: Cursor, handoff: Handoff) -> Handoff:
     """Record a hand-off, assign its number, and seal the files that it names."""
-    new = evolve(handoff, state=WAITING, tries=0, words="", told=False)
-    values = asdict(new, recurse=False) | {"files": json.dumps(new.files, ensure_ascii=False), "changed": new.created}
+    new = evolve(handoff, state=WAITING, tries=0, words="", failure_reported=False)
+    values = asdict(new, recurse=False)
+    values |= {"files": json.dumps(new.files, ensure_ascii=False), "told": False, "changed": new.created}
     names = COLUMNS.replace("number", "changed")
     cursor.execute(f"INSERT INTO handoffs ({names}) VALUES (:{names.replace(', ', ', :')})", values)  # noqa: S608 - a constant
     number = int(cursor.lastrowid or 0)
@@ -116,7 +117,7 @@ def _check_room(cursor: Cursor, sessid: str) -> None:
 
 
 def import_requested(
-    cursor: Cursor, session: Session, kind: str, filename: str, archive: str, size: int, now: float
+    cursor: Cursor, session: Session, exchange_type: str, filename: str, archive: str, size: int, now: float
 ) -> Handoff:
     """Return the hand-off of a name: the existing one, or a new one if there is none or its failure was reported.
 
@@ -127,7 +128,7 @@ def import_requested(
     _check_epoch(cursor, session)
     known = imported(cursor, session.sessid, filename)
     if known is not None:
-        if known.state != FAILED or not known.told:
+        if known.state != FAILED or not known.failure_reported:
             return known
         cursor.execute("DELETE FROM handoffs WHERE number = ?", (known.number,))
     _check_room(cursor, session.sessid)
@@ -138,7 +139,9 @@ def import_requested(
     if cursor.fetchone() is None:
         raise FileHasGrown
     files = ((name, size),)
-    handoff = _put(cursor, _new(session, "import", kind, now, filename=filename, archive=archive, files=files))
+    handoff = _put(
+        cursor, _new(session, "import", exchange_type, now, filename=filename, archive=archive, files=files)
+    )
     _owe_documents(cursor, session.sessid)
     return handoff
 
@@ -154,12 +157,12 @@ def _owe_documents(cursor: Cursor, sessid: str) -> None:
 
 
 def upload_complete(
-    cursor: Cursor, session: Session, kind: str, name: str, size: int, metadata: str, now: float
+    cursor: Cursor, session: Session, exchange_type: str, name: str, size: int, metadata: str, now: float
 ) -> Handoff:
     """Return the hand-off of a file whose upload is complete; ``metadata`` is JSON."""
     _check_room(cursor, session.sessid)
     files = ((name, size),)
-    return _put(cursor, _new(session, "upload", kind, now, filename=name, files=files, metadata=metadata))
+    return _put(cursor, _new(session, "upload", exchange_type, now, filename=name, files=files, metadata=metadata))
 
 
 def forget_file(cursor: Cursor, sessid: str, name: str) -> None:
@@ -182,7 +185,9 @@ def forget_file(cursor: Cursor, sessid: str, name: str) -> None:
         cursor.execute("DELETE FROM handoffs WHERE number = ?", (handoff.number,))
 
 
-def event_came(cursor: Cursor, session: Session, event: str, kind: str, timestamp: str, now: float) -> list[Handoff]:
+def event_came(
+    cursor: Cursor, session: Session, event: str, exchange_type: str, timestamp: str, now: float
+) -> list[Handoff]:
     """Return the hand-offs that an event causes: files that nobody requested to import, and the event itself.
 
     An event that is on record already, did not fail, and comes without new files causes none. Raises
@@ -190,11 +195,11 @@ def event_came(cursor: Cursor, session: Session, event: str, kind: str, timestam
     """
     _check_epoch(cursor, session)
     same = "sessid = ? AND event = ? AND type = ? AND timestamp = ?"
-    found = where(cursor, same, session.sessid, event, kind, timestamp)
+    found = where(cursor, same, session.sessid, event, exchange_type, timestamp)
     made = _settle(cursor, session, now)
     if made or not found or found[-1].state == FAILED:
         _check_room(cursor, session.sessid)
-        made.append(_put(cursor, _new(session, event, kind, now, timestamp=timestamp)))
+        made.append(_put(cursor, _new(session, event, exchange_type, now, timestamp=timestamp)))
     return made
 
 
@@ -223,7 +228,8 @@ def _settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
     if not cursor.rowcount:
         return []
     cursor.execute(f"SELECT type, COUNT(*) FROM files WHERE {OWED} GROUP BY type ORDER BY type", (session.sessid,))  # noqa: S608 - a constant
-    made = [_put(cursor, _new(session, SETTLED, kind, now, count=count)) for kind, count in cursor.fetchall()]
+    found = cursor.fetchall()
+    made = [_put(cursor, _new(session, SETTLED, exchange_type, now, count=count)) for exchange_type, count in found]
     for handoff in made:  # one statement, however many files there are
         cursor.execute(
             f"UPDATE files SET sealed = ? WHERE {OWED} AND type = ?",  # noqa: S608 - a constant
@@ -242,7 +248,7 @@ def _settle(cursor: Cursor, session: Session, now: float) -> list[Handoff]:
 def _new(
     session: Session,
     event: str,
-    kind: str,
+    exchange_type: str,
     now: float,
     *,
     filename: str = "",
@@ -260,7 +266,7 @@ def _new(
         session.sessid,
         session.username,
         event,
-        kind,
+        exchange_type,
         filename,
         archive,
         timestamp,
@@ -285,7 +291,7 @@ def note_outcome(cursor: Cursor, handoff: Handoff, now: float) -> None:
         cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ?", (handoff.sessid,))
 
 
-def tell(cursor: Cursor, handoff: Handoff) -> None:
+def note_reported(cursor: Cursor, handoff: Handoff) -> None:
     """Record that a failure was reported to the node."""
     cursor.execute("UPDATE handoffs SET told = 1 WHERE id = ?", (handoff.id,))
 
@@ -300,7 +306,7 @@ def retry(cursor: Cursor, failed: str, now: float) -> Handoff | None:
     found = where(cursor, "id = ? AND state = ?", failed, FAILED)
     if not found:
         return None
-    if found[0].event == "import" and not found[0].told:
+    if found[0].event == "import" and not found[0].failure_reported:
         _owe_documents(cursor, found[0].sessid)
     again = _put(cursor, evolve(found[0], id=uuid.uuid4().hex, created=now))
     _let_go(cursor, found[0], again.number)

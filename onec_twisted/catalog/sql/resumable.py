@@ -101,9 +101,9 @@ def grow(
     if metadata is None:
         return None
     cursor.execute("SELECT type FROM files WHERE sessid = ? AND name = ?", (session.sessid, upload.name))
-    (kind,) = cursor.fetchone()
+    (exchange_type,) = cursor.fetchone()
     text = json.dumps(metadata, ensure_ascii=False)
-    return outbox.upload_complete(cursor, session, kind, upload.name, after, text, now)
+    return outbox.upload_complete(cursor, session, exchange_type, upload.name, after, text, now)
 
 
 def remove(cursor: Cursor, upload: UploadRecord, now: float) -> bool:

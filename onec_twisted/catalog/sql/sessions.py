@@ -125,15 +125,15 @@ def commit(
     after: int,
     quota: int,
     now: float,
-    kind: str = "catalog",
+    exchange_type: str = "catalog",
     *,
     by_node: bool = True,
 ) -> None:
     """Record that a file has grown from ``before`` bytes (None: it was not there) to ``after`` bytes.
 
-    ``kind`` is the type in the query of its first piece. What arrives ``by_node`` is owed to the site from now on;
-    anything else needs no proof that its answer arrived. Raises ``FileSealed`` if it was handed off in the meantime,
-    ``SessionRestarted`` if the session is now in another epoch, ``InvalidSession`` if it is gone,
+    ``exchange_type`` is the type in the query of its first piece. What arrives ``by_node`` is owed to the site from
+    now on; anything else needs no proof that its answer arrived. Raises ``FileSealed`` if it was handed off in the
+    meantime, ``SessionRestarted`` if the session is now in another epoch, ``InvalidSession`` if it is gone,
     ``InsufficientStorage`` if it would hold more than ``quota`` bytes.
     """
     grown = after - (before or 0)
@@ -152,7 +152,7 @@ def commit(
         cursor.execute(
             "INSERT INTO files (sessid, name, committed, last_start, proven, damaged, type, sealed, by_node)"
             " VALUES (?, ?, ?, 0, ?, 0, ?, 0, ?)",
-            (session.sessid, name, after, not by_node, kind, by_node),
+            (session.sessid, name, after, not by_node, exchange_type, by_node),
         )
         return
     cursor.execute(
