@@ -1,26 +1,35 @@
-"""docs/protocol.md is true: its dialogues are held with a real daemon, its tables are compared with the code."""
+"""docs/protocol.md is true: its dialogues are held with a real daemon, its tables are compared with the code.
+
+So are the tables of the Russian page; that its dialogues are the same, test_translations says.
+"""
 
 from __future__ import annotations
 
 import re
 import socket
 import time
-from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 from attrs import define, field
 from daemon import PATIENCE, Daemon, start
-from documents import kinds, words_of
+from documents import DOCS, kinds, russian, words_of
 
 from onec_twisted.daemon.options import Options
 from onec_twisted.exchange.protocol import CATALOG_TYPES, MODES, SALE_TYPES, parse_query
 from onec_twisted.model.errors import InvalidFilename, Refused
 from onec_twisted.model.names import safe_name
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytestmark = pytest.mark.once
 
-DOC = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+DOC = (DOCS / "protocol.md").read_text(encoding="utf-8")
+
+in_both_languages = pytest.mark.parametrize(
+    "page", [DOC, russian("protocol.md").read_text(encoding="utf-8")], ids=["en", "ru"]
+)
 
 BLOCKS = re.findall(r"^```http( [^\n]*)?\n(.*?)^```$", DOC, re.DOTALL | re.MULTILINE)
 """Dialogues, each with the options of its daemon: a block goes on with the session of the one before it."""
@@ -169,16 +178,18 @@ def name_of(kind: type[Refused]) -> str:
     return re.sub(r"(?<=.)(?=[A-Z])", "_", kind.__name__).lower()
 
 
-def test_every_refusal_has_its_row() -> None:
+@in_both_languages
+def test_every_refusal_has_its_row(page: str) -> None:
     """With the status and the words that are sent; and there is no row without a refusal."""
-    rows = re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \| `([^`]+)` \|", DOC, re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \| `([^`]+)` \|", page, re.MULTILINE)
 
     assert {reason: (int(status), words) for reason, status, words in rows} == {
         name_of(kind): (kind.status, words_of(kind)) for kind in kinds()
     }
 
 
-def test_refusals_that_ask_to_come_again_are_told() -> None:
+@in_both_languages
+def test_refusals_that_ask_to_come_again_are_told(page: str) -> None:
     """Their rows say so, and when."""
     later = {
         name_of(one): dict(one.headers)[b"Retry-After"].decode()
@@ -186,12 +197,13 @@ def test_refusals_that_ask_to_come_again_are_told() -> None:
         if b"Retry-After" in dict(one.headers)
     }
 
-    assert dict(re.findall(r"^\| `([a-z_]+)` \|.*`Retry-After: (\d+)`", DOC, re.MULTILINE)) == later
+    assert dict(re.findall(r"^\| `([a-z_]+)` \|.*`Retry-After: (\d+)`", page, re.MULTILINE)) == later
 
 
-def test_names_become_what_the_table_says() -> None:
+@in_both_languages
+def test_names_become_what_the_table_says(page: str) -> None:
     """What a node sends, and what is stored; or that it is refused."""
-    rows = re.findall(r"^\| `filename=([^`]+)` \| (?:`([^`]+)`|(refused)) \|$", DOC, re.MULTILINE)
+    rows = re.findall(r"^\| `filename=([^`]+)` \| (?:`([^`]+)`|(refused|отказ)) \|$", page, re.MULTILINE)
     assert len(rows) > 10
     for sent, stored, _ in rows:
         filename = parse_query(f"type=catalog&mode=file&filename={sent}".encode()).filename
