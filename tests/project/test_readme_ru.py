@@ -192,6 +192,16 @@ def test_tus_refuses_the_same_in_both_languages() -> None:
     assert russian == english
 
 
+def test_the_page_that_uploads_is_the_same_in_both_languages() -> None:
+    """The English one is tried in a browser."""
+    english, russian = (
+        re.findall(r"```html\n.*?```", page, re.DOTALL) for page in in_both_languages("upload-by-tus.md")
+    )
+
+    assert english
+    assert russian == english
+
+
 def test_importers_are_told_the_same_in_both_languages() -> None:
     """The same examples of JSON, and every field of the description."""
     english, russian = in_both_languages("importers.md")

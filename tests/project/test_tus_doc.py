@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from daemon import PATIENCE, Daemon
-from documents import is_refusal
+from documents import is_refusal, russian
 
 from onec_twisted.ingest.checkpoints import CHECKPOINT_INTERVAL, CHECKPOINT_SIZE
 from onec_twisted.ingest.writers import RECORD_SPARE
@@ -40,7 +40,10 @@ def test_every_refusal_is_told(refused: type[Refused]) -> None:
 
 def test_numbers_are_what_they_are() -> None:
     """In the text and in the program."""
+    translated = " ".join(russian("tus.md").read_text(encoding="utf-8").split())
+
     assert f"every {CHECKPOINT_SIZE // 2**20} MiB or {CHECKPOINT_INTERVAL:.0f} seconds" in " ".join(DOCUMENT.split())
+    assert f"каждые {CHECKPOINT_SIZE // 2**20} МиБ или {CHECKPOINT_INTERVAL:.0f} секунд" in translated
     assert f"whose last {RECORD_SPARE // 1024} KiB" in DOCUMENT
     assert all(f"`{algorithm}`" in DOCUMENT for algorithm in DIGEST_SIZES)
 
