@@ -36,9 +36,9 @@ __all__ = ["EXIT_CODES", "main"]
 REFUSED, UNREACHABLE, STRANGE, UNREADABLE, INTERRUPTED = 1, 3, 4, 5, 130
 EXIT_CODES = {
     0: "all of it was done",
-    REFUSED: "the site said failure; or check found what makes a 1C stumble; or load had failures",
+    REFUSED: "the site answered failure; or check found something that 1C stumbles over; or load had failures",
     2: "the command line is wrong",
-    UNREACHABLE: "the site cannot be reached, its certificate is refused, or it broke off too often",
+    UNREACHABLE: "the site cannot be reached, its certificate is rejected, or the connection broke too often",
     STRANGE: "the site's answer is not one of the protocol",
     UNREADABLE: "a file cannot be read or written",
     INTERRUPTED: "Ctrl-C, SIGTERM or SIGHUP",

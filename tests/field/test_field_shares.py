@@ -1,4 +1,4 @@
-"""One must not stop all: the database, and what each may take of what there is."""
+"""One client cannot stop the others: the database, and what each may take of what there is."""
 
 from __future__ import annotations
 

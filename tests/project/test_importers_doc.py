@@ -104,7 +104,7 @@ class TestScript:
         (folder / "import0_1.xml").write_bytes(b"PK")
         done = self.run(folder, "import0_1.xml", archive="")
 
-        assert (done.returncode, done.stderr) == (1, "import0_1.xml is no XML document\n")
+        assert (done.returncode, done.stderr) == (1, "import0_1.xml is not an XML document\n")
 
     def test_other_events(self, folder: Path) -> None:
         """Are told apart."""

@@ -515,7 +515,7 @@ def test_no_bytes_are_fine(tus: Server) -> None:
 
 @clause("PATCH-9", "SHOULD")
 def test_what_came_is_kept(tus: Server) -> None:
-    """When the connection is closed amid a PATCH, the bytes that have come are kept."""
+    """When the connection is closed in the middle of a PATCH, the bytes that have come are kept."""
     url = tus.make(2**20)
     with tus.begin_patch(url, 0, 2**20) as line:
         line.send(CONTENT)
@@ -525,7 +525,7 @@ def test_what_came_is_kept(tus: Server) -> None:
 
 @clause("PATCH-10", "SHOULD")
 def test_what_came_in_chunks_is_kept(tus: Server) -> None:
-    """When the connection is closed amid a PATCH in chunks, the bytes that have come are kept."""
+    """When the connection is closed in the middle of a PATCH in chunks, the bytes that have come are kept."""
     url = tus.make(2**20)
     with tus.begin_patch(url, 0, None) as line:
         line.send_chunks([CONTENT], all_of_it=False)
@@ -535,7 +535,7 @@ def test_what_came_in_chunks_is_kept(tus: Server) -> None:
 
 @clause("PATCH-11", "SHOULD")
 def test_what_came_before_a_reset_is_kept(tus: Server) -> None:
-    """When the connection is reset amid a PATCH, bytes that the server had read are kept."""
+    """When the connection is reset in the middle of a PATCH, bytes that the server had read are kept."""
     for patience in (0.1, 0.5, 2):  # how long a server takes to read cannot be seen
         url = tus.make(2**20)
         with tus.begin_patch(url, 0, 2**20) as line:
@@ -927,7 +927,7 @@ def test_a_complete_upload_is_removed(tus: Server) -> None:
 
 @clause("Termination-3", "SHOULD", "termination")
 def test_a_removed_upload_is_gone(tus: Server) -> None:
-    """An upload that was removed answers 404 or 410 to whatever comes for it."""
+    """An upload that was removed answers 404 or 410 to every request."""
     for length in (9, 5):
         url = tus.make(length)
         tus.patch(url, 0, b"bytes").must_be(204)
@@ -987,7 +987,7 @@ def test_patch_takes_over(tus: Server) -> None:
 
 @clause("Practice-6", "MUST")
 def test_equal_patches_count_once(tus: Server) -> None:
-    """Of PATCHes that come at once for one offset one alone counts; the others get 409 or 423, or are cut off."""
+    """Of several PATCHes for one offset at once only one counts; the others get 409 or 423, or are cut off."""
     url = tus.make(2**20)
 
     def send(_: int) -> str:
@@ -1093,7 +1093,7 @@ def test_a_request_without_a_version_is_refused(tus: Server) -> None:
 
 @clause("Practice-15", "SHOULD")
 def test_a_refusal_needs_no_body(tus: Server) -> None:
-    """A PATCH with Expect: 100-continue that is to be refused is refused before its body is asked for."""
+    """A PATCH with Expect: 100-continue that will be refused is refused before its body is requested."""
     with tus.begin_patch(tus.make(2**20), 5, 2**20 - 5, {"Expect": "100-continue"}) as line:
         must(not line.is_invited(), "100")
         line.answer().must_be(409)
