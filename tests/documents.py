@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from onec_twisted.model import errors
-from onec_twisted.model.errors import Refused, RetryLater
+from onec_twisted.model.errors import Refused
+from onec_twisted.model.refusals import uploads
+from onec_twisted.model.refusals.base import RetryLater
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -28,8 +30,8 @@ def is_refusal(kind: object) -> bool:
 
 
 def kinds() -> list[type[Refused]]:
-    """Return every refusal of the code."""
-    return [kind for kind in vars(errors).values() if is_refusal(kind)]
+    """Return every refusal that a node may receive."""
+    return [kind for kind in vars(errors).values() if is_refusal(kind) and kind.__module__ != uploads.__name__]
 
 
 def words_of(kind: type[Refused]) -> str:

@@ -10,8 +10,15 @@ HOUSE = Path(onec_twisted.__file__).parent
 
 PACKAGES = {
     "model": [
+        "refusals.base",
+        "refusals.requests",
+        "refusals.logins",
+        "refusals.files",
+        "refusals.storage",
+        "refusals.limits",
+        "refusals.imports",
+        "refusals.uploads",
         "errors",
-        "upload_errors",
         "text",
         "written",
         "shown",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from attrs import field, frozen
 
 from onec_twisted.catalog.sql import resumable as statements
-from onec_twisted.model.upload_errors import UploadNotFound
+from onec_twisted.model.errors import UploadNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,8 +2,15 @@
 
 Modules, each importing only from those above it:
 
-* ``errors``: all reasons to refuse a request that several parts share, each a class with its status and words
-* ``upload_errors``: refusals of resumable uploads, common to all their protocols
+* ``refusals.base``: what a refusal is: a class with its status and words
+* ``refusals.requests``: requests that violate HTTP or the protocol, or arrive too slowly
+* ``refusals.logins``: logins, and requests without a valid session
+* ``refusals.files``: a file's name, offset or state
+* ``refusals.storage``: a disk or database that is full, busy or unavailable
+* ``refusals.limits``: too large, or too many at once
+* ``refusals.imports``: imports, and requests for the site's orders
+* ``refusals.uploads``: resumable uploads, common to all their protocols
+* ``errors``: all of these refusals, and the other errors that several parts share: import them from here
 * ``text``: bytes that a client sent, as text
 * ``written``: parses what people write: sizes, durations, and small files, which may come from Windows
 * ``shown``: makes foreign text safe to show: no terminal control characters, no passwords in URLs

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from onec_twisted.model.errors import FileDamaged, FileSealed
+from onec_twisted.model.errors import FileDamaged, FileSealed, UploadGone, UploadNotFound
 from onec_twisted.model.names import SafeName
 from onec_twisted.model.records import FileRecord
 from onec_twisted.model.text import decoded
-from onec_twisted.model.upload_errors import UploadGone, UploadNotFound
 
 if TYPE_CHECKING:
     from onec_twisted.model.records import Session

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
-__all__ = ["ALGORITHMS", "DIGEST_SIZES", "Checksum", "Digest", "new_digest"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.storage.interfaces import IStoredFile
+
+__all__ = ["ALGORITHMS", "DIGEST_SIZES", "Checksum", "Digest", "digest_of", "new_digest"]
 
 DIGEST_SIZES = {"sha1": 20, "sha256": 32, "crc32": 4, "md5": 16}
 """The algorithms announced, first the one that every server must support, and the size of each digest in bytes."""
@@ -43,6 +48,21 @@ class _Crc32:
 def new_digest(algorithm: str) -> Digest:
     """Return an empty digest of an algorithm in ``DIGEST_SIZES``: it detects accidents, not attacks."""
     return _Crc32() if algorithm == "crc32" else hashlib.new(algorithm, usedforsecurity=False)
+
+
+def digest_of(file: IStoredFile, algorithm: str, check: Callable[[], None]) -> bytes:
+    """Return the digest of what was written to a file since it was opened; call it in a worker.
+
+    ``check`` is called before each block, and may stop the work by raising.
+    """
+    digest = new_digest(algorithm)
+
+    def update(block: bytes) -> None:
+        check()
+        digest.update(block)
+
+    file.feed(update)
+    return digest.digest()
 
 
 @frozen

@@ -18,19 +18,23 @@ from onec_twisted.ingest.checkpoints import CHECKPOINT_SIZE
 from onec_twisted.ingest.engine import Stored
 from onec_twisted.model.errors import (
     BodyTimedOut,
+    ChecksumMismatch,
     FileDamaged,
     FileSealed,
     FileTooLarge,
     InsufficientStorage,
     InvalidFilename,
+    InvalidLength,
     Refused,
     SyncFailed,
+    UploadGone,
+    UploadLocked,
+    UploadStalled,
     UploadTooSlow,
     WrongOffset,
 )
-from onec_twisted.model.upload_errors import ChecksumMismatch, InvalidLength, UploadGone, UploadLocked, UploadStalled
 from onec_twisted.model.uploads import OPEN, is_whole
-from onec_twisted.resumable.checksums import new_digest
+from onec_twisted.resumable.checksums import digest_of, new_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -244,7 +248,7 @@ class Chunk:
         ``length`` applies from now on, and is recorded with the first of them. Raises ``UploadGone``,
         ``WrongOffset``, ``InvalidLength``, ``FileTooLarge``, ``FileSealed`` and ``TooManyFiles``.
         """
-        registry, length = self.chunks.registry, self.length
+        registry, files, length = self.chunks.registry, self.chunks.ingest.files, self.length
         found = await registry.find(self.upload.id)
         self.chunks.live(found)
         if self.offset != found.committed:
@@ -258,7 +262,7 @@ class Chunk:
         if found.upload.state == OPEN and found.file is not None and found.file.sealed:
             raise FileSealed
         if found.file is None:
-            self.chunks.ingest.files.check_room(found.upload.sessid)
+            files.check_room(found.upload.sessid)
         return found
 
     def _check_empty(self) -> None:
@@ -307,21 +311,9 @@ class Chunk:
 
         Raises ``ChecksumMismatch``, and ``UploadTakenOver`` as soon as a newer request has arrived.
         """
-
-        def digest() -> bytes:
-            """Compute the digest in a worker."""
-            made = new_digest(checksum.algorithm)
-
-            def update(data: bytes) -> None:
-                self.claim.check()
-                made.update(data)
-
-            file.feed(update)
-            return made.digest()
-
         takes_long = self.body.received > CHECKPOINT_SIZE
         workers = self.chunks.errands if takes_long else self.chunks.ingest.workers
-        if await workers(digest) != checksum.digest:
+        if await workers(digest_of, file, checksum.algorithm, self.claim.check) != checksum.digest:
             raise ChecksumMismatch
         return False
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 from cachetools import LRUCache
 
-from onec_twisted.model.upload_errors import UploadTakenOver
+from onec_twisted.model.errors import UploadTakenOver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from onec_twisted.model.errors import InvalidOffset
-from onec_twisted.model.upload_errors import InvalidLength
+from onec_twisted.model.errors import InvalidLength, InvalidOffset
 from onec_twisted.model.uploads import from_base64, unpacked_metadata
 from onec_twisted.resumable.checksums import DIGEST_SIZES, Checksum
 from onec_twisted.tus.errors import InvalidChecksum, InvalidMetadata

@@ -18,13 +18,17 @@ from onec_twisted.model.errors import (
     FileTooLarge,
     HandoffRunning,
     InsufficientStorage,
+    InvalidLength,
     InvalidSession,
     MethodNotAllowed,
     Refused,
     SessionRestarted,
+    UploadGone,
+    UploadLocked,
+    UploadNotFound,
+    UploadTakenOver,
 )
 from onec_twisted.model.names import safe_name
-from onec_twisted.model.upload_errors import InvalidLength, UploadGone, UploadLocked, UploadNotFound, UploadTakenOver
 from onec_twisted.model.uploads import OPEN, UploadRecord
 from onec_twisted.resumable.checksums import ALGORITHMS
 from onec_twisted.resumable.claims import Claims

@@ -9,8 +9,8 @@ from in_memory import NOW, SESSION_QUOTA
 from twisted.internet.defer import Deferred
 
 from onec_twisted.catalog.registry import Registry
+from onec_twisted.model.errors import UploadNotFound
 from onec_twisted.model.records import FileRecord
-from onec_twisted.model.upload_errors import UploadNotFound
 from onec_twisted.model.uploads import UploadRecord
 
 if TYPE_CHECKING:

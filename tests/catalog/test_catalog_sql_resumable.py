@@ -19,12 +19,14 @@ from onec_twisted.model.errors import (
     FileSealed,
     FileTooLarge,
     HandoffRunning,
+    InvalidLength,
     InvalidSession,
     SessionRestarted,
     TooManySessions,
+    UploadGone,
+    UploadOpen,
 )
 from onec_twisted.model.records import FAILED, SUCCEEDED, Session
-from onec_twisted.model.upload_errors import InvalidLength, UploadGone, UploadOpen
 from onec_twisted.model.uploads import COMPLETE, GONE, OPEN, UploadRecord
 
 if TYPE_CHECKING:

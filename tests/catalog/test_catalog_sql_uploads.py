@@ -10,7 +10,7 @@ from attrs import evolve
 
 from onec_twisted.catalog.sql import sessions, uploads
 from onec_twisted.catalog.sqlite import opened
-from onec_twisted.model.upload_errors import UploadGone, UploadOpen
+from onec_twisted.model.errors import UploadGone, UploadOpen
 from onec_twisted.model.uploads import COMPLETE, GONE, UploadRecord
 
 if TYPE_CHECKING:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from onec_twisted.model.errors import FileDamaged, FileSealed
+from onec_twisted.model.errors import FileDamaged, FileSealed, UploadGone, UploadNotFound
 from onec_twisted.model.records import FileRecord, Session
-from onec_twisted.model.upload_errors import UploadGone, UploadNotFound
 from onec_twisted.model.uploads import COMPLETE, GONE, Found, UploadRecord
 
 UPLOAD = UploadRecord("id", "shop", "s", "a/b.xml", 10, "", own=True)

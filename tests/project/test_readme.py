@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from daemon import PATIENCE, SCRIPTS, Daemon, start
-from documents import ROOT, TOOLS
+from documents import ROOT, TOOLS, kinds
 from processes import free_port
-
-from onec_twisted.model import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,10 +133,9 @@ ANSWERS = (ROOT / "docs" / "answers.md").read_text(encoding="utf-8")
 
 def test_every_refusal_is_in_the_table() -> None:
     """In the words that are sent."""
-    for name in errors.__all__:
-        words = getattr(getattr(errors, name), "words", None)
-        if words is None or name in (
-            "Refused",
+    for refused in kinds():
+        name, words = refused.__name__, refused.words
+        if name in (
             "MissingCredentials",
             "WrongCredentials",
             "ContradictoryHeaders",

@@ -13,7 +13,7 @@ from documents import is_refusal, russian
 
 from onec_twisted.ingest.checkpoints import CHECKPOINT_INTERVAL, CHECKPOINT_SIZE
 from onec_twisted.ingest.writers import RECORD_SPARE
-from onec_twisted.model import upload_errors
+from onec_twisted.model.refusals import uploads
 from onec_twisted.resumable.checksums import DIGEST_SIZES
 from onec_twisted.runtime.metrics import reason_of
 from onec_twisted.tus import errors
@@ -30,7 +30,7 @@ OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(en
 
 
 @pytest.mark.parametrize(
-    "refused", [kind for kind in [*vars(upload_errors).values(), *vars(errors).values()] if is_refusal(kind)]
+    "refused", [kind for kind in [*vars(uploads).values(), *vars(errors).values()] if is_refusal(kind)]
 )
 def test_every_refusal_is_told(refused: type[Refused]) -> None:
     """With its status and its words; and its reason stands among those that are counted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onec_twisted.model.upload_errors import UploadTakenOver
+from onec_twisted.model.errors import UploadTakenOver
 from onec_twisted.resumable import claims as module
 from onec_twisted.resumable.claims import Claims
 from onec_twisted.testing import FakeBody

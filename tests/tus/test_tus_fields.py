@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onec_twisted.model.errors import InvalidOffset
-from onec_twisted.model.upload_errors import InvalidLength
+from onec_twisted.model.errors import InvalidLength, InvalidOffset
 from onec_twisted.model.uploads import is_whole
 from onec_twisted.resumable.checksums import Checksum
 from onec_twisted.tus.errors import InvalidChecksum, InvalidMetadata

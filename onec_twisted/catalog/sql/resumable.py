@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sql import uploads
-from onec_twisted.model.errors import FileTooLarge, InvalidSession, SessionRestarted
+from onec_twisted.model.errors import FileTooLarge, InvalidLength, InvalidSession, SessionRestarted, UploadGone
 from onec_twisted.model.records import Session
-from onec_twisted.model.upload_errors import InvalidLength, UploadGone
 from onec_twisted.model.uploads import GONE, Found, UploadRecord
 
 if TYPE_CHECKING:

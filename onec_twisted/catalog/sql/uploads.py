@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import astuple, fields
 
-from onec_twisted.model.errors import InsufficientStorage
-from onec_twisted.model.upload_errors import TooManyUnfinished, UploadGone, UploadOpen
+from onec_twisted.model.errors import InsufficientStorage, TooManyUnfinished, UploadGone, UploadOpen
 from onec_twisted.model.uploads import COMPLETE, GONE, OPEN, UploadRecord
 
 if TYPE_CHECKING:

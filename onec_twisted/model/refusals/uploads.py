@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onec_twisted.model.errors import Refused
+from onec_twisted.model.refusals.base import Refused
 
 __all__ = [
     "ChecksumMismatch",
