@@ -1,4 +1,4 @@
-"""The benchmark's arithmetic, and that docs/speed.md has what it measured."""
+"""The benchmark's arithmetic, and that docs/speed.md, in both languages, has what it measured."""
 
 from __future__ import annotations
 
@@ -104,3 +104,16 @@ def test_the_page_has_what_was_measured() -> None:
     assert "quick run" not in results
     assert json.loads((RESULTS / "results.json").read_text(encoding="utf-8"))["rounds"] >= 5
     assert ET.parse(RESULTS / "results.svg").getroot().tag.endswith("svg")
+
+
+def test_the_russian_page_has_the_goals_that_were_missed() -> None:
+    """Each of them, and no other; what was measured is in the results, to which it leads."""
+    results = (RESULTS / "results.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "ru" / "speed.md").read_text(encoding="utf-8")
+    missed = re.findall(r"^\| [^|]+ \| ([^|]+) \| [^|]+ \| \*\*missed\*\* \|$", results, re.MULTILINE)
+    told = re.findall(r"^\| [^|]+ \| ([≤≥] [^|]+) \| [^|]+ \|$", page, re.MULTILINE)
+
+    units = str.maketrans("мсМКБ", "msMKB")
+
+    assert {re.sub(r"(?<=\d),", ".", goal).translate(units) for goal in told} == set(missed)
+    assert "](../../bench/results/results.md)" in page
