@@ -43,14 +43,14 @@ class Actions:
         """Retry a failed hand-off by its id."""
         if not await self.handoffs.retry(handoff):
             return "gone"
-        self._log.info("hand-off {handoff} is tried again by the administrator", handoff=handoff)
+        self._log.info("hand-off {handoff} retried by the administrator", handoff=handoff)
         return "retried"
 
     async def drop(self, handoff: str) -> str:
         """Delete a failed hand-off by its id; a new request of its node creates a new one."""
         if not await self.records.drop(handoff):
             return "gone"
-        self._log.info("hand-off {handoff} is dropped by the administrator", handoff=handoff)
+        self._log.info("hand-off {handoff} dropped by the administrator", handoff=handoff)
         return "dropped"
 
     async def end(self, sessid: str) -> str:

@@ -115,7 +115,7 @@ class Gauges:
     def _report(self, error: Exception) -> None:
         """Log why some metrics could not be read."""
         if isinstance(error, defer.TimeoutError):
-            self._log.warn("some metrics could not be read: no answer in time")
+            self._log.warn("some metrics could not be read: the disk or the database timed out")
         else:
             self._log.failure("some metrics could not be read")
 

@@ -90,7 +90,7 @@ class HealthCheck:
         except (OSError, DatabaseFailed, CatalogBusy) as error:
             return f"{what} cannot be written: {getattr(error, 'strerror', error)}"
         except Exception as error:
-            self._log.failure("the health of {what} could not be told", what=what)
+            self._log.failure("the health of {what} could not be checked", what=what)
             return f"{what} could not be asked: {type(error).__name__}"
 
     async def _checked(self, what: str, look: Callable[[], Awaitable[str]]) -> str:

@@ -219,7 +219,7 @@ class Admin(Resource):
         token = request.args.get(b"token", [b""])[0]
         from_here = _header(request, b"sec-fetch-site") in {"", "same-origin"}
         if not from_here or not compare_digest(token, self._token.encode("ascii")):
-            self._log.warn("a form that did not come from the status page was refused")
+            self._log.warn("a form was refused, because it was not sent by the status page")
             return Answer(403, b"This form is not of this page, or too old. Go back, and reload the page.\n")
         notice = await act(name)
         return Answer(303, headers=((b"Location", f"../../?notice={notice}".encode("ascii")),))

@@ -132,7 +132,7 @@ class HtpasswdChecker:
         except HtpasswdUnreadable as unreadable:
             if self._reported != str(unreadable):
                 self._reported = str(unreadable)
-                self._log.error("{reason}; going on with the users read before", reason=self._reported)
+                self._log.error("{reason}; the users that were read before stay valid", reason=self._reported)
         else:
             self._reported = ""
             self._looks_without = 0
@@ -145,7 +145,7 @@ class HtpasswdChecker:
         except _NoUsers as no_users:
             self._looks_without += 1
             if self._looks_without > 1 and self._file.users:
-                self._log.error("{reason}; nobody can log in until there are users again", reason=str(no_users))
+                self._log.error("{reason}; nobody can log in until the file lists users again", reason=str(no_users))
                 self._file = _File()
         except HtpasswdUnreadable:
             self._looks_without = 0

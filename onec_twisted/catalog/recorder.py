@@ -97,9 +97,11 @@ class Recorder:
     def _note_held(self, *, is_held: bool) -> None:
         """Log when another process has locked the database, and when it has released it."""
         if is_held and not self._is_held:
-            self._log.error("another program holds the database: nothing can be recorded until it lets go")
+            self._log.error(
+                "another program has locked the database: nothing can be recorded until it releases the lock"
+            )
         elif self._is_held and not is_held:
-            self._log.info("the database can be written again")
+            self._log.info("the database is writable again")
         self._is_held = is_held
 
     def _make_and_record(self, make: Callable[[], Step], later: list[Step]) -> list[Any]:

@@ -113,14 +113,14 @@ class Certificate:
             fresh.getContext()
         except Exception as error:
             self._log.error(
-                "{endpoint}: the certificate cannot be loaded ({reason}); the one before stays in use",
+                "{endpoint}: the certificate cannot be loaded ({reason}); the previous one stays in use",
                 endpoint=self.endpoint,
                 reason=str(error) or type(error).__name__,
             )
             return
         if _chain(fresh) != _chain(self.context):
             self.context = fresh
-            self._log.info("{endpoint}: a renewed certificate is in use", endpoint=self.endpoint)
+            self._log.info("{endpoint}: renewed certificate loaded", endpoint=self.endpoint)
 
 
 def _chain(context: Any) -> list[bytes]:
@@ -215,7 +215,7 @@ def warn_of_strangers(address: Any) -> None:
     """Warn if other machines can reach the status page."""
     if not is_local(address):
         Logger(namespace=__name__).warn(
-            "--admin can be reached from other machines, at {address}; "
-            "give it a loopback address or a unix socket, or protect it by --admin-auth and TLS",
+            "--admin is reachable from other machines at {address}; use a loopback address or a unix socket, "
+            "or protect it with --admin-auth and TLS",
             address=str(address),
         )

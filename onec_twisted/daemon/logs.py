@@ -108,7 +108,7 @@ class LogFile:
             fresh = self._opened()
         except OSError as error:
             Logger(namespace=__name__).error(
-                "{path} cannot be opened anew ({reason})", path=self.path, reason=error.strerror
+                "{path} cannot be reopened ({reason})", path=self.path, reason=error.strerror
             )
             return
         self._file, old = fresh, self._file

@@ -77,7 +77,7 @@ class Revocation:
                 await self._end(user)
             self._missing = missing
         except Exception:
-            self._log.failure("who may still log in could not be looked up, and will be tried again")
+            self._log.failure("the users who may still log in could not be looked up; this will be retried")
 
     def _look(self, names: list[str]) -> frozenset[str]:
         """Return the users that no checker has; runs in a worker."""
@@ -91,14 +91,14 @@ class Revocation:
     async def _end(self, user: str) -> None:
         """Revoke the sessions of a user, and drop their transfers."""
         sessids = await self.sessions.of_user(user)
-        self._log.warn("{user} may not log in any more: {sessions} sessions ended", user=user, sessions=len(sessids))
+        self._log.warn("{user} may no longer log in: {sessions} sessions ended", user=user, sessions=len(sessids))
         for first in range(0, len(sessids), AT_ONCE):
             some = sessids[first : first + AT_ONCE]
             await gatherResults([Deferred.fromCoroutine(self.sessions.revoke(sessid)) for sessid in some])
         for sessid in sessids:
             if self.locks.busy(sessid):
                 Deferred.fromCoroutine(self._drop(sessid)).addErrback(
-                    lambda failure: self._log.failure("an upload could not be dropped", failure)
+                    lambda failure: self._log.failure("an upload in progress could not be aborted", failure)
                 )
 
     async def _drop(self, sessid: str) -> None:

@@ -137,7 +137,7 @@ def _on_standard_error(words: str) -> CannotStart:
 def _log_strange(error: OSError) -> None:
     """Log a foreign item in a session's folder."""
     Logger(namespace=__name__).error(
-        "something else is in a session's folder, and is left alone: {what} ({reason})",
+        "a session's folder contains something foreign, which is left in place: {what} ({reason})",
         what=str(error.filename or ""),
         reason=error.strerror or str(error),
     )

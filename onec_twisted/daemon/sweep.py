@@ -77,7 +77,7 @@ class Sweep:
         except (CatalogBusy, StorageRemoved):
             return  # already logged; the next sweep retries
         except Exception:
-            self._log.failure("the sweep failed and will be tried again")
+            self._log.failure("the sweep failed; it will be retried")
 
     async def _remove(self, sessid: str, ended: float, kept: float) -> None:
         """Remove a session's record, then its folder: after a stop in between, a later sweep finds the folder.
@@ -85,13 +85,13 @@ class Sweep:
         A session that was used during the removal of earlier ones stays.
         """
         if await self.sessions.remove(sessid, ended, kept) and await self._discard(sessid):
-            self._log.info("{sessid}: session ended, its time is over", sessid=sessid)
+            self._log.info("{sessid}: session expired", sessid=sessid)
 
     async def _discard(self, sessid: str) -> bool:
         """Remove a folder; return whether that succeeded. A failure must not stop the removal of other folders."""
         try:
             await self.workers(self.store.discard, sessid)
         except Exception:
-            self._log.failure("{sessid}: its folder could not be removed", sessid=sessid)
+            self._log.failure("{sessid}: the session's folder could not be removed", sessid=sessid)
             return False
         return True

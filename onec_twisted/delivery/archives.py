@@ -252,7 +252,7 @@ class Archives(Service):
                 raise CancelledError
             reading.examined = self._examine(fd, reading.size)
         except OSError as error:
-            self._log.error("no process can be started that reads archives ({error})", error=str(error))
+            self._log.error("the process that reads archives cannot be started ({error})", error=str(error))
             raise ArchivesBusy from error
         finally:
             os.close(fd)
@@ -262,7 +262,7 @@ class Archives(Service):
             return f"Archive {reading.archive} is damaged: {damaged}"
         except TooMuchAsked as error:
             self._log.warn(
-                "{sessid}: archive {archive} takes too much to be read ({error})",
+                "{sessid}: reading archive {archive} exceeded a limit ({error})",
                 sessid=reading.session.sessid,
                 user=reading.session.username,
                 archive=reading.archive,

@@ -182,7 +182,7 @@ class Handoffs:
         for name in lost:
             await self.files.damage(session, name)
             self._log.critical(
-                "{sessid}: {name} has vanished from the disk; it is refused until init",
+                "{sessid}: {name} is missing from the disk; it is refused until init",
                 sessid=session.sessid,
                 user=session.username,
                 name=name,
@@ -214,7 +214,7 @@ class Handoffs:
         """
         await self.files.damage_all(session)
         self._log.critical(
-            "{sessid}: files could not be brought to the disk ({error}); they are refused until init",
+            "{sessid}: files could not be synced to the disk ({error}); they are refused until init",
             sessid=session.sessid,
             user=session.username,
             error=str(error),
@@ -240,7 +240,7 @@ class Handoffs:
         except (CatalogBusy, StorageRemoved):
             return  # already logged
         except Exception:
-            self._log.failure("quiet sessions could not be handed off; that will be tried again")
+            self._log.failure("quiet sessions could not be handed off; this will be retried")
 
     async def _settle(self, session: Session) -> None:
         """Hand off a session's files, including damaged ones: the relay rejects those, and records that."""
@@ -248,7 +248,7 @@ class Handoffs:
             await self._settle_with_turn(session)
         except StorageUnavailable as error:
             self._log.warn(
-                "{sessid}: not handed off yet, its files could not be synced ({reason})",
+                "{sessid}: hand-off postponed, because its files could not be synced ({reason})",
                 sessid=session.sessid,
                 reason=str(error.__cause__),
             )
@@ -263,7 +263,7 @@ class Handoffs:
             await self._sync_records()
             for handoff in handoffs:
                 self._log.info(
-                    "{sessid}: {count} files handed off, nobody asked to import them",
+                    "{sessid}: {count} files handed off without an import request",
                     sessid=session.sessid,
                     user=session.username,
                     count=handoff.count,

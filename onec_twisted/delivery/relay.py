@@ -169,7 +169,7 @@ class Relay(Service):
                 except CancelledError:
                     raise
                 except Exception:
-                    self._log.failure("hand-offs on record could not be read and will be read again")
+                    self._log.failure("waiting hand-offs could not be read from the database; this will be retried")
                     await deferLater(self._clock, TRY_PAUSE.first)
         except CancelledError:
             return
@@ -317,8 +317,8 @@ class Relay(Service):
         """Log the outcome of a try."""
         words = {
             SUCCEEDED: "{sessid}: {what} delivered to the importer",
-            WAITING: "{sessid}: {what} not delivered in try {tries} of {most}: {words}",
-            FAILED: "{sessid}: {what} failed for good in try {tries}: {words}",
+            WAITING: "{sessid}: {what} not delivered on attempt {tries} of {most}: {words}",
+            FAILED: "{sessid}: {what} failed permanently on attempt {tries}: {words}",
         }
         write = {SUCCEEDED: self._log.info, WAITING: self._log.warn, FAILED: self._log.error}[handoff.state]
         write(
@@ -346,5 +346,5 @@ class Relay(Service):
             except CatalogBusy:
                 pass  # already logged
             except Exception:
-                self._log.failure("{sessid}: the end of a hand-off was not recorded", sessid=handoff.sessid)
+                self._log.failure("{sessid}: the outcome of a hand-off could not be recorded", sessid=handoff.sessid)
             await deferLater(self._clock, TRY_PAUSE.first)

@@ -158,7 +158,9 @@ class Exchange(RefusingResource):
             await ingest.sessions.start_epoch(session.sessid, ingest.now())
             proofs.forget(session.sessid)
             await self._errands(ingest.store.discard, session.sessid)
-        self._log.info("{sessid}: new epoch", sessid=session.sessid, user=session.username)
+        self._log.info(
+            "{sessid}: session restarted, its files were discarded", sessid=session.sessid, user=session.username
+        )
         return protocol.init_answer(
             query, session.sessid, zipped=self._settings.zipped, file_limit=self._settings.file_limit
         )

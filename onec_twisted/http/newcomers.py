@@ -85,7 +85,8 @@ class Newcomers:
         if self._warned_at is None or now - self._warned_at >= WARNING_INTERVAL:
             self._warned_at = now
             self._log.warn(
-                "{connections} connections are open, other descriptors are kept for those who are in: connections "
-                "that rest are closed for new ones; raise LimitNOFILE=, or lower --connections-per-address",
+                "{connections} connections are open, and the other descriptors are reserved for their requests: "
+                "idle connections are closed to accept new ones; raise LimitNOFILE=, or lower "
+                "--connections-per-address",
                 connections=self.connections.total,
             )

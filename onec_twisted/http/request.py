@@ -261,7 +261,7 @@ class ExchangeRequest(Request):
         self._stream = None
         if not self._disconnected:
             self._log.warn(
-                "{method} {path}: answer broken off: {reason}",
+                "{method} {path}: answer aborted: {reason}",
                 reason=str(reason.value),
                 **fields_of_target(self.method, self.uri),
             )

@@ -119,7 +119,7 @@ class Ingest:
         metrics.piece(stored.outcome, began)
         if self.logs_each:
             self._log.info(
-                "{sessid}: {name}: {size} bytes stored in {seconds:.3f} s, {committed} in all",
+                "{sessid}: {name}: {size} bytes stored in {seconds:.3f} s, {committed} in total",
                 sessid=session.sessid,
                 user=session.username,
                 name=transfer.name,

@@ -173,7 +173,7 @@ class Piece:
         writer = ingest.writer(body, ingest.workers, held)
         await compare_whole(ingest, self, writer, limit=committed - offset, differs=WrongOffset(committed))
         self._log.info(
-            "{sessid}: {name}: {size} bytes from {offset} on are held already",
+            "{sessid}: {name}: {size} bytes from offset {offset} were already stored",
             sessid=sessid,
             user=self.session.username,
             name=str(self.name),
@@ -194,7 +194,7 @@ class Piece:
         """Log the repeat, and record that its session is in use."""
         ingest = self.pieces.ingest
         self._log.info(
-            "{sessid}: {name}: a repeat of the last {size} bytes, whose answer had not arrived, is not appended",
+            "{sessid}: {name}: repeat of the last {size} bytes ignored, because their answer was not acknowledged",
             sessid=self.session.sessid,
             user=self.session.username,
             name=str(self.name),

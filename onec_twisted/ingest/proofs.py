@@ -133,7 +133,7 @@ class Proofs:
         recorded.addErrback(put_off)
         recorded.addErrback(
             lambda failure: self._log.failure(
-                "{sessid}: a proof of delivery was not recorded", failure, sessid=session.sessid
+                "{sessid}: the acknowledgement of an answer could not be recorded", failure, sessid=session.sessid
             )
         )
         if self._call is None:

@@ -149,7 +149,7 @@ class Chunks:
             raise
         if handoff is not None:
             self._log.info(
-                "{sessid}: upload of {name} is complete, {committed} bytes",
+                "{sessid}: upload of {name} completed with {committed} bytes",
                 sessid=session.sessid,
                 user=session.username,
                 name=upload.name,
@@ -329,7 +329,7 @@ class Chunk:
         """
         ingest, upload, body = self.chunks.ingest, self.upload, self.body
         self._log.info(
-            "{sessid}: upload of {name} broke off after {received} bytes, {kept} are kept: {reason}",
+            "{sessid}: upload of {name} broke off after {received} bytes, of which {kept} were kept: {reason}",
             sessid=upload.sessid,
             user=upload.username,
             name=upload.name,

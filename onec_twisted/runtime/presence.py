@@ -48,9 +48,11 @@ class Presence:
         except StorageRemoved:
             self._is_missing = True
         except OSError as error:
-            self._log.warn("the media root cannot be looked at ({reason})", reason=str(error))
+            self._log.warn("the media root cannot be checked ({reason})", reason=str(error))
             return
         if self._is_missing and not was_missing:
-            self._log.critical("{what}: until then all is refused, for what came would be lost", what=REMOVED)
+            self._log.critical(
+                "{what}: until then all requests are refused, because uploads would be lost", what=REMOVED
+            )
         elif was_missing and not self._is_missing:
-            self._log.info("the media root and its database are there again")
+            self._log.info("the media root and its database are back")

@@ -187,7 +187,7 @@ class Tus(RefusingResource):
         async with self._chunks.lock(upload):
             found = await self._registry.create(upload, client.session, self._sessions.most, self._ingest.now())
         self._log.info(
-            "{sessid}: upload of {name} made by {user} from {peer}",
+            "{sessid}: upload of {name} created by {user} from {peer}",
             sessid=upload.sessid,
             user=client.user,
             name=upload.name,

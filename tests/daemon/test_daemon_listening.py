@@ -165,7 +165,9 @@ def test_a_certificate_that_cannot_be_loaded(
 
     assert name_of(line) == "one.example"
     line.close()
-    events = [event for event in nothing_left_behind if "the one before stays in use" in (event["log_format"] or "")]
+    events = [
+        event for event in nothing_left_behind if "the previous one stays in use" in (event["log_format"] or "")
+    ]
     assert [event["log_level"].name for event in events] == ["error"]
 
 

@@ -54,7 +54,7 @@ def goes_on(exchange: InMemory, cookie: str, sessid: str) -> bool:
 
 def warnings(events: list[dict[str, Any]]) -> list[str]:
     """Return whose sessions the log says were ended."""
-    return [event["user"] for event in events if "may not log in any more" in (event["log_format"] or "")]
+    return [event["user"] for event in events if "may no longer log in" in (event["log_format"] or "")]
 
 
 @pytest.mark.parametrize("how", ["removed from the file", "file emptied", "file removed"])

@@ -331,7 +331,9 @@ def test_when_no_process_can_be_started(
     shelf.answer("s/a.zip", "x")
 
     assert "x" in ask(archives, asker(clock))[0].names
-    assert any("no process can be started" in event["log_format"] for event in nothing_left_behind)
+    assert any(
+        "the process that reads archives cannot be started" in event["log_format"] for event in nothing_left_behind
+    )
 
 
 def test_when_the_daemon_ends(archives: Archives, shelf: Shelf, clock: Clock) -> None:

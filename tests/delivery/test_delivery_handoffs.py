@@ -454,7 +454,7 @@ def test_damaged_files_are_not_handed_off(
 
     assert handoffs == [("settled", "failed", "File damaged")]
     assert importer.delivered == []
-    assert any("failed for good" in event["log_format"] for event in nothing_left_behind)
+    assert any("failed permanently" in event["log_format"] for event in nothing_left_behind)
 
 
 def test_a_sync_that_fails_at_the_hand_off(

@@ -49,7 +49,7 @@ def test_the_chain_is_sent_to_a_node_that_trusts_the_root_alone(
     assert names() == ["one.example"] * 2
     renew("two.example")
     daemon.process.send_signal(signal.SIGHUP)
-    daemon.wait_for("a renewed certificate is in use", times=2)
+    daemon.wait_for("renewed certificate loaded", times=2)
 
     assert names() == ["two.example"] * 2
 

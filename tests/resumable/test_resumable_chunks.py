@@ -205,7 +205,7 @@ def test_what_the_log_says(tus: TusInMemory, nothing_left_behind: list[dict[str,
     tus.patch(path, 4, b"ef")
     tus.request("DELETE", path)
     said = [event["log_format"] for event in nothing_left_behind if "log_format" in event]
-    for words in ("made by", "bytes stored in", "broke off after", "is complete", "terminated"):
+    for words in ("created by", "bytes stored in", "broke off after", "completed with", "terminated"):
         assert any(words in one for one in said), words
     (broken,) = [event for event in nothing_left_behind if "broke off" in event.get("log_format", "")]
     assert (broken["received"], broken["kept"], broken["reason"]) == (1, 1, "ConnectionDropped")
@@ -357,7 +357,7 @@ def test_a_sync_that_fails_at_the_end_damages_all_of_the_session(
     assert len(flush_failures(nothing_left_behind)) == 1
     said = [event["log_format"] for event in nothing_left_behind if event["log_level"] is LogLevel.critical]
     assert len(said) == 1
-    assert "could not be brought to the disk" in said[0]
+    assert "could not be synced to the disk" in said[0]
 
 
 def test_what_is_on_record_is_delivered_whatever_follows(

@@ -132,7 +132,7 @@ class TestProgram:
             node.import_file("import0_1.xml")
         node.close()
 
-        assert "failed for good in try 2" in daemon.log
+        assert "failed permanently on attempt 2" in daemon.log
 
     def test_kill_minus_9_in_the_middle(self, daemons: Callable[..., Daemon], tmp_path: Path) -> None:
         """The next daemon starts it again, with the same id; the node's question is answered by it."""
@@ -368,7 +368,7 @@ class TestOrders:
 
         assert b"Content-Length: %d" % (MB + 5) in head
         assert len(body) < MB
-        daemon.wait_for("answer broken off")
+        daemon.wait_for("answer aborted")
         node.close()
 
     def test_a_document_for_http_1_0(self, daemons: Callable[..., Daemon], shop: ShopProcess) -> None:

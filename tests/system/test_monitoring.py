@@ -433,12 +433,12 @@ def test_alerts_and_advice_quote_what_the_log_says() -> None:
     """Words that a reader is to look for in the log are there."""
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "onec_twisted").rglob("*.py"))
     for words in (
-        "not delivered in try",
-        "failed for good",
+        "not delivered on attempt",
+        "failed permanently",
         "quiet sessions could not be handed off",
         "session opened by",
         "some metrics could not be read",
-        "a renewed certificate is in use",
+        "renewed certificate loaded",
         "Given up after",
         "The site cannot be asked",
         *re.findall(r"`([A-Z][\w' ]+(?: - retry later)?)`", DOCUMENT),

@@ -113,7 +113,7 @@ def test_an_answer_that_was_lost(daemons: Callable[..., Daemon], end: str) -> No
     again.sendall(request(node, "a", SAME))
     assert answer(again)
     assert (daemon.temp / node.sessid / "a").read_bytes() == SAME
-    daemon.wait_for("a repeat of the last 1500 bytes")
+    daemon.wait_for("repeat of the last 1500 bytes")
     again.sendall(request(node, "a", SAME))
     assert answer(again)
 

@@ -263,7 +263,7 @@ def test_the_walls_leave_what_the_daemon_needs(tmp_path: Path) -> None:
         make_certificate(tmp_path, "shop.example")
         (again,) = setting(SERVICE, "ExecReload")
         subprocess.run(shlex.split(again.replace("$MAINPID", str(daemon.process.pid))), check=True)
-        daemon.wait_for("a renewed certificate is in use")
+        daemon.wait_for("renewed certificate loaded")
         end(daemon)
     over = re.compile(rf"^{daemon.process.pid} +\+\+\+ (killed by SIGTERM|exited with 0)", re.MULTILINE)
     wait_until(lambda: over.search(trace.read_text("utf-8")) is not None)

@@ -162,7 +162,7 @@ class TestTuspy:
         assert handed_off(daemon, name) == ["upload"]
         daemon.wait_for(f"upload of {name} broke off", 2)
         kept = [line for line in daemon.log.splitlines() if f"upload of {name} broke off" in line]
-        assert all(("bytes, 0 are kept" in line) is checksum for line in kept)
+        assert all(("bytes, of which 0 were kept" in line) is checksum for line in kept)
 
     def test_another_run_goes_on_with_the_url(self, daemon: Daemon) -> None:
         """As a script does that was started again: it knows the URL, and sends only what is missing."""
