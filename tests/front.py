@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import socket
 import subprocess
 import sys
 import threading
 import time
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
-from socket import socket
 from typing import TYPE_CHECKING
 
 import bcrypt
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
+SERVERS = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+"""The folders of nginx for what it does not keep in memory."""
 
 AS_SYSTEMD = """
 import os, sys
@@ -33,7 +39,7 @@ os.execvp(sys.argv[3], sys.argv[3:])
 
 def free_port(host: str = "127.0.0.1") -> int:
     """Return a port that nobody listens on."""
-    with socket() as probe:
+    with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
@@ -60,7 +66,7 @@ def htpasswd(path: Path, user: str = "shop", password: str = "secret") -> Path:
     return path
 
 
-def launch(folder: Path, command: list[str], handed: socket | None = None, endpoints: int = 1) -> Daemon:
+def launch(folder: Path, command: list[str], handed: socket.socket | None = None, endpoints: int = 1) -> Daemon:
     """Run a whole command line of the daemon in a folder, and return when it listens for nodes.
 
     ``handed`` is a socket that listens already: the process gets it as from systemd, by the name ``http``.
@@ -91,6 +97,68 @@ def launch(folder: Path, command: list[str], handed: socket | None = None, endpo
     wait_until(lambda: len(daemon.endpoints) == endpoints or process.poll() is not None, lambda: daemon.log)
     assert process.poll() is None, f"the daemon ended: {daemon.log}"
     return daemon
+
+
+def has_ipv6() -> bool:
+    """Return whether this machine speaks IPv6 with itself."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+def listening(site: str, ports: Mapping[str, int]) -> dict[str, str]:
+    """Return what to change in a site for nginx so that it listens on other ports, of this machine alone."""
+    changes = {}
+    for words, port in ports.items():
+        if f"listen {words};" in site:
+            used = " ".join([str(port), *words.split()[1:]])
+            changes[f"listen {words};"] = f"listen 127.0.0.1:{used};"
+            changes[f"listen [::]:{words};"] = f"listen [::1]:{used};" if has_ipv6() else ""
+    return changes
+
+
+def start_nginx(folder: Path, site: str, port: int) -> subprocess.Popen[bytes]:
+    """Start an nginx that has this site, and return when it listens."""
+    (folder / "site.conf").write_text(site, encoding="utf-8")
+    temporary = "".join(f"{kind}_temp_path {folder}/nginx-{kind};" for kind in TEMPORARY)
+    user = "user root;" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(
+        f"daemon off; {user} pid {folder}/nginx.pid; error_log {folder}/error.log;"
+        f"events {{}} http {{ access_log off; {temporary} include {folder}/site.conf; }}",
+        encoding="utf-8",
+    )
+    return _start(folder, port, "nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log"))
+
+
+def start_haproxy(folder: Path, site: str, port: int) -> subprocess.Popen[bytes]:
+    """Start an HAProxy that has this site, and return when it listens."""
+    (folder / "haproxy.cfg").write_text(site, encoding="utf-8")
+    return _start(folder, port, "haproxy", "-db", "-f", str(folder / "haproxy.cfg"))
+
+
+def _start(folder: Path, port: int, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a server, and return when it listens."""
+    program = shutil.which(name, path=SERVERS)
+    assert program is not None, f"{name} is not installed"
+    with (folder / "output.log").open("wb") as output:
+        process = subprocess.Popen([program, *arguments], stdout=output, stderr=output)
+
+    def listens() -> bool:
+        assert process.poll() is None, "".join(path.read_text("utf-8") for path in folder.glob("*.log"))
+        with socket.socket() as line:
+            return line.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens)
+    return process
+
+
+def setting(path: Path, name: str) -> list[str]:
+    """Return the values of a unit's setting, comments left out, continued lines joined."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    unit = "\n".join(lines).replace("\\\n", " ")
+    return re.findall(rf"^{name}=(.*)$", unit, re.MULTILINE)
 
 
 @define(eq=False)

@@ -7,10 +7,8 @@ import os
 import random
 import re
 import shlex
-import shutil
 import socket
 import struct
-import subprocess
 from http.client import HTTPConnection, HTTPSConnection
 from typing import TYPE_CHECKING
 
@@ -18,20 +16,30 @@ import pytest
 from attrs import define
 from certificates import Certificate, make_certificate
 from daemon import PATIENCE, SCRIPTS, Daemon
-from front import DEPLOY, Client, free_port, htpasswd, launch, peak_memory, replaced, wait_until
+from front import (
+    DEPLOY,
+    Client,
+    free_port,
+    htpasswd,
+    launch,
+    listening,
+    peak_memory,
+    replaced,
+    start_nginx,
+    wait_until,
+)
 from trade import ExchangeFailed, packed
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif("ONEC_TEST_DEPLOY" not in os.environ, reason="tox -e deploy runs it")
 
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 MB = 2**20
 LIMIT = 32 * MB
 LARGE = 300 * MB
-TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 @define(eq=False)
@@ -87,15 +95,6 @@ class Front:
             return [int(child) for child in file.read().split()]
 
 
-def has_ipv6() -> bool:
-    """Return whether this machine speaks IPv6 with itself."""
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        return False
-    return True
-
-
 def start_daemon(site: str, folder: Path, endpoint: str) -> Daemon:
     """Start the daemon with the options that the site's comment asks for."""
     match = re.search(r"^#   twistd ((?:.*\\\n)*.*)$", site, re.MULTILINE)
@@ -112,28 +111,6 @@ def start_daemon(site: str, folder: Path, endpoint: str) -> Daemon:
     return launch(folder / "run", [f"{SCRIPTS}/twistd", *options, *more])
 
 
-def start_nginx(folder: Path, site: str, port: int) -> subprocess.Popen[bytes]:
-    """Start an nginx that has this site, and return when it listens."""
-    assert NGINX is not None, "nginx is not installed"
-    (folder / "site.conf").write_text(site, encoding="utf-8")
-    temporary = "".join(f"{kind}_temp_path {folder}/nginx-{kind};" for kind in TEMPORARY)
-    user = "user root;" if os.geteuid() == 0 else ""
-    (folder / "nginx.conf").write_text(
-        f"daemon off; {user} pid {folder}/nginx.pid; error_log {folder}/error.log;"
-        f"events {{}} http {{ access_log off; {temporary} include {folder}/site.conf; }}",
-        encoding="utf-8",
-    )
-    process = subprocess.Popen([NGINX, "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")])
-
-    def listens() -> bool:
-        assert process.poll() is None, (folder / "error.log").read_text(encoding="utf-8")
-        with socket.socket() as line:
-            return line.connect_ex(("127.0.0.1", port)) == 0
-
-    wait_until(listens)
-    return process
-
-
 @pytest.fixture(scope="module", params=["http", "https", "unix-socket"])
 def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     """One of the sites, with nothing changed but the ports, the paths and the certificate."""
@@ -148,11 +125,7 @@ def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         daemon = start_daemon(site, folder, "tcp:0:interface=127.0.0.1")
         changes["127.0.0.1:8080;"] = f"127.0.0.1:{daemon.port};"
     plain, tls, paper = free_port(), free_port(), None
-    for words, port in {"80": plain, "443 ssl": tls}.items():
-        if f"listen {words};" in site:
-            used = " ".join([str(port), *words.split()[1:]])
-            changes[f"listen {words};"] = f"listen 127.0.0.1:{used};"
-            changes[f"listen [::]:{words};"] = f"listen [::1]:{used};" if has_ipv6() else ""
+    changes |= listening(site, {"80": plain, "443 ssl": tls})
     if name == "https":
         paper = make_certificate(folder, "shop.example")
         changes["/etc/letsencrypt/live/shop.example/fullchain.pem"] = str(paper.chain)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from certificates import make_certificate
 from daemon import PATIENCE, SCRIPTS
-from front import DEPLOY, Client, free_port, htpasswd, launch, replaced, wait_until
+from front import DEPLOY, Client, free_port, htpasswd, launch, replaced, setting, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,8 @@ pytestmark = pytest.mark.skipif("ONEC_TEST_DEPLOY" not in os.environ, reason="to
 
 SERVICE = DEPLOY / "onec-exchange.service"
 SOCKET = DEPLOY / "onec-exchange.socket"
+SHARD_SERVICE = DEPLOY / "onec-exchange@.service"
+SHARD_SOCKET = DEPLOY / "onec-exchange@.socket"
 TWISTD = "/opt/onec-exchange/bin/twistd -n"
 EXPOSURE = 1.5
 """What the hardening comes to, of 10, as ``systemd-analyze security`` counts."""
@@ -36,13 +38,6 @@ LOGIN = (
     b"GET /1c_exchange.php?type=catalog&mode=checkauth HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.7\r\n"
     b"Authorization: Basic c2hvcDpzZWNyZXQ=\r\n\r\n"
 )
-
-
-def setting(path: Path, name: str) -> list[str]:
-    """Return the values of a unit's setting, comments left out, continued lines joined."""
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    unit = "\n".join(lines).replace("\\\n", " ")
-    return re.findall(rf"^{name}=(.*)$", unit, re.MULTILINE)
 
 
 def start_command(folder: Path, listen: str = "domain=INET") -> list[str]:
@@ -77,14 +72,15 @@ def analyze(*arguments: object) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.fixture
-def units(tmp_path: Path) -> tuple[Path, Path]:
-    """The two units, with the path of the twistd that is here."""
+@pytest.fixture(params=[(SERVICE, SOCKET), (SHARD_SERVICE, SHARD_SOCKET)], ids=["one", "shard"])
+def units(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
+    """Two units, with the path of the twistd that is here; the templates as those of shard 1."""
     folder = tmp_path / "units"
     folder.mkdir()
-    service, port = folder / SERVICE.name, folder / SOCKET.name
-    service.write_text(replaced(SERVICE.read_text(encoding="utf-8"), {TWISTD: f"{SCRIPTS}/twistd -n"}), "utf-8")
-    shutil.copy(SOCKET, port)
+    service, port = (folder / unit.name.replace("@", "@1") for unit in request.param)
+    settings = request.param[0].read_text(encoding="utf-8")
+    service.write_text(replaced(settings, {TWISTD: f"{SCRIPTS}/twistd -n"}), "utf-8")
+    shutil.copy(request.param[1], port)
     return service, port
 
 
@@ -109,6 +105,32 @@ def test_the_units_fit_one_another_and_the_daemon() -> None:
     assert setting(SERVICE, "Requires") == [SOCKET.name]
     assert int(setting(SERVICE, "TimeoutStopSec")[0]) > 30 + 30
     assert setting(SERVICE, "ReadWritePaths") == [re.findall(r"--media-root=(\S+)", command)[0]]
+
+
+def settings_of(path: Path) -> list[str]:
+    """Return the settings of a unit, one a line."""
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+
+
+def test_the_templates_are_the_units_with_another_name() -> None:
+    """What a shard has of its own, and nothing else, follows from its name."""
+    changes = {
+        "1C:Enterprise": "1C:Enterprise, shard %i",
+        "onec-exchange.socket": "onec-exchange@%i.socket",
+        "127.0.0.1:8080": "127.0.0.1:818%i",
+        "tcp:8081:": "tcp:819%i:",
+        "/srv/shop/media": "/srv/shop/shard-%i",
+    }
+
+    def changed(path: Path, *without: str) -> list[str]:
+        lines = [line for line in settings_of(path) if not line.startswith(without)]
+        for one, shards in changes.items():
+            lines = [line.replace(one, shards) for line in lines]
+        return lines
+
+    assert [line for line in settings_of(SHARD_SERVICE) if line != "    --shard=%i \\"] == changed(SERVICE, "Runtime")
+    assert settings_of(SHARD_SOCKET) == changed(SOCKET, "-")
+    assert "--shard=%i " in setting(SHARD_SERVICE, "ExecStart")[0]
 
 
 @pytest.mark.parametrize(
