@@ -76,6 +76,7 @@ PACKAGES = {
         "client",
         "keep",
         "program",
+        "results",
         "webhook",
         "importers",
         "relay",

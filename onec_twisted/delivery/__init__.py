@@ -6,6 +6,7 @@ Modules, each of which imports only from those above it:
 * ``client``: HTTP requests to the site, and their signature
 * ``keep``: the importer that leaves files where they are
 * ``program``: the importer that starts a program
+* ``results``: what the text of a site's answer says
 * ``webhook``: the importer that posts to a URL
 * ``importers``: the available importers, as Twisted plugins
 * ``relay``: delivers hand-offs, each at least once, in order within a session

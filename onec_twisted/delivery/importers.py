@@ -65,8 +65,9 @@ class ImporterFactory:
 
 
 WEB_HELP = """
-The address is asked by POST, with the description as JSON: 2xx is success, 202 means that it is asked again, 4xx
-is failure, with the text of the answer; all else is tried again. --import-secret signs what is sent.
+The address is asked by POST, with the description as JSON: 2xx is success, unless it brings an error page or says
+failure; 202 means that it is asked again, 4xx is failure, with the text of the answer; all else is tried again.
+--import-secret signs what is sent.
 """
 
 OURS = (

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.web.http import RESPONSES, stringToDatetime
 from zope.interface import implementer
 
 from onec_twisted.delivery.interfaces import IImporter
+from onec_twisted.delivery.results import BROKEN, FAILURE, PROGRESS, Result, plain, result_of
 from onec_twisted.http.client import reason_of, was_cancelled
 from onec_twisted.model.errors import ImportFailed, ImportInterrupted
+from onec_twisted.model.shown import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,15 +41,23 @@ GONE = frozenset({404, 410})
 LEADING = frozenset({202, 307, 308})
 """Statuses whose ``Location`` is followed."""
 
+QUOTED_LENGTH = 300
+"""Characters of an answer that the log quotes."""
+
 
 @frozen
 class _Answer:
-    """The site's response: ``text`` is empty unless it was plain text; ``location`` is the URL to follow."""
+    """The site's response: ``text`` is empty unless it was plain text; ``location`` is the URL to follow.
+
+    ``status`` is 202 for any success whose text says ``progress``; ``result`` is what a success says, ``begins`` how.
+    """
 
     status: int
     text: str
     location: str | None
     retry_after: float | None
+    result: Result
+    begins: str
 
     def words(self) -> str:
         """Return the text, or the status in words."""
@@ -79,9 +89,13 @@ class Webhook:
     url: str
     client: SiteClient
     timeout: float
+    _log = Logger()
 
     async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
-        """Post the description: 2xx is success, 202 means still running, 4xx is failure, all else is retried."""
+        """Post the description: 2xx is success, 202 means still running, 4xx is failure, all else is retried.
+
+        So is a 2xx with a page or PHP's last message; one that says ``failure`` is a failure.
+        """
         clock = self.client.clock
         deadline = clock.seconds() + self.timeout
         body, url, polls, redirects = description.as_json(), self.url, False, 0
@@ -96,13 +110,32 @@ class Webhook:
             elif answer.status in (307, 308) and answer.location is not None and redirects < MOST_REDIRECTS:
                 url, redirects = answer.location, redirects + 1
             elif 200 <= answer.status < 300:
-                return
+                return self._check(answer, description)
             elif 400 <= answer.status < 500 and answer.status not in (GONE | PASSING if polls else PASSING):
                 raise ImportFailed(answer.words())
             else:
                 interrupted = ImportInterrupted(answer.words())
                 interrupted.retry_after = answer.retry_after or 0.0
                 raise interrupted
+
+    def _check(self, answer: _Answer, description: Description) -> None:
+        """Raise ``ImportFailed`` or ``ImportInterrupted`` if a 2xx is no success, and log how it begins."""
+        result = answer.result
+        if result.says not in (FAILURE, BROKEN):
+            return
+        self._log.warn(
+            "{sessid}: the site answered {status}, which is no success: {begins}",
+            sessid=description.sessid,
+            user=description.user,
+            handoff=description.id,
+            status=answer.status,
+            begins=answer.begins,
+        )
+        if result.says == FAILURE:
+            raise ImportFailed(result.words or f"The site answered {answer.status} and failure")
+        interrupted = ImportInterrupted(f"The site answered {answer.status}, but with an error page")
+        interrupted.retry_after = answer.retry_after or 0.0
+        raise interrupted
 
     async def _ask(self, url: str, body: bytes | None, key: str, left: float) -> _Answer:
         """Send one request. Raises ``ImportInterrupted`` if there is no valid response."""
@@ -116,8 +149,10 @@ class Webhook:
                 raise ImportInterrupted(f"The site has not imported it in {self.timeout:.0f} s")
             response = await self.client.ask("GET" if body is None else "POST", url, left, body, headers)
             text = await self.client.text_of(response, max(0.1, deadline - clock.seconds()))
-            leads = response.code in LEADING
-            location = self.client.location_of(response, url) if leads else None
+            result = result_of(text)
+            goes_on = 200 <= response.code < 300 and result.says == PROGRESS
+            status = 202 if goes_on else response.code
+            location = self.client.location_of(response, url) if status in LEADING else None
         except (CancelledError, ImportInterrupted):
             raise
         except Exception as error:  # anything that the network, DNS, TLS or a broken site may raise
@@ -126,27 +161,11 @@ class Webhook:
             words = str(error) if isinstance(error, ValueError) else reason_of(error)
             raise ImportInterrupted(f"The site cannot be asked: {words}") from error
         wait = retry_after(_header(response, "retry-after"), _header(response, "date"))
-        return _Answer(response.code, _plain(response, text), location, wait)
+        words = result.words if goes_on else plain(text, _header(response, "content-type") or "")
+        begins = harmless(text.strip()[:QUOTED_LENGTH])
+        return _Answer(status, words, location, wait, result, begins)
 
 
 def _header(response: Any, name: str) -> str | None:
     found: str | None = response.headers.getRawHeaders(name, [None])[0]
     return found
-
-
-def _plain(response: Any, text: str) -> str:
-    """Return a text meant for a person, empty for HTML (an error page) or JSON."""
-    text = text.strip()
-    kind = (_header(response, "content-type") or "").lower()
-    return "" if "html" in kind or "json" in kind or text.startswith("<") or _is_json(text) else text
-
-
-def _is_json(text: str) -> bool:
-    """Return whether a text is a JSON object or array: text for a person may begin with a bracket, too."""
-    if not text.startswith(("{", "[")):
-        return False
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True

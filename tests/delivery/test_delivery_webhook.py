@@ -83,6 +83,12 @@ async def test_what_the_site_is_asked(shop: Shop, url: str, description: Descrip
             "failed",
             "The site answered 422",
         ),
+        ({"text": "OK"}, "done", ""),
+        ({"text": "{}", "headers": {"content-type": "application/json"}}, "done", ""),
+        ({"text": "failure\nНет цены", "headers": {"content-type": "text/html"}}, "failed", "Нет цены"),
+        ({"text": "\ufefffailure"}, "failed", "The site answered 200 and failure"),
+        ({"text": "<br />\n<b>Fatal"}, "interrupted", "The site answered 200, but with an error page"),
+        ({"status": 201, "text": "\nFatal error: x"}, "interrupted", "The site answered 201, but with an error page"),
         ({"status": 500, "text": "boom"}, "interrupted", "boom"),
         ({"status": 503}, "interrupted", "The site answered 503 Service Unavailable"),
         ({"status": 429}, "interrupted", "The site answered 429"),
@@ -124,6 +130,30 @@ async def test_progress_at_the_same_place(shop: Shop, url: str, description: Des
 
     assert [(seen.method, seen.key) for seen in shop.seen] == [("POST", description.id)] * 3
     assert len({seen.body for seen in shop.seen}) == 1
+
+
+@pytest.mark.parametrize("text", ["failure\nNo price", "<html>" + "x" * 1000 + "\x1b[2J"])
+@pytest_twisted.ensureDeferred
+async def test_the_log_quotes_what_is_no_success(
+    shop: Shop, url: str, description: Description, nothing_left_behind: list[dict[str, Any]], text: str
+) -> None:
+    """Its beginning, which is short and harmless, and who got it."""
+    shop.answers = [{"text": text}]
+    assert (await outcome(url, description))[0] != "done"
+    (event,) = [event for event in nothing_left_behind if "begins" in event]
+
+    assert event["begins"] == text[:300].replace("\n", "\\n")
+    assert (event["log_level"].name, event["user"], event["status"]) == ("warn", description.user, 200)
+
+
+@pytest_twisted.ensureDeferred
+async def test_progress_in_words(shop: Shop, url: str, description: Description) -> None:
+    """A 200 that says progress is a 202, with its Location and its pause."""
+    there = {"Location": "/jobs/7", "Retry-After": "0"}
+    shop.answers = [{"text": "progress\n10 %", "headers": there}, {"text": "Progress", "headers": there}, {}]
+    assert await outcome(url, description) == ("done", "", ["10 %", ""])
+
+    assert [(seen.method, seen.uri) for seen in shop.seen[1:]] == [("GET", "/jobs/7")] * 2
 
 
 @pytest_twisted.ensureDeferred
