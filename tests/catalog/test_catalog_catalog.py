@@ -22,7 +22,7 @@ async def test_a_restart_knows_what_was_recorded(path: Path, nothing_left_behind
     """Through real threads, in a database that is opened again."""
     from twisted.internet import reactor
 
-    workers = DiskWorkers(reactor, 4)  # type: ignore[arg-type]
+    workers = DiskWorkers(reactor, 4)
     first = make_catalog(path, workers)
     await first.sessions.open("s", "token", "shop", 1.0)
     session = await first.sessions.find("token")

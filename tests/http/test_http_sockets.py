@@ -118,7 +118,7 @@ def served(kind: str, intake: str, make_exchange: Callable[..., InMemory], tmp_p
     """An exchange that listens, with real threads for its disk."""
     from twisted.internet import reactor
 
-    workers = DiskWorkers(reactor, 4)  # type: ignore[arg-type]
+    workers = DiskWorkers(reactor, 4)
     exchange = make_exchange(workers=workers, body_limit=LOTS, session_quota=LOTS, intake=intake)
     exchange.store.free_bytes = 2**40
     cookie, sessid = exchange.checkauth()

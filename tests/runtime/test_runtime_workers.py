@@ -6,8 +6,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from in_memory import flush_failures
 from pytest_twisted import ensureDeferred
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import AlreadyCalledError, gatherResults
+from twisted.internet.task import deferLater
 
 from onec_twisted.runtime.workers import DiskWorkers
 
@@ -20,7 +22,7 @@ def workers() -> Iterator[DiskWorkers]:
     """Two threads at most."""
     from twisted.internet import reactor
 
-    workers = DiskWorkers(reactor, 2)  # type: ignore[arg-type]
+    workers = DiskWorkers(reactor, 2)
     yield workers
     workers.stop()
 
@@ -68,17 +70,49 @@ async def test_threads_are_started_when_needed(workers: DiskWorkers) -> None:
 
 
 @ensureDeferred
+async def test_the_thread_that_became_idle_last_is_next(workers: DiskWorkers) -> None:
+    """The other one sleeps on, and what one call after another needs stays in the caches of one processor."""
+    from twisted.internet import reactor
+
+    ends = [threading.Event(), threading.Event()]
+
+    def wait(end: threading.Event) -> str:
+        end.wait(10)
+        return threading.current_thread().name
+
+    calls = [workers(wait, end) for end in ends]
+    for idle, (call, end) in enumerate(zip(calls, ends, strict=True), start=1):
+        end.set()
+        last = await call
+        while len(workers._idle) < idle:
+            await deferLater(reactor, 0)
+
+    assert await workers(lambda: threading.current_thread().name) == last
+
+
+@ensureDeferred
 async def test_a_stop_waits_for_what_was_asked_for() -> None:
     """And tells it."""
     from twisted.internet import reactor
 
-    workers = DiskWorkers(reactor, 2)  # type: ignore[arg-type]
+    workers = DiskWorkers(reactor, 2)
     outcomes: list[Any] = []
     for number in range(10):
         workers(lambda number: number, number).addCallback(outcomes.append)
     workers.stop()
 
     assert sorted(outcomes) == list(range(10))
+
+
+@ensureDeferred
+async def test_a_call_that_was_answered_otherwise(workers: DiskWorkers, nothing_left_behind: list[Any]) -> None:
+    """The log says so, and the others are answered all the same."""
+    calls = [workers(lambda number: number, number) for number in range(3)]
+    calls[1].callback("otherwise")
+
+    assert await gatherResults(calls) == [0, "otherwise", 2]
+    assert await workers(lambda: 3) == 3
+    assert [type(error) for error in flush_failures(nothing_left_behind)] == [AlreadyCalledError]
 
 
 @ensureDeferred
@@ -93,7 +127,7 @@ async def test_a_system_without_threads(workers: DiskWorkers, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", cannot)
         assert await gatherResults([workers(lambda: 2) for _ in range(5)]) == [2] * 5
-        none = DiskWorkers(reactor, 2)  # type: ignore[arg-type]
+        none = DiskWorkers(reactor, 2)
         with pytest.raises(RuntimeError, match="new thread"):
             none(lambda: 3)
     assert await none(lambda: 4) == 4
