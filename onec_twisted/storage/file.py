@@ -83,12 +83,12 @@ class FullDiskTranslated:
             raise InsufficientStorage from error
 
 
-def open_to_read(path: Path) -> int:
+def open_to_read(path: str | Path) -> int:
     """Open an existing file that is not a symbolic link; never wait for a pipe or device in its place."""
     return os.open(path, (_OPEN_FLAGS & ~os.O_RDWR) | os.O_NONBLOCK)
 
 
-def sync_file(path: Path) -> None:
+def sync_file(path: str | Path) -> None:
     """Sync a file's data to the disk. Raises ``SyncFailed``, and ``OSError`` when the file cannot be opened."""
     fd = open_to_read(path)
     try:
@@ -97,7 +97,7 @@ def sync_file(path: Path) -> None:
         os.close(fd)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Sync the names in a folder to the disk. Raises what ``sync_file`` raises."""
     fd = os.open(folder, os.O_RDONLY)
     try:
@@ -127,7 +127,7 @@ def _write_at(fd: int, chunks: Sequence[bytes], offset: int) -> None:
                 left[0] = memoryview(left[0])[written:]
 
 
-def open_at(path: Path, committed: int | None) -> int:
+def open_at(path: str | Path, committed: int | None) -> int:
     """Open a file and cut it to its committed length; None makes a new file.
 
     Raises ``FileDamaged``, and ``NotOurs`` for anything that must not be written to.
@@ -152,14 +152,14 @@ def open_at(path: Path, committed: int | None) -> int:
     return fd
 
 
-def _made(path: Path) -> int:
+def _made(path: str | Path) -> int:
     """Make a file; remove a leftover of a crash instead of writing to it, as it may have another name elsewhere."""
     flags = _OPEN_FLAGS | os.O_CREAT | os.O_EXCL
     try:
         fd = os.open(path, flags, FILE_MODE)
     except FileExistsError:
         os.close(_open_ours(path))
-        path.unlink()
+        os.unlink(path)
         fd = os.open(path, flags, FILE_MODE)
     try:
         if stat.S_IMODE(os.fstat(fd).st_mode) != FILE_MODE:
@@ -170,7 +170,7 @@ def _made(path: Path) -> int:
     return fd
 
 
-def _open_ours(path: Path) -> int:
+def _open_ours(path: str | Path) -> int:
     """Open an existing file. Raises ``NotOurs`` for anything that is not a file, or that may not be written to."""
     try:
         fd = os.open(path, _OPEN_FLAGS | os.O_NONBLOCK)
@@ -190,18 +190,16 @@ class PieceFile:
     """One file, open for one piece at ``offset`` bytes.
 
     ``chain`` are the folders above it up to the session's, outermost first; ``durable``, those of the session whose
-    names are on the disk; ``unsynced``, the folders to sync before ``success``. ``naming`` is held while names are
-    made or removed. Without ``synced`` nothing is synced to the disk; with it, writeback of the bytes before
-    ``started`` has begun.
+    names are on the disk. ``naming`` is held while names are made or removed. Without ``synced`` nothing is synced to
+    the disk; with it, writeback of the bytes before ``started`` has begun.
     """
 
-    path: Path
+    path: str
     fd: int
     committed: int | None
     offset: int
-    unsynced: list[Path]
-    chain: list[Path]
-    durable: set[Path]
+    chain: list[str]
+    durable: set[str]
     naming: Lock
     synced: bool = True
     started: int = 0
@@ -238,11 +236,18 @@ class PieceFile:
         if self.synced:
             with FullDiskTranslated():
                 _sync(_sync_data, self.fd)
-                for folder in self.unsynced:
+                for folder in self._unsynced():
                     sync_folder(folder)
             self.durable.update(self.chain)
         fd, self.fd = self.fd, -1
         os.close(fd)
+
+    def _unsynced(self) -> list[str]:
+        """Return the folders in which names were made that may not be on the disk: for a new file only."""
+        if self.committed is not None:
+            return []
+        above = [folder.rpartition("/")[0] for folder in self.chain if folder not in self.durable]
+        return list(dict.fromkeys([self.chain[-1], *above]))
 
     def keep_first(self, size: int) -> None:
         self.offset = (self.committed or 0) + size

@@ -100,7 +100,7 @@ def remove(left: Path) -> None:
             left.unlink()
 
 
-def check_folder(folder: Path, *, make: bool) -> None:
+def check_folder(folder: str | Path, *, make: bool) -> None:
     """Check that a file's parent is a folder, and not a symbolic link: links are never followed.
 
     A missing folder is made with ``make``; otherwise it raises ``FileDamaged``.
@@ -110,8 +110,8 @@ def check_folder(folder: Path, *, make: bool) -> None:
     except FileNotFoundError as error:
         if not make:
             raise FileDamaged from error
-        folder.mkdir()
-        folder.chmod(FOLDER_MODE)
+        os.mkdir(folder)
+        os.chmod(folder, FOLDER_MODE)
     else:
         if not stat.S_ISDIR(mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))

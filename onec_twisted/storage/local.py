@@ -92,7 +92,7 @@ class Store:
     """The folder of all sessions."""
     _naming: Lock = field(factory=Lock, init=False)
     _locks: list[int] = field(factory=list, init=False)
-    _durable: dict[str, set[Path]] = field(factory=dict, init=False)
+    _durable: dict[str, set[str]] = field(factory=dict, init=False)
     """For each session, the folders whose own names are known to be on the disk.
 
     The parents of all others are synced before ``success``: a folder may have been made by a piece that is still on
@@ -152,9 +152,9 @@ class Store:
             if not is_there:
                 raise StorageRemoved
 
-    def _path(self, sessid: str, name: SafeName) -> Path:
-        """Return the path of a file."""
-        return self.temp.joinpath(sessid, *(on_disk(segment) for segment in name.segments))
+    def _path(self, sessid: str, name: SafeName) -> str:
+        """Return the path of a file; text, because a Path takes longer to make than the file."""
+        return f"{self.temp}/{sessid}/{on_disk(str(name))}"
 
     def open(self, sessid: str, name: SafeName, committed: int | None) -> PieceFile:
         """Raise ``InvalidFilename`` when a folder has the name of a file, or the reverse.
@@ -170,7 +170,7 @@ class Store:
     def _open(self, sessid: str, name: SafeName, committed: int | None) -> PieceFile:
         """Open a file, once."""
         path = self._path(sessid, name)
-        chain = list(reversed(path.parents[: len(name.segments)]))
+        chain = _folders_of(path, len(name.segments))
         try:
             with self._naming, FullDiskTranslated():
                 for folder in chain:
@@ -185,28 +185,11 @@ class Store:
                 self.check()
                 raise InvalidFilename from error
             raise
-        if len(self._durable) > SYNCED_SESSIONS:
-            self._durable.clear()
-        durable = self._durable.setdefault(sessid, set())
-        if len(durable) > SYNCED_FOLDERS:
-            durable.clear()
-        unsynced = []
-        if committed is None:
-            unsynced = [path.parent, *(folder.parent for folder in chain if folder not in durable)]
-        file = PieceFile(
-            path,
-            fd,
-            committed,
-            committed or 0,
-            list(dict.fromkeys(unsynced)),
-            chain,
-            durable,
-            self._naming,
-            self.synced,
-        )
+        durable = _durable_of(sessid, self._durable)
+        file = PieceFile(path, fd, committed, committed or 0, chain, durable, self._naming, self.synced)
         if is_scarce(fd, PIECE_SHARE):
             file.roll_back()
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
         return file
 
     def compare(self, sessid: str, name: SafeName, start: int, committed: int) -> HeldRange:
@@ -219,7 +202,7 @@ class Store:
 
     def open_archive(self, sessid: str, name: SafeName) -> int:
         path = self._path(sessid, name)
-        for folder in path.parents[: len(name.segments)]:
+        for folder in _folders_of(path, len(name.segments)):
             check_folder(folder, make=False)
         return open_to_read(path)
 
@@ -253,8 +236,8 @@ class Store:
         if name is not None:
             path = self._path(sessid, name)
             sync_file(path)
-            for place in path.parents[: len(name.segments) + 1]:
-                sync_folder(place)
+            for above in reversed(_folders_of(path, len(name.segments) + 1)):
+                sync_folder(above)
             return
         folders = list(walk(self.temp / sessid, raise_unless_foreign))
         for folder, names in folders:
@@ -303,6 +286,25 @@ class Store:
         with tempfile.TemporaryFile(dir=self.temp) as file:
             file.write(b"x")
             file.flush()
+
+
+def _durable_of(sessid: str, of_sessions: dict[str, set[str]]) -> set[str]:
+    """Return the folders of a session whose names are known to be on the disk."""
+    if len(of_sessions) > SYNCED_SESSIONS:
+        of_sessions.clear()
+    durable = of_sessions.setdefault(sessid, set())
+    if len(durable) > SYNCED_FOLDERS:
+        durable.clear()
+    return durable
+
+
+def _folders_of(path: str, count: int) -> list[str]:
+    """Return the last ``count`` folders above a path, outermost first."""
+    folders: list[str] = []
+    for _ in range(count):
+        path = path.rpartition("/")[0]
+        folders.insert(0, path)
+    return folders
 
 
 def _not_there(folder: Path, files: Sequence[UploadedFile]) -> list[str]:

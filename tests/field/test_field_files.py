@@ -56,7 +56,7 @@ def write(store: Store, committed: int | None, content: bytes, name: SafeName = 
     file = store.open(SESSID, name, committed)
     file.write([content])
     file.finish()
-    return file.path
+    return Path(file.path)
 
 
 def send(exchange: InMemory, session: tuple[str, str], name: str, body: bytes) -> Any:

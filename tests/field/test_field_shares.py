@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from contextlib import ExitStack, closing
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -45,7 +46,6 @@ from onec_twisted.testing import FakeBody, FakeImporter, LateWorkers, inline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from sqlite3 import Cursor
 
     from in_memory import InMemory
@@ -240,8 +240,8 @@ def test_a_file_is_brought_to_the_disk_without_its_session(tmp_path: Path, monke
         file.write([b"x"])
         file.finish()
     synced: list[str] = []
-    monkeypatch.setattr(store_module, "sync_file", lambda path: synced.append(path.name))
-    monkeypatch.setattr(store_module, "sync_folder", lambda path: synced.append(path.name))
+    monkeypatch.setattr(store_module, "sync_file", lambda path: synced.append(Path(path).name))
+    monkeypatch.setattr(store_module, "sync_folder", lambda path: synced.append(Path(path).name))
     store.sync(sessid, SafeName(("d", "a")))
     assert synced == ["a", "d", sessid, "1c_temp"]
 

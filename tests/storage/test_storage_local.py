@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +22,6 @@ from onec_twisted.testing import FaultyStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 SESSID = "0123456789abcdef" * 2
 NAME = SafeName(("import_files", "ab", "x.jpg"))
@@ -92,19 +92,19 @@ def test_chunks_are_written_one_behind_the_other(
         patch.setattr(os, "pwritev", reluctant)
         file = write(store, None, b"head", *chunks, name=SafeName(("a",)))
 
-    assert file.path.read_bytes() == b"head" + b"".join(chunks)
+    assert Path(file.path).read_bytes() == b"head" + b"".join(chunks)
 
 
 def test_more_chunks_than_one_call_takes(store: Store) -> None:
     """Linux takes 1024 buffers at once."""
     file = write(store, None, *[b"ab"] * (IOV_MAX * 2 + 1))
 
-    assert file.path.read_bytes() == b"ab" * (IOV_MAX * 2 + 1)
+    assert Path(file.path).read_bytes() == b"ab" * (IOV_MAX * 2 + 1)
 
 
 def test_pieces_are_written_at_the_committed_length(store: Store) -> None:
     """Not at the file's end: what lies beyond was never acknowledged."""
-    path = write(store, None, b"12345").path
+    path = Path(write(store, None, b"12345").path)
     path.write_bytes(b"12345torn")
     write(store, 5, b"67")
 
@@ -113,16 +113,16 @@ def test_pieces_are_written_at_the_committed_length(store: Store) -> None:
 
 def test_a_file_that_is_not_on_record_is_made_anew(store: Store) -> None:
     """What a crash left under its name is not served."""
-    path = write(store, None, b"left over").path
+    path = Path(write(store, None, b"left over").path)
 
-    assert write(store, None, b"new").path == path
+    assert write(store, None, b"new").path == str(path)
     assert path.read_bytes() == b"new"
 
 
 @pytest.mark.parametrize("harm", ["shorter", "gone", "folder gone"])
 def test_a_file_that_lost_acknowledged_bytes_is_damaged(store: Store, harm: str) -> None:
     """It is neither filled up nor made anew."""
-    path = write(store, None, b"12345").path
+    path = Path(write(store, None, b"12345").path)
     if harm == "shorter":
         path.write_bytes(b"1234")
     else:
@@ -142,13 +142,13 @@ def test_roll_back_leaves_the_file_as_it_was(store: Store) -> None:
     new.write([b"torn"])
     new.roll_back()
     new.roll_back()
-    assert not new.path.exists()
+    assert not Path(new.path).exists()
     write(store, None, b"12345")
     old = store.open(SESSID, NAME, 5)
     old.write([b"torn"])
     old.roll_back()
 
-    assert old.path.read_bytes() == b"12345"
+    assert Path(old.path).read_bytes() == b"12345"
 
 
 def test_roll_back_leaves_no_folder(store: Store) -> None:
@@ -175,7 +175,7 @@ def test_roll_back_after_the_folder_is_gone(store: Store) -> None:
 
 def test_cut(store: Store) -> None:
     """A file that is closed already is taken back as well."""
-    path = write(store, None, b"12345").path
+    path = Path(write(store, None, b"12345").path)
     store.cut(SESSID, NAME, 3)
     assert path.read_bytes() == b"123"
     store.cut(SESSID, NAME, None)
@@ -217,7 +217,7 @@ def test_discard(store: Store) -> None:
 
     assert store.folders() == {}
     assert [path.name for path in store.temp.iterdir()] == []
-    assert write(store, None, b"new").path.read_bytes() == b"new"
+    assert Path(write(store, None, b"new").path).read_bytes() == b"new"
 
 
 def test_prepare_finishes_removals(store: Store) -> None:
@@ -328,7 +328,7 @@ def test_recovery_follows_no_link(store: Store) -> None:
 
 def test_a_range_that_is_held(store: Store) -> None:
     """It is compared, whatever its chunks; nothing is written, and a difference tells the right offset."""
-    path = write(store, None, b"0123456789").path
+    path = Path(write(store, None, b"0123456789").path)
     same = store.compare(SESSID, NAME, 2, 10)
     same.write([b"23", b"", b"456"])
     same.write([b"789"])
