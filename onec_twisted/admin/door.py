@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from twisted.web.server import Request
 
 from onec_twisted.http.head import contradicted
+from onec_twisted.http.request import CONTINUE
 from onec_twisted.http.site import GuardedSite
 from onec_twisted.model.errors import ContradictoryHeaders, TooManyConnections
 
@@ -37,7 +38,7 @@ class AdminRequest(Request):
         """Reject a body longer than a form, contradictory headers, and one connection too many."""
         channel = cast("ExchangeChannel", self.channel)
         is_no_form = length is None or length > LONGEST_BODY
-        twice = contradicted(self.requestHeaders.getAllRawHeaders())
+        twice = contradicted(channel.head.fields)
         super().gotLength(0 if is_no_form else length)
         if channel.is_one_too_many(getattr(self.client, "host", None)):
             channel.refuse(TooManyConnections())
@@ -46,6 +47,8 @@ class AdminRequest(Request):
         elif is_no_form:
             self._is_over = True
             channel.abort()
+        elif channel.head.expects:
+            channel.write(CONTINUE)
 
     def give_up(self) -> None:
         """Send no response: the connection is about to end."""
@@ -59,7 +62,7 @@ class AdminRequest(Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Respond, unless the connection has been ended."""
         if not self._is_over:
-            cast("ExchangeChannel", self.channel).body_ended()
+            cast("ExchangeChannel", self.channel).head_ended()
             super().requestReceived(command, path, version)
 
 

@@ -3,10 +3,11 @@
 Modules, each importing only from those above it:
 
 * ``answer``: an answer as a value, and its head as bytes
-* ``head``: what a request head says: the target, made safe to log, and fields that may occur only once
+* ``head``: what a request head says: where its body ends, the target, made safe to log
 * ``allowance``: limits how much small work the reactor does at a time
 * ``chunked``: decodes the chunks of a body, many at a time
 * ``interfaces``: the interfaces between the parts of the server
+* ``alarm``: a time-out that is moved often and reached seldom
 * ``refusals``: turns exceptions into answers: counted, logged, and worded for the client's protocol
 * ``connections``: counts connections per address, and finds the client behind a trusted proxy
 * ``sockets``: what the kernel knows about a connection
@@ -15,6 +16,7 @@ Modules, each importing only from those above it:
 * ``body``: the body of a request: buffered, streamed to a consumer, or discarded
 * ``newcomers``: which idle connection is closed for a new one when descriptors run out
 * ``server``: what all connections share: limits, counters, clock, and how they are refused
+* ``sending``: the half of a channel that sends
 * ``channel``: HTTP/1.1 as nodes speak it; time-outs for request heads
 * ``request``: a request that calls its resource once the headers are complete, and streams its body
 * ``resource``: a Resource whose refusals become answers

@@ -1,46 +1,38 @@
 """HTTP/1.1 with nodes: strict about where a request ends, lenient where real nodes need it, with time-outs.
 
-It uses private names of ``twisted.web.http.HTTPChannel``; ``tests/http/test_http_request.py`` pins them for the
-oldest and the newest Twisted:
-
-* ``_abortingCall``: aborts a connection, and is cancelled when it has ended;
-* ``_receivedHeaderSize``: 0 before the request line;
-* ``_respondToBadRequestAndDisconnect``: called for anything that is not HTTP;
-* ``_networkProducer``: the transport, or a stand-in for one that cannot be paused;
-* ``_transferDecoder``: finds the end of a body; ``_finishRequestBody`` receives what came after it;
-* ``_savedTimeOut``: the idle time-out that is set again when a request is done;
-* ``_dataBuffer``: what came while a request was being answered; ``_buffer``: the part of a read not parsed yet.
+Twisted's own channel parses a head line by line, and for each copies the rest of what was read: with a small piece
+behind it, that is most of the work. This one parses a head at once. Its requests find what Twisted's channel would
+show them, so that Twisted's ``Request`` works with it as well as ours.
 """
 
 from __future__ import annotations
 
-import re
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import connectionDone
-from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
 from onec_twisted.http.acknowledgement import OpenAnswers
+from onec_twisted.http.alarm import Alarm
 from onec_twisted.http.chunked import ChunkedBody
 from onec_twisted.http.connections import Entry
+from onec_twisted.http.head import MalformedHead, head_in
 from onec_twisted.http.interfaces import IConnection
+from onec_twisted.http.sending import Sending
 from onec_twisted.http.server import REST_TIMEOUT
 from onec_twisted.http.sockets import RecordReads
 from onec_twisted.model.errors import HeadersTimedOut, MalformedRequest, TlsNotSpoken
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
+    from onec_twisted.http.head import Head
     from onec_twisted.http.server import Server
     from onec_twisted.model.errors import Refused
 
 __all__ = ["ExchangeChannel"]
-
-LONGEST_CONTENT_LENGTH = 64
-"""Bytes of a Content-Length header; Python refuses to parse numbers of thousands of digits."""
 
 SURPLUS_TIMEOUT = 5
 """Seconds that a connection over the limit may stay open."""
@@ -51,36 +43,48 @@ TLS = b"\x16"
 REQUEST_COST = 512
 """Cost of a pipelined request, in units of ``Allowance``."""
 
-MOST_READS = 256
-"""Reads that are kept separately while a request is being answered; each costs memory on top of its bytes."""
-
-_RAW = re.compile(rb"[ \x7f-\xff]")
-
-
-def _first_received(channel: ExchangeChannel, data: bytes) -> None:
-    """Take a connection's first bytes: a client that speaks TLS would otherwise wait until it times out."""
-    del channel.dataReceived
-    if data.startswith(TLS):
-        channel.refuse(TlsNotSpoken())
-    else:
-        channel.dataReceived(data)
+MOST_AHEAD = 16 * 1024
+"""Bytes that may come while a request is being answered, before the sender is paused."""
 
 
 @implementer(IConnection, IHandshakeListener)
-class ExchangeChannel(HTTPChannel):
+class ExchangeChannel(Sending):
     """Speaks HTTP/1.1 with a node, and answers ``failure`` to anything that is not HTTP."""
 
     server: Server
+    site: Any
+    requestFactory: Any
     open_answers: OpenAnswers
-    _entry: Entry
-    _head_begun = False
-    _shakes_hands = False
+    head: Head
+    """The head of the last request."""
 
-    abortTimeout = 5
-    """Seconds after which a connection that we closed is aborted, whatever its peer does."""
+    request: Any = None
+    """The request that is being received or answered."""
+
+    sender: Any = None
+    """What pauses and resumes the sender of its body."""
 
     is_open = False
     """Whether the peer is connected, and we have not closed the connection."""
+
+    abortTimeout: float = 5
+    """Seconds after which a connection that we closed is aborted, whatever its peer does."""
+
+    _entry: Entry
+    _alarm: Alarm
+    _aborting: IDelayedCall | None = None
+    _shakes_hands = False
+    _head_begun = False
+    _has_skipped = False
+    """Whether there was an empty line before the head; one does no harm (RFC 9112 section 2.2)."""
+    _came = b""
+    """What was received and is still to be taken."""
+    _searched = 0
+    """Bytes of it that have been searched for the end of a head."""
+    _is_taking = False
+    _left = 0
+    """Bytes of the body that are still to come, unless it comes in chunks."""
+    _chunks: ChunkedBody | None = None
 
     def connectionMade(self) -> None:
         """Count the connection; one over the limit has little time to send a request and receive the refusal."""
@@ -88,25 +92,31 @@ class ExchangeChannel(HTTPChannel):
         server = self.server
         self.is_open = True
         self.open_answers = OpenAnswers(self.transport)
+        self._alarm = Alarm(server.clock, self._timed_out)
         self._entry = Entry(server.connections)
         server.connections.total += 1
         self._entry.enter(getattr(self.getPeer(), "host", None))
         self._shakes_hands = self.isSecure()
-        if self._entry.is_one_too_many:
-            self.setTimeout(SURPLUS_TIMEOUT)
-        elif self._shakes_hands:
-            self.setTimeout(server.limits.header_timeout)
         if self._shakes_hands:
-            self.dataReceived = RecordReads(self.transport).before(self.dataReceived)  # type: ignore[method-assign]
+            self._allow(server.limits.header_timeout)
+            take_record: Any = RecordReads(self.transport).before(self.dataReceived)
+            self.dataReceived = take_record  # type: ignore[method-assign]
         else:
-            self.dataReceived = partial(_first_received, self)  # type: ignore[method-assign]
-        server.newcomers.comes(self, self._entry.address)
+            self._allow(REST_TIMEOUT)
+        newcomers = server.newcomers
+        newcomers.comes(self, self._entry.address)
+
+    def _allow(self, seconds: float) -> None:
+        """Time out in so many seconds; a connection over the limit has no more time than it had at first."""
+        if not self._entry.is_one_too_many:
+            self._alarm.set(seconds)
+        elif not self._alarm.is_set:
+            self._alarm.set(SURPLUS_TIMEOUT)
 
     def handshakeCompleted(self) -> None:
         """Treat it like any other connection from now on."""
         self._shakes_hands = False
-        if not self._entry.is_one_too_many:
-            self.setTimeout(REST_TIMEOUT)
+        self._allow(REST_TIMEOUT)
 
     def is_one_too_many(self, address: str | None) -> bool:
         """Return whether an address, which a PROXY header may have reported meanwhile, is over its limit."""
@@ -114,26 +124,143 @@ class ExchangeChannel(HTTPChannel):
             self._entry.enter(address)
         return self._entry.is_one_too_many
 
-    def resetTimeout(self) -> None:
-        """Start the head's time-out at its first byte: bytes that trickle in do not extend it."""
-        if self.timeOut is not None and not self._head_begun:
-            self._head_begun = True
-            if not self._entry.is_one_too_many:
-                self.setTimeout(self.server.limits.header_timeout)
+    def dataReceived(self, data: bytes) -> None:
+        """Take heads, bodies, and what comes while a request is being answered; TLS also delivers after the end."""
+        if self.is_open:
+            self._came = self._came + data if self._came else data
+            if not self._is_taking:
+                self._take()
+
+    def _take(self) -> None:
+        """Take what has come, as far as possible now."""
+        self._is_taking = goes_on = True
+        try:
+            while goes_on and self._came and self.is_open:
+                if self.request is None:
+                    goes_on = self._take_head()
+                elif self.is_answering:
+                    goes_on = False
+                    if len(self._came) > MOST_AHEAD:
+                        self.transport.pauseProducing()
+                else:
+                    self._take_body()
+        finally:
+            self._is_taking = False
+
+    def _take_head(self) -> bool:
+        """Begin a request if its head is complete; return whether anything was taken."""
+        came = self._came
+        if came.startswith(b"\r\n") and not self._has_skipped:
+            self._came, self._has_skipped, self._head_begun, self._searched = came[2:], True, False, 0
+            self._allow(REST_TIMEOUT)
+            return True
+        if not self._head_begun:
+            self._head_begun = True  # bytes that trickle in do not extend its time
+            self._allow(self.server.limits.header_timeout)
+            if came.startswith(TLS):
+                self.refuse(TlsNotSpoken())  # it would wait until it times out
+                return False
+        searched, self._searched = self._searched, len(came)
+        try:
+            found = head_in(came, searched)
+        except MalformedHead:
+            self.refuse(MalformedRequest())
+            return False
+        if found is None:
+            return False
+        head, end = found
+        self._came, self._searched, self._has_skipped = came[end:], 0, False
+        self._begin(head)
+        return True
+
+    def _begin(self, head: Head) -> None:
+        """Begin a request: its headers are complete."""
+        self.head, self.persistent = head, head.stays
+        self.request = request = self.requestFactory(self)
+        for name, values in head.fields.items():
+            request.requestHeaders.setRawHeaders(name, values)
+        request.parseCookies()
+        if head.length is None:
+            self.sender = self._chunks = ChunkedBody(
+                self.transport,
+                self.server.allowance,
+                request.handleContentChunk,
+                self._end_chunks,
+                lambda: self.refuse(MalformedRequest()),
+                lambda: self.is_open,
+            )
+        else:
+            self.sender, self._left = self.transport, head.length
+        request.gotLength(head.length)
+        if head.length == 0:
+            self._end_body()
+
+    def _take_body(self) -> None:
+        """Pass on what has come of a body."""
+        data, self._came = self._came, b""
+        if self._chunks is not None:
+            self._chunks.dataReceived(data)
+            return
+        if len(data) > self._left:
+            data, self._came = data[: self._left], data[self._left :]
+        self._left -= len(data)
+        self.request.handleContentChunk(data)
+        if not self._left:
+            self._end_body()
+
+    def body_moved(self, size: int) -> None:
+        """Note that ``size`` bytes of the body were taken from the socket."""
+        self._left -= size
+        if not self._left:
+            self._end_body()
+
+    def _end_chunks(self, rest: bytes) -> None:
+        """Note the end of a body in chunks, and what came after it."""
+        self._chunks = None
+        self._came = rest + self._came
+        self._end_body()
+
+    def _end_body(self) -> None:
+        """Note that all of a request has come."""
+        self.is_answering = True
+        head = self.head
+        self.request.requestReceived(head.method, head.target, head.version)
 
     def head_ended(self) -> None:
         """Stop the head's time-out: while a body is received, the body's time-outs apply."""
         newcomers = self.server.newcomers
         newcomers.leaves(self)
-        self.setTimeout(None)
+        self._alarm.stop()
         self._head_begun = False
 
-    def body_ended(self) -> None:
-        """Note that the request is complete: once it is answered, the connection may be idle again."""
-        self.head_ended()
-        self._savedTimeOut = REST_TIMEOUT
+    def requestDone(self, request: Any) -> None:
+        """Continue with the next request; pipelined requests are limited by the allowance."""
+        allowance = self.server.allowance
+        if self._came and self.persistent and not allowance.take(REQUEST_COST):
+            allowance.wait(self._next_request)
+        else:
+            self._next_request()
 
-    def timeoutConnection(self) -> None:
+    def _next_request(self, granted: int = 0) -> None:
+        """Continue once the allowance has ``granted`` it, or at once if not needed; idle until a head is complete."""
+        newcomers = self.server.newcomers
+        if granted:
+            allowance = self.server.allowance
+            allowance.spend(REQUEST_COST)
+            if not self.is_open:
+                return
+        self.request, self.is_answering = None, False
+        if not self.is_full:
+            self.transport.resumeProducing()
+        if not self.persistent:
+            self.loseConnection()
+            return
+        newcomers.rests(self, self._entry.address)
+        self._allow(REST_TIMEOUT)
+        if not self._is_taking:
+            self._take()
+
+    def _timed_out(self) -> None:
         """Close an idle connection; report the reason to the sender of an incomplete head."""
         if self._shakes_hands:
             self.server.refuse(HeadersTimedOut(), self.getPeer())  # only counted and logged: the peer cannot read it
@@ -143,15 +270,14 @@ class ExchangeChannel(HTTPChannel):
         else:
             self.loseConnection()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Notify the requests, and the answers in transit."""
-        super().connectionLost(reason)
-        server = self.server
-        self.is_open = False
-        server.connections.total -= 1
-        server.newcomers.leaves(self)
-        self._entry.leave()
-        self.open_answers.lost()
+    def refuse(self, refused: Refused) -> None:
+        """Answer an incomplete or malformed request, unless it has been answered already, and close."""
+        request = self.request
+        if request is not None:
+            request.give_up()
+        if request is None or not request.startedWriting:
+            self.write(self.server.refuse(refused, self.getPeer()))
+        self.loseConnection()
 
     def loseConnection(self) -> None:
         """Close the connection once everything written is sent, and abort it if that takes too long.
@@ -159,115 +285,28 @@ class ExchangeChannel(HTTPChannel):
         TLS waits for the peer's close alert, and reads what it sends meanwhile; TCP waits for it to read our answer.
         """
         self.is_open = False
-        if self._abortingCall is None:
-            self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
-        super().loseConnection()
+        self._alarm.stop()
+        transport, clock = self.transport, self.server.clock
+        if self._aborting is None:
+            self._aborting = clock.callLater(self.abortTimeout, transport.abortConnection)
+        transport.unregisterProducer()
+        transport.loseConnection()
 
     def abort(self) -> None:
         """Abort the connection without an answer, and accept nothing more from it."""
         self.is_open = False
-        self.dataReceived = lambda _: None  # type: ignore[method-assign]  # TLS still passes data on
-        transport: Any = self.transport
-        transport.abortConnection()
+        self.transport.abortConnection()
 
-    def lineReceived(self, line: bytes) -> None:
-        """Take a line of the head; percent-encode raw spaces and non-ASCII bytes in a request line.
-
-        Nodes put file names into the URL unencoded (docs/protocol.md).
-        """
-        if self._receivedHeaderSize == 0 and not line:
-            self._head_begun = False  # an empty line after the previous request starts no head
-            if self.timeOut is not None and not self._entry.is_one_too_many:
-                self.setTimeout(REST_TIMEOUT)
-            if self._buffer:
-                self.resetTimeout()
-        elif self._receivedHeaderSize == 0:
-            self.resetTimeout()  # for a head that came with the previous request
-            if _RAW.search(line):
-                method, _, rest = line.partition(b" ")
-                target, _, version = rest.rpartition(b" ")
-                line = b" ".join((method, _RAW.sub(lambda raw: b"%%%02X" % raw[0][0], target), version))
-        super().lineReceived(line)
-
-    def headerReceived(self, line: bytes) -> bool:
-        """Take a header; refuse a Content-Length of too many digits."""
-        if line[:15].lower() == b"content-length:" and len(line) > LONGEST_CONTENT_LENGTH:
-            self._respondToBadRequestAndDisconnect()
-            return False
-        taken: bool = super().headerReceived(line)
-        return taken
-
-    def allHeadersReceived(self) -> None:
-        """Refuse a head that is ambiguous about its request's end or host; use our own decoder for chunks.
-
-        What follows such a head could be the next request to us, and a body to a proxy in front of us (RFC 9112
-        sections 3.2, 6.1 and 11.2).
-        """
-        headers, is_newest = self.requests[-1].requestHeaders, self._version == b"HTTP/1.1"
-        coding = headers.getRawHeaders(b"transfer-encoding")
-        hosts = len(headers.getRawHeaders(b"host", ()))
-        is_sound = coding is None or (
-            is_newest and [one.lower() for one in coding] == [b"chunked"] and not headers.hasHeader(b"content-length")
-        )
-        if not is_sound or hosts > 1 or (is_newest and not hosts):
-            self._respondToBadRequestAndDisconnect()
-            self.length = None  # nothing is taken as its body
-            return
-        if coding is not None:
-            self._transferDecoder = ChunkedBody(
-                self._networkProducer,
-                self.server.allowance,
-                self.requests[-1].handleContentChunk,
-                self._finishRequestBody,
-                self._respondToBadRequestAndDisconnect,
-                lambda: self.is_open,
-            )
-        super().allHeadersReceived()
-
-    def rawDataReceived(self, data: bytes) -> None:
-        """Take bytes of a body, or data that arrives while a request is being answered."""
-        if len(self._dataBuffer) > MOST_READS:
-            self._dataBuffer = [b"".join(self._dataBuffer)]
-        super().rawDataReceived(data)
-
-    def requestDone(self, request: Any) -> None:
-        """Continue with the next request; pipelined requests are limited by the allowance."""
-        allowance = self.server.allowance
-        has_come = bool(self._buffer) or any(self._dataBuffer)
-        if has_come and self.persistent and not allowance.take(REQUEST_COST):
-            allowance.wait(partial(self._next_request, request))
-        else:
-            self._next_request(request)
-
-    def _next_request(self, request: Any, granted: int = 0) -> None:
-        """Continue once the allowance has ``granted`` it, or at once if not needed; idle until a head is complete."""
-        server = self.server
-        if granted:
-            allowance = server.allowance
-            allowance.spend(REQUEST_COST)
-            if not self.is_open:
-                return
-        if self.persistent:
-            newcomers = server.newcomers
-            newcomers.rests(self, self._entry.address)
-        super().requestDone(request)
-        if self._buffer:
-            self.resetTimeout()
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        """Refuse a line that is too long."""
-        self._respondToBadRequestAndDisconnect()
-
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        """Answer anything that is not HTTP in the protocol's words."""
-        self.refuse(MalformedRequest())
-
-    def refuse(self, refused: Refused) -> None:
-        """Answer an incomplete or malformed request, unless it has been answered already, and close."""
-        self.setTimeout(None)
-        for request in self.requests:
-            request.give_up()
-        if not (self.requests and self.requests[-1].startedWriting):
-            self.write(self.server.refuse(refused, self.getPeer()))
-        self.dataReceived = lambda _: None  # type: ignore[method-assign]  # TLS still passes data on
-        self.loseConnection()
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Notify the request, and the answers in transit."""
+        connections, newcomers = self.server.connections, self.server.newcomers
+        self.is_open = False
+        self._alarm.end()
+        if self._aborting is not None and self._aborting.active():
+            self._aborting.cancel()
+        connections.total -= 1
+        newcomers.leaves(self)
+        self._entry.leave()
+        if self.request is not None:
+            self.request.connectionLost(reason)
+        self.open_answers.lost()

@@ -1,11 +1,7 @@
 """The Request that finds its resource once the headers are complete, and streams the body as it arrives.
 
 Twisted looks a resource up after the last byte of the body, which it keeps in memory or in a temporary file until
-then. ``ExchangeRequest`` does so after the headers, and keeps nothing. It uses private names of
-``twisted.web.http.HTTPChannel``; ``tests/http/test_http_request.py`` pins them for the oldest and the newest Twisted:
-
-* ``_command``, ``_path``, ``_version``: the request line, which a Request otherwise gets only after the body;
-* ``_networkProducer``, and ``_transferDecoder`` for chunks: what pauses the sender of a body.
+then. ``ExchangeRequest`` does so after the headers, and keeps nothing.
 """
 
 from __future__ import annotations
@@ -44,6 +40,9 @@ READ_SIZE = 64 * 1024
 READ_BODY = 256 * 1024
 """Bytes that are read at a time while a large body is received."""
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+"""Asks a client for the body that it has announced (RFC 9110 section 10.1.1)."""
+
 MAPPED = "::ffff:"
 """Prefix of an IPv4 address on an IPv6 socket."""
 
@@ -61,7 +60,7 @@ class ExchangeRequest(Request):
 
     _log = Logger()
     body: Body
-    channel: ExchangeChannel
+    channel: ExchangeChannel  # type: ignore[assignment]  # it has what Twisted's has for requests
     server: Server
     site: Site
 
@@ -87,8 +86,9 @@ class ExchangeRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """Find the resource: the headers are complete, and a body of ``length`` bytes comes next."""
-        channel: Any = self.channel
-        self.method, self.uri, self.clientproto = channel._command, channel._path, channel._version
+        channel = self.channel
+        head = channel.head
+        self.method, self.uri, self.clientproto = head.method, head.target, head.version
         self.path = path_of(self.uri)
         self.prepath: list[bytes] = []
         # as PHP sites do: merge slashes, and ignore a trailing one (nginx merges them, PHP has PATH_INFO)
@@ -96,13 +96,11 @@ class ExchangeRequest(Request):
         self.args: dict[bytes, list[bytes]] = {}
         self.site, self.server = channel.site, channel.server
         too_many = self._meet_client()
-        twice = contradicted(self.requestHeaders.getAllRawHeaders())
+        twice = contradicted(head.fields)
         channel.open_answers.look()
-        self._expected = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
-        self.requestHeaders.removeHeader(b"expect")  # or Twisted would answer it before we have decided
         limits = self.server.limits
         self.body = Body(
-            channel._networkProducer if length is not None else channel._transferDecoder,
+            channel.sender,
             self.server.clock,
             length,
             limits.body_timeout,
@@ -156,7 +154,6 @@ class ExchangeRequest(Request):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Note that the body has ended; it is never parsed."""
-        self.channel.body_ended()
         self.body.ended()
         self._body_over = True
         self._count()
@@ -291,5 +288,5 @@ class ExchangeRequest(Request):
         """Read a large body in larger steps, and send 100 Continue to a client that expects it."""
         if self.body.length is None or self.body.length > READ_SIZE:
             read_at_once(self.channel.transport, READ_BODY)
-        if self._expected and self.clientproto == b"HTTP/1.1" and not self.body.received and not self.body.complete:
-            self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.channel.head.expects and not self.body.received and not self.body.complete:
+            self.channel.write(CONTINUE)

@@ -2,7 +2,6 @@
 
 It uses private names of Twisted; ``tests/http/test_http_sockets.py`` pins them for the oldest and the newest one:
 
-* ``_transferDecoder`` of a channel: counts the bytes of a body that are still to come;
 * ``_aggregator`` of a TLS transport: collects small writes;
 * ``_tempDataLen`` of a TCP transport, with its ``dataBuffer`` and ``offset``: bytes not handed to the kernel yet.
 """
@@ -180,11 +179,8 @@ class BodySocket:
         return self._descriptor
 
     def moved(self, size: int) -> None:
-        decoder = self._channel._transferDecoder
-        if self._transport.connected and decoder is not None:
-            decoder.contentLength -= size
-            if not decoder.contentLength:
-                self._channel.rawDataReceived(b"")
+        if self._transport.connected:
+            self._channel.body_moved(size)
 
     def release(self) -> None:
         vars(self._transport).pop("doRead", None)

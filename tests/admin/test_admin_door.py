@@ -19,7 +19,7 @@ def test_a_body_that_is_no_form(exchange: InMemory) -> None:
     for length in (b"Content-Length: %d" % (LONGEST_BODY + 1), b"Transfer-Encoding: chunked"):
         line = Line(administrator.site, "127.0.0.1")
         line.send(b"POST /sessions/x/end HTTP/1.1\r\nHost: 127.0.0.1\r\n" + length + b"\r\n\r\n")
-        request = line.protocol.requests[0]
+        request = line.protocol.request
         line.send(b"x" * 100_000)  # TLS goes on delivering
 
         assert line.closed

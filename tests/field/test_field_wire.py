@@ -24,7 +24,7 @@ from onec_twisted.daemon.listening import LISTEN_BACKLOG, ListeningReactor
 from onec_twisted.daemon.logs import json_line, text_line
 from onec_twisted.http.allowance import ALLOWANCE_PERIOD, MOST_IN_PERIOD
 from onec_twisted.http.body import DRAIN_PAUSE, DRAIN_TIME
-from onec_twisted.http.channel import REQUEST_COST
+from onec_twisted.http.channel import MOST_AHEAD, REQUEST_COST
 from onec_twisted.http.head import without_secrets
 from onec_twisted.http.sockets import LEAST_READ, MANY_RECORDS, RecordReads
 
@@ -41,7 +41,7 @@ TIMED_OUT = b"\r\n\r\nfailure\nRequest headers timed out"
 
 def calls_of_body(line: Line) -> list[int]:
     """Return the sizes in which a line's body comes from now on."""
-    request: ExchangeRequest = line.protocol.requests[-1]
+    request: ExchangeRequest = line.protocol.request
     sizes: list[int] = []
     received = request.body.data_received
 
@@ -86,7 +86,7 @@ def test_senders_of_tiny_chunks_share_a_turn(make_exchange: Callable[..., InMemo
     exchange = make_exchange(body_limit=100_000, session_quota=1_000_000)
     session = exchange.checkauth()
     lines = [begun(exchange, session, str(number)) for number in range(8)]
-    bodies = [line.protocol.requests[-1].body for line in lines]
+    bodies = [line.protocol.request.body for line in lines]
     for line in lines:
         line.send(b"1\r\nx\r\n" * 5000)
     assert sum(body.received for body in bodies) < MOST_IN_PERIOD * 1.2
@@ -144,7 +144,7 @@ def test_small_reads_of_a_body_that_waits_take_little_memory(exchange: InMemory,
     place = wire.index(b"\r\n\r\n") + 4
     line.send(wire[:place])
     step = 2 + 5 * bool(chunks)
-    body = line.protocol.requests[0].body
+    body = line.protocol.request.body
     tracemalloc.start()
     line.send(*[wire[start : start + step] for start in range(place, len(wire), step)])
     held, _ = tracemalloc.get_traced_memory()
@@ -162,9 +162,15 @@ def test_small_reads_behind_a_request_take_little_memory(exchange: InMemory) -> 
     over = occupied(exchange, session)
     line = Line(exchange.site)
     line.send(post(session, "a", b"x"))
+    tracemalloc.start()
     line.send(*[b"G"] * 5000)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
 
-    assert len(line.protocol._dataBuffer) < 300
+    assert held < 10_000
+    assert str(line.transport.producerState) == "producing"
+    line.send(b"G" * MOST_AHEAD)
+    assert str(line.transport.producerState) == "paused"
     over.callback(None)
     line.lose()
 

@@ -12,7 +12,6 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
-from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -381,7 +380,7 @@ def test_small_chunks_cost_little(exchange: InMemory) -> None:
     over = occupied(exchange, session)
     line = Line(exchange.site)
     line.send(post(session, "a", b"x" * 4000, chunks=1))
-    body = line.protocol.requests[0].body
+    body = line.protocol.request.body
     assert sum(map(len, body._early)) == 4000
     over.callback(None)
 
@@ -515,46 +514,4 @@ def test_it_is_what_it_says(exchange: InMemory) -> None:
     request.uri, request.method, request.postpath = b"/", b"GET", []
     assert verifyObject(IRequest, request)
     assert verifyObject(IConnection, channel)
-    channel.connectionLost(Failure(ConnectionDone()))
-
-
-def test_the_private_names_of_the_channel_are_where_we_look_for_them() -> None:
-    """The only debt of ``channel`` and ``request`` to Twisted; run on the oldest and the newest that we support."""
-    seen: dict[str, Any] = {}
-
-    class Probe(ExchangeRequest):
-        """Looks at its channel when it gets its length."""
-
-        def gotLength(self, length: int | None) -> None:
-            """Look."""
-            names = ("_command", "_path", "_version", "_networkProducer", "_savedTimeOut", "persistent")
-            assert self.channel._receivedHeaderSize > 0
-            assert callable(self.channel._respondToBadRequestAndDisconnect)
-            assert callable(self.channel._finishRequestBody)
-            assert self.channel._transferDecoder is not None
-            assert self.channel._dataBuffer == []
-            assert isinstance(self.channel._buffer, bytes)
-            seen.update({name: getattr(self.channel, name) for name in names})
-
-        def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-            """Nothing follows."""
-
-        def connectionLost(self, reason: Failure) -> None:
-            """Nothing was begun."""
-
-    channel, transport = HTTPChannel(), StringTransport()
-    assert channel._receivedHeaderSize == 0
-    channel.requestFactory = Probe
-    channel.site = ExchangeSite(Resource(), server_of(Clock()))  # type: ignore[attr-defined]
-    channel.makeConnection(transport)
-    channel.dataReceived(b"POST /a?b HTTP/1.1\r\nContent-Length: 1\r\n\r\n")
-
-    assert seen == {
-        "_command": b"POST",
-        "_path": b"/a?b",
-        "_version": b"HTTP/1.1",
-        "_networkProducer": transport,
-        "_savedTimeOut": None,
-        "persistent": True,
-    }
     channel.connectionLost(Failure(ConnectionDone()))
