@@ -18,7 +18,17 @@ from bench.content import Content
 from bench.contest import FULL, QUICK, Contest
 from bench.figures.latency import beside_a_slow_disk, beside_uploads
 from bench.figures.memory import one_body, slow_uploads
-from bench.figures.throughput import durability, large, resumable, small_in_memory, small_many, small_on_disk
+from bench.figures.throughput import (
+    durability,
+    large,
+    large_over_tls,
+    resumable,
+    shards,
+    small_in_memory,
+    small_many,
+    small_on_disk,
+    small_over_tls,
+)
 from bench.goals import GOALS, judge
 from bench.machine import describe, filesystem
 from bench.plot import as_svg, groups
@@ -31,7 +41,10 @@ FIGURES: dict[str, Callable[[Contest], None]] = {
     "small-disk": small_on_disk,
     "small-many": small_many,
     "small-memory": small_in_memory,
+    "small-tls": small_over_tls,
+    "shards": shards,
     "large": large,
+    "tls": large_over_tls,
     "tus": resumable,
     "durability": durability,
     "peak-memory": one_body,
@@ -91,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--quick", action="store_true", help="little work, under a minute; proves nothing")
+    parser.add_argument("--quick", action="store_true", help="little work, a minute and a half; proves nothing")
     parser.add_argument("--rounds", type=_count, metavar="N", help="how often all is measured (5, quick: 1)")
     parser.add_argument(
         "--only", action="append", choices=FIGURES, metavar="NAME", help=f"one of {', '.join(FIGURES)}"

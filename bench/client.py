@@ -1,4 +1,4 @@
-"""The sender's side: HTTP/1.1 on a blocking socket."""
+"""The sender's side: HTTP/1.1 on a blocking socket, plain or with TLS."""
 
 from __future__ import annotations
 
@@ -8,16 +8,27 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
+from bench.tls import with_tls
+
 if TYPE_CHECKING:
     from bench.content import Content
 
-__all__ = ["HOST", "Answer", "Connection"]
+__all__ = ["HOST", "Address", "Answer", "Connection"]
 
 PATIENCE = 60.0
 """Seconds that a peer may be silent."""
 
 HOST = "127.0.0.1"
 """All traffic stays on this machine."""
+
+
+@frozen
+class Address:
+    """Where a peer listens."""
+
+    port: int
+    tls: bool = False
+    host: str = HOST
 
 
 @frozen
@@ -33,7 +44,7 @@ class Answer:
 class Connection:
     """A connection that is kept as long as the peer keeps it, and made anew when a request needs it."""
 
-    port: int
+    address: Address
     content: Content
     _socket: socket.socket | None = field(default=None, init=False)
     _rest: bytes = field(default=b"", init=False)
@@ -41,13 +52,15 @@ class Connection:
     def open(self) -> socket.socket:
         """Return the connected socket."""
         if self._socket is None:
-            self._socket = socket.create_connection((HOST, self.port), PATIENCE)
+            self._socket = socket.create_connection((self.address.host, self.address.port), PATIENCE)
             # with a time-out the socket would not block, and every wait would cost one more system call
             self._socket.settimeout(None)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             seconds = struct.pack("ll", int(PATIENCE), 0)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
+            if self.address.tls:
+                self._socket = with_tls(self._socket)
         return self._socket
 
     def close(self) -> None:
@@ -58,7 +71,7 @@ class Connection:
 
     def head(self, method: str, path: str, headers: dict[str, str]) -> bytes:
         """Return the bytes of a request before its body."""
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}:{self.port}"]
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {self.address.host}:{self.address.port}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
@@ -70,10 +83,7 @@ class Connection:
         if size is not None:
             headers = {**headers, "Content-Length": str(size)}
         head = self.head(method, path, headers)
-        connection = self.open()
-        connection.sendall(head, socket.MSG_MORE if size else 0)
-        if size:
-            self.content.send(connection, piece, size)
+        self.content.send(self.open(), piece, size or 0, head=head)
         return self.answer()
 
     def answer(self) -> Answer:

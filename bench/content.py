@@ -6,13 +6,14 @@ import hashlib
 import mmap
 import os
 import random
+import socket
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterable
     from pathlib import Path
 
@@ -22,6 +23,9 @@ BLOCK = 64_000_000
 """Bytes before the content repeats itself."""
 
 READ = 1 << 20
+RECORD = 16_384
+"""Bytes that a record of TLS holds at most (RFC 8446 section 5.1)."""
+
 STRIDE = 50_021
 """How many bytes the contents of neighbouring pieces are apart: no two files of a round are equal."""
 
@@ -44,6 +48,8 @@ class Content:
     """The bytes of all pieces, in a file that exists in memory only and that child processes inherit."""
 
     descriptor: int
+    block: memoryview
+    """The same bytes, mapped into memory."""
     _digests: dict[tuple[int, int], bytes] = field(factory=dict, init=False)
 
     @classmethod
@@ -53,7 +59,7 @@ class Content:
         chance = random.Random(1)
         for _ in range(64):
             os.write(descriptor, chance.randbytes(BLOCK // 64))
-        return cls(descriptor)
+        return cls(descriptor, memoryview(mmap.mmap(descriptor, BLOCK, prot=mmap.PROT_READ)))
 
     def runs(self, piece: int, size: int, start: int = 0) -> Iterable[tuple[int, int]]:
         """Yield where in the block ``size`` bytes of a piece lie, from byte ``start`` of it: offsets and lengths."""
@@ -64,8 +70,16 @@ class Content:
             size -= length
             offset = 0
 
-    def send(self, connection: socket.socket, piece: int, size: int, start: int = 0) -> None:
-        """Send ``size`` bytes of a piece, from byte ``start`` of it; they do not pass through this program."""
+    def send(self, connection: socket.socket, piece: int, size: int, start: int = 0, head: bytes = b"") -> None:
+        """Send ``size`` bytes of a piece, from byte ``start`` of it, after a head.
+
+        They pass through this program only where it has to encrypt them.
+        """
+        if isinstance(connection, ssl.SSLSocket):
+            self._send_encrypted(connection, self.runs(piece, size, start), head)
+            return
+        if head:
+            connection.sendall(head, socket.MSG_MORE if size else 0)
         for offset, length in self.runs(piece, size, start):
             sent = 0
             while sent < length:
@@ -74,14 +88,25 @@ class Content:
                     raise ConnectionError("the connection takes no more bytes")
                 sent += count
 
+    def _send_encrypted(self, connection: ssl.SSLSocket, runs: Iterable[tuple[int, int]], head: bytes) -> None:
+        """Send runs of the block, by one call each; the first record begins with the head."""
+        for offset, length in runs:
+            with self.block[offset : offset + length] as run:
+                beside = RECORD - len(head) if head else 0
+                if head:
+                    connection.sendall(head + run[:beside])
+                    head = b""
+                connection.sendall(run[beside:])
+        if head:
+            connection.sendall(head)
+
     def digest(self, piece: int, size: int) -> bytes:
         """Return the BLAKE2b digest that the piece must have."""
         if (piece, size) not in self._digests:
             digest = hashlib.blake2b()
-            with mmap.mmap(self.descriptor, BLOCK, prot=mmap.PROT_READ) as block, memoryview(block) as view:
-                for offset, length in self.runs(piece, size):
-                    with view[offset : offset + length] as run:
-                        digest.update(run)
+            for offset, length in self.runs(piece, size):
+                with self.block[offset : offset + length] as run:
+                    digest.update(run)
             self._digests[piece, size] = digest.digest()
         return self._digests[piece, size]
 

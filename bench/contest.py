@@ -51,6 +51,8 @@ class Scale:
     """Pieces of 50 KB on one connection."""
     small_each: int = 100
     """The same on each of 8 connections."""
+    shared_each: int = 100
+    """The same on each of 16 connections."""
     body: int = 2_000_000_000
     """The large body of the memory figure."""
     slow: int = 400
@@ -69,6 +71,7 @@ QUICK = Scale(
     synced=2,
     small=200,
     small_each=25,
+    shared_each=25,
     body=500_000_000,
     slow=100,
     probes=40,
@@ -157,11 +160,11 @@ class Contest:
         """Upload to a server, and measure; what is stored is checked, and removed, after that."""
         with running(uploads) as load:
             load.wait_for("ready")
-            before = cpu_seconds(server.running.pid)
+            before = cpu_seconds(server.running.pids)
             load.go_on()
             sent = load.result()
             time.sleep(SETTLE)
-            cpu = cpu_seconds(server.running.pid) - before
+            cpu = cpu_seconds(server.running.pids) - before
         self.check(server, sent.stored)
         return Timed(sent.seconds, cpu, sent)
 

@@ -85,19 +85,45 @@ def _against_peers(words: str, measure: str, limits: dict[str, float], *, at_mos
     ]
 
 
-def _ratio(words: str, figure: str, peers: tuple[str, str], measure: str, limit: float) -> Goal:
-    return Goal(words, Series(figure, peers[0], measure), Series(figure, peers[1], measure), limit, at_most=False)
+def _ratio(
+    words: str, figure: str, peers: tuple[str, str], measure: str, limit: float, *, at_most: bool = False
+) -> Goal:
+    return Goal(words, Series(figure, peers[0], measure), Series(figure, peers[1], measure), limit, at_most)
 
 
 def _at_most(words: str, figure: str, measure: str, limit: float, peer: str = OURS) -> Goal:
     return Goal(words, Series(figure, peer, measure), None, limit, at_most=True)
 
 
+OVER_TLS = f"{OURS} over TLS"
+"""The daemon with TLS of its own."""
+
+BEHIND_NGINX = f"{OURS} behind nginx"
+"""The daemon on a unix socket, behind an nginx that has TLS."""
+
+SHARDS = f"{OURS}, two shards"
+"""Two daemons with ``--shard``."""
+
+NGINX_TLS, TWISTED_TLS = "nginx DAV over TLS", "twisted.web over TLS"
+"""Peers with TLS of their own."""
+
 PIECE = f"{OURS}, each piece synced"
 """The daemon as it is by default, ``--durability=piece``."""
 
 NONE = f"{OURS}, no syncs"
 """The daemon with ``--durability=none``, where the two are compared."""
+
+
+def _over_tls() -> list[Goal]:
+    words = "64 MB pieces over TLS"
+    cpu, rate = "cpu s/GB", "throughput MB/s"
+    behind = f"server CPU per GB, {words}, nginx in front of us, both together"
+    return [
+        _ratio(f"server CPU per GB, {words}", "tls", (OVER_TLS, NGINX_TLS), cpu, 1.1, at_most=True),
+        _ratio(f"server CPU per GB, {words}", "tls", (OVER_TLS, TWISTED_TLS), cpu, 0.5, at_most=True),
+        _ratio(f"throughput, {words}", "tls", (OVER_TLS, NGINX_TLS), rate, 1.0),
+        _ratio(behind, "tls", (BEHIND_NGINX, NGINX_TLS), cpu, 1.4, at_most=True),
+    ]
 
 
 def _latencies() -> list[Goal]:
@@ -134,10 +160,13 @@ GOALS = (
         },
         at_most=False,
     ),
+    *_over_tls(),
     _ratio("throughput with default durability, 64 MB pieces", "durability", (PIECE, NONE), "throughput MB/s", 0.7),
-    _ratio("50 KB pieces, 1 connection, on disk", "small-disk", (OURS, "aiohttp"), "rate pieces/s", 0.7),
-    _ratio("50 KB pieces, 1 connection, in memory", "small-memory", (OURS, "aiohttp"), "rate pieces/s", 0.4),
+    _ratio("50 KB pieces, 1 connection, on disk", "small-disk", (OURS, "aiohttp"), "rate pieces/s", 0.8),
+    _ratio("50 KB pieces, 1 connection, in memory", "small-memory", (OURS, "aiohttp"), "rate pieces/s", 0.5),
+    _ratio("50 KB pieces, 1 connection, in memory", "small-memory", (OURS, "twisted.web"), "rate pieces/s", 0.8),
     _ratio("50 KB pieces, 8 connections, default durability", "small-many", (PIECE, NONE), "rate pieces/s", 0.5),
+    _ratio("50 KB pieces, 16 connections, two shards", "shards", (SHARDS, OURS), "rate pieces/s", 1.6),
     _at_most("peak memory: what one 2 GB body takes above one 64 MB body", "peak-memory", "difference MB", 8),
     _at_most("memory per slow upload, 400 at once", "slow-uploads", "per upload KB", 100),
     *_latencies(),

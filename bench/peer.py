@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
 
+from bench.client import HOST, Address
 from bench.processes import free_port, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.processes import Running
+    from bench.processes import Place, Running
     from bench.targets import Target
 
 __all__ = ["CHECKOUT", "Launch", "Missing", "Peer", "Server", "module_command", "package_version", "serving"]
@@ -30,11 +31,17 @@ class Missing(Exception):
 
 @frozen
 class Launch:
-    """How a server is started: its command line, and the folder and the environment that it needs."""
+    """How a server is started: its command lines, and the folder and the environment that they need."""
 
     command: tuple[str, ...]
     cwd: Path = CHECKOUT
     environment: dict[str, str] = field(factory=dict)
+    beside: tuple[tuple[str, ...], ...] = ()
+    """Further processes that belong to it, as a proxy in front of it."""
+    places: tuple[Place, ...] = ()
+    """Where it has to listen, besides at its address, before it is sent anything."""
+    tls: bool = False
+    """Whether it is sent to over TLS."""
 
 
 class Peer(Protocol):
@@ -50,7 +57,7 @@ class Peer(Protocol):
     def launch(self, folder: Path, port: int) -> Launch:
         """Return how to start it: it shall store below ``folder``, which is its own, and listen on ``port``."""
 
-    def target(self, port: int) -> Target:
+    def target(self, address: Address) -> Target:
         """Return how it takes uploads."""
 
 
@@ -77,8 +84,9 @@ def serving(peer: Peer, folder: Path) -> Iterator[Server]:
     launch = peer.launch(place, port)
     # temporary files of a server count as its work on the same disk
     environment = {"TMPDIR": str(place), **launch.environment}
-    with started(launch.command, place, port, launch.cwd, environment) as running:
-        yield Server(peer, running, peer.target(port))
+    commands, places = (launch.command, *launch.beside), ((HOST, port), *launch.places)
+    with started(commands, place, places, launch.cwd, environment) as running:
+        yield Server(peer, running, peer.target(Address(port, launch.tls)))
 
 
 def module_command(module: str, folder: Path, port: int) -> tuple[str, ...]:

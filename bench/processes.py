@@ -18,13 +18,16 @@ from bench.client import HOST
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["CannotRun", "Running", "cpu_seconds", "free_port", "memory", "peak_memory", "started", "tree"]
+__all__ = ["CannotRun", "Place", "Running", "cpu_seconds", "free_port", "memory", "peak_memory", "started", "tree"]
 
 PATIENCE = 30.0
 """Seconds that a server may take to start, and to end."""
 
 LINE = 300
 """Letters of a line that are shown."""
+
+Place = tuple[str, int] | str
+"""Where a server listens: an address and a port, or the path of a unix socket."""
 
 
 class CannotRun(Exception):
@@ -33,16 +36,16 @@ class CannotRun(Exception):
 
 @define(eq=False)
 class Running:
-    """A server that listens on ``port``; ``folder`` is its own."""
+    """A server of one or more processes that listens at all ``places``; ``folder`` is its own."""
 
-    process: subprocess.Popen[bytes]
+    processes: list[subprocess.Popen[bytes]]
     folder: Path
-    port: int
+    places: Sequence[Place]
 
     @property
-    def pid(self) -> int:
-        """Return the id of its first process."""
-        return self.process.pid
+    def pids(self) -> list[int]:
+        """Return the ids of the processes that were started."""
+        return [process.pid for process in self.processes]
 
     @property
     def printed(self) -> str:
@@ -51,26 +54,38 @@ class Running:
         return lines[-1][-LINE:] if lines else "it printed nothing"
 
     def wait_until_it_listens(self) -> None:
-        """Wait for its port. Raises ``CannotRun``."""
+        """Wait for all its places. Raises ``CannotRun``."""
         end = time.monotonic() + PATIENCE
-        while True:
-            if self.process.poll() is not None:
-                raise CannotRun(f"it ended with status {self.process.returncode}: {self.printed}")
-            with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), 1):
-                return
-            if time.monotonic() > end:
-                raise CannotRun(f"it did not listen after {PATIENCE:g} s: {self.printed}")
-            time.sleep(0.05)
+        for place in self.places:
+            while not _listens(place):
+                for process in self.processes:
+                    if process.poll() is not None:
+                        raise CannotRun(f"it ended with status {process.returncode}: {self.printed}")
+                if time.monotonic() > end:
+                    raise CannotRun(f"it did not listen after {PATIENCE:g} s: {self.printed}")
+                time.sleep(0.05)
 
     def end(self) -> None:
-        """End it and all processes of its group, gently and then not."""
-        self.process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(PATIENCE)
-        with contextlib.suppress(ProcessLookupError):
-            # the group that we made for it: children that outlived it are in it
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        """End its processes and all of their groups, gently and then not."""
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
+            with contextlib.suppress(ProcessLookupError):
+                # the group that we made for it: children that outlived it are in it
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _listens(place: Place) -> bool:
+    """Tell whether somebody listens there."""
+    with socket.socket(socket.AF_UNIX if isinstance(place, str) else socket.AF_INET) as trial:
+        trial.settimeout(1)
+        with contextlib.suppress(OSError):
+            trial.connect(place)
+            return True
+    return False
 
 
 def free_port() -> int:
@@ -82,61 +97,68 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def started(
-    command: Sequence[str], folder: Path, port: int, cwd: Path, environment: Mapping[str, str]
+    commands: Sequence[Sequence[str]],
+    folder: Path,
+    places: Sequence[Place],
+    cwd: Path,
+    environment: Mapping[str, str],
 ) -> Iterator[Running]:
-    """Start a server in a process group of its own, and end it at the end of the context."""
-    with (folder / "printed").open("wb") as printed:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the benchmark, which ends it
-        )
-    running = Running(process, folder, port)
+    """Start a server, each command in a process group of its own, and end it at the end of the context."""
+    running = Running([], folder, places)
     try:
+        with (folder / "printed").open("ab") as printed:
+            for command in commands:
+                running.processes.append(
+                    subprocess.Popen(
+                        command,
+                        cwd=cwd,
+                        env={**os.environ, **environment},
+                        stdin=subprocess.DEVNULL,
+                        stdout=printed,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,  # Ctrl-C is for the benchmark, which ends it
+                    )
+                )
         yield running
     finally:
         running.end()
 
 
-def tree(pid: int) -> list[int]:
-    """Return a process and all that descend from it."""
+def tree(pids: Sequence[int]) -> list[int]:
+    """Return processes and all that descend from them."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
                 children.setdefault(parent, []).append(int(entry.name))
-    found = [pid]
+    found = list(pids)
     for one in found:
         found += children.get(one, [])
     return found
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the processor seconds, of user and of system, that a process tree has taken so far.
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """Return the processor seconds, of user and of system, that processes and their descendants have taken so far.
 
     The kernel's clock of a process counts them in nanoseconds; /proc/PID/stat has the same in steps of 10 ms.
     """
     seconds = 0.0
-    for one in tree(pid):
+    for one in tree(pids):
         with contextlib.suppress(OSError):
             # clock_getcpuclockid(3): the id's complement, and 2 for "scheduler's time of the whole process"
             seconds += time.clock_gettime((~one << 3) | 2)
     return seconds
 
 
-def memory(pid: int) -> int:
-    """Return the resident memory of a process tree, in bytes."""
-    return sum(_status(one, "VmRSS") for one in tree(pid))
+def memory(pids: Sequence[int]) -> int:
+    """Return the resident memory of processes and their descendants, in bytes."""
+    return sum(_status(one, "VmRSS") for one in tree(pids))
 
 
-def peak_memory(pid: int) -> int:
-    """Return the most memory that the processes of a tree ever had resident, in bytes."""
-    return sum(_status(one, "VmHWM") for one in tree(pid))
+def peak_memory(pids: Sequence[int]) -> int:
+    """Return the most memory that processes and their descendants ever had resident, in bytes."""
+    return sum(_status(one, "VmHWM") for one in tree(pids))
 
 
 def _status(pid: int, name: str) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import asdict, frozen
 
 from bench.samples import Series, Spread, peers_of, spread, values
+from bench.tls import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,14 +26,17 @@ TITLES = {
     "small-disk": "50 KB pieces, 1 connection, on disk",
     "small-memory": "50 KB pieces, 1 connection, on tmpfs",
     "small-many": "50 KB pieces, 8 connections",
+    "small-tls": "50 KB pieces over TLS, 1 connection, on tmpfs",
+    "shards": "50 KB pieces, 16 connections",
     "peak-memory": "peak memory of a fresh process",
     "slow-uploads": "slow uploads at once, 200 KB of 1 MB sent",
     "latency": "beside 4 uploads at full speed",
     "slow-disk": "beside an upload to a disk of 20 MB/s, and one at full speed",
 }
-"""What the figures are, but the large ones, which have a table of their own."""
+"""What the figures are, but the large ones, which have tables of their own."""
 
-LARGE = ("large-1", "large-4")
+LARGE = {"large-1": "1 connection", "large-4": "4 connections"}
+TLS = {"tls": "1 connection"}
 HOW = """\
 1 GB is 10⁹ bytes, 1 MB 10⁶, 1 KB 1000. CPU is user and system time of all processes of the server. Nobody syncs, \
 unless it says so. Every stored file was checked by size and digest. Ratios are taken round by round, and a goal is \
@@ -80,21 +84,21 @@ def _measured(samples: Sequence[Sample], series: Series) -> str:
     return as_text(spread(list(values(samples, series).values())))
 
 
-def _large(result: Result) -> str:
-    head = ["64 MB pieces, no syncs"]
-    head += [f"{what}, {count}" for count in ("1 connection", "4 connections") for what in ("CPU s/GB", "MB/s")]
+def _large(result: Result, words: str, figures: dict[str, str]) -> str:
+    """Return a table with two columns for each of the figures, the least processor time in the first one on top."""
+    head = [words, *(f"{what}, {count}" for count in figures.values() for what in ("CPU s/GB", "MB/s"))]
     rows = [
         [
             peer,
             *(
                 _measured(result.samples, Series(figure, peer, measure))
-                for figure in LARGE
+                for figure in figures
                 for measure in ("cpu s/GB", "throughput MB/s")
             ),
         ]
-        for peer in peers_of(result.samples, LARGE[0], "cpu s/GB")
+        for peer in peers_of(result.samples, next(iter(figures)), "cpu s/GB")
     ]
-    return _table(head, rows, numbers=range(1, 5)) if rows else ""
+    return _table(head, rows, numbers=range(1, len(head))) if rows else ""
 
 
 def _others(result: Result) -> str:
@@ -132,8 +136,10 @@ def as_markdown(result: Result) -> str:
     parts = ["# Benchmark", f"{result.machine['date']}; {machine}. Loopback; {rounds}; {spreads}. {HOW}"]
     if result.quick:
         parts.append("**This was a quick run of little work: it shows that all works, and proves nothing.**")
-    if large := _large(result):
+    if large := _large(result, "64 MB pieces, no syncs", LARGE):
         parts += ["## Large pieces", large]
+    if large := _large(result, f"64 MB pieces over {WORDS}, no syncs", TLS):
+        parts += ["## Large pieces over TLS", large]
     if others := _others(result):
         parts += ["## Other figures", others]
     parts += ["## Goals", _goals(result), "## Peers"]

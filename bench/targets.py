@@ -5,12 +5,12 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
+from attrs import define, frozen
 
 from bench.client import Connection
 
 if TYPE_CHECKING:
-    from bench.client import Answer
+    from bench.client import Address, Answer
     from bench.content import Content
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ExchangeSender",
     "ExchangeTus",
     "ExchangeTusSender",
+    "InTurn",
     "Plain",
     "PlainSender",
     "Refused",
@@ -60,11 +61,11 @@ def _expect(answer: Answer, *statuses: int, body: bytes | None = None) -> Answer
 class Plain:
     """A peer that stores ``PUT /NAME`` as the file ``files/NAME``."""
 
-    port: int
+    address: Address
 
     def enter(self, content: Content) -> PlainSender:
         """Return a sender; nothing is sent before its first upload."""
-        return PlainSender(Connection(self.port, content))
+        return PlainSender(Connection(self.address, content))
 
 
 @frozen
@@ -83,11 +84,11 @@ class PlainSender:
 class Tus:
     """A tus 1.0 server at ``/files`` that stores an upload as ``files/ID``."""
 
-    port: int
+    address: Address
 
     def enter(self, content: Content) -> TusSender:
         """Return a sender; nothing is sent before its first upload."""
-        return TusSender(Connection(self.port, content))
+        return TusSender(Connection(self.address, content))
 
 
 @frozen
@@ -115,9 +116,10 @@ def _resumable(connection: Connection, headers: dict[str, str], piece: int, size
 
 @frozen
 class Exchange:
-    """The daemon: a session is opened by ``checkauth``, and its files lie in ``media/1c_temp/SESSID``."""
+    """The daemon: a session is opened by ``checkauth``, and its files lie in ``1c_temp/SESSID`` of ``media``."""
 
-    port: int
+    address: Address
+    media: str = "media"
     path: str = "/1c_exchange.php?type=catalog&mode="
     login: str = b64encode(b"bench:secret").decode()
 
@@ -129,12 +131,12 @@ class Exchange:
 
     def enter(self, content: Content) -> ExchangeSender:
         """Return a sender with a session of its own."""
-        connection = Connection(self.port, content)
+        connection = Connection(self.address, content)
         return ExchangeSender(self, connection, *self.checkauth(connection))
 
     def sender(self, content: Content, cookie: str, sessid: str) -> ExchangeSender:
         """Return a sender of a session that is open, with a connection that is made at its first use."""
-        return ExchangeSender(self, Connection(self.port, content), cookie, sessid)
+        return ExchangeSender(self, Connection(self.address, content), cookie, sessid)
 
 
 @frozen
@@ -152,7 +154,7 @@ class ExchangeSender:
 
     def stored(self, name: str) -> str:
         """Return where a file is stored, below the daemon's folder."""
-        return f"media/1c_temp/{self.sessid}/{name}"
+        return f"{self.target.media}/1c_temp/{self.sessid}/{name}"
 
     def upload(self, name: str, piece: int, size: int) -> str:
         """Post a file."""
@@ -161,15 +163,27 @@ class ExchangeSender:
         return self.stored(name)
 
 
+@define(eq=False)
+class InTurn:
+    """Several targets, of which each new sender gets the next one."""
+
+    targets: list[Exchange]
+
+    def enter(self, content: Content) -> ExchangeSender:
+        """Return a sender of the first target, and put that last."""
+        self.targets.append(self.targets.pop(0))
+        return self.targets[-1].enter(content)
+
+
 @frozen
 class ExchangeTus:
     """The daemon by tus, in a session that ``checkauth`` has opened: its files lie where those of ``Exchange`` do."""
 
-    port: int
+    address: Address
 
     def enter(self, content: Content) -> ExchangeTusSender:
         """Return a sender with a session of its own."""
-        return ExchangeTusSender(Exchange(self.port).enter(content))
+        return ExchangeTusSender(Exchange(self.address).enter(content))
 
 
 @frozen

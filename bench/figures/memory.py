@@ -34,7 +34,7 @@ def one_body(contest: Contest) -> None:
             with contest.failing("peak-memory", OURS), contest.servers("peak-memory", (OnecExchange(),)) as servers:
                 for server in servers:
                     contest.upload(server, Uploads(contest.content, server.target, 1, 1, size))
-                    peaks.append(peak_memory(server.running.pid) / 1e6)
+                    peaks.append(peak_memory(server.running.pids) / 1e6)
                     contest.record("peak-memory", OURS, f"body of {size // 10**6} MB: peak MB", number, peaks[-1])
         if len(peaks) == 2:
             contest.record("peak-memory", OURS, "difference MB", number, peaks[1] - peaks[0])
@@ -52,10 +52,10 @@ def slow_uploads(contest: Contest) -> None:
                 with running(uploads) as load:
                     load.wait_for("ready")
                     time.sleep(0.2)
-                    before = memory(server.running.pid)
+                    before = memory(server.running.pids)
                     load.go_on()
                     load.wait_for("slow")
-                    each = (memory(server.running.pid) - before) / count / 1e3
+                    each = (memory(server.running.pids) - before) / count / 1e3
                     load.go_on()
                     sent = load.result()
                 contest.check(server, sent.stored)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.goals import OURS
+from bench.goals import NGINX_TLS, OURS, TWISTED_TLS
 from bench.loads import SMALL, Uploads
 from bench.peers.aiohttp_server import Aiohttp
 from bench.peers.django_gunicorn import DjangoGunicorn
 from bench.peers.loops import CopyLoop, SpliceLoop
 from bench.peers.nginx_dav import NginxDav
-from bench.peers.onec import OnecExchange
+from bench.peers.onec import OnecExchange, OnecShards
 from bench.peers.stock_twisted import StockTwisted
 from bench.peers.tus_server import TusServer
 
@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from bench.contest import Contest
     from bench.peer import Peer, Server
 
-__all__ = ["durability", "large", "resumable", "small_in_memory", "small_many", "small_on_disk"]
+__all__ = [
+    "durability",
+    "large",
+    "large_over_tls",
+    "resumable",
+    "shards",
+    "small_in_memory",
+    "small_many",
+    "small_on_disk",
+    "small_over_tls",
+]
 
 LARGE = 64_000_000
 """Bytes of a large piece."""
@@ -35,6 +45,16 @@ PEERS: tuple[Peer, ...] = (
     CopyLoop(),
     SpliceLoop(),
 )
+
+
+OVER_TLS: tuple[Peer, ...] = (
+    OnecExchange.over_tls(),
+    Aiohttp("aiohttp over TLS", tls=True),
+    StockTwisted(TWISTED_TLS, tls=True),
+    NginxDav(NGINX_TLS, tls=True),
+    OnecExchange.behind_nginx(),
+)
+"""Peers that take pieces of any size over TLS."""
 
 
 def large(contest: Contest) -> None:
@@ -52,16 +72,31 @@ def resumable(contest: Contest) -> None:
             _large(contest, "tus", server, number)
 
 
+def large_over_tls(contest: Contest) -> None:
+    """Measure the same for 64 MB pieces over TLS, with 1 connection: the sender encrypts as much as the server."""
+    with contest.servers("tls", (*OVER_TLS, TusServer("@tus/server behind nginx", nginx=True))) as servers:
+        for number, server in contest.rounds("tls", servers):
+            with contest.failing("tls", server.peer.name):
+                _upload_large(contest, "tls", server, number, connections=1, pieces=contest.scale.large)
+
+
 def _large(contest: Contest, figure: str, server: Server, number: int) -> None:
     """Let a server take 64 MB pieces on one connection, and on four."""
     scale = contest.scale
     for connections, pieces in ((1, scale.large), (4, scale.large_each)):
         with contest.failing(figure, server.peer.name):
-            uploads = Uploads(contest.content, server.target, connections, pieces, LARGE)
-            timed = contest.upload(server, uploads)
-            peer, size = server.peer.name, connections * pieces * LARGE
-            contest.record(f"{figure}-{connections}", peer, "cpu s/GB", number, timed.cpu / size * 1e9)
-            contest.record(f"{figure}-{connections}", peer, "throughput MB/s", number, size / timed.seconds / 1e6)
+            name = f"{figure}-{connections}"
+            _upload_large(contest, name, server, number, connections=connections, pieces=pieces)
+
+
+def _upload_large(
+    contest: Contest, figure: str, server: Server, number: int, *, connections: int, pieces: int
+) -> None:
+    """Let a server take 64 MB pieces, and record its processor time and throughput."""
+    timed = contest.upload(server, Uploads(contest.content, server.target, connections, pieces, LARGE))
+    peer, size = server.peer.name, connections * pieces * LARGE
+    contest.record(figure, peer, "cpu s/GB", number, timed.cpu / size * 1e9)
+    contest.record(figure, peer, "throughput MB/s", number, size / timed.seconds / 1e6)
 
 
 def durability(contest: Contest) -> None:
@@ -82,11 +117,25 @@ def small_on_disk(contest: Contest) -> None:
 
 
 def small_in_memory(contest: Contest) -> None:
-    """Measure the same with all files on tmpfs."""
+    """Measure the same with all files on tmpfs, against twisted.web as well."""
+    _small_in_memory(contest, "small-memory", (OnecExchange(), Aiohttp(), StockTwisted()))
+
+
+def small_over_tls(contest: Contest) -> None:
+    """Measure the same over TLS, on one connection that is kept: handshakes are not measured."""
+    _small_in_memory(contest, "small-tls", OVER_TLS)
+
+
+def _small_in_memory(contest: Contest, figure: str, peers: tuple[Peer, ...]) -> None:
     if contest.memory is None:
         contest.missing["tmpfs"] = "there is no tmpfs at /dev/shm"
         return
-    _small(contest, "small-memory", (OnecExchange(), Aiohttp()), 1, contest.scale.small, contest.memory)
+    _small(contest, figure, peers, 1, contest.scale.small, contest.memory)
+
+
+def shards(contest: Contest) -> None:
+    """Measure 50 KB pieces per second on 16 connections, with two daemons and with one."""
+    _small(contest, "shards", (OnecShards(), OnecExchange()), 16, contest.scale.shared_each, contest.folder)
 
 
 def small_many(contest: Contest) -> None:

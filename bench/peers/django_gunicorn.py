@@ -14,6 +14,7 @@ from bench.peer import Launch, package_version
 from bench.targets import Plain
 
 if TYPE_CHECKING:
+    from bench.client import Address
     from bench.targets import Target
 
 __all__ = ["DjangoGunicorn", "make_application"]
@@ -45,9 +46,9 @@ class DjangoGunicorn:
         )
         return Launch(command, environment={FOLDER: str(folder / "files")})
 
-    def target(self, port: int) -> Target:
+    def target(self, address: Address) -> Target:
         """Return how it takes uploads."""
-        return Plain(port)
+        return Plain(address)
 
 
 def make_application() -> Any:

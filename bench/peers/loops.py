@@ -19,6 +19,7 @@ from bench.targets import Plain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bench.client import Address
     from bench.targets import Target
 
 __all__ = ["CopyLoop", "SpliceLoop"]
@@ -50,9 +51,9 @@ class CopyLoop:
         """Return how to start it."""
         return Launch((*module_command(__name__, folder, port), "copy"))
 
-    def target(self, port: int) -> Target:
+    def target(self, address: Address) -> Target:
         """Return how it takes uploads."""
-        return Plain(port)
+        return Plain(address)
 
 
 @frozen
@@ -71,9 +72,9 @@ class SpliceLoop:
         """Return how to start it."""
         return Launch((*module_command(__name__, folder, port), "splice"))
 
-    def target(self, port: int) -> Target:
+    def target(self, address: Address) -> Target:
         """Return how it takes uploads."""
-        return Plain(port)
+        return Plain(address)
 
 
 def copy(connection: socket.socket, file: int, length: int) -> None:

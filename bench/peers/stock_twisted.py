@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from bench.client import HOST
 from bench.peer import Launch, module_command, package_version
 from bench.targets import Plain
+from bench.tls import make_identity, openssl_of_cryptography
 
 if TYPE_CHECKING:
+    from bench.client import Address
     from bench.targets import Target
 
 __all__ = ["StockTwisted"]
@@ -25,23 +28,27 @@ class StockTwisted:
     """twisted.web as its documentation shows it."""
 
     name: str = "twisted.web"
+    tls: bool = False
 
     def version(self) -> str:
         """Return the version."""
-        return f"{package_version('Twisted')}, Resource that copies request.content"
+        tls = f", {openssl_of_cryptography()}" if self.tls else ""
+        return f"{package_version('Twisted')}{tls}, Resource that copies request.content"
 
     def launch(self, folder: Path, port: int) -> Launch:
         """Return how to start it."""
-        return Launch(module_command(__name__, folder, port))
+        identity = make_identity(folder).files if self.tls else ()
+        return Launch((*module_command(__name__, folder, port), *identity), tls=self.tls)
 
-    def target(self, port: int) -> Target:
+    def target(self, address: Address) -> Target:
         """Return how it takes uploads."""
-        return Plain(port)
+        return Plain(address)
 
 
-def main(folder: Path, port: int) -> None:
-    """Serve, without any log."""
+def main(folder: Path, port: int, *identity: str) -> None:
+    """Serve, without any log; over TLS with the files of a certificate and its key."""
     from twisted.internet import reactor
+    from twisted.internet.endpoints import serverFromString
     from twisted.web.resource import Resource
     from twisted.web.server import Site
 
@@ -61,9 +68,13 @@ def main(folder: Path, port: int) -> None:
         def log(self, request: Any) -> None:
             """Log nothing, as the other peers."""
 
-    serving.listenTCP(port, Quiet(Files()), interface="127.0.0.1")
+    endpoint = f"tcp:{port}:interface={HOST}"
+    if identity:
+        chain, key = identity
+        endpoint = f"ssl:{port}:interface={HOST}:certKey={chain}:privateKey={key}"
+    serverFromString(serving, endpoint).listen(Quiet(Files()))
     serving.run()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

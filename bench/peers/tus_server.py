@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from bench.client import HOST
 from bench.peer import Launch, Missing
+from bench.peers.nginx import in_front, nginx_version
+from bench.processes import free_port
 from bench.targets import Tus
 
 if TYPE_CHECKING:
+    from bench.client import Address
     from bench.targets import Target
 
 __all__ = ["TusServer"]
@@ -28,10 +32,14 @@ INSTALL = 60
 
 @frozen
 class TusServer:
-    """The server of the tus project; its packages are kept in ``cache`` from run to run."""
+    """The server of the tus project; its packages are kept in ``cache`` from run to run.
 
-    cache: Path = Path(sys.prefix) / "bench-tus"
+    With ``nginx`` in front of it, it is sent to over TLS.
+    """
+
     name: str = "@tus/server"
+    nginx: bool = False
+    cache: Path = Path(sys.prefix) / "bench-tus"
 
     def version(self) -> str:
         """Return the versions; packages that are not there yet are fetched. Raises ``Missing``."""
@@ -49,7 +57,8 @@ class TusServer:
         if self._installed(wanted) != wanted:
             raise Missing("npm installed other versions than were asked for")
         packages = ", ".join(f"{package} {version}" for package, version in wanted.items())
-        return f"{packages}, node {printed.strip().removeprefix('v')}, POST and one PATCH"
+        front = f"behind {nginx_version()}, deploy/nginx/https.conf; " if self.nginx else ""
+        return f"{front}{packages}, node {printed.strip().removeprefix('v')}, POST and one PATCH"
 
     def _installed(self, wanted: dict[str, str]) -> dict[str, str]:
         """Return the versions of the packages in the cache."""
@@ -69,9 +78,14 @@ class TusServer:
 
     def launch(self, folder: Path, port: int) -> Launch:
         """Return how to start it."""
-        command = (shutil.which("node") or "node", str(self.cache / "server.js"), str(folder / "files"), str(port))
-        return Launch(command, cwd=self.cache, environment={"NODE_ENV": "production"})
+        own = free_port() if self.nginx else port
+        command = (shutil.which("node") or "node", str(self.cache / "server.js"), str(folder / "files"), str(own))
+        environment = {"NODE_ENV": "production"}
+        if not self.nginx:
+            return Launch(command, self.cache, environment)
+        front = in_front(folder, port, f"{HOST}:{own}")
+        return Launch(command, self.cache, environment, beside=(front,), places=((HOST, own),), tls=True)
 
-    def target(self, port: int) -> Target:
+    def target(self, address: Address) -> Target:
         """Return how it takes uploads."""
-        return Tus(port)
+        return Tus(address)
