@@ -7,17 +7,15 @@ transaction that records a piece.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from onec_twisted.model.errors import InsufficientStorage, TooManyUploads
 from onec_twisted.runtime.singleflight import SingleFlight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from twisted.internet.defer import Deferred
 
@@ -32,16 +30,28 @@ SMALL_BODY = 1024 * 1024
 """Bytes up to which a body is admitted as long as there is any room: all concurrent ones together take little."""
 
 
-@frozen(eq=False)
+@define(eq=False)
 class _Promise:
-    """A reservation of ``size`` bytes for one body."""
+    """A reservation of ``size`` bytes for one body, which may have ``most``: its block receives that, and ends it."""
 
+    space: Space
+    sessid: str
+    user: str
     body: IBody
+    most: int
     size: int
 
     def outstanding(self) -> int:
         """Return how many bytes are still to arrive."""
         return max(0, self.size - self.body.received)
+
+    def __enter__(self) -> int:
+        """Return how many bytes the body may have."""
+        return self.most
+
+    def __exit__(self, *_: object) -> None:
+        """End the reservation."""
+        self.space.end(self)
 
 
 @define(eq=False)
@@ -56,7 +66,7 @@ class Space:
     seconds: Callable[[], float]
     min_free: int
     quota: int
-    _promised: dict[str, set[_Promise]] = field(factory=lambda: defaultdict(set), init=False)
+    _promised: dict[str, set[_Promise]] = field(factory=dict, init=False)
     _of_user: dict[str, int] = field(factory=dict, init=False)
     """Bytes reserved for each user's bodies on their way, including those that have arrived."""
     _left: int = field(default=0, init=False)
@@ -87,11 +97,10 @@ class Space:
         """Return whether ``size`` more bytes exceed the quota of a session that holds ``held``, but not the disk."""
         return held + size > self.quota and size <= self._left
 
-    @contextmanager
     def promise(
         self, sessid: str, held: int, body: IBody, most: int, kept: int | None = None, user: str = ""
-    ) -> Iterator[int]:
-        """Reserve room for a body while it is received; yield how many bytes it may have.
+    ) -> _Promise:
+        """Reserve room for a body until the end of the block, which receives how many bytes it may have.
 
         ``held`` is what the session has on record, in bytes. A body without a length may have ``most`` bytes, or
         fewer if there is less room; only ``kept`` of them are reserved, so that one body cannot take all the room. A
@@ -99,25 +108,30 @@ class Space:
         otherwise a user who sends nothing could shut others out. Raises ``InsufficientStorage``, and
         ``TooManyUploads`` in the latter case.
         """
-        coming = sum(promise.outstanding() for promise in self._promised.get(sessid, ()))
+        others = self._promised.get(sessid)
+        coming = sum([promise.outstanding() for promise in others]) if others else 0
         room = min(self._left, self.quota - held - coming)
-        size = min(most, room) if body.length is None else body.length
-        if room < size or size < 0:
+        length = body.length
+        may_have = min(most, room) if length is None else length
+        if room < may_have or may_have < 0:
             raise InsufficientStorage
-        promise = _Promise(body, size if kept is None or body.length is not None else min(size, kept))
+        size = may_have if kept is None or length is not None else min(may_have, kept)
         mine = self._of_user.get(user, 0)
-        if user and mine and promise.size > SMALL_BODY and mine + promise.size > self._left - promise.size:
+        if user and mine and size > SMALL_BODY and mine + size > self._left - size:
             raise TooManyUploads
-        self._of_user[user] = mine + promise.size
-        self._left -= promise.size
-        self._promised[sessid].add(promise)
-        try:
-            yield size
-        finally:
-            self._left += promise.outstanding()
-            self._of_user[user] -= promise.size
-            if not self._of_user[user]:
-                del self._of_user[user]
-            self._promised[sessid].discard(promise)
-            if not self._promised[sessid]:
-                del self._promised[sessid]
+        self._of_user[user] = mine + size
+        self._left -= size
+        promise = _Promise(self, sessid, user, body, may_have, size)
+        self._promised.setdefault(sessid, set()).add(promise)
+        return promise
+
+    def end(self, promise: _Promise) -> None:
+        """End a reservation: what did not arrive is free again."""
+        self._left += promise.outstanding()
+        self._of_user[promise.user] -= promise.size
+        if not self._of_user[promise.user]:
+            del self._of_user[promise.user]
+        of_session = self._promised[promise.sessid]
+        of_session.discard(promise)
+        if not of_session:
+            del self._promised[promise.sessid]
