@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
@@ -90,22 +90,23 @@ class FileRecords:
                 self._known.note_file()
         return after
 
-    def prove(self, session: Session, name: str, committed: int) -> Deferred[None]:
+    def prove(self, session: Session, name: str, committed: int, recorded: Callable[[Any], None]) -> None:
         """Record that the answer to the piece that ends at ``committed`` bytes is known to have arrived.
 
-        It waits for the next commit of another record, or for ``record_proofs``.
+        It waits for the next commit of another record, or for ``record_proofs``. ``recorded`` is called once, with
+        None or a Failure.
         """
 
-        def note(_: object) -> None:
+        def note(outcome: Any) -> None:
             known = self._known.of_sessid(session.sessid)
-            if known is not None:
+            if known is not None and outcome is None:
                 known.prove(session.epoch, name, committed)
+            recorded(outcome)
 
-        step = statements.prove, (session, name, committed)
-        return self.recorder.record_later(session.sessid, step).addCallback(note)
+        self.recorder.record_later(session.sessid, (statements.prove, (session, name, committed)), note)
 
     def record_proofs(self) -> None:
-        """Record what waits for another record, now; its Deferreds fire with the outcome."""
+        """Record what waits for another record, now."""
         self.recorder.record_waiting()
 
     def flush(self) -> Deferred[None]:

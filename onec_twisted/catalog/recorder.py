@@ -28,6 +28,16 @@ __all__ = ["Recorder"]
 
 T = TypeVar("T")
 
+if TYPE_CHECKING:
+    _Later = tuple[Callable[[Any], None], str, Step]
+"""What to call with the outcome of a step, the sessid, and the step."""
+
+
+def _tell(later: list[_Later], outcomes: list[Any]) -> None:
+    """Call back with the outcomes of steps that were recorded with another."""
+    for (recorded, _, _), outcome in zip(later, outcomes, strict=True):
+        recorded(outcome)
+
 
 @define(eq=False)
 class Recorder:
@@ -42,7 +52,7 @@ class Recorder:
     _metrics: Metrics
     _errands: Workers
     known: KnownSessions = field(factory=KnownSessions, init=False)
-    _later: list[tuple[Deferred[None], str, Step]] = field(factory=list, init=False)
+    _later: list[_Later] = field(factory=list, init=False)
     _writing: dict[str, int] = field(factory=dict, init=False)
     """How many records are on their way, by sessid."""
     _loading: list[set[str]] = field(factory=list, init=False)
@@ -63,36 +73,43 @@ class Recorder:
         Raises what ``make`` or the step raises, ``InsufficientStorage`` for a full disk, and ``CatalogBusy`` when
         another process has locked the database.
         """
-        later: list[tuple[Deferred[None], str, Step]] = []
+        later: list[_Later] = []
         if at_once:
             later, self._later = self._later, []
-        sessids = [sessid, *(other for _, other, _ in later)]
-        for one in sessids:
-            self._writing[one] = self._writing.get(one, 0) + 1
-        for loading in self._loading:
-            loading.update(sessids)
+        sessids = [sessid, *[other for _, other, _ in later]]
+        self._note_begun(sessids)
         try:
             mine, *others = await self._workers(self._make_and_record, make, [step for _, _, step in later])
         except BaseException:
-            for recorded, _, _ in later:
-                recorded.errback(Failure())
+            _tell(later, [Failure()] * len(later))
             raise
         else:
-            for (recorded, _, _), outcome in zip(later, others, strict=True):
-                recorded.callback(outcome)  # a Failure makes it an errback
+            _tell(later, others)
         finally:
-            for one in sessids:
-                self._writing[one] -= 1
-                if not self._writing[one]:
-                    del self._writing[one]
-            self._fire_flushed()
+            self._note_ended(sessids)
         if isinstance(mine, Failure):
             self._note_held(is_held=mine.check(CatalogBusy) is not None)
             if not self._is_held:
                 self.known.forget(sessid)  # what is on record is now unknown
             mine.raiseException()
-        self._note_held(is_held=False)
+        if self._is_held:
+            self._note_held(is_held=False)
         return mine
+
+    def _note_begun(self, sessids: list[str]) -> None:
+        """Note that records of these sessions are on their way."""
+        for sessid in sessids:
+            self._writing[sessid] = self._writing.get(sessid, 0) + 1
+        for loading in self._loading:
+            loading.update(sessids)
+
+    def _note_ended(self, sessids: list[str]) -> None:
+        """Note that they have arrived, or failed."""
+        for sessid in sessids:
+            self._writing[sessid] -= 1
+            if not self._writing[sessid]:
+                del self._writing[sessid]
+        self._fire_flushed()
 
     def _note_held(self, *, is_held: bool) -> None:
         """Log when another process has locked the database, and when it has released it."""
@@ -137,14 +154,15 @@ class Recorder:
         """Truncate the database's write-ahead log, if it has grown; see ``Database.tidy``."""
         await self._errands(self.database.tidy)
 
-    def record_later(self, sessid: str, step: Step) -> Deferred[None]:
-        """Record a step together with the next record, or at ``record_waiting``."""
-        recorded: Deferred[None] = Deferred()
+    def record_later(self, sessid: str, step: Step, recorded: Callable[[Any], None]) -> None:
+        """Record a step together with the next record, or at ``record_waiting``.
+
+        ``recorded`` is called with what the step returned, or its Failure.
+        """
         self._later.append((recorded, sessid, step))
-        return recorded
 
     def record_waiting(self) -> None:
-        """Record what waits for another record, now; its Deferreds fire with the outcome."""
+        """Record what waits for another record, now."""
         if self._later:
             ensureDeferred(self.record("", lambda: (statements.nothing, ()))).addErrback(lambda _: None)
 

@@ -157,10 +157,10 @@ class Piece:
             is_repeat=is_repeat,
         )
 
-    async def commit(self, write: Callable[[], int]) -> None:
+    def commit(self, write: Callable[[], int]) -> Coroutine[Any, Any, int]:
         """Record the file's new length; the same transaction enforces the quota."""
         pieces, ingest = self.pieces, self.pieces.ingest
-        await ingest.files.commit(
+        return ingest.files.commit(
             self.session, str(self.name), self.before, write, pieces.session_quota, ingest.now(), self.exchange_type
         )
 

@@ -7,7 +7,7 @@ and holds them as long as needed.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 from twisted.internet.task import deferLater
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
-    from twisted.python.failure import Failure
 
     from onec_twisted.catalog.files import FileRecords
     from onec_twisted.model.records import Session
@@ -95,47 +94,37 @@ class Proofs:
         self, session: Session, name: str, committed: int, acknowledgement: Acknowledgement, arrived: bool
     ) -> None:
         """Record the proof and then forget the answer; an answer that was lost needs no record."""
+        if arrived:
+            self._prove(session, name, committed, acknowledgement)
+        else:
+            self._forget(session.sessid, name, acknowledgement)
 
-        def forget(_: object) -> None:
-            of_session = self._open.get(session.sessid, {})
-            if of_session.get(name) is acknowledgement:
-                del of_session[name]
-                if not of_session:
-                    del self._open[session.sessid]
+    def _forget(self, sessid: str, name: str, acknowledgement: Acknowledgement) -> None:
+        """Forget an answer, unless that to a later piece has taken its place."""
+        of_session = self._open.get(sessid, {})
+        if of_session.get(name) is acknowledgement:
+            del of_session[name]
+            if not of_session:
+                del self._open[sessid]
 
-        if not arrived:
-            forget(None)
-            return
-        self._prove(session, name, committed, acknowledgement, forget)
-
-    def _prove(
-        self,
-        session: Session,
-        name: str,
-        committed: int,
-        acknowledgement: Acknowledgement,
-        forget: Callable[[object], None],
-    ) -> None:
+    def _prove(self, session: Session, name: str, committed: int, acknowledgement: Acknowledgement) -> None:
         """Record a proof; without it an equal piece would be taken for a repeat after the next start."""
 
-        def put_off(failure: Failure) -> None:
-            failure.trap(CatalogBusy, StorageRemoved)  # already logged elsewhere
-            self._put_off.append(again)
-            if self._retry_call is None:
-                self._retry_call = self.clock.callLater(PROOF_RETRY, self._retry)
+        def recorded(outcome: Any) -> None:
+            if outcome is None:
+                self._forget(session.sessid, name, acknowledgement)
+            elif outcome.check(CatalogBusy, StorageRemoved):  # already logged elsewhere
+                self._put_off.append(again)
+                if self._retry_call is None:
+                    self._retry_call = self.clock.callLater(PROOF_RETRY, self._retry)
+            else:
+                self._log.failure("{sessid}: a proof of delivery was not recorded", outcome, sessid=session.sessid)
 
         def again() -> None:
             if self.of(session.sessid, name) is acknowledgement:
-                self._prove(session, name, committed, acknowledgement, forget)
+                self._prove(session, name, committed, acknowledgement)
 
-        recorded = self.files.prove(session, name, committed)
-        recorded.addCallback(forget)
-        recorded.addErrback(put_off)
-        recorded.addErrback(
-            lambda failure: self._log.failure(
-                "{sessid}: the acknowledgement of an answer could not be recorded", failure, sessid=session.sessid
-            )
-        )
+        self.files.prove(session, name, committed, recorded)
         if self._call is None:
             self._call = self.clock.callLater(PROOF_DELAY, self._record)
 

@@ -165,7 +165,8 @@ class BufferedWriter:
     async def _quiet_for_good(self) -> None:
         """Give workers nothing more, and wait until none has a job of this writer."""
         self._ending = True
-        await self._quiet()
+        if self._writing is not None:
+            await self._quiet()
 
     def _take_waiting(self) -> list[bytes]:
         """Take what is in memory, for a worker to write."""

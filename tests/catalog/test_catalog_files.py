@@ -103,7 +103,8 @@ def test_damage_of_all(catalog: Catalog) -> None:
 
 def prove(catalog: Catalog, session: Session, committed: int) -> None:
     """Record a proof, which waits for company until it is told not to."""
-    proven = catalog.files.prove(session, "a", committed)
+    proven: defer.Deferred[Any] = defer.Deferred()
+    catalog.files.prove(session, "a", committed, proven.callback)
     assert not proven.called
     catalog.files.flush()
     now_of(proven)
@@ -165,7 +166,8 @@ def test_a_proof_does_not_wait_for_a_piece(path: Path) -> None:
     committing = defer.ensureDeferred(catalog.files.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
     workers.run()
     now_of(committing)
-    proven = catalog.files.prove(session, "a", 10)
+    proven: defer.Deferred[Any] = defer.Deferred()
+    catalog.files.prove(session, "a", 10, proven.callback)
     seen: list[FileRecord | None] = []
 
     def slow() -> int:
@@ -193,7 +195,8 @@ def test_a_proof_that_cannot_be_recorded(path: Path) -> None:
             raise RuntimeError("can't start new thread")
 
     catalog = make_catalog(path, NoWorkers())  # type: ignore[arg-type]
-    proven = catalog.files.prove(Session("s", "shop", 1, 0, 1.0), "a", 10)
+    proven: defer.Deferred[Any] = defer.Deferred()
+    catalog.files.prove(Session("s", "shop", 1, 0, 1.0), "a", 10, proven.callback)
     assert catalog.files.flush().called
     with pytest.raises(RuntimeError, match="thread"):
         now_of(proven)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -49,7 +49,8 @@ def sessids(recorder: Recorder) -> list[str]:
 
 def test_what_waits_goes_with_the_next_record(recorder: Recorder, workers: LateWorkers) -> None:
     """It costs no hop, and no sync, of its own."""
-    waited = recorder.record_later("s", (statements.touch, ("s", 9.0)))
+    waited: Deferred[Any] = Deferred()
+    recorder.record_later("s", (statements.touch, ("s", 9.0)), waited.callback)
     recorded = ensureDeferred(recorder.record("s", lambda: OPEN))
     assert not waited.called
     workers.run()
@@ -63,7 +64,8 @@ def test_what_waits_goes_with_the_next_record(recorder: Recorder, workers: LateW
 
 def test_what_waits_is_recorded_when_asked_for(recorder: Recorder, workers: LateWorkers) -> None:
     """Nothing waits for ever."""
-    waited = recorder.record_later("s", OPEN)
+    waited: Deferred[Any] = Deferred()
+    recorder.record_later("s", OPEN, waited.callback)
     flushed = recorder.flush()
     assert not flushed.called
     workers.run()
@@ -81,7 +83,8 @@ def test_nothing_to_flush(recorder: Recorder) -> None:
 def test_a_step_that_fails_makes_its_session_unknown(recorder: Recorder, workers: LateWorkers) -> None:
     """Nobody knows what is on record, so it is read again; what went along is recorded all the same."""
     recorder.known.add("hash", KnownSession(Session("s", "shop", 1, 0, 1.0)))
-    waited = recorder.record_later("s", OPEN)
+    waited: Deferred[Any] = Deferred()
+    recorder.record_later("s", OPEN, waited.callback)
 
     def fail(_: object) -> None:
         raise ValueError
