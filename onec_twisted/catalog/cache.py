@@ -8,7 +8,7 @@ from attrs import define, evolve, field
 
 from onec_twisted.model.records import FileRecord, Session
 
-__all__ = ["KnownSession", "KnownSessions"]
+__all__ = ["AT_ONCE", "FILES_OF_SESSION", "MOST_SESSIONS", "KnownSession", "KnownSessions"]
 
 MOST_SESSIONS = 2000
 """Sessions kept in memory."""
@@ -69,9 +69,9 @@ class KnownSession:
 
     def prove(self, epoch: int, name: str, committed: int) -> None:
         """Note that the answer to a file's last piece was delivered."""
-        record = self.files.get(name)
-        if epoch == self.session.epoch and record is not None and record.committed == committed:
-            self.files[name] = evolve(record, proven=True)
+        old = self.files.get(name)
+        if epoch == self.session.epoch and old is not None and old.committed == committed:
+            self.files[name] = FileRecord(committed, old.last_start, True, old.damaged, old.sealed)
 
     def damage(self, epoch: int, names: list[str]) -> None:
         """Note that files are damaged."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from attrs import define, field
 
-from onec_twisted.catalog.cache import AT_ONCE, KnownSession
+from onec_twisted.catalog.cache import AT_ONCE, MOST_SESSIONS, KnownSession
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sql import uploads
 from onec_twisted.model.records import Session
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["SessionRecords"]
 
 
+@lru_cache(MOST_SESSIONS)
 def _hash(token: str) -> str:
-    """Return what is recorded of a token, the session's secret: its SHA-256."""
+    """Return what is recorded of a token, the session's secret: its SHA-256. Each request needs it."""
     return hashlib.sha256(token.encode("utf-8")).hexdigest()
 
 
