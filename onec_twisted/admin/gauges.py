@@ -57,16 +57,16 @@ class Gauges:
         ProcessCollector(registry=registry)
         for name, words in (
             ("onec_connections", "Open connections"),
-            ("onec_uploads_in_progress", "Pieces on their way, those included that wait"),
-            ("onec_uploads_waiting", "Pieces that wait for their file's turn"),
+            ("onec_uploads_in_progress", "Pieces being received, including those that wait"),
+            ("onec_uploads_waiting", "Pieces that wait for their file"),
             ("onec_sessions", "Sessions on record"),
-            ("onec_sessions_owing", "Sessions with something that is not handed off yet"),
-            ("onec_unfinished_uploads", "Uploads of tus that are not complete"),
+            ("onec_sessions_owing", "Sessions with files that are not handed off yet"),
+            ("onec_unfinished_uploads", "Incomplete tus uploads"),
             ("onec_damaged_files", "Files that have lost acknowledged bytes"),
-            ("onec_disk_free_bytes", "Bytes that the disk of the media root has left"),
-            ("onec_handoff_oldest_waiting_seconds", "How long the oldest hand-off that waits has been waiting"),
-            ("onec_ready", "1 when uploads can be taken, 0 when not: /health tells why"),
-            ("onec_disk_reserved_bytes", "Bytes of the disk that are left free"),
+            ("onec_disk_free_bytes", "Free bytes on the disk of the media root"),
+            ("onec_handoff_oldest_waiting_seconds", "Age of the oldest waiting hand-off"),
+            ("onec_ready", "1 if uploads are accepted, 0 if not; /health reports why"),
+            ("onec_disk_reserved_bytes", "Bytes of the disk that are kept free"),
         ):
             self._gauges[name] = Gauge(name, words, registry=registry)
         self._handoffs = Gauge("onec_handoffs", "Hand-offs on record, by state", ["state"], registry=registry)

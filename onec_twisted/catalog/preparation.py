@@ -30,7 +30,7 @@ def create_catalog(path: Path) -> None:
             if version > SCHEMA_VERSION:
                 raise CatalogUnusable(
                     f"{path} was written by a later version of onec-exchange (schema {version}, "
-                    f"this one knows {SCHEMA_VERSION}); install the version that wrote it"
+                    f"this one supports {SCHEMA_VERSION}); install the version that wrote it"
                 )
             if version < SCHEMA_VERSION:
                 cursor.executescript(script_from(version))

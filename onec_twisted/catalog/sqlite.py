@@ -74,13 +74,13 @@ def usable(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError, ValueError, TypeError) as error:
         if "full" in str(error):
-            raise CatalogUnusable(f"{path} cannot be written ({error}); make room on the disk") from error
+            raise CatalogUnusable(f"{path} cannot be written ({error}); free some disk space") from error
         if "locked" in str(error):
             raise CatalogUnusable(
-                f"{path} is held by another program ({error}); end what works in it, often a sqlite3 shell"
+                f"{path} is held by another program ({error}); close the program that uses it, often a sqlite3 shell"
             ) from error
         raise CatalogUnusable(
-            f"{path} cannot be used ({error}); move the whole folder {path.parent} away to start afresh, "
+            f"{path} cannot be used ({error}); move the whole folder {path.parent} away to start over, "
             "and let the nodes export again"
         ) from error
 

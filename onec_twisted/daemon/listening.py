@@ -196,8 +196,7 @@ def listening(
         return listening_service(description, factory, listener)  # type: ignore[arg-type]  # it delegates the rest
     except Exception as error:  # the parser of a plugin or of a certificate may raise anything
         raise CannotStart(
-            f"--{option}={description}: cannot be understood ({type(error).__name__}: {error}); "
-            f"{_advice(description)}"
+            f"--{option}={description}: is malformed ({type(error).__name__}: {error}); {_advice(description)}"
         ) from None
 
 

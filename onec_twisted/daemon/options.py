@@ -71,8 +71,9 @@ class Options(usage.Options, AuthOptionMixin):
     supportedInterfaces = (IUsernamePassword,)
     synopsis = "--auth=SPEC [options]"
     longdesc = (
-        "Receives what 1C:Enterprise nodes export to a site. Give 1C the address http://HOST:PORT/1c_exchange.php "
-        "with a user and password of --auth. Files appear in MEDIA_ROOT/1c_temp/<sessid>/. "
+        "Receives the exports of 1C:Enterprise nodes for a web site. Give 1C the address "
+        "http://HOST:PORT/1c_exchange.php with a user and password of --auth. "
+        "Files appear in MEDIA_ROOT/1c_temp/<sessid>/. "
         "Sizes take K, M, G (powers of 1024); times are seconds, or take s, m, h, d."
     )
     optParameters: Sequence[Sequence[Any]] = [
@@ -87,32 +88,32 @@ class Options(usage.Options, AuthOptionMixin):
         ["durability", None, "piece", "When bytes are synced to the disk: piece, handoff or none."],
         ["importer", None, "keep", "Who imports uploads: keep, exec:PROGRAM, http://..., https://..."],
         ["import-hold", None, "10", "How long import waits for its result before it answers progress."],
-        ["import-timeout", None, "3600", "How long one try of the importer may take."],
-        ["import-tries", None, "16", "How often delivery is tried, with growing pauses, up to an hour each."],
+        ["import-timeout", None, "3600", "Time limit for one attempt of the importer."],
+        ["import-tries", None, "16", "Attempts to deliver a hand-off, with growing pauses of up to an hour."],
         ["import-secret", None, None, "File with the secret that signs requests to the site."],
         ["import-auth", None, None, "File with USER:PASSWORD for the site; without it, $ONEC_IMPORT_AUTH."],
-        ["orders", None, None, "Address of the site's orders: http://... or https://...; without it there are none."],
-        ["settle", None, "300", "Files that nobody asked to import are handed off after this quiet time."],
-        ["keep", None, "86400", "How long files stay after everything in their session was imported."],
-        ["sessid", None, "required", "'optional' serves old nodes that send only the cookie."],
+        ["orders", None, None, "Address of the site's orders: http://... or https://...; without it, none."],
+        ["settle", None, "300", "Quiet time after which files without an import request are handed off."],
+        ["keep", None, "86400", "How long files stay after everything in their session has been imported."],
+        ["sessid", None, "required", "'optional' also serves old nodes that send only the cookie."],
         ["status-codes", None, "http", "'ok' answers 200 to everything except type=listen."],
         ["zip", None, "yes", "Whether nodes pack their files: yes or no."],
-        ["access-log", None, "no", "Whether each request and each piece is logged: yes or no."],
-        ["log-format", None, "text", "Format of the log's lines: text or json."],
+        ["access-log", None, "no", "Log each request and each piece: yes or no."],
+        ["log-format", None, "text", "Format of log lines: text or json."],
         ["intake", None, "auto", "How bodies are received: auto, buffered, or zero-copy by splice(2)."],
         ["connections-per-address", None, "500", "Connections from one address, 0 for no limit; beyond that, 429."],
         ["sessions-per-user", None, "10000", "Sessions of one user on record, 0 for no limit; beyond that, 429."],
         ["max-uploads", None, "1000", "Concurrent pieces, 0 for no limit; beyond that, 503."],
-        ["header-timeout", None, "30", "How long the headers of a request may take."],
+        ["header-timeout", None, "30", "Time limit for the headers of a request."],
         ["min-rate", None, "128", "Bytes per second that a body must send, 0 for no limit; below that, 408."],
-        ["tus-path", None, "/files/", "URL path of resumable uploads by tus, or off."],
+        ["tus-path", None, "/files/", "URL path of resumable tus uploads, or off."],
         [
             "shard",
             None,
             None,
-            "Name of this daemon among several: its sessids, cookies and upload ids begin with it.",
+            "Name of this daemon among several; its sessids, cookies and upload ids start with it.",
         ],
-        ["admin", None, None, "Twisted endpoint for the status page, /metrics and /health; none without it."],
+        ["admin", None, None, "Twisted endpoint for the status page, /metrics and /health; without it, none."],
     ]
 
     def __init__(self) -> None:
@@ -141,7 +142,7 @@ class Options(usage.Options, AuthOptionMixin):
         super().addChecker(_checker("auth", description))
 
     def opt_admin_auth(self, description: str) -> None:
-        """Who may use --admin, as with --auth; may be repeated; without it everybody who can connect."""
+        """Who may use --admin, as in --auth; may be repeated; without it, everybody who can connect."""
         self["admin-auth"].append(_checker("admin-auth", description))
 
     def opt_trusted_proxy(self, address: str) -> None:
@@ -153,14 +154,14 @@ class Options(usage.Options, AuthOptionMixin):
         self["trusted-proxy"].append(address)
 
     def opt_cors_origin(self, origin: str) -> None:
-        """Origin whose pages may upload by tus, as in https://shop.example; may be repeated; without it none."""
+        """Origin whose pages may upload by tus, as in https://shop.example; may be repeated; without it, none."""
         try:
             self["cors-origin"].append(parse_origin(origin))
         except ValueError:
             _wrong("cors-origin", origin, "write scheme, host and port as browsers do, as in https://shop.example")
 
     def opt_cors_header(self, name: str) -> None:
-        """Header that pages of --cors-origin may send beside those of tus and of tracing; may be repeated."""
+        """Header that pages of --cors-origin may send, besides those of tus and of tracing; may be repeated."""
         try:
             self["cors-header"].append(parse_header(name))
         except ValueError:
@@ -171,7 +172,7 @@ class Options(usage.Options, AuthOptionMixin):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            raise CannotStart(f"{str(error).rstrip('.')}; twistd onec-exchange --help tells more") from None
+            raise CannotStart(f"{str(error).rstrip('.')}; see twistd onec-exchange --help") from None
 
     def parseArgs(self, *extra: str) -> None:
         """Reject arguments: a word without ``--`` is a mistake."""
@@ -193,7 +194,9 @@ class Options(usage.Options, AuthOptionMixin):
             if not self[name]:
                 _wrong(name, "0", "must be more than 0")
         if self["body-limit"] < self["file-limit"]:
-            _wrong("body-limit", self["body-limit"], "is less than --file-limit: no piece of that size could come in")
+            _wrong(
+                "body-limit", self["body-limit"], "is less than --file-limit: pieces of that size would be rejected"
+            )
         self._check_limits()
         if self["admin-auth"] and self["admin"] is None:
             _wrong("admin-auth", "", "there is no --admin to protect")
@@ -203,7 +206,7 @@ class Options(usage.Options, AuthOptionMixin):
             if self[name] not in choices:
                 _wrong(name, self[name], f"must be {' or '.join(choices)}")
         if self["cors-header"] and not self["cors-origin"]:
-            _wrong("cors-header", "", "no page may send it without --cors-origin")
+            _wrong("cors-header", "", "has no effect without --cors-origin")
         self._check_places()
         self._check_site()
 
@@ -226,7 +229,7 @@ class Options(usage.Options, AuthOptionMixin):
             _wrong("min-rate", self["min-rate"], f"is not a number of bytes per second; {SIZE}")
         for name in NUMBERS:
             if re.fullmatch(r"\d{1,9}", self[name]) is None:
-                _wrong(name, self[name], "must be a number, or 0 for any number")
+                _wrong(name, self[name], "must be a number, or 0 for no limit")
             self[name] = int(self[name])
 
     def _check_site(self) -> None:
@@ -279,7 +282,7 @@ class Options(usage.Options, AuthOptionMixin):
         self["path"] = self["path"] or list(DEFAULT_PATHS)
         for path in self["path"]:
             if any(other.startswith(f"{path}/") for other in self["path"]):
-                _wrong("path", path, "cannot stand above another --path")
+                _wrong("path", path, "is above another --path")
         self._check_tus_path()
 
     def _check_tus_path(self) -> None:
@@ -287,7 +290,7 @@ class Options(usage.Options, AuthOptionMixin):
         path = self["tus-path"]
         if path == "off":
             if self["cors-origin"]:
-                _wrong("cors-origin", "", "there are no pages to upload from while --tus-path is off")
+                _wrong("cors-origin", "", "pages cannot upload while --tus-path is off")
             self["tus-path"] = None
             return
         bare = path.rstrip("/")
@@ -295,7 +298,7 @@ class Options(usage.Options, AuthOptionMixin):
             _wrong("tus-path", path, "write a path as in /files/, or off")
         for other in self["path"]:
             if f"{other}/".startswith(f"{bare}/") or bare.startswith(f"{other}/"):
-                _wrong("tus-path", path, f"cannot stand at, above or below --path={other}")
+                _wrong("tus-path", path, f"must not be at, above or below --path={other}")
 
 
 def _checker(option: str, description: str) -> Any:
@@ -306,9 +309,9 @@ def _checker(option: str, description: str) -> Any:
     try:
         checker = makeChecker(description)
     except InvalidAuthType:
-        raise usage.UsageError(f"--{option}={kind}: no such kind; --help-auth lists them") from None
+        raise usage.UsageError(f"--{option}={kind}: no such method; --help-auth lists them") from None
     except (StrcredException, ValueError) as error:
-        raise usage.UsageError(f"--{option}={kind}: {error or 'it cannot be understood; see --help-auth'}") from None
+        raise usage.UsageError(f"--{option}={kind}: {error or 'is malformed; see --help-auth'}") from None
     if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
         # strcred returns text from the command line, HTTP delivers bytes
         checker.users = {_as_bytes(user): _as_bytes(word) for user, word in checker.users.items()}
@@ -321,7 +324,7 @@ def _checker(option: str, description: str) -> Any:
         except NotPlain as error:
             raise usage.UsageError(f"--{option}=file: {checker.filename} {error}") from error
     if IUsernamePassword not in checker.credentialInterfaces:
-        raise usage.UsageError(f"--{option}: this kind checks no passwords; --help-auth lists those that do")
+        raise usage.UsageError(f"--{option}: this method checks no passwords; --help-auth lists those that do")
     return checker
 
 

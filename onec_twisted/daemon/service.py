@@ -157,13 +157,13 @@ def prepare(store: Store, named: str) -> None:
         record_damage(store.database, damaged)
     except MediaRootTaken:
         raise CannotStart(
-            f"--media-root={named}: another onec-exchange works there; stop it, or give another folder"
+            f"--media-root={named}: another onec-exchange is using it; stop that one, or use another folder"
         ) from None
     except CatalogUnusable as error:
         raise CannotStart(str(error)) from None
     except OSError as error:
         raise CannotStart(
-            f"--media-root={named}: cannot be written ({error.strerror}); give a folder that the daemon's user owns"
+            f"--media-root={named}: cannot be written ({error.strerror}); use a folder that the daemon's user owns"
         ) from None
     for sessid, name in damaged:
         Logger(namespace=__name__).critical(

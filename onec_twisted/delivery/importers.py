@@ -65,16 +65,16 @@ class ImporterFactory:
 
 
 WEB_HELP = """
-The address is asked by POST, with the description as JSON: 2xx is success, unless it brings an error page or says
-failure; 202 means that it is asked again, 4xx is failure, with the text of the answer; all else is tried again.
---import-secret signs what is sent.
+The address gets a POST with the description as JSON: 2xx is success, unless the body is an error page or says
+failure; 202 asks to be polled; 4xx is failure, with the text of the answer; anything else is retried.
+--import-secret signs the requests.
 """
 
 OURS = (
     ImporterFactory(
         "keep",
         """
-Files stay in MEDIA_ROOT/1c_temp/<sessid>; manifest.json beside them tells what was handed off.
+Files stay in MEDIA_ROOT/1c_temp/<sessid>; manifest.json beside them lists what was handed off.
 """,
         "none",
         _keep,
@@ -82,17 +82,15 @@ Files stay in MEDIA_ROOT/1c_temp/<sessid>; manifest.json beside them tells what 
     ImporterFactory(
         "exec",
         """
-A program is started with the folder and the name as arguments, and the description as JSON on standard input.
-What it prints is progress; status 0 is success, 75 wants another try, else the last line on standard error is
-the failure.
+The program is started with the folder and the name as arguments, and the description as JSON on standard input.
+Its standard output is shown as progress; status 0 is success, 75 asks for a retry, and any other status is failure,
+with the last line of standard error as its message.
 """,
-        "The path of the program",
+        "Path of the program",
         _exec,
     ),
-    ImporterFactory("http", WEB_HELP, "The rest of the address, as in http://127.0.0.1:8000/1c-import", _web("http")),
-    ImporterFactory(
-        "https", WEB_HELP, "The rest of the address, as in https://shop.example/1c-import", _web("https")
-    ),
+    ImporterFactory("http", WEB_HELP, "Rest of the address, as in http://127.0.0.1:8000/1c-import", _web("http")),
+    ImporterFactory("https", WEB_HELP, "Rest of the address, as in https://shop.example/1c-import", _web("https")),
 )
 
 

@@ -99,7 +99,7 @@ class _Lines:
         self.last = text
         if self._left > 0:
             self._left -= 1
-            self._report(text if self._left else f"{text} (what it says from now on is not in the log)")
+            self._report(text if self._left else f"{text} (further output is not logged)")
 
     def end(self) -> None:
         """Process a last line without a line end."""

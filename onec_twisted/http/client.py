@@ -66,7 +66,7 @@ def url_of(scheme: str, argument: str) -> str:
     except ValueError:
         is_address = False
     if not is_address or not _URL.fullmatch(url) or parts.fragment:
-        raise ValueError(f"{hidden(url)} is no address; write it as in {scheme}://127.0.0.1:8000/path")
+        raise ValueError(f"{hidden(url)} is not an address; write it as in {scheme}://127.0.0.1:8000/path")
     return url
 
 

@@ -61,5 +61,5 @@ def plain_text(raw: bytes) -> str:
     """
     text = plain_bytes(raw)
     if b"\0" in text:
-        raise NotPlain("is no plain text: save it as UTF-8")
+        raise NotPlain("is not plain text: save it as UTF-8")
     return decoded(text)

@@ -204,7 +204,9 @@ def refusal_of(answer: RawAnswer, step: str) -> NodeError:
     """Return the error for an answer: ``failure`` with the site's words, or ``Strange``."""
     if 300 <= answer.status < 400:
         place = answer.headers.get("location", "nowhere")
-        return Strange(f"{step}: the site redirects to {place}; no 1C follows: give that address", answer.status)
+        return Strange(
+            f"{step}: the site redirects to {place}; 1C does not follow: give 1C that address", answer.status
+        )
     if answer.first == "failure":
         words = " ".join(answer.lines[1:]).strip() or "failure, without a reason"
         return Refusal(words[:FAILURE_SHOWN], answer.status, answer.offset)
@@ -228,26 +230,26 @@ def remarks_on(answer: RawAnswer) -> tuple[Remark, ...]:
     message = _message_of_php(answer)
     if message is not None:
         cure = "write such messages to a log: display_errors=Off"
-        remarks.append(Remark(ALL, f"the answer has a message of PHP: {message}", cure))
+        remarks.append(Remark(ALL, f"the answer contains a PHP message: {message}", cure))
     line = answer.lines[0]
     if line != line.strip():
-        cure = "send the first word alone in its line"
-        words = "blanks stand beside the first word, which 1C:Trade 10.3 and others compare as it is"
+        cure = "send the first word alone on its line"
+        words = "spaces surround the first word, which 1C:Trade 10.3 and others compare as it is"
         remarks.append(Remark((TRADE,), words, cure))
     if answer.body.startswith(codecs.BOM_UTF8):
         remarks.append(Remark((BITRIX,), "the answer begins with a byte order mark", "send the text without a BOM"))
     if b"\r\n" in answer.body:
-        cure = "separate lines with LF alone"
+        cure = "separate lines with LF only"
         remarks.append(Remark((TRADE, BITRIX), "lines end with CR LF: the CR becomes part of the cookie", cure))
     if answer.status != 200:
-        cure = "answer 200 to what a person should read (--status-codes=ok)"
+        cure = "answer 200 to whatever a person should read (--status-codes=ok)"
         remarks.append(Remark((BITRIX,), f"the status is {answer.status}: its text is lost", cure))
     kind = answer.headers.get("content-type", "").lower()
     if answer.body and not re.search(r"charset=[a-z0-9-]+$", kind):
         cure = "send Content-Type: text/plain; charset=utf-8, with the charset last"
         remarks.append(Remark((BITRIX,), "the Content-Type names no charset at its end", cure))
     if "x-content-encoding" in answer.headers:
-        remarks.append(Remark(ALL, "the answer is compressed", "compress no answer of the exchange"))
+        remarks.append(Remark(ALL, "the answer is compressed", "do not compress answers of the exchange"))
     return tuple(remarks)
 
 
@@ -260,8 +262,8 @@ def login_of(answer: RawAnswer, exchange_type: str = "catalog") -> Login:
         raise Strange("checkauth: the site gave no cookie name and value in lines 2 and 3", answer.status)
     remarks = list(remarks_on(answer))
     if re.search(r"[^\w.~-]", lines[1] + lines[2], re.ASCII):
-        cure = "use letters, digits, - and _ alone"
-        remarks.append(Remark(ALL, "the cookie has characters that do not survive everywhere", cure))
+        cure = "use only letters, digits, - and _"
+        remarks.append(Remark(ALL, "the cookie has characters that some nodes alter", cure))
     fourth = lines[3] if len(lines) > 3 else ""
     if not fourth:
         cure = "send sessid=… in line 4, and compare it"
@@ -272,7 +274,7 @@ def login_of(answer: RawAnswer, exchange_type: str = "catalog") -> Login:
     fifth = lines[4] if len(lines) > 4 else ""
     if exchange_type != "sale" and not fifth.startswith("timestamp="):
         cure = "send timestamp=… in line 5"
-        remarks.append(Remark((BITRIX,), "line 5 is not timestamp=…: deactivate cannot tell since when", cure))
+        remarks.append(Remark((BITRIX,), "line 5 is not timestamp=…: deactivate cannot know since when", cure))
     cookie = f"{lines[1]}={lines[2]}"
     return Login(cookie, fourth.removeprefix("sessid="), fifth.removeprefix("timestamp="), tuple(remarks))
 
@@ -301,7 +303,9 @@ def parameters_of(answer: RawAnswer, exchange_type: str, *, version: bool) -> Pa
     limit = int(found[1]) if found else 0
     if limit <= 0:
         cure = "answer file_limit=<bytes> in line 2"
-        remarks.append(Remark(ALL, "init names no file_limit: every file comes in one request, however large", cure))
+        remarks.append(
+            Remark(ALL, "init names no file_limit: every file is sent in one request, however large", cure)
+        )
     return Parameters(answer.first == "zip=yes", limit if limit > 0 else None, tuple(remarks))
 
 
@@ -312,6 +316,6 @@ def state_of(answer: RawAnswer, step: str, *, may_last: bool = False) -> State:
     remarks = list(remarks_on(answer))
     words = " ".join(line.strip() for line in answer.lines[1:]).strip()
     if step.startswith("file") and any(line.strip() for line in answer.lines[1:]):
-        cure = "answer success alone to a piece"
+        cure = "answer a piece with success only"
         remarks.append(Remark(ALL, "success has more lines: each piece becomes an entry in the log", cure))
     return State(answer.first == "success", words, tuple(remarks), answer.offset)

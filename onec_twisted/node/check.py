@@ -95,23 +95,23 @@ async def _read_orders(node: Node) -> None:
     await node.query_orders(read)
     read(b"", is_last=True)
     if wrong:
-        raise Strange(f"query: the document is no XML ({wrong[0]})")
+        raise Strange(f"query: the document is not XML ({wrong[0]})")
 
 
 async def _check_stranger(node: Node, findings: list[Finding]) -> bool:
     """Check that the site rejects an unknown user; return whether the site can be reached."""
-    cure = "answer failure to whoever is unknown"
+    cure = "answer failure to unknown users"
     try:
         await node.checkauth()
     except Refusal:
         findings.append(Finding("stranger"))
     except NodeError as error:
         reached = error.status != 0
-        cure = cure if reached else "see that the site listens there, and whether it is http or https"
+        cure = cure if reached else "check that the site listens there, and whether it uses http or https"
         findings.append(Finding("stranger" if reached else CONNECTION, _broken(error.words, cure)))
         return reached
     else:
-        findings.append(Finding("stranger", _broken("anybody may log in", cure)))
+        findings.append(Finding("stranger", _broken("anybody can log in", cure)))
     return True
 
 
@@ -132,8 +132,8 @@ class _Steps:
             return False
         remarks = list(getattr(answer, "remarks", ()))
         if len(self.node.repeated) > before:
-            words = f"answered at a new try only: {self.node.repeated[before]}"
-            remarks.append(_broken(words, "answer the first time: no 1C tries again"))
+            words = f"answered only after a retry: {self.node.repeated[before]}"
+            remarks.append(_broken(words, "answer the first request: 1C does not retry"))
         self.findings.extend(Finding(step, remark) for remark in remarks)
         if not remarks:
             self.findings.append(Finding(step))
@@ -147,7 +147,7 @@ async def _check_listen(node: Node, findings: list[Finding]) -> None:
     except NodeError as error:
         findings.append(Finding("listen", _broken(error.words, "answer 304 to type=listen")))
         return
-    words = f"type=listen is answered {status}: an exchange starts at once, again and again"
+    words = f"type=listen is answered {status}: exchanges start at once, over and over"
     remark = Remark((BITRIX,), words, "answer 304 to type=listen") if status < 400 and status != 304 else None
     findings.append(Finding("listen", remark))
 

@@ -35,11 +35,11 @@ __all__ = ["EXIT_CODES", "main"]
 
 REFUSED, UNREACHABLE, STRANGE, UNREADABLE, INTERRUPTED = 1, 3, 4, 5, 130
 EXIT_CODES = {
-    0: "all of it was done",
-    REFUSED: "the site answered failure; or check found something that 1C stumbles over; or load had failures",
+    0: "success",
+    REFUSED: "the site answered failure, check found a problem, or load had failures",
     2: "the command line is wrong",
     UNREACHABLE: "the site cannot be reached, its certificate is rejected, or the connection broke too often",
-    STRANGE: "the site's answer is not one of the protocol",
+    STRANGE: "the site's answer violates the protocol",
     UNREADABLE: "a file cannot be read or written",
     INTERRUPTED: "Ctrl-C, SIGTERM or SIGHUP",
 }
@@ -108,11 +108,13 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--url", help="Address of the exchange, as a 1C user types it."),
             click.option("--user", required=True, help="Name to log in with."),
             click.option(
-                "--password-file", metavar="FILE", help=f"File with the password; else ${PASSWORD}, or asked."
+                "--password-file",
+                metavar="FILE",
+                help=f"File with the password; without it, ${PASSWORD} or a prompt.",
             ),
             click.option("--ca", metavar="FILE", help="Certificates (PEM) to trust instead of the system's."),
             click.option("--proxy", metavar="URL", help="HTTP proxy, as in http://proxy.example:3128."),
-            click.option("--unix-socket", metavar="PATH", help="Connect to this socket, whatever the address."),
+            click.option("--unix-socket", metavar="PATH", help="Connect to this socket, regardless of the address."),
             click.option(
                 "--timeout",
                 default=180.0,
@@ -125,7 +127,7 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
                 default=5,
                 type=click.IntRange(0, 1000),
                 show_default=True,
-                help="New tries when there is no answer.",
+                help="Retries when there is no answer.",
             ),
         )
     ):
@@ -202,7 +204,7 @@ def _complain(words: str) -> None:
 @click.group(epilog="Exit codes: " + "; ".join(f"{code}: {words}" for code, words in EXIT_CODES.items()) + ".")
 @click.version_option(__version__)
 def main() -> None:
-    """Be a 1C node: upload to a site's exchange, check it, or put load on it."""
+    """Act as a 1C node: upload to a site's exchange, check it, or load-test it."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names outside the locale's charset must not fail
@@ -211,10 +213,10 @@ def main() -> None:
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--type", "exchange_type", default="catalog", type=click.Choice(["catalog", "sale"]), show_default=True)
-@click.option("--no-import", is_flag=True, help="Only upload.")
-@click.option("--complete", is_flag=True, help="Say at the end that all was sent.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
-@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("--no-import", is_flag=True, help="Upload only.")
+@click.option("--complete", is_flag=True, help="Tell the site at the end that the export is complete.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line to standard output.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
 @_common
 def push(
     files: tuple[Path, ...],
@@ -225,9 +227,9 @@ def push(
     quiet: bool,
     **common: Any,
 ) -> None:
-    """Upload FILES as 1C does, and have the documents among them imported.
+    """Upload FILES as 1C does, and let the site import the documents among them.
 
-    A folder is sent as an export directory: as one archive, or file by file, as the site wants it.
+    A folder is sent as an export directory: as one archive or file by file, as the site requests.
     """
     site = _site(**common)
     display: Display = Quiet() if quiet else Json() if as_json else Bar() if sys.stderr.isatty() else Lines()
@@ -239,20 +241,20 @@ def push(
             display.line(f"Note: {remark.words} [{', '.join(remark.clients)}]: {remark.cure}")
         return 0
 
-    _run(run, "Run the same command to begin anew.")
+    _run(run, "Run the same command to start over.")
 
 
 @main.command()
 @click.argument("address", metavar="[URL]", required=False)
 @_common
 def check(address: str | None, **common: Any) -> None:
-    """Say what a real 1C would make of the site at URL, which may also be given by --url.
+    """Report the problems that a real 1C would have with the site at URL, which --url may name instead.
 
-    It runs an exchange with a document without goods. Some sites keep one folder for all nodes, and empty it when an
-    exchange begins: do not check them while another one runs.
+    The check runs an exchange with a document that contains no goods. Some sites use one folder for all nodes, and
+    empty it when an exchange begins: do not check such a site during another exchange.
     """
     if address is not None and common["url"] is not None:
-        raise click.UsageError("give the address once, as URL or by --url")
+        raise click.UsageError("give the address once: as URL or with --url")
     site = _site(**{**common, "url": address or common["url"]})
 
     async def run(reactor: Any) -> int:
@@ -311,15 +313,15 @@ async def _query_into(node: Node, path: Path) -> None:
 
 
 @main.command()
-@click.option("--nodes", default=10, show_default=True, type=click.IntRange(1, 10_000), help="Nodes at once.")
+@click.option("--nodes", default=10, show_default=True, type=click.IntRange(1, 10_000), help="Concurrent nodes.")
 @click.option(
-    "--size", default=1_000_000, show_default=True, type=Size(), help="Bytes of a piece, or as in 100K or 2M."
+    "--size", default=1_000_000, show_default=True, type=Size(), help="Size of a piece in bytes, or as in 100K or 2M."
 )
-@click.option("--pieces", default=10, show_default=True, type=click.IntRange(1), help="Pieces of each node.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--pieces", default=10, show_default=True, type=click.IntRange(1), help="Pieces per node.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @_common
 def load(nodes: int, size: int, pieces: int, as_json: bool, **common: Any) -> None:
-    """Put load on a site of your own, and report pieces per second and latencies."""
+    """Load-test your own site, and report pieces per second and latencies."""
     site = _site(**common)
 
     async def run(reactor: Any) -> int:

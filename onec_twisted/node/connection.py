@@ -196,7 +196,7 @@ def http_client(
     bounded: Any = BoundedPool(pool)
     agent: IAgent
     if route.proxy is not None and route.unix is not None:
-        raise ValueError("a unix socket needs no proxy: give one of them")
+        raise ValueError("a unix socket needs no proxy: use one or the other")
     if route.proxy is not None and urlsplit(url).scheme == "http" and "[" not in url:
         agent = ProxyAgent(_proxy_endpoint(reactor, route.proxy), reactor, bounded)
     else:

@@ -183,7 +183,7 @@ class Node:
     def _checked(self, name: str, length: int, size: int) -> int:
         """Return the offset to continue at. Raises ``Strange`` if the site has more bytes than the file."""
         if length > size:
-            raise Strange(f"{name}: the site has {length} bytes of it, and there are {size}; begin a new exchange")
+            raise Strange(f"{name}: the site has {length} bytes of it, but the file has {size}; start a new exchange")
         return length
 
     def _resumed(self, name: str, length: int, size: int) -> int:
@@ -232,7 +232,7 @@ class Node:
         """Return how many bytes of a file the site has; None if it does not report them. Raises ``NodeError``."""
         answer = await self._requests.ask("HEAD", f"type={exchange_type}&mode=file&filename={quoted(name)}")
         if answer.status in (401, 403):
-            raise Refusal("The site does not know the session any more; begin a new exchange", answer.status)
+            raise Refusal("The site no longer knows the session; start a new exchange", answer.status)
         if answer.status >= 500 and answer.status != 501:
             raise Unreachable(f"The site answered {answer.status}", answer.status)
         return answer.offset if answer.status == 200 else None

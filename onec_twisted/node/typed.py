@@ -30,7 +30,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic in old
         try:
             seconds = parse_duration(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no time; {DURATION}", param, ctx)
+            self.fail(f"{value!r} is not a time; {DURATION}", param, ctx)
         if not 0.1 <= seconds <= 1e6:
             self.fail(f"{value!r} is not between 0.1 s and 1,000,000 s", param, ctx)
         return seconds
@@ -46,7 +46,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]
         try:
             return parse_size(str(value)) or self.fail(f"{value!r} is nothing", param, ctx)
         except ValueError:
-            self.fail(f"{value!r} is no size; {SIZE}", param, ctx)
+            self.fail(f"{value!r} is not a size; {SIZE}", param, ctx)
 
 
 def url_from(typed: str) -> str:
@@ -63,7 +63,7 @@ def url_from(typed: str) -> str:
         if "@" in authority:
             raise ValueError("it holds a user")
         if {key.lower() for key, _ in parse_qsl(query[1:], keep_blank_values=True)} & {"type", "mode", "sessid"}:
-            raise ValueError("leave away what begins with type=, mode= or sessid=: that is added for each request")
+            raise ValueError("leave out type=, mode= and sessid=: they are added to each request")
         if path in ("", "/") and not query:
             path = USUAL_PATH
         host, colon, port = authority.partition(":")
@@ -71,7 +71,7 @@ def url_from(typed: str) -> str:
             authority = host.encode("idna").decode("ascii") + colon + port
         return url_of(scheme.lower(), f"{scheme.lower()}://{authority}{_quoted(path)}{_quoted(query)}")
     except ValueError as error:
-        words = "the host is no name" if isinstance(error, UnicodeError) else error
+        words = "the host name is invalid" if isinstance(error, UnicodeError) else error
         raise click.UsageError(f"--url: {words}") from None
 
 
@@ -89,7 +89,7 @@ def _prompted() -> str:
     except click.Abort:
         if sys.stdin.isatty():
             raise SystemExit(130) from None  # Ctrl-C
-        words = "there is no password, and nobody to ask: set ONEC_PASSWORD, or name a file by --password-file"
+        words = "there is no password, and no terminal to ask for one: set ONEC_PASSWORD, or use --password-file"
         raise click.UsageError(words) from None
     return word
 

@@ -144,32 +144,32 @@ class Metrics(Collector):
     def collect(self) -> Iterable[Any]:
         """Yield all counters and timings, for a scrape."""
         if self._build:
-            yield InfoMetricFamily("onec_build", "Versions of what runs here", self._build)
+            yield InfoMetricFamily("onec_build", "Versions of the running software", self._build)
         for name, words, count in (
-            ("onec_received_bytes", "Bytes of bodies that came in", self.received),
-            ("onec_accepted_bytes", "Bytes of bodies that were appended", self.accepted),
-            ("onec_discarded_bytes", "Bytes of bodies that were not kept", self.discarded),
+            ("onec_received_bytes", "Bytes of request bodies received", self.received),
+            ("onec_accepted_bytes", "Bytes of request bodies appended to files", self.accepted),
+            ("onec_discarded_bytes", "Bytes of request bodies discarded", self.discarded),
         ):
             yield CounterMetricFamily(name, words, count)
         refusals = {reason_of(refused): count for refused, count in self.refusals.items()}
         for name, words, label, counts in (
             ("onec_refusals", "Requests refused, by reason", "reason", refusals),
-            ("onec_pieces", "Pieces, by what became of them", "outcome", self.pieces),
-            ("onec_handoff_tries", "Tries to deliver a hand-off, by how they ended", "outcome", self.tries),
+            ("onec_pieces", "Pieces, by outcome", "outcome", self.pieces),
+            ("onec_handoff_tries", "Attempts to deliver a hand-off, by outcome", "outcome", self.tries),
         ):
             counter = CounterMetricFamily(name, words, labels=[label])
             for value, count in counts.items():
                 counter.add_metric([value], count)
             yield counter
         for name, words, timing in (
-            ("onec_piece_duration_seconds", "From the headers of a piece to its record", self.piece_duration),
-            ("onec_lock_wait_seconds", "How long a piece waited for its file", self.lock_wait),
-            ("onec_reactor_lag_seconds", "How late the reactor was for an appointment", self.reactor_lag),
+            ("onec_piece_duration_seconds", "Time from the headers of a piece to its record", self.piece_duration),
+            ("onec_lock_wait_seconds", "Time that a piece waited for its file", self.lock_wait),
+            ("onec_reactor_lag_seconds", "How late the reactor ran a timer", self.reactor_lag),
         ):
             yield HistogramMetricFamily(name, words, *timing.read())
         syncs = HistogramMetricFamily(
             "onec_sync_duration_seconds",
-            "How long it took to bring a piece, or records, to the disk",
+            "Time to sync a piece, or records, to the disk",
             labels=["target"],
         )
         for target, timing in self._syncs.items():

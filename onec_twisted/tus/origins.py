@@ -43,14 +43,14 @@ _PREFIX = re.compile(rb"(/[A-Za-z0-9._~-]+)+")
 def parse_origin(text: str) -> bytes:
     """Return an origin as browsers send it. Raises ``ValueError`` for anything else: a path, a star, capitals."""
     if _ORIGIN.fullmatch(text) is None:
-        raise ValueError(f"no origin: {text}")
+        raise ValueError(f"not an origin: {text}")
     return text.encode("ascii")
 
 
 def parse_header(text: str) -> bytes:
     """Return a header's name, RFC 9110 section 5.1. Raises ``ValueError`` for anything else, including a star."""
     if _HEADER.fullmatch(text) is None:
-        raise ValueError(f"no name of a header: {text}")
+        raise ValueError(f"not the name of a header: {text}")
     return text.encode("ascii")
 
 

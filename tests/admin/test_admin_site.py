@@ -80,7 +80,7 @@ def test_the_part_that_changes_is_a_part_of_the_page(administrator: Administrato
 
 def test_notices(administrator: Administrator) -> None:
     """What came of a button is said in words of ours; what else is asked for is not said."""
-    assert "The session is ended." in administrator.ask("/?notice=ended").body.decode()
+    assert "The session was ended." in administrator.ask("/?notice=ended").body.decode()
     page = administrator.ask("/?notice=%3Cscript%3E").body.decode()
 
     assert '<p role="status" id="notice"></p>' in page

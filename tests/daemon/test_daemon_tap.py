@@ -90,7 +90,7 @@ def test_a_port_that_cannot_be_had(tmp_path: Path, refuses: Exception) -> None:
 @pytest.mark.parametrize("endpoint", ["nonsense", "tcp:http", "ssl:1:privateKey=/nowhere", "tcp", "magic:1"])
 def test_an_endpoint_that_cannot_be_understood(tmp_path: Path, endpoint: str) -> None:
     """One line with the endpoint and an example."""
-    with pytest.raises(CannotStart, match=f"--listen={endpoint}: cannot be understood"):
+    with pytest.raises(CannotStart, match=f"--listen={endpoint}: is malformed"):
         makeService(options(tmp_path, f"--listen={endpoint}"), Reactor())
 
 
@@ -105,5 +105,5 @@ def test_a_catalog_that_is_damaged(tmp_path: Path) -> None:
     """One line with the database and what to do."""
     (tmp_path / "media" / "1c_temp").mkdir(parents=True)
     (tmp_path / "media" / "1c_temp" / "exchange.sqlite3").write_bytes(b"no database" * 1000)
-    with pytest.raises(CannotStart, match="start afresh"):
+    with pytest.raises(CannotStart, match="start over"):
         makeService(options(tmp_path), Reactor()).startService()

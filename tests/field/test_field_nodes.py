@@ -404,9 +404,9 @@ class TestChecks:
         ("before", "words"),
         [
             (PHP, "a message of PHP: PHP Warning: Undefined variable $x in /var/www/1c.php on line 3"),
-            (PHP.rstrip(), "a message of PHP: "),
+            (PHP.rstrip(), "a PHP message: "),
             (HTML, "a message of PHP: Warning: Undefined variable $x in /x.php on line 3"),
-            ("\r\n" + PHP, "a message of PHP: "),
+            ("\r\n" + PHP, "a PHP message: "),
             ("\n", ""),
             (" ", ""),
             ("\t", ""),
@@ -435,7 +435,7 @@ class TestChecks:
             for behind in ("\n" + PHP, "\n" + HTML):
                 assert await found(step, behind=behind) != [], step
         assert await found("sale query", behind="x") == [
-            "query: the document is no XML (junk after document element: line 2, column 25)"
+            "query: the document is not XML (junk after document element: line 2, column 25)"
         ]
 
     @pytest_twisted.ensureDeferred
@@ -444,7 +444,7 @@ class TestChecks:
         monkeypatch.setattr(dialogue, "TRY_PAUSE", Backoff(0.0, 0.0))
         for step in ("checkauth", "init", "import"):
             (words,) = await found(step, breaks_once=True)
-            assert words.startswith("answered at a new try only: The site cannot be asked: ")
+            assert words.startswith("answered only after a retry: The site cannot be asked: ")
 
     @pytest.mark.parametrize("charset", ["unicode_escape", "punycode", "utf-7", "utf-16", "idna", "x\0y"])
     def test_an_encoding_is_one_of_text(self, charset: str) -> None:
@@ -541,7 +541,7 @@ async def test_a_load_that_is_stopped(open_shop: Callable[[Shop], str], patient:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (["push", ".", "--url=http://127.0.0.1:1/x?mode=init"], "leave away what begins with type="),
+        (["push", ".", "--url=http://127.0.0.1:1/x?mode=init"], "leave out type=, mode= and sessid="),
         (["push", ".", "--url=http://127.0.0.1:1/x"], "the password is empty"),
         (["orders", "--url=http://127.0.0.1:1/x", "--output=."], "--output=.: is a folder"),
     ],

@@ -327,7 +327,7 @@ class TestWords:
         assert outcome[:2] == ("failed", "last")
         assert len(logged) == LOGGED_LINES
         assert logged[0] == "y"
-        assert logged[-1].startswith("y (what it says from now on")
+        assert logged[-1].startswith("y (further output")
 
 
 class Saying(Protocol):
@@ -564,7 +564,9 @@ class TestAddresses:
     @pytest.mark.parametrize("option", ["importer", "orders"])
     def test_of_a_site_that_cannot_be(self, tmp_path: Path, option: str, address: str) -> None:
         """Is refused at the start, in one line that says how to write one."""
-        with pytest.raises(CannotStart, match=rf"^onec-exchange: --{option}=.* is no address; write it as in http"):
+        with pytest.raises(
+            CannotStart, match=rf"^onec-exchange: --{option}=.* is not an address; write it as in http"
+        ):
             started(tmp_path, f"--{option}={address}")
 
     @pytest.mark.parametrize("address", [*IMPOSSIBLE, "http://shop:secret@h/"])

@@ -260,7 +260,7 @@ class TestPush:
         daemon.stop()
 
         assert pushing.returncode == 130
-        assert complaints == "Stopped. Run the same command to begin anew.\n"
+        assert complaints == "Stopped. Run the same command to start over.\n"
         assert said == "What was sent is removed from the site.\n"
         assert list(daemon.temp.glob("*/*")) == []
 
@@ -317,7 +317,7 @@ def test_a_stop_while_packing(
     line = arguments("push", url(daemons().port), str(tmp_path / "big"))
     code, took, complaints = stopped(line, lambda: bool(list((tmp_path / "tmp").glob("*/*.zip"))), number)
 
-    assert (code, complaints) == (130, "Stopped. Run the same command to begin anew.\n")
+    assert (code, complaints) == (130, "Stopped. Run the same command to start over.\n")
     assert took < 3
     assert list((tmp_path / "tmp").iterdir()) == []
 
@@ -409,9 +409,9 @@ class TestExitCodes:
             (["--password=x", "."], "No such option"),
             (["--timeout=-1", "."], "Invalid value"),
             (["--retries=-1", "."], "Invalid value"),
-            (["--proxy=http://x", "--unix-socket=/x", "."], "give one of them"),
+            (["--proxy=http://x", "--unix-socket=/x", "."], "use one or the other"),
             (["--url=http://u:p@host/", "."], "it holds a user"),
-            (["--url=http://host:99999/", "."], "no address"),
+            (["--url=http://host:99999/", "."], "not an address"),
         ],
     )
     def test_wrong_command_lines(self, more: list[str], words: str) -> None:

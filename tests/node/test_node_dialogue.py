@@ -204,7 +204,7 @@ async def test_a_file_that_is_sealed(begun: Callable[..., Node]) -> None:
 async def test_a_session_that_has_ended(begun: Callable[..., Node]) -> None:
     """There is nothing to go on with."""
     node = await logged_in(begun(CUT, {"status": 403}))
-    with pytest.raises(Refusal, match="begin a new exchange"):
+    with pytest.raises(Refusal, match="start a new exchange"):
         await sent(node, b"0123")
 
 
@@ -256,7 +256,7 @@ async def test_other_sites_get_the_piece_again(shop: Shop, begun: Callable[..., 
 async def test_a_site_that_has_more_than_there_is(begun: Callable[..., Node]) -> None:
     """Somebody else wrote to it: a new exchange is the only way."""
     node = await logged_in(begun(CUT, {"headers": {"Upload-Offset": "99"}}))
-    with pytest.raises(Strange, match="begin a new exchange"):
+    with pytest.raises(Strange, match="start a new exchange"):
         await sent(node, b"0123456789abc")
 
 
@@ -399,7 +399,7 @@ async def test_a_redirect_is_not_followed(shop: Shop, begun: Callable[..., Node]
     """No 1C follows one."""
     node = begun()
     shop.answers = [{"status": 301, "headers": {"location": "https://shop.example/1c"}}]
-    with pytest.raises(Strange, match=r"redirects to https://shop\.example/1c; no 1C follows"):
+    with pytest.raises(Strange, match=r"redirects to https://shop\.example/1c; 1C does not follow"):
         await node.checkauth()
 
     assert len(shop.seen) == 1

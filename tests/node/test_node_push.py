@@ -172,7 +172,7 @@ async def test_a_check_of_our_daemon(nodes: Callable[..., Any]) -> None:
     [
         ({"raw": "nonsense"}, "connection", "cannot be asked"),
         ({"text": "<html>"}, "stranger", "a page of HTML"),
-        ({"text": "success\na\nb\nsessid=1\ntimestamp=1"}, "stranger", "anybody may log in"),
+        ({"text": "success\na\nb\nsessid=1\ntimestamp=1"}, "stranger", "anybody can log in"),
         ({"text": "failure\nno"}, "checkauth", "no"),
     ],
 )

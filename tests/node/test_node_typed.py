@@ -88,10 +88,10 @@ def test_an_address(typed: str, means: str) -> None:
         ("shop.example/1c_exchange.php", "write the address as in http://shop.example/1c_exchange.php"),
         ("ftp://shop.example/", "write the address as in"),
         ("http://user:word@shop.example/", "it holds a user"),
-        ("http://shop.example/x?type=catalog&mode=checkauth", "leave away what begins with type="),
-        ("http://a b/", "no address"),
-        ("http://магазин..рф/", "the host is no name"),
-        ("http:///x", "no address"),
+        ("http://shop.example/x?type=catalog&mode=checkauth", "leave out type=, mode= and sessid="),
+        ("http://a b/", "not an address"),
+        ("http://магазин..рф/", "the host name is invalid"),
+        ("http:///x", "not an address"),
     ],
 )
 def test_what_is_no_address(typed: str, words: str) -> None:
@@ -110,7 +110,7 @@ def test_nobody_to_ask_for_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
         raise click.Abort
 
     monkeypatch.setattr(click, "prompt", end)
-    with pytest.raises(click.UsageError, match="set ONEC_PASSWORD, or name a file by --password-file"):
+    with pytest.raises(click.UsageError, match="set ONEC_PASSWORD, or use --password-file"):
         password_from(None)
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     with pytest.raises(SystemExit) as caught:

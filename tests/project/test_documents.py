@@ -53,7 +53,7 @@ def test_the_schema_is_the_one_that_is_told() -> None:
     operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
     assert f"version of its schema, {SCHEMA_VERSION} now" in operations
-    assert f"(schema {SCHEMA_VERSION + 1}, this one knows {SCHEMA_VERSION})" in operations
+    assert f"(schema {SCHEMA_VERSION + 1}, this one supports {SCHEMA_VERSION})" in operations
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -641,10 +641,10 @@ def test_the_importers_are_listed(tmp_path: Path) -> None:
     [
         ("--importer=bitrix:x", "--importer=bitrix:x: no such importer; --help-importers lists them"),
         ("--importer=exec:/nowhere", "--importer=exec:/nowhere: there is no program /nowhere"),
-        ("--importer=http:x", "--importer=http:x: http:x is no address"),
+        ("--importer=http:x", "--importer=http:x: http:x is not an address"),
         ("--import-secret=/nowhere", "--import-secret=/nowhere: cannot be read: No such file or directory"),
         ("--orders=ftp://x", "--orders=ftp://x: write an address"),
-        ("--orders=http://", "--orders=http://: http:// is no address"),
+        ("--orders=http://", "--orders=http://: http:// is not an address"),
         ("--import-tries=0", "--import-tries=0: must be a number, 1 or more"),
     ],
 )

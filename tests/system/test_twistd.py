@@ -232,7 +232,7 @@ def test_one_daemon_per_media_root(daemons: Callable[..., Daemon]) -> None:
     status, _, complaint = run(first.folder, AUTH, "--listen=tcp:0:interface=127.0.0.1")
     assert status == 1
     (line,) = complaint.splitlines()
-    assert "another onec-exchange works there" in line
+    assert "another onec-exchange is using it" in line
     first.kill()
 
     logged_in(daemons()).close()
@@ -416,7 +416,7 @@ def test_a_taken_port_ends_the_process(daemons: Callable[..., Daemon], tmp_path:
     [
         ([], "say who may upload"),
         ([AUTH, "--file-limit=ten"], "is not a size"),
-        ([AUTH, "--listen=tcp:http"], "cannot be understood"),
+        ([AUTH, "--listen=tcp:http"], "is malformed"),
         ([AUTH, "--listen=tcp:99999"], "choose another --listen"),
         ([AUTH, "--media-root=/dev/null/media"], "cannot be written"),
         (["--auth=htpasswd:/nowhere"], "cannot read /nowhere"),

@@ -21,7 +21,7 @@ def test_an_origin(text: str) -> None:
 )
 def test_what_is_no_origin(text: str) -> None:
     """No browser would ever send it."""
-    with pytest.raises(ValueError, match="no origin"):
+    with pytest.raises(ValueError, match="not an origin"):
         parse_origin(text)
 
 
