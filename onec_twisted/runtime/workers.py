@@ -188,4 +188,4 @@ class DiskWorkers(Workers):
             try:
                 fired.callback(outcome)  # a Failure makes it an errback
             except Exception:
-                self._log.failure("the outcome of a call is lost")
+                self._log.failure("the result of a worker thread was lost")
