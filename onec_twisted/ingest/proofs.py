@@ -118,7 +118,9 @@ class Proofs:
                 if self._retry_call is None:
                     self._retry_call = self.clock.callLater(PROOF_RETRY, self._retry)
             else:
-                self._log.failure("{sessid}: the acknowledgement of an answer could not be recorded", outcome, sessid=session.sessid)
+                self._log.failure(
+                    "{sessid}: the acknowledgement of an answer could not be recorded", outcome, sessid=session.sessid
+                )
 
         def again() -> None:
             if self.of(session.sessid, name) is acknowledgement:
