@@ -28,7 +28,7 @@ PACKAGES = {
         "description",
     ],
     "runtime": ["backoff", "workers", "singleflight", "metrics", "fairness", "descriptors", "presence"],
-    "storage": ["archive", "directory", "interfaces", "file", "folders", "splice", "local"],
+    "storage": ["archive", "directory", "document", "interfaces", "file", "folders", "splice", "local"],
     "http": [
         "answer",
         "head",
