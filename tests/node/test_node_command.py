@@ -322,6 +322,28 @@ def test_a_stop_while_packing(
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@pytest.mark.executed("signals")
+@pytest.mark.parametrize("ignores", [False, True])
+def test_ctrl_c_while_python_imports(tmp_path: Path, *, ignores: bool) -> None:
+    """Ends the command by the signal, without a traceback, unless it was started to ignore Ctrl-C."""
+    (tmp_path / "treq.py").write_text("print('importing', flush=True)\ninput()\nraise SystemExit(7)\n")
+    line = [sys.executable, "-c", "from onec_twisted.onec_node import main; main()"]
+    importing = spawn(
+        ["/bin/sh", "-c", "trap '' INT; exec \"$@\"", "sh", *line] if ignores else line,
+        env={**environment(), "PYTHONPATH": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert importing.stdout is not None
+    assert importing.stdout.readline() == "importing\n"
+    importing.send_signal(signal.SIGINT)
+    _, complaints = importing.communicate("\n" if ignores else None, PATIENCE)
+
+    assert (importing.returncode, complaints) == (7 if ignores else -signal.SIGINT, "")
+
+
 def test_signals_when_all_is_told() -> None:
     """They change no exit code: who presses Ctrl-C twice may do so while the interpreter ends."""
     script = """

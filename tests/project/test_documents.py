@@ -126,7 +126,7 @@ def test_diagrams_are_drawn_from_their_texts(source: Path) -> None:
 
 def test_names_in_the_architecture_exist() -> None:
     """What is in code, and looks like a name of ours, can be found."""
-    sources = "".join(path.read_text(encoding="utf-8") for path in HOUSE.rglob("*.py"))
+    sources = "".join(f"{path.stem}\n{path.read_text(encoding='utf-8')}" for path in HOUSE.rglob("*.py"))
     for name in set(re.findall(r"`(_?[A-Za-z]+(?:[A-Z_][A-Za-z]+)+)`", ARCHITECTURE)):
         assert re.search(rf"\b{name}\b", sources), name
     known = {option.rstrip("=") for option in Options().longOpt}

@@ -21,7 +21,7 @@ NODE_CLOCKS = {"node.check", "node.command"}
 FRONT_DOORS = {"exchange", "tus"}
 ORDER = [f"{package}.{module}" for package, modules in PACKAGES.items() for module in modules]
 BESIDE = ["testing", "delivery.launch", "delivery.examine", *(f"node.{module}" for module in NODE)]
-MODULES = [*ORDER, *BESIDE, "tap"]
+MODULES = [*ORDER, *BESIDE, "tap", "onec_node"]
 PACKAGE_FILES = {"", "model.refusals", "catalog.sql", "node", *PACKAGES}
 
 ONE_WORD = re.compile(r"_?[A-Z]+")
