@@ -136,7 +136,7 @@ class Access:
 
     ``knowing`` are the checkers that recognise verified passwords, ``knows_all`` means that there are no others;
     ``at_once`` passwords are checked concurrently, and ``most`` attempts may wait for that, or for their answer,
-    before those of a crowd are refused; 0 is no limit.
+    before those of a crowd are refused; 0 means no limit.
     """
 
     portal: Portal

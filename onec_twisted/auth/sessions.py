@@ -37,8 +37,8 @@ class Sessions:
     """Opens sessions, and finds the sessions of requests.
 
     A session expires ``ttl`` seconds after its last use, unless it is being written to, as ``is_busy`` reports for a
-    sessid. A user may have ``most`` sessions; 0 is no limit. With ``sessid_required`` a node's request must name its
-    session, which a page of another site cannot do, although the browser would send the cookie for it. ``now``
+    sessid. A user may have ``most`` sessions; 0 means no limit. With ``sessid_required`` a node's request must name
+    its session, which a page of another site cannot do, although the browser would send the cookie for it. ``now``
     returns seconds since 1970.
     """
 

@@ -140,7 +140,7 @@ class KnownSessions:
             self._trim()
 
     def _trim(self) -> None:
-        """Evict what is too much: sessions, and the files of the last one."""
+        """Evict what exceeds the limits: sessions, and files of the last one."""
         self._new = 0
         files = sum(len(one.files) for one, _ in self._sessions.values())
         while len(self._sessions) > 1:

@@ -41,7 +41,7 @@ class SessionRecords:
         return self.recorder.known
 
     async def open(self, sessid: str, token: str, username: str, now: float, most: int = 0) -> None:
-        """Record a new session. Raises ``TooManySessions`` when its user has ``most``; 0 is no limit."""
+        """Record a new session. Raises ``TooManySessions`` when its user has ``most``; 0 means no limit."""
         token_hash = _hash(token)
         await self.recorder.record(
             sessid, lambda: (statements.open_session, (sessid, token_hash, username, now, most))

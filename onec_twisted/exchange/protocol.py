@@ -77,7 +77,7 @@ def parse_query(query: bytes) -> Query:
     """Parse a query string.
 
     Keys, ``type`` and ``mode`` are case-insensitive, fields may come in any order, unknown ones are ignored, and the
-    first of two equal keys counts. ``;`` is no separator and ``+`` is a plus, because clients insert file names
+    first of two equal keys counts. ``;`` is not a separator and ``+`` is a plus, because clients insert file names
     unescaped (docs/protocol.md, N2).
 
     Raises ``UnknownMode`` when the type or mode is missing or unknown to the protocol.

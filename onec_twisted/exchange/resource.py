@@ -148,7 +148,7 @@ class Exchange(RefusingResource):
         )
 
     async def _init(self, session: Session, query: Query, request: IRequest) -> Answer:
-        """Restart the session: discard everything received before, for good.
+        """Restart the session: permanently discard everything received before.
 
         Waits for hand-offs that are being delivered, so that no file vanishes during its import.
         """

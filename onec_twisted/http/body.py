@@ -47,12 +47,12 @@ DRAIN_TIME = 2.0
 class State(Enum):
     """The states of a body being received; ``tests/http/test_http_body.py`` has the transitions."""
 
-    WAITING = "nobody has wanted it yet: what comes is kept, a bounded amount"
-    READ = "the reactor reads it, and gives it to its consumer"
-    HELD = "its consumer has enough: the sender is held back"
-    MOVED = "its consumer moves it from the socket: the reactor reads nothing"
-    DRAINED = "it is refused: what comes is thrown away, for a while"
-    OVER = "all of it has come, or nothing more of it is wanted"
+    WAITING = "not requested yet: a bounded amount is kept as it arrives"
+    READ = "the reactor reads it, and passes it to its consumer"
+    HELD = "its consumer is busy: the sender is paused"
+    MOVED = "its consumer moves it from the socket, past the reactor"
+    DRAINED = "refused: for a while, the rest is read and discarded"
+    OVER = "all of it has arrived, or the rest is not wanted"
 
 
 @implementer(IBody)

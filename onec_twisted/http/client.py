@@ -109,7 +109,7 @@ def was_cancelled(failed: BaseException) -> bool:
 
 
 class BodyReader(Protocol):
-    """Passes the body of an answer to ``write``, up to ``limit`` bytes; None is no limit."""
+    """Passes the body of an answer to ``write``, up to ``limit`` bytes; None means no limit."""
 
     def __init__(self, write: Callable[[bytes], object], limit: int | None) -> None:
         """Wait for the first bytes."""

@@ -98,7 +98,7 @@ def counted_as(address: str) -> str:
 class Connections:
     """Counts open connections, in total and by address; ``most`` per address, or per /64 network of IPv6.
 
-    0 is no limit. A trusted proxy has no limit; the clients behind it are counted by their requests.
+    0 means no limit. A trusted proxy has no limit; the clients behind it are counted by their requests.
     """
 
     most: int = 0

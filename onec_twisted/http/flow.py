@@ -66,7 +66,7 @@ class Pace:
     """Checks that a sender is fast enough.
 
     It may be silent for ``idle_timeout`` seconds, and has to send ``min_rate`` bytes per second on average over the
-    last minute; 0 is no limit. Time in which we pause it is not counted against it.
+    last minute; 0 means no limit. Time in which we pause it is not counted against it.
     """
 
     clock: IReactorTime

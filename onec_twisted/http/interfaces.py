@@ -74,7 +74,7 @@ class IBody(Interface):
 
     length: int | None = Attribute("Bytes announced by Content-Length; None when chunked.")
     received: int = Attribute("Bytes that came so far.")
-    accepted: int = Attribute("Bytes of it that have been put on record; whoever does so notes it here.")
+    accepted: int = Attribute("Bytes of it that have been put on record; updated by the code that does so.")
     complete: bool = Attribute("Whether the last byte came.")
 
     def stream_to(consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:

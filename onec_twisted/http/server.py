@@ -33,7 +33,7 @@ class Limits:
     """Limits on what a stranger may use.
 
     A request head may take ``header_timeout`` seconds; a body must arrive at ``min_rate`` bytes per second on average
-    over the last minute, 0 is no limit. A body's sender may be silent for ``body_timeout`` seconds.
+    over the last minute, 0 means no limit. A body's sender may be silent for ``body_timeout`` seconds.
     """
 
     header_timeout: float = 30.0
@@ -45,7 +45,7 @@ class Limits:
 class Server:
     """What a channel and a request need to know about the listening server.
 
-    ``refusals`` answers requests that reach no resource; ``most_connections`` may be open in total, 0 is no limit.
+    ``refusals`` answers requests that reach no resource; ``most_connections`` may be open in total, 0 means no limit.
     ``closing`` means that the daemon is about to stop: an answer closes its connection, so that the node connects to
     the next daemon.
     """

@@ -41,7 +41,7 @@ class Transfer:
 
 @define(eq=False)
 class Transfers:
-    """All pieces on their way, at most ``most`` at once, shared fairly by users and their sessions; 0 is no limit.
+    """All pieces on their way, at most ``most`` at once, shared fairly by users and their sessions; 0 means no limit.
 
     ``seconds`` is a monotonic clock.
     """

@@ -38,7 +38,7 @@ class UploadRecord:
     """An upload: the last part of its URL, its owner, and its file.
 
     ``length`` is in bytes, None until it is known; ``metadata`` is what the client sent about the file, packed as
-    received; ``own`` means that the session was opened for this upload alone; ``brought`` is how many bytes of the
+    received; ``own`` means that the session was opened for this upload alone; ``received`` is how many bytes of the
     file this upload has added.
     """
 
@@ -49,7 +49,7 @@ class UploadRecord:
     length: int | None
     metadata: str
     own: bool
-    brought: int = 0
+    received: int = 0
     state: str = OPEN
 
     @property
@@ -98,9 +98,9 @@ class Found:
 
     def grown(self, committed: int, now: float, *, complete: bool) -> Found:
         """Return it with ``committed`` bytes of the file recorded, at ``now`` in seconds since 1970."""
-        brought = self.upload.brought + committed - self.committed
+        received = self.upload.received + committed - self.committed
         return Found(
-            evolve(self.upload, brought=brought, state=COMPLETE if complete else self.upload.state),
+            evolve(self.upload, received=received, state=COMPLETE if complete else self.upload.state),
             evolve(self.session, touched=now) if self.session is not None else None,
             FileRecord(committed, self.committed, proven=True, sealed=complete),
         )

@@ -144,7 +144,7 @@ class Node:
         while offset < size or not pieces:
             begun = [0]
 
-            def tell(read: int, offset: int = offset, begun: list[int] = begun) -> None:
+            def count_read(read: int, offset: int = offset, begun: list[int] = begun) -> None:
                 begun[0] = read
                 self._requests.alive()
                 progress(offset + read)
@@ -160,7 +160,7 @@ class Node:
                 if _state_of_file(file) != before:
                     raise OSError(f"{name} was changed while it was sent")
                 count = min(limit, size - offset)
-                state = await self.send_piece(name, file, offset, count, exchange_type, tell, claims=claims)
+                state = await self.send_piece(name, file, offset, count, exchange_type, count_read, claims=claims)
             except Unreachable as lost:
                 sent += begun[0]
                 failures += 1
@@ -211,7 +211,7 @@ class Node:
         *,
         claims: bool = False,
     ) -> State:
-        """Send ``size`` bytes of a file from ``offset`` on as one piece; ``claims`` tells the site where it belongs.
+        """Send ``size`` bytes of a file from ``offset`` on as one piece; ``claims`` sends the offset, too.
 
         Raises ``NodeError``; ``Unreachable`` leaves open what the site has.
         """

@@ -21,7 +21,7 @@ __all__ = ["Places", "Slots"]
 
 @define(eq=False)
 class Places:
-    """``most`` places, shared by users, and each user's share by its sessions; 0 is no limit."""
+    """``most`` places, shared by users, and each user's share by its sessions; 0 means no limit."""
 
     most: int
     taken: int = field(default=0, init=False)

@@ -166,12 +166,12 @@ class Tus(RefusingResource):
         length = fields.parse_length(request.getHeader(b"upload-length"), request.getHeader(b"upload-defer-length"))
         raw = request.getHeader(b"upload-metadata") or b""
         name = fields.filename_of(fields.parse_metadata(raw))
-        brings = body.length != 0
+        has_body = body.length != 0
         is_checked = (
-            brings or length == 0
+            has_body or length == 0
         )  # else it is for bytes that follow by PATCH: clients send all headers each time
         checksum = fields.parse_checksum(request.getHeader(b"upload-checksum")) if is_checked else None
-        if brings and _content_type_of(request) != CHUNK:
+        if has_body and _content_type_of(request) != CHUNK:
             raise WrongContentType
         own = client.session is None
         upload = UploadRecord(
@@ -195,11 +195,11 @@ class Tus(RefusingResource):
             upload=upload.id,
             length=length,
         )
-        reports_offset = brings or found.committed > 0 or length == 0
+        reports_offset = has_body or found.committed > 0 or length == 0
         try:
             if found.committed:  # the body begins at 0: the answer reports the offset to continue from instead
                 found = await self._chunks.complete(upload) if length == found.committed else found
-            elif brings or length == 0:
+            elif has_body or length == 0:
                 with self._claims.hold(upload.id, number, body) as claim:
                     found = await self._chunks.append(found, claim, 0, None, checksum, creates=True)
         except BaseException:

@@ -41,10 +41,10 @@ def test_it_grows_until_it_is_complete(cursor: Cursor) -> None:
     """Its length may come with its bytes; then it takes no more."""
     known = evolve(UPLOAD, length=7)
     uploads.grow(cursor, known, 3, 2.0, complete=False)
-    assert uploads.find(cursor, "u") == evolve(known, brought=3)
+    assert uploads.find(cursor, "u") == evolve(known, received=3)
     assert uploads.unfinished(cursor) == 1
     uploads.grow(cursor, known, 4, 3.0, complete=True)
-    assert uploads.find(cursor, "u") == evolve(known, brought=7, state=COMPLETE)
+    assert uploads.find(cursor, "u") == evolve(known, received=7, state=COMPLETE)
     assert uploads.unfinished(cursor) == 0
     with pytest.raises(UploadGone):
         uploads.grow(cursor, known, 1, 4.0, complete=False)
@@ -54,7 +54,7 @@ def test_one_makes_way_for_another_of_its_name(cursor: Cursor) -> None:
     """Unless it has brought something."""
     uploads.make_way(cursor, evolve(UPLOAD, id="v"), 0, 2.0)
     assert uploads.find(cursor, "u") is None
-    uploads.insert(cursor, evolve(UPLOAD, brought=1), 2.0)
+    uploads.insert(cursor, evolve(UPLOAD, received=1), 2.0)
     with pytest.raises(UploadOpen):
         uploads.make_way(cursor, evolve(UPLOAD, id="v"), 1, 3.0)
 

@@ -716,7 +716,7 @@ def test_a_length_is_not_told_and_deferred(tus: Server) -> None:
 
 @clause("Upload-Defer-Length-8", "MUST", "creation", "creation-defer-length")
 def test_a_length_may_come_last(tus: Server) -> None:
-    """A PATCH without a body may tell the length of what has come already."""
+    """A PATCH without a body may declare the length of what has already arrived."""
     url = tus.make()
     tus.patch(url, 0, b"bytes").must_be(204)
     tus.patch(url, 5, b"", {"Upload-Length": 5}).must_be(204)
@@ -1113,7 +1113,7 @@ def test_a_post_has_a_checksum(tus: Server) -> None:
 
 @clause("Practice-17", "MUST", "checksum")
 def test_part_of_what_has_a_checksum_is_not_kept(tus: Server) -> None:
-    """A PATCH with a checksum that breaks off stores nothing: nobody can tell whether the part is right."""
+    """A PATCH with a checksum that breaks off stores nothing: it cannot be verified."""
     url = tus.make(2**20)
     told: Headers = {"Upload-Checksum": checksum("sha1", 2 * CONTENT)}
     with tus.begin_patch(url, 0, 2 * len(CONTENT), told) as line:

@@ -38,7 +38,7 @@ def create_with_session(
 ) -> Found:
     """Record an upload, with a session of its own.
 
-    Raises ``TooManySessions`` when its user has ``most`` (0 is no limit), ``FileTooLarge`` when it is larger than
+    Raises ``TooManySessions`` when its user has ``most`` (0 means no limit), ``FileTooLarge`` when it is larger than
     ``quota`` bytes.
     """
     if (upload.length or 0) > quota:

@@ -61,7 +61,7 @@ def nothing(_: Cursor) -> None:
 
 
 def open_session(cursor: Cursor, sessid: str, token_hash: str, username: str, now: float, most: int = 0) -> None:
-    """Record a new session. Raises ``TooManySessions`` when its user has ``most``; 0 is no limit."""
+    """Record a new session. Raises ``TooManySessions`` when its user has ``most``; 0 means no limit."""
     if most:
         cursor.execute("SELECT COUNT(*) FROM sessions WHERE username = ?", (username,))
         if cursor.fetchone()[0] >= most:

@@ -70,8 +70,8 @@ def find(cursor: Cursor, upload_id: str) -> UploadRecord | None:
     row = cursor.fetchone()
     if row is None:
         return None
-    known, username, sessid, name, length, metadata, own, brought, state = row
-    return UploadRecord(known, username, sessid, name, length, metadata, bool(own), brought, state)
+    known, username, sessid, name, length, metadata, own, received, state = row
+    return UploadRecord(known, username, sessid, name, length, metadata, bool(own), received, state)
 
 
 def insert(cursor: Cursor, upload: UploadRecord, now: float) -> None:
@@ -130,14 +130,14 @@ def check_room(cursor: Cursor, upload: UploadRecord, left: int) -> None:
         )
 
 
-def grow(cursor: Cursor, upload: UploadRecord, brought: int, now: float, *, complete: bool) -> None:
-    """Record that an upload has received ``brought`` more bytes, and its length, which may have come with them.
+def grow(cursor: Cursor, upload: UploadRecord, received: int, now: float, *, complete: bool) -> None:
+    """Record that an upload has ``received`` more bytes, and its length, which may have come with them.
 
     Raises ``UploadGone`` when it is not open.
     """
     cursor.execute(
         "UPDATE uploads SET state = ?, length = ?, brought = brought + ?, changed = ? WHERE id = ? AND state = ?",
-        (COMPLETE if complete else OPEN, upload.length, brought, now, upload.id, OPEN),
+        (COMPLETE if complete else OPEN, upload.length, received, now, upload.id, OPEN),
     )
     if not cursor.rowcount:
         raise UploadGone
