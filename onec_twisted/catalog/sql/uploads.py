@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import astuple, fields
+from attrs import astuple
 
 from onec_twisted.model.errors import InsufficientStorage, TooManyUnfinished, UploadGone, UploadOpen
 from onec_twisted.model.uploads import COMPLETE, GONE, OPEN, UploadRecord
@@ -40,7 +40,8 @@ UNFINISHED_OF_USER = 10_000
 REMEMBERED_UPLOADS = 10_000
 """Uploads per user that are remembered as gone; when there are more, the older half is forgotten."""
 
-COLUMNS = ", ".join(one.name for one in fields(UploadRecord))
+COLUMNS = "id, username, sessid, name, length, metadata, own, brought, state"
+"""The columns of an ``UploadRecord``, in its order."""
 
 IS_OPEN, IS_GONE = f"state = '{OPEN}'", f"state = '{GONE}'"
 """Conditions; SQLite uses the partial indexes only for a state written in the statement itself."""
