@@ -21,6 +21,7 @@ from onec_twisted.delivery.interfaces import IImporter
 from onec_twisted.http.interfaces import IBody, IBodyConsumer
 from onec_twisted.storage.archive import entries
 from onec_twisted.storage.directory import Directory
+from onec_twisted.storage.gathering import gather
 from onec_twisted.storage.interfaces import IStore, IStoredFile
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.model.description import Description
     from onec_twisted.model.names import SafeName
+    from onec_twisted.storage.gathering import Job
 
 __all__ = [
     "Bytes",
@@ -42,6 +44,7 @@ __all__ = [
     "Pipe",
     "examine_inline",
     "inline",
+    "prepare_inline",
 ]
 
 T = TypeVar("T")
@@ -96,6 +99,11 @@ class LateWorkers:
 def examine_inline(fd: int, size: int) -> Deferred[Directory]:
     """Read an archive immediately, without a process; see ``Examiner``."""
     return maybeDeferred(Directory.of, entries(fd, size))
+
+
+def prepare_inline(fd: int, job: Job, report: Callable[[dict[str, Any]], None]) -> Deferred[int]:
+    """Unpack archives immediately, without a process; see ``Preparer``."""
+    return maybeDeferred(gather, os.readlink(f"/proc/self/fd/{fd}"), job, report)
 
 
 @implementer(IBody)

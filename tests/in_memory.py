@@ -26,7 +26,7 @@ from onec_twisted.http.refusals import Refusals
 from onec_twisted.http.server import Limits, Server
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage.local import Store
-from onec_twisted.testing import Bytes, FakeBody, FaultyStore, Pipe, examine_inline, inline
+from onec_twisted.testing import Bytes, FakeBody, FaultyStore, Pipe, examine_inline, inline, prepare_inline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,6 +192,7 @@ def make_in_memory(
     importer: IImporter | None = None,
     orders: Orders | None = None,
     examine: Callable[[int, int], Deferred[Directory]] | None = None,
+    prepare: Callable[..., Any] = prepare_inline,
     **changes: Any,
 ) -> InMemory:
     """Put an exchange together by ``CONFIG`` and changes to it; these ``workers`` bring pieces to the disk."""
@@ -214,6 +215,7 @@ def make_in_memory(
         importer=importer or Keep(inline),
         orders=orders,
         examine=examine or examine_inline,
+        prepare=prepare,
         chance=lambda: 1.0,
     )
     parts = make_parts(config, means)

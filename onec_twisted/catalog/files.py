@@ -56,6 +56,10 @@ class FileRecords:
         """Return the names of at most ``most`` archives of a session, and their committed lengths in bytes."""
         return await self.recorder.survey(statements.archives, sessid, most)
 
+    async def amount(self, sessid: str) -> tuple[int, int]:
+        """Return how many bytes and files a session holds."""
+        return await self.recorder.survey(statements.amount, sessid)
+
     async def commit(
         self,
         session: Session,

@@ -31,6 +31,7 @@ from onec_twisted.delivery.client import SiteClient, address_of, basic
 from onec_twisted.delivery.examination import Examiner
 from onec_twisted.delivery.importers import make_importer
 from onec_twisted.delivery.interfaces import Surroundings
+from onec_twisted.delivery.preparation import Preparer
 from onec_twisted.exchange.orders import Orders
 from onec_twisted.http.connections import Connections
 from onec_twisted.runtime.metrics import Metrics
@@ -62,6 +63,9 @@ ERRAND_THREADS = 4
 
 ARCHIVE_TIMEOUT = 300.0
 """Most seconds for reading one archive, which waits for the disk and yields to all other work."""
+
+UNPACK_TIMEOUT = 3600.0
+"""Most seconds for unpacking the archives of one hand-off."""
 
 
 @frozen(eq=False, kw_only=True)
@@ -127,6 +131,7 @@ def make_means(config: Config, reactor: Any, holdings: Holdings) -> Means:
         importer=_importer(config, surroundings),
         orders=_orders(config, reactor),
         examine=Examiner(reactor, ARCHIVE_TIMEOUT),
+        prepare=Preparer(reactor, UNPACK_TIMEOUT),
     )
 
 

@@ -93,12 +93,26 @@ class Config:
     import_secret: bytes | None = field(repr=False)
     import_auth: bytes | None = field(repr=False)
     orders: str | None = field(repr=False)
+    unpack: bool
+    unpack_limit: int
+    """Bytes that an archive may become."""
+    unpack_files: int
+    unpack_ratio: int
+    """How many times its own size it may become."""
+    unpack_depth: int
+    """Segments of a name in it."""
     settle: float
     keep: float
 
     # The log
     access_log: bool
     log_format: str
+
+    @property
+    def unpack_limits(self) -> tuple[int, int, int, int] | None:
+        """Return the limits of an archive, see ``Preparation``; None if none is unpacked."""
+        limits = self.unpack_limit, self.unpack_files, self.unpack_ratio, self.unpack_depth
+        return limits if self.unpack else None
 
     @property
     def synced(self) -> bool:

@@ -43,23 +43,20 @@ CHOICES = {
     "sessid": ("required", "optional"),
     "status-codes": ("http", "ok"),
     "zip": YES_OR_NO,
+    "unpack": YES_OR_NO,
     "access-log": YES_OR_NO,
     "log-format": tuple(FORMATS),
     "intake": tuple(WRITERS),
 }
-SIZES = ("file-limit", "body-limit", "session-quota", "min-free")
+SIZES = ("file-limit", "body-limit", "session-quota", "min-free", "unpack-limit")
 TIMES = (
-    "session-ttl",
-    "lock-timeout",
-    "idle-timeout",
-    "header-timeout",
-    "import-hold",
-    "import-timeout",
-    "settle",
-    "keep",
+    *("session-ttl", "lock-timeout", "idle-timeout", "header-timeout"),
+    *("import-hold", "import-timeout", "settle", "keep"),
 )
-NUMBERS = ("connections-per-address", "sessions-per-user", "max-uploads")
-
+NUMBERS = {
+    **dict.fromkeys(("connections-per-address", "sessions-per-user", "max-uploads"), 0),
+    **dict.fromkeys(("import-tries", "unpack-files", "unpack-ratio", "unpack-depth"), 1),
+}  # the least of each; 0 stands for no limit
 
 IMPORT_AUTH = "ONEC_IMPORT_AUTH"
 """The variable that replaces ``--import-auth``; importers' programs do not inherit it (``program_environment``)."""
@@ -93,6 +90,11 @@ class Options(usage.Options, AuthOptionMixin):
         ["import-secret", None, None, "File with the secret that signs requests to the site."],
         ["import-auth", None, None, "File with USER:PASSWORD for the site; without it, $ONEC_IMPORT_AUTH."],
         ["orders", None, None, "Address of the site's orders: http://... or https://...; without it, none."],
+        ["unpack", None, "yes", "Whether importers get what archives hold instead of archives: yes or no."],
+        ["unpack-limit", None, "10G", "Bytes that an archive may become; a larger one is not imported."],
+        ["unpack-files", None, "250000", "Files, or folders, that an archive may hold."],
+        ["unpack-ratio", None, "200", "How many times its own size an archive may become, beyond 16M."],
+        ["unpack-depth", None, "32", "Folders and file of a name in an archive."],
         ["settle", None, "300", "Quiet time after which files without an import request are handed off."],
         ["keep", None, "86400", "How long files stay after everything in their session has been imported."],
         ["sessid", None, "required", "'optional' also serves old nodes that send only the cookie."],
@@ -190,7 +192,7 @@ class Options(usage.Options, AuthOptionMixin):
                 self[name] = parse_size(self[name])
             except ValueError:
                 _wrong(name, self[name], f"is not a size; {SIZE}")
-        for name in ("file-limit", "session-quota"):
+        for name in ("file-limit", "session-quota", "unpack-limit"):
             if not self[name]:
                 _wrong(name, "0", "must be more than 0")
         if self["body-limit"] < self["file-limit"]:
@@ -222,14 +224,14 @@ class Options(usage.Options, AuthOptionMixin):
         raise SystemExit(0)
 
     def _check_limits(self) -> None:
-        """Check the limits on clients."""
+        """Check the limits on clients and archives."""
         try:
             self["min-rate"] = parse_size(self["min-rate"])
         except ValueError:
             _wrong("min-rate", self["min-rate"], f"is not a number of bytes per second; {SIZE}")
-        for name in NUMBERS:
-            if re.fullmatch(r"\d{1,9}", self[name]) is None:
-                _wrong(name, self[name], "must be a number, or 0 for no limit")
+        for name, least in NUMBERS.items():
+            if re.fullmatch(r"\d{1,9}", self[name]) is None or int(self[name]) < least:
+                _wrong(name, self[name], f"must be a number, {'1 or more' if least else 'or 0 for no limit'}")
             self[name] = int(self[name])
 
     def _check_site(self) -> None:
@@ -238,9 +240,6 @@ class Options(usage.Options, AuthOptionMixin):
             factory_of(self["importer"])
         except LookupError:
             _wrong("importer", self["importer"], "no such importer; --help-importers lists them")
-        if re.fullmatch(r"[1-9]\d{0,8}", self["import-tries"]) is None:
-            _wrong("import-tries", self["import-tries"], "must be a number, 1 or more")
-        self["import-tries"] = int(self["import-tries"])
         self._read("import-secret", "write a secret with: openssl rand -hex 32")
         self._read_import_auth()
         if self["orders"] is not None and not self["orders"].startswith(("http:", "https:")):

@@ -13,6 +13,7 @@ from onec_twisted.auth.shard import Shard
 from onec_twisted.catalog.registry import Registry
 from onec_twisted.delivery.archives import Archives
 from onec_twisted.delivery.handoffs import Handoffs, HandoffSettings
+from onec_twisted.delivery.preparation import Preparation
 from onec_twisted.delivery.relay import Relay
 from onec_twisted.exchange.protocol import failure, failure_with_200
 from onec_twisted.exchange.resource import Exchange, Settings
@@ -32,7 +33,7 @@ from onec_twisted.tus.origins import Origins
 from onec_twisted.tus.resource import Tus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from twisted.internet.defer import Deferred
     from twisted.web.resource import Resource
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from onec_twisted.runtime.metrics import Metrics
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.directory import Directory
+    from onec_twisted.storage.gathering import Job
     from onec_twisted.storage.interfaces import IStore
 
 __all__ = ["Means", "Parts", "make_parts", "make_site"]
@@ -55,7 +57,7 @@ class Means:
 
     ``now`` returns seconds since 1970, ``seconds`` those of a monotonic clock; ``workers`` wait for the disk,
     ``errands`` for long operations. ``free`` returns the free bytes of the disk, ``examine`` reads an archive,
-    ``chance`` returns a number from 0 to 1.
+    ``prepare`` unpacks some, ``chance`` returns a number from 0 to 1.
     """
 
     reactor: Any
@@ -70,6 +72,7 @@ class Means:
     importer: IImporter
     orders: Orders | None
     examine: Callable[[int, int], Deferred[Directory]]
+    prepare: Callable[[int, Job, Callable[[dict[str, Any]], None]], Awaitable[int]]
     chance: Callable[[], float] = random.random
 
 
@@ -111,7 +114,7 @@ def make_parts(config: Config, means: Means) -> Parts:
         most_tries=config.import_tries,
         files=catalog.files,
         records=catalog.handoffs,
-        store=store,
+        prepare=_preparation(config, means, ingest.space),
         importer=means.importer,
         now=means.now,
         clock=clock,
@@ -147,6 +150,19 @@ def make_parts(config: Config, means: Means) -> Parts:
             sessid_required=config.sessid == "required",
             most=config.sessions_per_user,
         ),
+    )
+
+
+def _preparation(config: Config, means: Means, space: Space) -> Preparation:
+    """Return what makes hand-offs ready for the importer."""
+    return Preparation(
+        limits=config.unpack_limits,
+        files=means.catalog.files,
+        records=means.catalog.handoffs,
+        store=means.store,
+        space=space,
+        workers=means.errands,
+        prepare=means.prepare,
     )
 
 

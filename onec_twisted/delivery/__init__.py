@@ -9,6 +9,8 @@ Modules, each of which imports only from those above it:
 * ``results``: what the text of a site's answer says
 * ``webhook``: the importer that posts to a URL
 * ``importers``: the available importers, as Twisted plugins
+* ``processes``: starts the programs below that read archives
+* ``preparation``: makes a hand-off ready: starts ``prepare`` if its session has archives
 * ``relay``: delivers hand-offs, each at least once, in order within a session
 * ``examination``: starts ``examine`` for an archive, and terminates it
 * ``archives``: the contents of archives, each read once for all requests, with users taking turns
@@ -17,5 +19,7 @@ Modules, each of which imports only from those above it:
 Standalone programs, run by path:
 
 * ``launch``: supervises an importer's program, and terminates it when the daemon orders it to or dies
+* ``confinement``: what the other two share: limits, and their end with the daemon
 * ``examine``: reads an archive in a separate process
+* ``prepare``: unpacks archives in a separate process
 """

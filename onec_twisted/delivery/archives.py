@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from onec_twisted.delivery.examination import TooMuchAsked
+from onec_twisted.delivery.processes import TooMuchAsked
 from onec_twisted.model.errors import ArchivesBusy, FileDamaged, ImportFailed, ShuttingDown
 from onec_twisted.model.names import SafeName
 from onec_twisted.storage.archive import ArchiveDamaged

@@ -33,10 +33,12 @@ def _grown(before: bytes, description: Description, times: dict[str, str]) -> by
     except (ValueError, KeyError, TypeError):
         handoffs, files = [], {}
     handoffs = [one for one in handoffs if one["id"] != description.id]
-    shown = ("id", "event", "type", "time", "filename", "archive", "timestamp", "metadata")
-    handoffs.append({key: getattr(description, key) for key in shown})
+    shown = ("id", "event", "type", "time", "filename", "archive", "unpacked", "timestamp", "metadata")
+    folder = _below(description)
+    handoffs.append({key: getattr(description, key) for key in shown} | {"folder": folder or "."})
     for file in description.files:
-        files[file.name] = {"name": file.name, "size": file.size, "time": times[file.name], "type": description.type}
+        name = f"{folder}/{file.name}" if folder else file.name
+        files[name] = {"name": name, "size": file.size, "time": times[file.name], "type": description.type}
     about: dict[str, Any] = {
         "version": JSON_VERSION,
         "sessid": description.sessid,
@@ -48,6 +50,12 @@ def _grown(before: bytes, description: Description, times: dict[str, str]) -> by
         inner = ",\n".join(f"  {_json(entry)}" for entry in entries)
         lines.append(f" {_json(key)}: [\n{inner}\n ]" if entries else f" {_json(key)}: []")
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode("utf-8")
+
+
+def _below(description: Description) -> str:
+    """Return the folder of the files relative to the session's, empty if it is that."""
+    session_folder = description.session_folder or description.folder
+    return description.folder[len(session_folder) :].lstrip("/")
 
 
 def _parsed(manifest: bytes) -> tuple[list[Any], dict[str, Any]]:
@@ -69,8 +77,8 @@ def _json(value: object) -> str:
 
 def _write(description: Description) -> None:
     """Update a session's manifest; runs in a worker."""
-    folder = description.folder
-    times = {file.name: iso_time(modified(folder, file.name)) for file in description.files}
+    times = {file.name: iso_time(modified(description.folder, file.name)) for file in description.files}
+    folder = description.session_folder or description.folder
     write_manifest(folder, _grown(read_manifest(folder), description, times))
 
 

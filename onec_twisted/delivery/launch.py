@@ -1,10 +1,11 @@
-"""Runs an importer's program: ``launch.py PARENT PROGRAM FOLDER NAME``, in a process group of their own.
+"""Runs an importer's program: ``launch.py PARENT PROGRAM FOLDER NAME LOCKED``, in a process group of their own.
 
 It supervises the program, and terminates it with all its descendants when the daemon orders it to or dies. On Linux
 that includes descendants in other groups or sessions: orphans become children of this process. It holds the session's
-lock until then, so that a restarted daemon does not import the same session at the same time. Only the daemon's user
-may open the lock file; otherwise others on the machine could block an import. Run by its path, not imported: it
-starts without our package.
+lock, in the folder LOCKED, or in FOLDER without it, until then, so that a restarted daemon does not import the same
+session at the same time.
+Only the daemon's user may open the lock file; otherwise others on the machine could block an import. Run by its path,
+not imported: it starts without our package.
 """
 
 from __future__ import annotations
@@ -143,12 +144,12 @@ def _end_of(child: int | None) -> int:
             return status
 
 
-def main(parent: str, program: str, folder: str, name: str) -> None:
+def main(parent: str, program: str, folder: str, name: str, locked: str = "") -> None:
     """Run the program, and exit with its status or signal."""
     os.setsid()
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     _end_with(int(parent))
-    _hold(folder)
+    _hold(locked or folder)
     signal.signal(signal.SIGTERM, _end_all)
     child = os.fork()
     if not child:

@@ -195,12 +195,14 @@ class Program:
 
         complaints = _Lines(complain, LOGGED_LINES)
         run = _Run(self.reactor, description.as_json() + b"\n", _Lines(progress), complaints)
-        launch = [os.fsencode(one) for one in (sys.executable, "-I", "-S", LAUNCH, str(os.getpid()), self.path)]
+        locked = description.session_folder or description.folder
+        python = (sys.executable, "-I", "-S", LAUNCH, str(os.getpid()))
+        launch = [os.fsencode(one) for one in (*python, self.path, description.folder)]
         try:
             self.reactor.spawnProcess(
                 run,
                 sys.executable,
-                [*launch, os.fsencode(description.folder), _argument(description.filename).encode("utf-8")],
+                [*launch, _argument(description.filename).encode("utf-8"), os.fsencode(locked)],
                 env=program_environment(os.environ),
             )
         except OSError as error:

@@ -31,15 +31,15 @@ from onec_twisted.runtime.backoff import Backoff
 from onec_twisted.runtime.fairness import Places, Slots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from twisted.internet.interfaces import IReactorTime
 
     from onec_twisted.catalog.files import FileRecords
     from onec_twisted.catalog.handoffs import HandoffRecords
     from onec_twisted.delivery.interfaces import IImporter
+    from onec_twisted.model.description import Description
     from onec_twisted.runtime.metrics import Metrics
-    from onec_twisted.storage.interfaces import IStore
 
 __all__ = ["Relay", "pause_before"]
 
@@ -93,7 +93,7 @@ def _wake(waiting: list[Deferred[None]]) -> None:
 class Relay(Service):
     """Delivers hand-offs, each in at most ``most_tries`` tries.
 
-    ``now`` returns seconds since 1970; ``chance`` a number from 0 to 1.
+    ``prepare`` is a ``Preparation``; ``now`` returns seconds since 1970, ``chance`` a number from 0 to 1.
     """
 
     _log = Logger()
@@ -104,7 +104,7 @@ class Relay(Service):
         most_tries: int,
         files: FileRecords,
         records: HandoffRecords,
-        store: IStore,
+        prepare: Callable[[Handoff, Callable[[str], None]], Awaitable[Description]],
         importer: IImporter,
         now: Callable[[], float],
         clock: IReactorTime,
@@ -114,7 +114,7 @@ class Relay(Service):
         """Start without hand-offs: the recorded ones are loaded when the service starts."""
         self._most_tries = most_tries
         self._files, self._records = files, records
-        self._store = store
+        self._prepare = prepare
         self._importer = importer
         self._now, self._clock, self._chance = now, clock, chance
         self._metrics = metrics
@@ -293,7 +293,7 @@ class Relay(Service):
         try:
             if await self._files.has_damaged(handoff.sessid):
                 raise ImportFailed(FileDamaged.words)
-            description = await self._records.described(handoff, self._store.folder(handoff.sessid))
+            description = await self._prepare(handoff, pending.note_progress)
             await self._importer.deliver(description, pending.note_progress)
         except ImportFailed as failed:
             state, words = FAILED, failed.words

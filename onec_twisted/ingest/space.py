@@ -7,7 +7,7 @@ transaction that records a piece.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field
 
@@ -19,15 +19,25 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-    from onec_twisted.http.interfaces import IBody
-
-__all__ = ["Space"]
+__all__ = ["Coming", "Space"]
 
 READING_FRESH_FOR = 1.0
 """Seconds that a reading of the disk's free space stays valid."""
 
 SMALL_BODY = 1024 * 1024
 """Bytes up to which a body is admitted as long as there is any room: all concurrent ones together take little."""
+
+
+class Coming(Protocol):
+    """What needs room: its length in bytes, None if it is not known, and how many of them have been received."""
+
+    @property
+    def length(self) -> int | None:
+        """Return the length."""
+
+    @property
+    def received(self) -> int:
+        """Return what has been received."""
 
 
 @define(eq=False)
@@ -37,7 +47,7 @@ class _Promise:
     space: Space
     sessid: str
     user: str
-    body: IBody
+    body: Coming
     most: int
     size: int
 
@@ -98,7 +108,7 @@ class Space:
         return held + size > self.quota and size <= self._left
 
     def promise(
-        self, sessid: str, held: int, body: IBody, most: int, kept: int | None = None, user: str = ""
+        self, sessid: str, held: int, body: Coming, most: int, kept: int | None = None, user: str = ""
     ) -> _Promise:
         """Reserve room for a body until the end of the block, which receives how many bytes it may have.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from onec_twisted.model.names import from_disk
+from onec_twisted.model.segments import from_disk
 
 if TYPE_CHECKING:
     from onec_twisted.model.records import Handoff
@@ -40,10 +40,11 @@ class Description:
 
     ``event`` is ``import`` (the node asks for one name), ``upload`` (a tus upload is complete), ``settled`` (files
     that no node asked for), ``complete`` or ``deactivate``; ``type`` is ``catalog`` or ``sale``; ``time`` is when it
-    was handed off, in UTC. ``filename`` is the name asked for, or uploaded, and ``archive`` the uploaded archive that
-    it lies in; ``timestamp`` is what came with ``deactivate``, ``metadata`` what a tus client said of its file; they
-    are None where there is none. ``folder`` is the absolute path of the session's folder, as Python opens it; names
-    are UTF-8 on the disk, whatever the locale.
+    was handed off, in UTC. ``filename`` is the name asked for, or uploaded, ``archive`` the uploaded archive that it
+    lies in, and ``unpacked`` the one that it was unpacked from; ``timestamp`` is what came with ``deactivate``,
+    ``metadata`` what a tus client said of its file; they are None where there is none. ``folder`` is the absolute
+    path of the folder with the files, as Python opens it: the session's, or one in that, ``session_folder``, with
+    what was unpacked. Names are UTF-8 on the disk, whatever the locale.
     """
 
     id: str
@@ -58,6 +59,8 @@ class Description:
     folder: str
     files: tuple[UploadedFile, ...]
     metadata: dict[str, str] | None = None
+    unpacked: str | None = None
+    session_folder: str = ""
     _json: list[bytes] = field(factory=list, init=False, eq=False, repr=False)
     """The JSON, once it was made."""
 
@@ -73,6 +76,7 @@ class Description:
             "time": self.time,
             "filename": self.filename,
             "archive": self.archive,
+            "unpacked": self.unpacked,
             "timestamp": self.timestamp,
             "folder": from_disk(self.folder),
         }

@@ -1,4 +1,4 @@
-"""List an uploaded archive, and check that it is sound, without unpacking it and with little memory.
+"""List an uploaded archive, and check that it is sound, without unpacking it, and with little memory.
 
 With ``zip=yes`` 1C sends one archive in pieces, and then requests to import names in it (docs/protocol.md, N6 and
 N7). Such archives are written by many tools. So anything that reveals missing bytes is checked (signatures where
@@ -14,11 +14,25 @@ import os
 import struct
 import zlib
 
+from onec_twisted.storage.spelling import fields, names
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["ENCODINGS", "ArchiveDamaged", "Entry", "entries"]
+__all__ = [
+    "DEFLATED",
+    "READ_BLOCK",
+    "STORED",
+    "UNREADABLE_FLAGS",
+    "ArchiveDamaged",
+    "Entry",
+    "Held",
+    "Listed",
+    "entries",
+    "listed",
+    "unpacked",
+]
 
 DIRECTORY_LIMIT = 32 * 1024 * 1024
 """Bytes of a directory that are read at most: about 200,000 pictures."""
@@ -31,9 +45,6 @@ CHECKED_LIMIT = 256 * 1024 * 1024
 
 MOST_DOCUMENTS = 1000
 """Documents whose checksums are verified per archive."""
-
-LONGEST_NAME = 1024
-"""Characters of a name at most: no node can request a longer one (``names.NAME_LIMIT``)."""
 
 READ_BLOCK = 1024 * 1024
 """Bytes read of a directory, and unpacked of a document, at a time."""
@@ -48,7 +59,7 @@ ENTRY, LOCAL, SIGNED = b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x05"
 END, END64, LOCATOR64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 """Signatures of the structures of an archive (APPNOTE.TXT 4.3)."""
 
-_ENTRY = struct.Struct("<4s4x2H4x3L3H8xL")
+_ENTRY = struct.Struct("<4s4x2H4x3L3H4x2L")
 _LOCAL = struct.Struct("<4s22x2H")
 _END = struct.Struct("<4sH6x2LH")
 _END64 = struct.Struct("<4s36x2Q")
@@ -60,17 +71,14 @@ LONGEST_END = 2**16 + _END.size
 IN_ZIP64 = 2**32 - 1
 """A size or an offset whose value is in the ZIP64 field instead (APPNOTE.TXT 4.4.8)."""
 
-ZIP64, UNICODE_PATH = 0x0001, 0x7075
-"""Extra fields (APPNOTE.TXT 4.5.3 and 4.6.9)."""
+ZIP64 = 0x0001
+"""The extra field of sizes and an offset (APPNOTE.TXT 4.5.3)."""
 
 STORED, DEFLATED = 0, 8
 """Compression methods that can be read in small portions."""
 
-ENCODINGS = ("utf-8", "cp866", "cp1251")
-"""Encodings of names, the most likely first."""
-
-ENCRYPTED, UTF8 = 0x0001 | 0x0020 | 0x0040, 0x0800
-"""Flags: content that cannot be read (a password, patches, strong encryption), and names in UTF-8."""
+UNREADABLE_FLAGS = 0x0001 | 0x0020 | 0x0040
+"""Flags of content that cannot be read: a password, patches, strong encryption."""
 
 
 class ArchiveDamaged(Exception):
@@ -88,10 +96,40 @@ class Entry:
         self.sound = sound
 
 
-class _Held:
+class Listed:
+    """What an archive's directory says of one entry; sizes and places that it does not say are None.
+
+    ``raw`` is the name, ``local`` the one in the local header; ``begin`` is where that header lies, ``place`` where
+    the content does. ``attributes`` are those of the system that made it.
+    """
+
+    __slots__ = (
+        *("flags", "method", "checksum", "packed", "size", "attributes"),
+        *("raw", "extra", "local", "begin", "place"),
+    )
+
+    flags: int
+    method: int
+    checksum: int
+    packed: int | None
+    size: int | None
+    attributes: int
+    raw: bytes
+    extra: bytes
+    begin: int | None
+    place: int | None
+    local: bytes
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names that a node may use for it, the most likely first."""
+        return names(self.raw, self.extra, self.local, self.flags)
+
+
+class Held:
     """The first ``size`` bytes of a file: bytes beyond them were never acknowledged."""
 
     def __init__(self, fd: int, size: int) -> None:
+        """Read from an open file."""
         self._fd = fd
         self.size = size
 
@@ -104,7 +142,7 @@ class _Held:
 class _Stream:
     """The bytes from one place to another, read in sequence."""
 
-    def __init__(self, held: _Held, place: int, end: int) -> None:
+    def __init__(self, held: Held, place: int, end: int) -> None:
         self._held, self._place, self._end = held, place, end
         self._data, self._at = b"", 0
 
@@ -119,7 +157,7 @@ class _Stream:
         return taken
 
 
-def _read_end(held: _Held, place: int) -> tuple[int, int, int]:
+def _read_end(held: Held, place: int) -> tuple[int, int, int]:
     """Read the end record at a place; return where the directory begins and ends, and by how much offsets are off.
 
     Offsets are off when something precedes the archive, or bytes of it are missing. Raises ``ArchiveDamaged``.
@@ -147,7 +185,7 @@ def _read_end(held: _Held, place: int) -> tuple[int, int, int]:
     raise ArchiveDamaged("its central directory is not where it should be")
 
 
-def _find_end(held: _Held) -> tuple[int, int, int]:
+def _find_end(held: Held) -> tuple[int, int, int]:
     """Return ``_read_end`` of the last end record that is valid. Raises the ``ArchiveDamaged`` of the last one."""
     begin = max(0, held.size - LONGEST_END)
     tail = held.read(begin, LONGEST_END)
@@ -162,21 +200,11 @@ def _find_end(held: _Held) -> tuple[int, int, int]:
     raise why or ArchiveDamaged("it is cut off, or no archive")
 
 
-def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the kind and content of each extra field, up to the first invalid one."""
-    while len(extra) >= 4:
-        kind, size = struct.unpack_from("<2H", extra)
-        if 4 + size > len(extra):
-            return
-        yield kind, extra[4 : 4 + size]
-        extra = extra[4 + size :]
-
-
 def _from_zip64(extra: bytes, *values: int) -> Iterable[int | None]:
     """Return the sizes and the offset, those in the ZIP64 field from there, None where they are missing."""
     if IN_ZIP64 not in values:
         return values
-    content = next((content for kind, content in _fields(extra) if kind == ZIP64), b"")
+    content = next((content for kind, content in fields(extra) if kind == ZIP64), b"")
     found: list[int | None] = []
     for value in values:
         if value == IN_ZIP64:
@@ -187,41 +215,11 @@ def _from_zip64(extra: bytes, *values: int) -> Iterable[int | None]:
     return found
 
 
-def _spellings(raw: bytes, extra: bytes, flags: int) -> Iterator[str]:
-    """Yield the names that a node may use for an entry, the most likely first.
+def unpacked(held: Held, place: int, packed: int, method: int, most: int) -> Iterator[bytes]:
+    """Yield the unpacked content at a place, in small portions, and little more than ``most`` bytes of it.
 
-    Tools write UTF-8 with or without the flag, the code page of Russian DOS or of Russian Windows, and some set the
-    flag for UTF-8 wrongly. Where none of these has the letters, Info-ZIP's field does (APPNOTE.TXT 4.6.9).
+    ``method`` is ``STORED`` or ``DEFLATED``. Raises ``zlib.error``.
     """
-    if extra:
-        for kind, content in _fields(extra):
-            if kind == UNICODE_PATH and content[:1] == b"\x01" and content[1:5] == struct.pack("<L", zlib.crc32(raw)):
-                yield content[5:].decode("utf-8", "replace")
-    raw = raw.partition(b"\0")[0]
-    if raw.isascii():
-        yield raw.decode("ascii")
-        return
-    for encoding in ENCODINGS:
-        try:
-            yield raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if flags & UTF8 and encoding == "utf-8":
-            return
-
-
-def _plain(name: str) -> str:
-    """Return a name as ``names`` would: with ``/`` between its segments, and without a prefix."""
-    return name.replace("\\", "/").lstrip("/").removeprefix("./")
-
-
-def _names(spelled: Iterable[str]) -> tuple[str, ...]:
-    """Return spellings in order, without duplicates and those that no node can request."""
-    return tuple(dict.fromkeys(_plain(name) for name in spelled if len(name) <= LONGEST_NAME))
-
-
-def _unpacked(held: _Held, place: int, packed: int, method: int, most: int) -> Iterator[bytes]:
-    """Yield the unpacked content at a place, in small portions, and little more than ``most`` bytes of it."""
     stream = _Stream(held, place, place + packed)
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     left = most
@@ -234,11 +232,11 @@ def _unpacked(held: _Held, place: int, packed: int, method: int, most: int) -> I
         yield inflate.flush()  # the rest of the last match
 
 
-def _is_sound(held: _Held, place: int, packed: int, size: int, checksum: int, method: int) -> bool:
+def _is_sound(held: Held, place: int, packed: int, size: int, checksum: int, method: int) -> bool:
     """Return whether a document has the size and the checksum given in the directory."""
     length = found = 0
     try:
-        for portion in _unpacked(held, place, packed, method, size):
+        for portion in unpacked(held, place, packed, method, size):
             length += len(portion)
             found = zlib.crc32(portion, found)
     except zlib.error:
@@ -246,7 +244,7 @@ def _is_sound(held: _Held, place: int, packed: int, size: int, checksum: int, me
     return (length, found) == (size, checksum)
 
 
-def _behind_local_header(held: _Held, place: int) -> tuple[int, bytes]:
+def _behind_local_header(held: Held, place: int) -> tuple[int, bytes]:
     """Return where an entry's content begins, and its name in the local header. Raises ``ArchiveDamaged``."""
     head = held.read(place, _LOCAL.size + LIKELY_NAME)
     if len(head) < _LOCAL.size or not head.startswith(LOCAL):
@@ -260,14 +258,14 @@ def _behind_local_header(held: _Held, place: int) -> tuple[int, bytes]:
 class _Checks:
     """Verifies the content of documents, up to the limits."""
 
-    def __init__(self, held: _Held) -> None:
+    def __init__(self, held: Held) -> None:
         self._held = held
         self._bytes, self._documents = CHECKED_LIMIT, MOST_DOCUMENTS
 
     def passes(self, place: int, packed: int, size: int, checksum: int, method: int, flags: int) -> bool:
         """Return whether a document matches the directory, or is exempt from verification."""
         cost = max(packed, size)
-        readable = method in (STORED, DEFLATED) and not flags & ENCRYPTED
+        readable = method in (STORED, DEFLATED) and not flags & UNREADABLE_FLAGS
         if not readable or cost > self._bytes or not self._documents:
             return True
         self._bytes -= cost
@@ -275,17 +273,13 @@ class _Checks:
         return _is_sound(self._held, place, packed, size, checksum, method)
 
 
-def entries(fd: int, size: int) -> Iterator[Entry]:
-    """Yield the entries of the archive in the first ``size`` bytes of a file.
+def listed(held: Held) -> Iterator[Listed]:
+    """Yield the entries of an archive, in the order of its directory.
 
-    Documents at the top level are read to their ends and compared with their checksums, as far as ``CHECKED_LIMIT``
-    and ``MOST_DOCUMENTS`` allow; those with a password, or a compression method that cannot be read in small
-    portions, are left to the importer. Raises ``ArchiveDamaged`` if the archive is cut off, bytes are missing or
-    doubled, or it has too many entries.
+    Raises ``ArchiveDamaged`` if it is cut off, bytes are missing or doubled, or it has too many entries.
     """
-    held = _Held(fd, size)
     start, end, shift = _find_end(held)
-    stream, checks = _Stream(held, start, end), _Checks(held)
+    stream = _Stream(held, start, end)
     for number in range(MOST_ENTRIES + 1):
         head = stream.take(_ENTRY.size)
         if not head or head.startswith(SIGNED):
@@ -294,18 +288,31 @@ def entries(fd: int, size: int) -> Iterator[Entry]:
             raise ArchiveDamaged("its central directory is broken")
         if number == MOST_ENTRIES:
             raise ArchiveDamaged(f"it has more than {MOST_ENTRIES} entries")
-        _, flags, method, checksum, packed, whole, raw_size, extra_size, comment, offset = _ENTRY.unpack(head)
-        raw, extra, _ = stream.take(raw_size), stream.take(extra_size), stream.take(comment)
-        whole, packed, offset = _from_zip64(extra, whole, packed, offset)
-        names = _names(_spellings(raw, extra, flags))
-        place = None
-        if offset is not None:
-            place, local = _behind_local_header(held, offset + shift)
-            if local != raw:
-                names = _names((*names, *_spellings(local, b"", flags)))
-        sound = True
+        one, values = Listed(), _ENTRY.unpack(head)
+        _, one.flags, one.method, one.checksum, packed, size, *lengths, one.attributes, offset = values
+        one.raw, one.extra, _ = (stream.take(length) for length in lengths)
+        one.size, one.packed, begin = _from_zip64(one.extra, size, packed, offset)
+        one.begin = one.place = None
+        one.local = one.raw
+        if begin is not None:
+            one.begin = begin + shift
+            one.place, one.local = _behind_local_header(held, one.begin)
+        yield one
+
+
+def entries(fd: int, size: int) -> Iterator[Entry]:
+    """Yield the entries of the archive in the first ``size`` bytes of a file.
+
+    Documents at the top level are read to their ends and compared with their checksums, as far as ``CHECKED_LIMIT``
+    and ``MOST_DOCUMENTS`` allow; those with a password, or a compression method that cannot be read in small
+    portions, are not. Raises what ``listed`` raises.
+    """
+    held = Held(fd, size)
+    checks = _Checks(held)
+    for one in listed(held):
+        names, sound = one.names(), True
         if any("/" not in name and name.lower().endswith(".xml") for name in names):
-            sound = not (whole is None or packed is None or place is None) and checks.passes(
-                place, packed, whole, checksum, method, flags
+            sound = not (one.size is None or one.packed is None or one.place is None) and checks.passes(
+                one.place, one.packed, one.size, one.checksum, one.method, one.flags
             )
         yield Entry(names, sound=sound)

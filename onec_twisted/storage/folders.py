@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 import stat
 from contextlib import suppress
@@ -15,17 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onec_twisted.model.errors import FileDamaged
-from onec_twisted.model.names import LOCK, MANIFEST, from_disk, on_disk
-from onec_twisted.storage.file import FILE_MODE, open_at, open_to_read, sync_file, sync_folder
+from onec_twisted.model.segments import LOCK, MANIFEST, UNPACKED, from_disk, on_disk
+from onec_twisted.storage.file import FILE_MODE, NotOurs, open_at, open_to_read, sync_file, sync_folder
+from onec_twisted.storage.gathering import links_of
+from onec_twisted.storage.whole import FOLDER_MODE, NEW, remove_unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = [
-    "FOLDER_MODE",
     "NOT_A_NAME",
     "check_folder",
     "modified",
+    "own",
     "raise_unless_foreign",
     "read_manifest",
     "recover",
@@ -34,7 +37,8 @@ __all__ = [
     "write_manifest",
 ]
 
-FOLDER_MODE = 0o755
+COPY_BLOCK = 1024 * 1024
+"""Bytes copied at a time."""
 
 NOT_A_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
 """Errors for a path that cannot be a file's."""
@@ -43,8 +47,8 @@ NOT_A_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOO
 def walk(folder: Path, report: Callable[[OSError], None]) -> Iterator[tuple[Path, list[str]]]:
     """Yield a folder and those below it, each with the names of everything in it that is not a folder.
 
-    Symbolic links are not followed: a link to a folder is not a folder, and if the first is a link, nothing is
-    yielded. ``report`` is called with the error of a folder that cannot be read.
+    What was unpacked is left out. Symbolic links are not followed: a link to a folder is not a folder, and if the
+    first is a link, nothing is yielded. ``report`` is called with the error of a folder that cannot be read.
     """
 
     def fail(error: OSError) -> None:
@@ -54,17 +58,48 @@ def walk(folder: Path, report: Callable[[OSError], None]) -> Iterator[tuple[Path
     if folder.is_symlink():
         return
     for place, folders, names in os.walk(folder, onerror=fail):
+        if place == str(folder):
+            folders[:] = [name for name in folders if name != UNPACKED or Path(place, name).is_symlink()]
         yield Path(place), names + [name for name in folders if Path(place, name).is_symlink()]
 
 
-def _is_whole(path: Path, committed: int) -> bool:
+def own(folder: Path, path: Path) -> bool:
+    """Give an upload a copy of its own if other names of it were gathered for importers, and no others exist.
+
+    They keep what an importer has been given; what is appended is the upload's alone. Return whether it has one now.
+    """
+    fd = open_to_read(path)
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        name = from_disk(path.relative_to(folder).as_posix())
+        if status.st_nlink != links_of(str(folder), name, status.st_ino) + 1:
+            return False
+        beside = folder / UNPACKED / f"{NEW}own-{secrets.token_hex(8)}"
+        try:
+            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as copy:
+                shutil.copyfileobj(file, copy, COPY_BLOCK)
+            beside.chmod(FILE_MODE)
+            sync_file(beside)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return True
+
+
+def _is_whole(folder: Path, path: Path, committed: int) -> bool:
     """Cut off what was never acknowledged; return whether a file has its committed length.
 
     Raises ``NotOurs`` for a file that cannot be cut or opened.
     """
     try:
         if path.lstat().st_size != committed or not stat.S_ISREG(path.lstat().st_mode):
-            os.close(open_at(path, committed))
+            try:
+                os.close(open_at(path, committed))
+            except NotOurs as error:
+                if error.errno != errno.EMLINK or not own(folder, path):
+                    raise
+                os.close(open_at(path, committed))
     except (FileDamaged, FileNotFoundError):
         return False
     except OSError as error:
@@ -165,6 +200,12 @@ def recover(folder: Path, files: dict[str, int], strange: Callable[[OSError], No
     """
     missing = dict(files)
     places = []
+    unpacked = folder / UNPACKED
+    if unpacked.is_dir() and not unpacked.is_symlink():
+        if files:
+            remove_unfinished(str(unpacked))
+        else:
+            remove(unpacked)  # it is from before an ``init``
     for place, names in walk(folder, strange):
         places.append(place)
         for path in (place / name for name in names):
@@ -174,7 +215,7 @@ def recover(folder: Path, files: dict[str, int], strange: Callable[[OSError], No
                     pass
                 elif name not in files:
                     path.unlink()
-                elif _is_whole(path, files[name]):
+                elif _is_whole(folder, path, files[name]):
                     del missing[name]
             except OSError as error:
                 strange(error)

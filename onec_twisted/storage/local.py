@@ -5,6 +5,7 @@ The layout on the disk::
     MEDIA_ROOT/1c_temp/exchange.sqlite3          the catalog (0600)
     MEDIA_ROOT/1c_temp/<sessid>/<filename>       a file: whole pieces as received, nothing else (0644)
     MEDIA_ROOT/1c_temp/<sessid>/manifest.json    what was handed off, by the importer ``keep``
+    MEDIA_ROOT/1c_temp/<sessid>/.unpacked/       what was unpacked of its archives, see ``gathering``
     MEDIA_ROOT/1c_temp/.gone-<sessid>-<random>   a folder being removed
     MEDIA_ROOT/1c_temp/<sessid>/.lock            held while an importer's program runs, by ``launch`` (0600)
 
@@ -23,6 +24,7 @@ import secrets
 import stat
 import tempfile
 from contextlib import suppress
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -30,7 +32,7 @@ from attrs import field, frozen
 from zope.interface import implementer
 
 from onec_twisted.model.errors import FileDamaged, FileInTheWay, InvalidFilename, StorageRemoved
-from onec_twisted.model.names import LOCK, on_disk
+from onec_twisted.model.segments import LOCK, on_disk
 from onec_twisted.runtime.descriptors import PIECE_SHARE, is_scarce
 from onec_twisted.storage.file import (
     FullDiskTranslated,
@@ -43,19 +45,19 @@ from onec_twisted.storage.file import (
     sync_folder,
 )
 from onec_twisted.storage.folders import (
-    FOLDER_MODE,
     NOT_A_NAME,
     check_folder,
+    own,
     raise_unless_foreign,
     recover,
     remove,
     walk,
 )
 from onec_twisted.storage.interfaces import IStore
+from onec_twisted.storage.whole import FOLDER_MODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from onec_twisted.model.description import UploadedFile
     from onec_twisted.model.names import SafeName
@@ -177,6 +179,9 @@ class Store:
                     check_folder(folder, make=committed is None)
                 fd = open_at(path, committed)
         except NotOurs as error:
+            with FullDiskTranslated():
+                if error.errno == errno.EMLINK and own(self.temp / sessid, Path(path)):
+                    return self._open(sessid, name, committed)
             raise FileInTheWay(str(name)) from error
         except FileNotFoundError as error:
             raise StorageRemoved from error  # the folder of all sessions is missing: those below it are made

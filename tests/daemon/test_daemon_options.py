@@ -66,6 +66,11 @@ def test_defaults() -> None:
         "shard": None,
         "status-codes": "http",
         "zip": "yes",
+        "unpack": "yes",
+        "unpack-limit": 10 * 2**30,
+        "unpack-files": 250_000,
+        "unpack-ratio": 200,
+        "unpack-depth": 32,
     }
 
 

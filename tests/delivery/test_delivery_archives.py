@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from onec_twisted.delivery import archives as module
 from onec_twisted.delivery.archives import Archives, Asker, StillReading
-from onec_twisted.delivery.examination import TooMuchAsked
+from onec_twisted.delivery.processes import TooMuchAsked
 from onec_twisted.model.errors import ArchivesBusy, FileDamaged, ImportFailed, ShuttingDown
 from onec_twisted.model.records import Session
 from onec_twisted.storage.archive import ArchiveDamaged, Entry

@@ -21,7 +21,8 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 
 from onec_twisted.delivery import examine
-from onec_twisted.delivery.examination import EXAMINE, Examiner, TooMuchAsked
+from onec_twisted.delivery.examination import EXAMINE, Examiner
+from onec_twisted.delivery.processes import TooMuchAsked
 from onec_twisted.storage.archive import ArchiveDamaged
 
 if TYPE_CHECKING:

@@ -206,7 +206,7 @@ def test_names_inside_archives(exchange: InMemory, node: Node, importer: FakeImp
     answers = [node.ask(f"mode=import&filename={name}0_1.xml") for name in ("import", "offers", "prices", "rests")]
 
     assert answers == [b"success"] * 3 + [b"failure\nFile not found: rests0_1.xml"]
-    assert [told.archive for told in importer.delivered] == ["v8_1.zip", "v8_1.zip", "v8_2.zip"]
+    assert [told.unpacked for told in importer.delivered] == ["v8_1.zip", "v8_1.zip", "v8_2.zip"]
     assert exchange.store.directories == 2
 
 

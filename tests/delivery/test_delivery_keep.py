@@ -62,8 +62,10 @@ def test_a_manifest(folder: Path) -> None:
                 "time": "2027-01-15T08:00:00Z",
                 "filename": "import0_1.xml",
                 "archive": "v8_1.zip",
+                "unpacked": None,
                 "timestamp": None,
                 "metadata": None,
+                "folder": ".",
             }
         ],
         "files": [{"name": "v8_1.zip", "size": 7, "time": "2023-11-14T22:13:20Z", "type": "catalog"}],

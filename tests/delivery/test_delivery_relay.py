@@ -60,7 +60,7 @@ class Site:
             most_tries=TRIES,
             files=catalog.files,
             records=catalog.handoffs,
-            store=self.store,
+            prepare=lambda handoff, _: catalog.handoffs.described(handoff, self.store.folder(handoff.sessid)),
             importer=self.importer,
             now=self.clock.seconds,
             clock=self.clock,

@@ -27,7 +27,8 @@ from onec_twisted.delivery import launch
 from onec_twisted.delivery.keep import Keep
 from onec_twisted.model.description import UploadedFile
 from onec_twisted.model.errors import FileDamaged, FileInTheWay, InvalidFilename, StorageRemoved, SyncFailed
-from onec_twisted.model.names import LOCK, SafeName, safe_name
+from onec_twisted.model.names import SafeName, safe_name
+from onec_twisted.model.segments import LOCK
 from onec_twisted.runtime import presence
 from onec_twisted.runtime.presence import Presence
 from onec_twisted.storage.local import Store

@@ -37,8 +37,9 @@ from onec_twisted.model.errors import (
     OrdersUnavailable,
     TooManyUploads,
 )
-from onec_twisted.model.names import DEEPEST_NAME, SafeName, safe_name
+from onec_twisted.model.names import SafeName, safe_name
 from onec_twisted.model.records import Handoff, Session
+from onec_twisted.model.segments import DEEPEST_NAME
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage import local as store_module
 from onec_twisted.storage.local import Store
@@ -307,7 +308,7 @@ def relay(tmp_path: Path) -> Iterator[tuple[Relay, FakeImporter]]:
         most_tries=3,
         files=catalog.files,
         records=catalog.handoffs,
-        store=store,
+        prepare=lambda handoff, _: catalog.handoffs.described(handoff, store.folder(handoff.sessid)),
         importer=importer,
         now=clock.seconds,
         clock=clock,

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onec_twisted.model.errors import InvalidFilename, MissingFilename
-from onec_twisted.model.names import NAME_LIMIT, SEGMENT_LIMIT, safe_name
+from onec_twisted.model.names import safe_name
+from onec_twisted.model.segments import NAME_LIMIT, SEGMENT_LIMIT
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ NODE_CLOCKS = {"node.check", "node.command"}
 
 FRONT_DOORS = {"exchange", "tus"}
 ORDER = [f"{package}.{module}" for package, modules in PACKAGES.items() for module in modules]
-BESIDE = ["testing", "delivery.launch", "delivery.examine", *(f"node.{module}" for module in NODE)]
+PROGRAMS = ["delivery.launch", "delivery.confinement", "delivery.examine", "delivery.prepare"]
+BESIDE = ["testing", *PROGRAMS, *(f"node.{module}" for module in NODE)]
 MODULES = [*ORDER, *BESIDE, "tap", "onec_node"]
 PACKAGE_FILES = {"", "model.refusals", "catalog.sql", "node", *PACKAGES}
 

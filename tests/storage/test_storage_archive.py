@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trade import packed
 
-from onec_twisted.model.names import NAME_LIMIT
-from onec_twisted.storage import archive
+from onec_twisted.model.segments import NAME_LIMIT
+from onec_twisted.storage import archive, spelling
 from onec_twisted.storage.archive import ArchiveDamaged, Entry, entries
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def test_a_bomb_is_not_unpacked(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_names_that_are_too_long_are_passed_over(path: Path) -> None:
     """No node can ask for them."""
-    assert archive.LONGEST_NAME == NAME_LIMIT
+    assert spelling.LONGEST_NAME == NAME_LIMIT
     assert read(path, packed({"a" * 5000: b"x", "b": b"y"})).names == {"b"}
 
 

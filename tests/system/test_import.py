@@ -518,12 +518,12 @@ class TestReplays:
 
         assert (sent.pieces, sent.bytes_sent) == (3, len(content))
         assert (login.remarks, parameters.remarks, sent.remarks) == ((), (), ())
-        assert [(one["filename"], one["archive"]) for one in told] == [
+        assert [(one["filename"], one["unpacked"]) for one in told] == [
             ("import0_1.xml", "v8_1A76_155ae.zip"),
             ("import0_1.xml", "v8_1A76_155ae.zip"),
             ("offers0_1.xml", "v8_1A76_155ae.zip"),
         ]
-        assert told[2]["files"] == [{"name": "v8_1A76_155ae.zip", "size": len(content)}]
+        assert told[2]["files"] == [{"name": "offers0_1.xml", "size": len(DOCUMENT)}]
 
     def test_trade_11_5_hears_a_damaged_archive(self, daemons: Callable[..., Daemon], shop: ShopProcess) -> None:
         """In words that say what to do next: look at the archive."""
@@ -575,7 +575,7 @@ class TestReplays:
 
         assert [one["event"] for one in told] == ["import"] * 3 + ["deactivate", "complete", "settled"]
         assert told[3]["timestamp"] == node.timestamp.removeprefix("&timestamp=")
-        assert [file["name"] for file in told[5]["files"]] == ["Reports/Exchange_(Узел обмена)2026-11-23.zip"]
+        assert [file["name"] for file in told[5]["files"]] == ["log.txt"]
         assert len({one["sessid"] for one in told}) == 6
 
     @pytest_twisted.ensureDeferred

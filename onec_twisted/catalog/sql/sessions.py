@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlite3 import Cursor
 
 __all__ = [
+    "amount",
     "archives",
     "commit",
     "damage",
@@ -284,6 +285,16 @@ def archives(cursor: Cursor, sessid: str, most: int) -> dict[str, int]:
         (sessid, most),
     )
     return dict(cursor.fetchall())
+
+
+def amount(cursor: Cursor, sessid: str) -> tuple[int, int]:
+    """Return how many bytes and files a session holds."""
+    cursor.execute(
+        "SELECT COALESCE(MAX(held), 0), (SELECT COUNT(*) FROM files WHERE sessid = ?) FROM sessions WHERE sessid = ?",
+        (sessid, sessid),
+    )
+    held, count = cursor.fetchone()
+    return int(held), int(count)
 
 
 def unknown(cursor: Cursor, sessids: list[str]) -> list[str]:
