@@ -226,7 +226,7 @@ class Admin(Resource):
 
 
 def _names_us(request: HTTPRequest) -> bool:
-    """Return whether a request names this server by an address or by ``localhost``, or came over a unix socket.
+    """Return whether a request names this server by an address or by ``localhost``, or arrived over a unix socket.
 
     An attacker may point another site's name at this address, and the browser would then treat its pages as ours (DNS
     rebinding). Where a password is required, that gains nothing.

@@ -72,7 +72,7 @@ class Database:
         """Seconds that a record waits for another process's lock."""
         self._waits = LOCK_PATIENCE
         self._is_held = False
-        """Whether another process held the database at the last attempt: until it lets go, nobody else waits."""
+        """Whether another process held the database at the last attempt: while it does, other callers do not wait."""
         self._log_is_long = False
         self._unseen = 0
         """Transactions since the log was last checked."""
@@ -157,8 +157,8 @@ class Database:
     def _begin(self, cursor: Cursor) -> None:
         """Begin a write transaction, holding the lock. Raises ``CatalogBusy``.
 
-        The first caller waits a while for another process's lock; until that is released, nobody else waits. A long
-        log is left to ``tidy``, because checkpointing it takes long.
+        The first caller waits a while for another process's lock; until that is released, no other caller waits.
+        A long log is left to ``tidy``, because checkpointing it takes long.
         """
         self._unseen += 1
         if self._unseen > LOOK_AFTER:

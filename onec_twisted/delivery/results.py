@@ -22,10 +22,10 @@ _MARGIN = re.compile(r"[\s\ufeff\u200b\x00]+")
 _NOTICE = re.compile(
     r"(PHP )?(Warning|Notice|Deprecated|Strict Standards|Strict standards): .* on line \d+", re.IGNORECASE
 )
-"""A line that PHP writes in front of an answer, and goes on (``display_errors`` without ``html_errors``)."""
+"""A line that PHP writes before an answer that continues (``display_errors`` without ``html_errors``)."""
 
 _END = re.compile(r"(PHP )?(Fatal error|Parse error|Recoverable fatal error|Catchable fatal error): ", re.IGNORECASE)
-"""How a line begins that PHP writes before it ends."""
+"""The start of the line that PHP writes before it aborts."""
 
 _FIRST = re.compile(r"(success|progress|failure)\s*(?:$|<br\s*/?>|[:.,;!-])\s*(.*)", re.IGNORECASE)
 

@@ -21,7 +21,7 @@ _LINE_BREAK = re.compile(rb"[\r\n]")
 class Answer:
     """HTTP status, body, and headers other than Content-Length, as pairs of name and value.
 
-    ``stream``, an ``IAnswerStream``, is a body that comes from elsewhere; ``acknowledgement``, an
+    ``stream``, an ``IAnswerStream``, is a body from another source; ``acknowledgement``, an
     ``IAcknowledgement``, reports whether the answer arrives.
     """
 

@@ -61,7 +61,7 @@ class BoundedHeads(ProtocolWrapper):
         super().makeConnection(transport)
 
     def expect(self) -> None:
-        """Treat what comes next as the head of an answer."""
+        """Parse the following bytes as the head of an answer."""
         self._head, self._seen, self._chunks = bytearray(), 0, None
 
     def dataReceived(self, data: bytes) -> None:

@@ -36,7 +36,7 @@ class MalformedChunks(ValueError):
 class Chunked:
     """A chunked body being received.
 
-    ``ended`` is set once the last chunk has come; ``rest`` is what came after it, part of the next request.
+    ``ended`` is set once the last chunk has come; ``rest`` are the bytes after it, part of the next request.
     """
 
     def __init__(self) -> None:
@@ -133,7 +133,7 @@ class ChunkedBody:
     A channel sees a decoder, one that does not call back for each chunk. A body sees a transport, which pauses the
     sender; this also happens while received data waits to be decoded.
 
-    ``received`` is called with bytes of the body, ``ended`` with what came after it, ``malformed`` for invalid
+    ``received`` is called with bytes of the body, ``ended`` with the bytes after it, ``malformed`` for invalid
     chunks; decoding stops when ``is_open`` returns False.
     """
 

@@ -73,7 +73,7 @@ class Pace:
     idle_timeout: float
     min_rate: int
     last_byte: float = field(default=0.0, init=False)
-    """When the last byte came, or the sender was resumed, in seconds of ``clock``."""
+    """When the last byte arrived, or the sender was resumed, in seconds of ``clock``."""
     _samples: deque[int] = field(factory=partial(deque, maxlen=RATE_SAMPLES), init=False)
     """Bytes received at each sample; empty when we have paused the sender since the last one."""
     _next_sample: float = field(default=0.0, init=False)
@@ -111,7 +111,7 @@ class Pace:
         return pause
 
     def _is_slow(self, received: int, *, is_waiting: bool) -> bool:
-        """Return whether too little has come in the last minute, if the sender was not paused in it."""
+        """Return whether too little has arrived in the last minute, if the sender was not paused in it."""
         if is_waiting:
             self._samples.clear()
             return False

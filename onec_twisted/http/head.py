@@ -66,7 +66,7 @@ class MalformedHead(ValueError):
 class Head(NamedTuple):
     """The head of a request: ``fields`` are all values of each name, which is in lower case, in the order received.
 
-    ``length`` is the body's in bytes, None when it comes in chunks. ``stays`` means that the connection may serve
+    ``length`` is the body's in bytes, None when it is chunked. ``stays`` means that the connection may serve
     another request, ``expects`` that the client waits to be asked for the body.
     """
 
@@ -160,7 +160,7 @@ def parse_head(head: bytes) -> Head:
 
 
 def _length_of(fields: Mapping[bytes, Sequence[bytes]], *, is_newest: bool) -> int | None:
-    """Return a body's length in bytes, None when it comes in chunks (RFC 9112 section 6.3)."""
+    """Return a body's length in bytes, None when it is chunked (RFC 9112 section 6.3)."""
     lengths, codings = fields.get(b"content-length"), fields.get(b"transfer-encoding")
     if codings is not None:
         if lengths is None and is_newest and [coding.lower() for coding in codings] == [b"chunked"]:

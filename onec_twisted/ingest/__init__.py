@@ -8,7 +8,7 @@ Modules, each of which imports only from those above it:
 * ``checkpoints``: when to record a long body that may be kept in part, before its end
 * ``writers``: write a body to the disk, with workers or by splice, past Python
 * ``engine``: what every append needs, and the frame around one: room, transfer, lock, metrics, log
-* ``append``: write and record a body, all or nothing or as far as it comes; cut off what is not on record
+* ``append``: write and record a body, all or nothing or as far as it arrives; cut off what is not on record
 * ``proofs``: answers on their way, until their acknowledgement is on record
 * ``pieces``: what becomes of one piece: it is appended, confirmed, or discarded
 """

@@ -1,4 +1,4 @@
-"""Write a body to the disk and record it: all or nothing, or as far as it comes."""
+"""Write a body to the disk and record it: all or nothing, or as far as it arrives."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def append_whole(
 async def append_what_comes(
     ingest: Ingest, append: Append, writer: BufferedWriter, *, limit: int, too_large: BaseException, whole: int
 ) -> None:
-    """Append a body as far as it comes: if it breaks off, keep what arrived, including all checkpoints.
+    """Append a body as far as it arrives: if it breaks off, keep what arrived, including all checkpoints.
 
     ``whole`` is a size in bytes that only the end of the body may record; see ``Checkpoints``. Raises what
     ``IBody.stream_to`` fails with, and what ``append.commit`` raises. On ``FileTooLarge`` only the last checkpoint

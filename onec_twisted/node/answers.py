@@ -183,7 +183,7 @@ def _words_of(answer: RawAnswer) -> str:
     text = re.sub(r"(success)\b.*", r"\1", text, flags=re.IGNORECASE)  # a session's token may follow
     message = _message_of_php(answer)
     if message is not None:
-        return f"a message of PHP: {message}"
+        return f"a PHP message: {message}"
     if answer.text.lstrip().startswith("<?xml"):
         return "a document that does not begin with <?xml: white space or a byte order mark stands before it"
     if not answer.lines[0].strip():

@@ -1,4 +1,4 @@
-"""Append the body of one request to an upload: as far as it comes or, with a checksum, all or nothing.
+"""Append the body of one request to an upload: as far as it arrives or, with a checksum, all or nothing.
 
 The file, its length on record, its lock, its writer and its hand-off are the same as for 1C's pieces; only the moment
 when the recorded length grows differs (tus 1.0.0, "PATCH" and "Checksum").

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["OUTCOMES", "TARGETS", "TRIES", "Metrics", "Timing", "reason_of"]
 
 OUTCOMES = ("stored", "partial", "repeat", "held", "refused", "broken", "failed")
-"""Outcomes of a piece: appended; kept as far as it came (tus); recognised as a repeat; already stored, as its offset
-shows; refused in words; connection lost; or an unforeseen error."""
+"""Outcomes of a piece: appended; kept as far as it arrived (tus); recognised as a repeat; already stored, as its
+offset shows; refused in words; connection lost; or an unforeseen error."""
 
 TRIES = ("succeeded", "interrupted", "failed")
 """Outcomes of a try to deliver a hand-off."""

@@ -110,7 +110,7 @@ def _is_whole(folder: Path, path: Path, committed: int) -> bool:
 
 
 def raise_unless_foreign(error: OSError) -> None:
-    """Raise an error, unless it concerns a folder of somebody else."""
+    """Raise an error, unless it concerns another user's folder."""
     if not isinstance(error, PermissionError):
         raise error
 

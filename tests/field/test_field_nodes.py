@@ -403,9 +403,9 @@ class TestChecks:
     @pytest.mark.parametrize(
         ("before", "words"),
         [
-            (PHP, "a message of PHP: PHP Warning: Undefined variable $x in /var/www/1c.php on line 3"),
+            (PHP, "a PHP message: PHP Warning: Undefined variable $x in /var/www/1c.php on line 3"),
             (PHP.rstrip(), "a PHP message: "),
-            (HTML, "a message of PHP: Warning: Undefined variable $x in /x.php on line 3"),
+            (HTML, "a PHP message: Warning: Undefined variable $x in /x.php on line 3"),
             ("\r\n" + PHP, "a PHP message: "),
             ("\n", ""),
             (" ", ""),

@@ -47,6 +47,7 @@ WHY = {
     "daemonising",
     "memory",
     "terminal",
+    "without site-packages",
 }
 """What only a process shows that was executed; ``wheel`` and ``deploy`` execute all of theirs."""
 

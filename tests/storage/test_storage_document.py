@@ -220,7 +220,7 @@ def test_its_memory_does_not_grow_with_it() -> None:
     assert peak < 2_000_000
 
 
-@pytest.mark.executed("it is about the start of a process")
+@pytest.mark.executed("without site-packages")
 def test_it_needs_nothing_that_is_installed() -> None:
     """A program that starts without site-packages imports it."""
     root = str(Path(document.__file__).parents[2])

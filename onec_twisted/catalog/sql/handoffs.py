@@ -190,7 +190,7 @@ def event_came(
 ) -> list[Handoff]:
     """Return the hand-offs that an event causes: files that nobody requested to import, and the event itself.
 
-    An event that is on record already, did not fail, and comes without new files causes none. Raises
+    An event that is on record already, did not fail, and has no new files causes none. Raises
     ``SessionRestarted``, ``InvalidSession``.
     """
     _check_epoch(cursor, session)

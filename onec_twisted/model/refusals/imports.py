@@ -37,7 +37,7 @@ class ImportFailed(Refused):
 
 
 class HandoffRunning(RetryLater):
-    """``init`` came while files of the session are being handed off, which took too long."""
+    """``init`` arrived while files of the session were being handed off, which took too long."""
 
     words = "Session is being imported - retry later"
 

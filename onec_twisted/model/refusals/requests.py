@@ -30,7 +30,7 @@ class TlsNotSpoken(Refused):
 
 
 class ContradictoryHeaders(Refused):
-    """A single-valued header came several times, with different values: it is unclear which one is meant."""
+    """A single-valued header was sent several times, with different values: it is unclear which one is meant."""
 
     def __init__(self, name: str) -> None:
         """Name the header."""
@@ -70,12 +70,12 @@ class HeadersTimedOut(Refused):
 
 
 class BodyTimedOut(Refused):
-    """No byte of the body came for too long."""
+    """No byte of the body arrived for too long."""
 
     status, words = 408, "Upload timed out"
 
 
 class UploadTooSlow(Refused):
-    """The body came slower than ``--min-rate`` over the last minute."""
+    """The body arrived more slowly than ``--min-rate`` over the last minute."""
 
     status, words = 408, "Upload too slow"

@@ -31,7 +31,7 @@ class UploadNotFound(Refused):
 
 
 class UploadTakenOver(Refused):
-    """A newer request for the same upload came while this one was being received."""
+    """A newer request for the same upload arrived while this one was being received."""
 
     status = 409
     words = "A newer request took over this upload"
