@@ -21,6 +21,7 @@ from onec_twisted.delivery.interfaces import IImporter
 from onec_twisted.http.interfaces import IBody, IBodyConsumer
 from onec_twisted.storage.archive import entries
 from onec_twisted.storage.directory import Directory
+from onec_twisted.storage.document import read_documents
 from onec_twisted.storage.gathering import gather
 from onec_twisted.storage.interfaces import IStore, IStoredFile
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from twisted.web.server import Site
 
     from onec_twisted.model.description import Description
+    from onec_twisted.model.document import Document
     from onec_twisted.model.names import SafeName
     from onec_twisted.storage.gathering import Job
 
@@ -42,6 +44,7 @@ __all__ = [
     "InlineWorkers",
     "LateWorkers",
     "Pipe",
+    "check_inline",
     "examine_inline",
     "inline",
     "prepare_inline",
@@ -99,6 +102,11 @@ class LateWorkers:
 def examine_inline(fd: int, size: int) -> Deferred[Directory]:
     """Read an archive immediately, without a process; see ``Examiner``."""
     return maybeDeferred(Directory.of, entries(fd, size))
+
+
+def check_inline(fd: int, documents: list[tuple[str, int]]) -> Deferred[tuple[list[Document], str]]:
+    """Read documents immediately, without a process; see ``Checker``."""
+    return maybeDeferred(read_documents, os.readlink(f"/proc/self/fd/{fd}"), documents)
 
 
 def prepare_inline(fd: int, job: Job, report: Callable[[dict[str, Any]], None]) -> Deferred[int]:

@@ -109,11 +109,22 @@ def start(
     twistd: tuple[str, ...] = ("-n", "--pidfile="),
     auth: str = AUTH,
 ) -> Daemon:
-    """Start the daemon in a folder, and return when it listens on all endpoints."""
+    """Start the daemon in a folder, and return when it listens on all endpoints.
+
+    It takes any bytes for a document, as most tests send a few, unless the arguments say otherwise.
+    """
     folder.mkdir(exist_ok=True)
     listening = [f"--listen={endpoint}" for endpoint in listen]
     process = spawn(
-        command(auth, "--access-log=yes", f"--intake={INTAKE}", *listening, *arguments, twistd=twistd),
+        command(
+            auth,
+            "--access-log=yes",
+            "--check-documents=no",
+            f"--intake={INTAKE}",
+            *listening,
+            *arguments,
+            twistd=twistd,
+        ),
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

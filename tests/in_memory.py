@@ -26,7 +26,16 @@ from onec_twisted.http.refusals import Refusals
 from onec_twisted.http.server import Limits, Server
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage.local import Store
-from onec_twisted.testing import Bytes, FakeBody, FaultyStore, Pipe, examine_inline, inline, prepare_inline
+from onec_twisted.testing import (
+    Bytes,
+    FakeBody,
+    FaultyStore,
+    Pipe,
+    check_inline,
+    examine_inline,
+    inline,
+    prepare_inline,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +90,7 @@ CONFIG = evolve(
     max_uploads=0,
     min_rate=0,
     import_tries=3,
+    check_documents=False,  # most tests send a few bytes for a document
     access_log=True,
 )
 """What an exchange in memory is told, unless a test says otherwise."""
@@ -193,6 +203,7 @@ def make_in_memory(
     orders: Orders | None = None,
     examine: Callable[[int, int], Deferred[Directory]] | None = None,
     prepare: Callable[..., Any] = prepare_inline,
+    check: Callable[..., Any] | None = None,
     **changes: Any,
 ) -> InMemory:
     """Put an exchange together by ``CONFIG`` and changes to it; these ``workers`` bring pieces to the disk."""
@@ -216,6 +227,7 @@ def make_in_memory(
         orders=orders,
         examine=examine or examine_inline,
         prepare=prepare,
+        check=check or check_inline,
         chance=lambda: 1.0,
     )
     parts = make_parts(config, means)

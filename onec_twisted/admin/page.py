@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 from twisted.web.template import Tag, tags
 
-from onec_twisted.admin.words import duration, size
+from onec_twisted.admin.words import duration, found, size
 from onec_twisted.catalog.sql.overview import FEW_FILES, MANY_FILES
 from onec_twisted.model.records import FAILED, WAITING
 
@@ -163,7 +163,7 @@ class Page:
         words = self.words
         event = words.events.get(handoff.event, handoff.event)
         about = handoff.filename or _files(handoff)
-        what = [event, tags.span(about)]
+        what = [event, tags.span(about), tags.span(found(handoff, words), class_="quiet")]
         progress = self.status.progress
         said = progress.get(handoff.id, handoff.words) if handoff.state == WAITING else handoff.words
         question = words.drop_question if handoff.event == "import" else words.drop_loses

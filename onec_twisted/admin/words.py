@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -9,7 +11,9 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ENGLISH", "LANGUAGES", "RUSSIAN", "Words", "duration", "size", "words_for"]
+    from onec_twisted.model.records import Handoff
+
+__all__ = ["ENGLISH", "LANGUAGES", "RUSSIAN", "Words", "duration", "found", "size", "words_for"]
 
 
 @frozen
@@ -51,6 +55,7 @@ class Words:
     last_words: str
     states: dict[str, str]
     events: dict[str, str]
+    found: dict[str, str]
     actions: str
     retry: str
     drop: str
@@ -112,6 +117,16 @@ ENGLISH = Words(
     tries="Tries",
     last_words="Last message",
     states={"waiting": "waiting", "succeeded": "done", "failed": "failed"},
+    found={
+        "products": "products",
+        "offers": "offers",
+        "prices": "prices",
+        "rests": "rests",
+        "orders": "orders",
+        "groups": "groups",
+        "pictures": "pictures",
+        "missing": "pictures missing",
+    },
     events={
         "import": "import",
         "upload": "upload",
@@ -186,6 +201,16 @@ RUSSIAN = Words(
     tries="Попытки",
     last_words="Последнее сообщение",
     states={"waiting": "ожидает", "succeeded": "выполнена", "failed": "ошибка"},
+    found={
+        "products": "товаров",
+        "offers": "предложений",
+        "prices": "цен",
+        "rests": "остатков",
+        "orders": "заказов",
+        "groups": "групп",
+        "pictures": "картинок",
+        "missing": "не хватает картинок",
+    },
     events={
         "import": "загрузка",
         "upload": "файл по tus",
@@ -260,3 +285,11 @@ def duration(seconds: float, words: Words) -> str:
             return f"{rest:.0f} {words.times[unit]}"
         rest //= length
     return f"{rest:.0f} {words.times[3]}"
+
+
+def found(handoff: Handoff, words: Words) -> str:
+    """Return what was found in the documents of a hand-off: ``products: 120, pictures missing: 2``."""
+    total: Counter[str] = Counter()
+    for document in json.loads(handoff.checked or "[]"):
+        total.update({name: document[name] for name in words.found})
+    return ", ".join(f"{words.found[name]}: {total[name]}" for name in words.found if total[name])

@@ -90,6 +90,14 @@ class HandoffRecords:
             lambda files: _described(evolve(handoff, files=tuple(files)), folder), outbox.files_of, handoff
         )
 
+    async def checked(self, handoff: Handoff) -> str:
+        """Return what was found in the documents of a hand-off, as JSON; empty if nothing was yet."""
+        return handoff.checked or await self.recorder.read(outbox.checked, handoff.id)
+
+    async def note_checked(self, handoff: Handoff, found: str) -> None:
+        """Record what was found in the documents of a hand-off."""
+        await self.recorder.record(handoff.sessid, lambda: (outbox.note_checked, (handoff.id, found)))
+
     async def note_outcome(self, handoff: Handoff, now: float) -> None:
         """Record the outcome of an attempt to deliver a hand-off."""
         await self.recorder.record(handoff.sessid, lambda: (outbox.note_outcome, (handoff, now)))

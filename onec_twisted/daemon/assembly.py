@@ -27,6 +27,7 @@ from onec_twisted.daemon.parts import Means, Parts, make_parts, make_site
 from onec_twisted.daemon.revocation import LOOK_INTERVAL, Revocation
 from onec_twisted.daemon.service import ExchangeService, prepare
 from onec_twisted.daemon.sweep import Sweep, interval_for
+from onec_twisted.delivery.checking import Checker
 from onec_twisted.delivery.client import SiteClient, address_of, basic
 from onec_twisted.delivery.examination import Examiner
 from onec_twisted.delivery.importers import make_importer
@@ -63,6 +64,9 @@ ERRAND_THREADS = 4
 
 ARCHIVE_TIMEOUT = 300.0
 """Most seconds for reading one archive, which waits for the disk and yields to all other work."""
+
+CHECK_TIMEOUT = 3600.0
+"""Most seconds for reading the documents of one hand-off."""
 
 UNPACK_TIMEOUT = 3600.0
 """Most seconds for unpacking the archives of one hand-off."""
@@ -132,6 +136,7 @@ def make_means(config: Config, reactor: Any, holdings: Holdings) -> Means:
         orders=_orders(config, reactor),
         examine=Examiner(reactor, ARCHIVE_TIMEOUT),
         prepare=Preparer(reactor, UNPACK_TIMEOUT),
+        check=Checker(reactor, CHECK_TIMEOUT),
     )
 
 

@@ -101,6 +101,7 @@ class Config:
     """How many times its own size it may become."""
     unpack_depth: int
     """Segments of a name in it."""
+    check_documents: bool
     settle: float
     keep: float
 

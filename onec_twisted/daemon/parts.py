@@ -12,6 +12,7 @@ from onec_twisted.auth.sessions import Sessions
 from onec_twisted.auth.shard import Shard
 from onec_twisted.catalog.registry import Registry
 from onec_twisted.delivery.archives import Archives
+from onec_twisted.delivery.checking import Checking
 from onec_twisted.delivery.handoffs import Handoffs, HandoffSettings
 from onec_twisted.delivery.preparation import Preparation
 from onec_twisted.delivery.relay import Relay
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from onec_twisted.daemon.config import Config
     from onec_twisted.delivery.interfaces import IImporter
     from onec_twisted.exchange.orders import Orders
+    from onec_twisted.model.document import Document
     from onec_twisted.runtime.metrics import Metrics
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.directory import Directory
@@ -57,7 +59,7 @@ class Means:
 
     ``now`` returns seconds since 1970, ``seconds`` those of a monotonic clock; ``workers`` wait for the disk,
     ``errands`` for long operations. ``free`` returns the free bytes of the disk, ``examine`` reads an archive,
-    ``prepare`` unpacks some, ``chance`` returns a number from 0 to 1.
+    ``prepare`` unpacks some, ``check`` reads documents, ``chance`` returns a number from 0 to 1.
     """
 
     reactor: Any
@@ -73,6 +75,7 @@ class Means:
     orders: Orders | None
     examine: Callable[[int, int], Deferred[Directory]]
     prepare: Callable[[int, Job, Callable[[dict[str, Any]], None]], Awaitable[int]]
+    check: Callable[[int, list[tuple[str, int]]], Awaitable[tuple[list[Document], str]]]
     chance: Callable[[], float] = random.random
 
 
@@ -153,9 +156,9 @@ def make_parts(config: Config, means: Means) -> Parts:
     )
 
 
-def _preparation(config: Config, means: Means, space: Space) -> Preparation:
+def _preparation(config: Config, means: Means, space: Space) -> Checking:
     """Return what makes hand-offs ready for the importer."""
-    return Preparation(
+    unpacking = Preparation(
         limits=config.unpack_limits,
         files=means.catalog.files,
         records=means.catalog.handoffs,
@@ -163,6 +166,14 @@ def _preparation(config: Config, means: Means, space: Space) -> Preparation:
         space=space,
         workers=means.errands,
         prepare=means.prepare,
+    )
+    return Checking(
+        is_on=config.check_documents,
+        prepare=unpacking,
+        records=means.catalog.handoffs,
+        workers=means.errands,
+        check=means.check,
+        metrics=means.metrics,
     )
 
 

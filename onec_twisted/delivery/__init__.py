@@ -11,6 +11,7 @@ Modules, each of which imports only from those above it:
 * ``importers``: the available importers, as Twisted plugins
 * ``processes``: starts the programs below that read archives
 * ``preparation``: makes a hand-off ready: starts ``prepare`` if its session has archives
+* ``checking``: starts ``check`` for the documents of a hand-off; a broken one fails in words
 * ``relay``: delivers hand-offs, each at least once, in order within a session
 * ``examination``: starts ``examine`` for an archive, and terminates it
 * ``archives``: the contents of archives, each read once for all requests, with users taking turns
@@ -19,7 +20,8 @@ Modules, each of which imports only from those above it:
 Standalone programs, run by path:
 
 * ``launch``: supervises an importer's program, and terminates it when the daemon orders it to or dies
-* ``confinement``: what the other two share: limits, and their end with the daemon
+* ``confinement``: what the others share: limits, and their end with the daemon
 * ``examine``: reads an archive in a separate process
 * ``prepare``: unpacks archives in a separate process
+* ``check``: reads documents in a separate process
 """

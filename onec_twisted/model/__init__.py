@@ -15,6 +15,7 @@ Modules, each importing only from those above it:
 * ``written``: parses what people write: sizes, durations, and small files, which may come from Windows
 * ``shown``: makes foreign text safe to show: no terminal control characters, no passwords in URLs
 * ``segments``: the rules for names on the disk, and the names that are the daemon's own
+* ``document``: what is in a document, as a value
 * ``names``: turns a filename as a node sends it into a safe relative path
 * ``records``: sessions, files and hand-offs as values
 * ``uploads``: a resumable upload as a value, and whether it is complete

@@ -15,6 +15,7 @@ from attrs import field, frozen
 from onec_twisted.model.segments import from_disk
 
 if TYPE_CHECKING:
+    from onec_twisted.model.document import Document
     from onec_twisted.model.records import Handoff
 
 __all__ = ["JSON_VERSION", "Description", "UploadedFile", "describe", "iso_time"]
@@ -61,6 +62,8 @@ class Description:
     metadata: dict[str, str] | None = None
     unpacked: str | None = None
     session_folder: str = ""
+    documents: tuple[Document, ...] | None = None
+    """What is in the documents among the files; None if they were not checked."""
     _json: list[bytes] = field(factory=list, init=False, eq=False, repr=False)
     """The JSON, once it was made."""
 
@@ -81,10 +84,13 @@ class Description:
             "folder": from_disk(self.folder),
         }
 
+    def _documents(self) -> list[dict[str, Any]] | None:
+        return None if self.documents is None else [one.as_dict() for one in self.documents]
+
     def as_dict(self) -> dict[str, Any]:
         """Return it as a dictionary for JSON, with the version first."""
         files = [{"name": file.name, "size": file.size} for file in self.files]
-        return {**self._about(), "files": files, "metadata": self.metadata}
+        return {**self._about(), "files": files, "metadata": self.metadata, "documents": self._documents()}
 
     def as_json(self) -> bytes:
         """Return it as one line of JSON in UTF-8, made once: many files in steps, so that others can run."""
@@ -94,7 +100,8 @@ class Description:
                 files = [{"name": file.name, "size": file.size} for file in self.files[start : start + JSON_STEP]]
                 steps.append(_json(files)[1:-1])
             about = _json(self._about())[:-1]
-            text = f'{about}, "files": [{", ".join(steps)}], "metadata": {_json(self.metadata)}}}'
+            rest = _json({"metadata": self.metadata, "documents": self._documents()})[1:]
+            text = f'{about}, "files": [{", ".join(steps)}], {rest}'
             self._json.append(text.encode("utf-8", "surrogateescape"))
         return self._json[0]
 

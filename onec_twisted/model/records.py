@@ -50,7 +50,8 @@ class Handoff:
     ``files`` are names and lengths in bytes, ``count`` is how many there are: those of ``settled`` are read when
     needed. ``created`` is in seconds since 1970. ``tries`` is the number of attempts so far, ``words`` the importer's
     last message; ``failure_reported`` is set once the node has received the failure. ``metadata`` is what a tus
-    client sent about its file, as a JSON object of texts; empty for other events.
+    client sent about its file, as a JSON object of texts; empty for other events. ``checked`` is what was found in
+    its documents, as JSON; empty if nothing was yet.
     """
 
     number: int
@@ -70,3 +71,4 @@ class Handoff:
     failure_reported: bool = False
     count: int = 0
     metadata: str = ""
+    checked: str = ""

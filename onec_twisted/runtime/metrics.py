@@ -25,7 +25,7 @@ from onec_twisted.model.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["OUTCOMES", "TARGETS", "TRIES", "Metrics", "Timing", "reason_of"]
+__all__ = ["CHECKS", "OUTCOMES", "TARGETS", "TRIES", "Metrics", "Timing", "reason_of"]
 
 OUTCOMES = ("stored", "partial", "repeat", "held", "refused", "broken", "failed")
 """Outcomes of a piece: appended; kept as far as it arrived (tus); recognised as a repeat; already stored, as its
@@ -33,6 +33,9 @@ offset shows; refused in words; connection lost; or an unforeseen error."""
 
 TRIES = ("succeeded", "interrupted", "failed")
 """Outcomes of a try to deliver a hand-off."""
+
+CHECKS = ("sound", "broken")
+"""Results of checking a document."""
 
 TARGETS = ("file", "catalog")
 """What is synced to the disk: a piece, or records."""
@@ -100,6 +103,7 @@ class Metrics(Collector):
     discarded: int = field(default=0, init=False)
     pieces: Counter[str] = field(factory=lambda: Counter(dict.fromkeys(OUTCOMES, 0)), init=False)
     tries: Counter[str] = field(factory=lambda: Counter(dict.fromkeys(TRIES, 0)), init=False)
+    checks: Counter[str] = field(factory=lambda: Counter(dict.fromkeys(CHECKS, 0)), init=False)
     refusals: Counter[type[Refused]] = field(init=False)
     piece_duration: Timing = field(factory=lambda: Timing(PIECE), init=False)
     lock_wait: Timing = field(factory=lambda: Timing(WAIT), init=False)
@@ -126,6 +130,10 @@ class Metrics(Collector):
     def tried(self, outcome: str) -> None:
         """Count a try to deliver a hand-off by its outcome, one of ``TRIES``."""
         self.tries[outcome] += 1
+
+    def checked(self, result: str, documents: int) -> None:
+        """Count checked documents by their result, one of ``CHECKS``."""
+        self.checks[result] += documents
 
     def refused(self, refused: Refused) -> None:
         """Count a refusal."""
@@ -156,6 +164,12 @@ class Metrics(Collector):
             ("onec_refusals", "Requests refused, by reason", "reason", refusals),
             ("onec_pieces", "Pieces, by outcome", "outcome", self.pieces),
             ("onec_handoff_tries", "Attempts to deliver a hand-off, by outcome", "outcome", self.tries),
+            (
+                "onec_documents_checked",
+                "Documents checked before they were delivered, by result",
+                "result",
+                self.checks,
+            ),
         ):
             counter = CounterMetricFamily(name, words, labels=[label])
             for value, count in counts.items():

@@ -5,8 +5,8 @@ Modules, each of which imports only from those above it:
 * ``spelling``: the names that an entry of an archive may mean
 * ``archive``: list an uploaded archive, and check that it is sound
 * ``directory``: the names in an archive, in 8 bytes each
-* ``document``: read a CommerceML document: whether it is well-formed, and what is in it
 * ``whole``: folders that are whole, or not there
+* ``document``: read a CommerceML document: whether it is well-formed, and what is in it
 * ``unpacking``: unpack an archive into a folder
 * ``gathering``: gather in one folder what a hand-off's importer needs
 * ``interfaces``: what a store of files provides

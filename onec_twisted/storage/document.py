@@ -12,19 +12,21 @@ A blocking function, for a process of its own: nothing is imported that would sl
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+import stat
+from contextlib import suppress
 from xml.parsers import expat
 from xml.parsers.expat import errors
+
+from onec_twisted.model.document import Document
+from onec_twisted.model.segments import on_disk
+from onec_twisted.storage.whole import open_below
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["CODECS", "Document", "DocumentBroken", "picture_path", "read_document"]
-
-CODECS = ("windows-1251", "koi8-r", "cp866", "iso-8859-5")
-"""Encodings that expat asks Python for: to be looked up before a process may open no more files."""
+__all__ = ["DocumentBroken", "picture_path", "read_document", "read_documents"]
 
 READ_BLOCK = 256 * 1024
 """Bytes that are parsed at a time."""
@@ -81,28 +83,6 @@ _BREAKS_OFF = frozenset(
 
 class DocumentBroken(Exception):
     """A document cannot be read; the message follows its name: ``breaks off at line 12,345``."""
-
-
-class Document(NamedTuple):
-    """What is in a document.
-
-    ``version`` is that of CommerceML, empty if none is stated. ``changes_only`` is None where the document does not
-    say whether it is a full export. Pictures are counted as often as they are referred to, ``missing`` are those
-    that the session does not have, and ``missing_names`` the first of their names.
-    """
-
-    root: str
-    version: str
-    changes_only: bool | None
-    products: int
-    offers: int
-    prices: int
-    rests: int
-    orders: int
-    groups: int
-    pictures: int
-    missing: int
-    missing_names: tuple[str, ...]
 
 
 def picture_path(written: str) -> str:
@@ -187,10 +167,11 @@ class _Reader:
         """Refuse what could make a small document large, or lead to other files."""
         raise DocumentBroken("declares entities, which are not read")
 
-    def result(self) -> Document:
-        """Return what was counted."""
+    def result(self, name: str) -> Document:
+        """Return what was counted, for a document of this name."""
         counts = {COUNTED[name]: count for name, count in self.counts.items()}
         return Document(
+            name=name,
             root=self.root,
             version=self.version,
             changes_only=self.changes_only,
@@ -209,7 +190,7 @@ def _why(error: expat.ExpatError, *, is_whole: bool) -> DocumentBroken:
     return DocumentBroken(f"is not well-formed at line {error.lineno:,}: {words}")
 
 
-def read_document(fd: int, size: int, has: Callable[[str], bool]) -> Document:
+def read_document(name: str, fd: int, size: int, has: Callable[[str], bool]) -> Document:
     """Read the document in the first ``size`` bytes of an open file; ``has`` tells whether a picture is there.
 
     Raises ``DocumentBroken`` with words that follow the document's name, ``MemoryError`` and ``OSError``.
@@ -235,4 +216,30 @@ def read_document(fd: int, size: int, has: Callable[[str], bool]) -> Document:
         raise _why(error, is_whole=place == size) from None
     except (LookupError, ValueError):
         raise DocumentBroken("has an encoding that is not known") from None
-    return reader.result()
+    return reader.result(name)
+
+
+def read_documents(base: str, documents: list[tuple[str, int]]) -> tuple[list[Document], str]:
+    """Read documents below a folder, by their names and sizes, up to the first one that is broken.
+
+    Returns what is in them, and why that one is broken, in words; empty if none is.
+    """
+
+    def has(picture: str) -> bool:
+        with suppress(OSError):
+            return stat.S_ISREG(os.lstat(f"{base}/{on_disk(picture)}").st_mode)
+        return False
+
+    found: list[Document] = []
+    for name, size in documents:
+        try:
+            fd = open_below(base, name)
+        except OSError as error:
+            return found, f"{name} cannot be read: {error.strerror}"
+        try:
+            found.append(read_document(name, fd, size, has))
+        except DocumentBroken as broken:
+            return found, f"{name} {broken}"
+        finally:
+            os.close(fd)
+    return found, ""

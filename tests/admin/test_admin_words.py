@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from attrs import fields
+from handed_off import handoff
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onec_twisted.admin.words import ENGLISH, LANGUAGES, RUSSIAN, Words, duration, size, words_for
+from onec_twisted.admin.words import ENGLISH, LANGUAGES, RUSSIAN, Words, duration, found, size, words_for
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING
 
 
@@ -79,3 +82,14 @@ def test_sizes(count: float, english: str, russian: str) -> None:
 def test_durations(seconds: float, text: str) -> None:
     """In the largest unit that is full."""
     assert duration(seconds, ENGLISH) == text
+
+
+def test_what_was_found_in_documents() -> None:
+    """All of a hand-off's together; what there is none of is not named."""
+    one = dict.fromkeys(ENGLISH.found, 0) | {"products": 100, "pictures": 90}
+    two = dict.fromkeys(ENGLISH.found, 0) | {"products": 20, "missing": 2}
+    checked = handoff(checked=json.dumps([one, two]))
+
+    assert found(checked, ENGLISH) == "products: 120, pictures: 90, pictures missing: 2"
+    assert found(checked, RUSSIAN) == "товаров: 120, картинок: 90, не хватает картинок: 2"
+    assert found(handoff(), ENGLISH) == ""

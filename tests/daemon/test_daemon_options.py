@@ -71,6 +71,7 @@ def test_defaults() -> None:
         "unpack-files": 250_000,
         "unpack-ratio": 200,
         "unpack-depth": 32,
+        "check-documents": "yes",
     }
 
 

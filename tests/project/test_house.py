@@ -20,7 +20,7 @@ NODE_CLOCKS = {"node.check", "node.command"}
 
 FRONT_DOORS = {"exchange", "tus"}
 ORDER = [f"{package}.{module}" for package, modules in PACKAGES.items() for module in modules]
-PROGRAMS = ["delivery.launch", "delivery.confinement", "delivery.examine", "delivery.prepare"]
+PROGRAMS = ["delivery.launch", "delivery.confinement", "delivery.examine", "delivery.prepare", "delivery.check"]
 BESIDE = ["testing", *PROGRAMS, *(f"node.{module}" for module in NODE)]
 MODULES = [*ORDER, *BESIDE, "tap", "onec_node"]
 PACKAGE_FILES = {"", "model.refusals", "catalog.sql", "node", *PACKAGES}

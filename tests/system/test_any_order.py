@@ -26,7 +26,7 @@ from onec_twisted.model.names import SafeName
 from onec_twisted.model.records import SUCCEEDED
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage.local import Store
-from onec_twisted.testing import FakeBody, FakeImporter, examine_inline, inline, prepare_inline
+from onec_twisted.testing import FakeBody, FakeImporter, check_inline, examine_inline, inline, prepare_inline
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -77,6 +77,7 @@ class AnyOrder(RuleBasedStateMachine):
             orders=None,
             examine=examine_inline,
             prepare=prepare_inline,
+            check=check_inline,
         )
         parts = make_parts(evolve(CONFIG, body_limit=LOTS, session_quota=LOTS, min_free=0, access_log=False), means)
         self.pieces, self.proofs = parts.pieces, parts.proofs

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FileHasGrown",
+    "checked",
     "drop",
     "event_came",
     "files_of",
     "forget_file",
     "import_requested",
     "imported",
+    "note_checked",
     "note_outcome",
     "note_reported",
     "quiet_since",
@@ -42,7 +44,7 @@ __all__ = [
 
 COLUMNS = (
     "number, id, sessid, username, event, type, filename, archive, timestamp, files, created,"
-    " state, tries, words, told, count, metadata"
+    " state, tries, words, told, count, metadata, checked"
 )
 
 
@@ -71,7 +73,7 @@ def _check_epoch(cursor: Cursor, session: Session) -> None:
 
 def _put(cursor: Cursor, handoff: Handoff) -> Handoff:
     """Record a hand-off, assign its number, and seal the files that it names."""
-    new = evolve(handoff, state=WAITING, tries=0, words="", failure_reported=False)
+    new = evolve(handoff, state=WAITING, tries=0, words="", failure_reported=False, checked="")
     values = asdict(new, recurse=False)
     values |= {"files": json.dumps(new.files, ensure_ascii=False), "told": False, "changed": new.created}
     names = COLUMNS.replace("number", "changed")
@@ -289,6 +291,18 @@ def note_outcome(cursor: Cursor, handoff: Handoff, now: float) -> None:
     )
     if handoff.state == FAILED and handoff.event == "import":
         cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ?", (handoff.sessid,))
+
+
+def checked(cursor: Cursor, handoff: str) -> str:
+    """Return what was found in the documents of a hand-off, by its id; empty if nothing was yet."""
+    cursor.execute("SELECT checked FROM handoffs WHERE id = ?", (handoff,))
+    row = cursor.fetchone()
+    return str(row[0]) if row else ""
+
+
+def note_checked(cursor: Cursor, handoff: str, found: str) -> None:
+    """Record what was found in the documents of a hand-off."""
+    cursor.execute("UPDATE handoffs SET checked = ? WHERE id = ?", (found, handoff))
 
 
 def note_reported(cursor: Cursor, handoff: Handoff) -> None:

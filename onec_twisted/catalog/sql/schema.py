@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LOCK_PATIENCE", "MIGRATIONS", "SCHEMA_VERSION", "script_from", "version_of"]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 SCHEMA = """
 CREATE TABLE sessions (
@@ -55,7 +55,8 @@ CREATE TABLE handoffs (
     words     TEXT NOT NULL,
     told      INTEGER NOT NULL,
     count     INTEGER NOT NULL DEFAULT 0,
-    metadata  TEXT NOT NULL DEFAULT ''
+    metadata  TEXT NOT NULL DEFAULT '',
+    checked   TEXT NOT NULL DEFAULT ''
 );
 """
 
@@ -96,7 +97,7 @@ it is complete.
 ``handoffs`` is the outbox: what is to be delivered to the site, and the outcome. ``number`` is the order; ``files``
 is a JSON list of names and lengths, empty where the files' ``sealed`` refers to its ``number``; ``count`` is the
 number of files; ``told`` means that a failure was reported to the node; ``metadata`` is what a tus client sent with
-its file, as JSON.
+its file, as JSON; ``checked`` is what was found in its documents, as JSON, empty if nothing was yet.
 
 ``uploads`` are those of tus: ``length`` is NULL until it is known, ``metadata`` is as received; ``own`` means that
 the session was made for the upload alone; ``brought`` is how many bytes of its file the upload has received;
@@ -118,6 +119,9 @@ ALTER TABLE handoffs ADD COLUMN metadata TEXT NOT NULL DEFAULT '';
 ALTER TABLE files ADD COLUMN by_node INTEGER NOT NULL DEFAULT 1;
 """
     + UPLOADS,
+    3: """
+ALTER TABLE handoffs ADD COLUMN checked TEXT NOT NULL DEFAULT '';
+""",
 }
 """The migration from each version to the next."""
 
