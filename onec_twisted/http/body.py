@@ -55,6 +55,10 @@ class State(Enum):
     OVER = "all of it has arrived, or the rest is not wanted"
 
 
+def _nothing() -> None:
+    """Do nothing: replaces a call to the request, as the two would otherwise wait for a garbage collection."""
+
+
 @implementer(IBody)
 class Body:
     """A body being received.
@@ -135,6 +139,7 @@ class Body:
     def ended(self) -> None:
         """Note the last byte."""
         self.complete = True
+        self._wanted = _nothing
         self._cancel_drain()
         if self._consumer is not None:
             self._stop(None)
@@ -150,6 +155,7 @@ class Body:
         if self._failure is not None:
             return fail(self._failure)
         self._wanted()
+        self._wanted = _nothing
         self._streamed = streamed = Deferred[None]()
         self._consumer, self._limit, self._too_large = consumer, limit, too_large
         self.resumeProducing()

@@ -7,6 +7,7 @@ and holds them as long as needed.
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -56,9 +57,7 @@ class Proofs:
 
     def watch(self, session: Session, name: str, committed: int) -> Acknowledgement:
         """Watch the answer to a piece that is now on record."""
-        acknowledgement = Acknowledgement(
-            self.clock, lambda arrived: self._decided(session, name, committed, acknowledgement, arrived)
-        )
+        acknowledgement = Acknowledgement(self.clock, partial(self._decided, session, name, committed))
         of_session = self._open[session.sessid]
         if name in of_session:
             of_session[name].forget()
@@ -90,10 +89,9 @@ class Proofs:
             acknowledgement.look()
         return any(acknowledgement.arrived is None for acknowledgement in acknowledgements)
 
-    def _decided(
-        self, session: Session, name: str, committed: int, acknowledgement: Acknowledgement, arrived: bool
-    ) -> None:
+    def _decided(self, session: Session, name: str, committed: int, arrived: bool) -> None:
         """Record the proof and then forget the answer; an answer that was lost needs no record."""
+        acknowledgement = self._open[session.sessid][name]  # any other was told to forget it
         if arrived:
             self._prove(session, name, committed, acknowledgement)
         else:
