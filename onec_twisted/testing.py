@@ -177,7 +177,7 @@ class _FaultyFile:
     file: IStoredFile
     store: FaultyStore
 
-    def write(self, chunks: Sequence[bytes]) -> None:
+    def write(self, chunks: Sequence[bytes | memoryview]) -> None:
         if self.store.on_write is not None:
             with suppress(IndexError):
                 self.file.write([chunks[0][:1]])  # a full disk stores the beginning

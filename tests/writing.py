@@ -40,7 +40,7 @@ class MemoryFile:
         self.opened_at = len(self.data)
         return self
 
-    def write(self, chunks: Sequence[bytes]) -> None:
+    def write(self, chunks: Sequence[bytes | memoryview]) -> None:
         """See ``IStoredFile``."""
         if self.fails is not None and (self.fails_after is None or sum(map(len, chunks)) > self.fails_after):
             raise self.fails

@@ -243,12 +243,11 @@ class Body:
         if self._read_next or waiting < consumer.bulk:
             self._read_next = False
             return False
-        try:
-            descriptor = socket.fileno()
-        except OSError:
-            return False  # no descriptor left: read as usual
+        source = socket.lend()
+        if source is None:
+            return False
         self._flow.begin_move()
-        consumer.move(descriptor, (self.length or 0) - self.received).addCallback(self._moved, socket)
+        consumer.move(source, (self.length or 0) - self.received).addCallback(self._moved, socket)
         return True
 
     def _moved(self, size: int, socket: IBodySocket) -> None:

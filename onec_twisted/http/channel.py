@@ -57,6 +57,8 @@ class ExchangeChannel(Sending):
     open_answers: OpenAnswers
     head: Head
     """The head of the last request."""
+    record_reads: RecordReads
+    """How much is read at a time with TLS."""
 
     request: Any = None
     """The request that is being received or answered."""
@@ -99,7 +101,8 @@ class ExchangeChannel(Sending):
         self._shakes_hands = self.isSecure()
         if self._shakes_hands:
             self._allow(server.limits.header_timeout)
-            take_record: Any = RecordReads(self.transport).before(self.dataReceived)
+            self.record_reads = RecordReads(self.transport)
+            take_record: Any = self.record_reads.before(self.dataReceived)
             self.dataReceived = take_record  # type: ignore[method-assign]
         else:
             self._allow(REST_TIMEOUT)

@@ -22,6 +22,7 @@ __all__ = [
     "IBody",
     "IBodyConsumer",
     "IBodySocket",
+    "IBodySource",
     "IConnection",
     "ILine",
     "IRequest",
@@ -38,15 +39,31 @@ class IBodyConsumer(Interface):
 
 
 class ISocketConsumer(IBodyConsumer):
-    """Takes a body also straight from its socket, bypassing the reactor."""
+    """Takes a body also straight from its source, bypassing the reactor."""
 
     bulk: int = Attribute("Bytes that must wait in the socket to be worth moving.")
 
-    def move(socket: int, most: int) -> Deferred[int]:
-        """Move at most ``most`` bytes waiting in a socket to the end of what was written before.
+    def move(source: IBodySource, most: int) -> Deferred[int]:
+        """Move at most ``most`` bytes of the body from a source to the end of what was written before.
 
-        Fires with how many bytes have left the socket, whatever became of them; never fails. Until it fires, nothing
+        Fires with how many bytes have left the source, whatever became of them; never fails. Until it fires, nothing
         is written, and nothing else is read from the socket.
+        """
+
+
+class IBodySource(Interface):
+    """What a worker takes the bytes of a body from, while the reactor leaves its connection alone."""
+
+    is_plain: bool = Attribute("Whether the bytes in the socket are those of the body.")
+
+    def fileno() -> int:
+        """Return a descriptor of the socket that stays open until ``IBodySocket.release``."""
+
+    def read(most: int) -> memoryview | None:
+        """Return at most ``most`` bytes of the body, without waiting; None if none are complete yet.
+
+        Returns no bytes when the reactor has to read: the connection has ended or failed, or costs too much to be
+        read in bulk. What is returned is valid until the thread's next read.
         """
 
 
@@ -59,11 +76,11 @@ class IBodySocket(Interface):
     def waiting() -> int:
         """Return the number of bytes that wait in the socket."""
 
-    def fileno() -> int:
-        """Return a descriptor of the socket that stays open until ``release``."""
+    def lend() -> IBodySource | None:
+        """Lend the connection to a worker, until ``moved``; None if the reactor has to read from it now."""
 
     def moved(size: int) -> None:
-        """Count bytes of the body that were taken from the socket; the last one ends the body."""
+        """Take the connection back, and count the bytes of the body that were moved; the last one ends the body."""
 
     def release() -> None:
         """Read from the socket as usual again."""

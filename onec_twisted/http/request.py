@@ -21,7 +21,8 @@ from onec_twisted.http.body import Body
 from onec_twisted.http.head import contradicted, fields_of_target, path_of
 from onec_twisted.http.interfaces import IRequest, IStreamingResource
 from onec_twisted.http.server import REASONS
-from onec_twisted.http.sockets import read_at_once, send, socket_of
+from onec_twisted.http.sockets import read_at_once, send
+from onec_twisted.http.sources import socket_of
 from onec_twisted.model.errors import ConnectionDropped, ContradictoryHeaders, TooManyConnections
 
 if TYPE_CHECKING:

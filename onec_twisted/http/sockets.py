@@ -1,4 +1,4 @@
-"""What the kernel knows about a connection: what its peer has acknowledged, and the part of a body not read yet.
+"""What the kernel knows about a connection: what its peer has acknowledged; how much is read from it at a time.
 
 It uses private names of Twisted; ``tests/http/test_http_sockets.py`` pins them for the oldest and the newest one:
 
@@ -21,23 +21,24 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from onec_twisted.http.interfaces import IBodySocket, ILine
+from onec_twisted.http.interfaces import ILine
 from onec_twisted.runtime.descriptors import PIECE_SHARE, is_scarce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
-    "BodySocket",
+    "MANY_RECORDS",
+    "TINY_RECORD",
     "RecordReads",
     "SocketLine",
     "WrittenLine",
     "close_now",
+    "duplicate",
     "is_plain",
     "line_of",
     "read_at_once",
     "send",
-    "socket_of",
     "write_now",
     "write_through",
 ]
@@ -80,7 +81,7 @@ def close_now(transport: Any) -> None:
         transport.abortConnection()
 
 
-def _duplicate(descriptor: int) -> int:
+def duplicate(descriptor: int) -> int:
     """Duplicate a socket's descriptor. Raises ``OSError``, also when the remaining ones are reserved."""
     made = os.dup(descriptor)
     if is_scarce(made, PIECE_SHARE):
@@ -116,6 +117,15 @@ class RecordReads:
 
         return take_record
 
+    @property
+    def are_tiny(self) -> bool:
+        """Return whether the last records were too small to be read in bulk."""
+        return self._size < FIRST_READ
+
+    def shrink(self) -> None:
+        """Read as little as possible at a time: the records are tiny."""
+        self._size = self._transport.bufferSize = LEAST_READ
+
     def came(self, size: int) -> None:
         """Adapt the read size to the size of a record, in bytes."""
         if size >= LARGE_RECORD:
@@ -125,7 +135,7 @@ class RecordReads:
         elif size < TINY_RECORD:
             self._tiny += 1
             if self._tiny >= MANY_RECORDS and self._size > LEAST_READ:
-                self._size = self._transport.bufferSize = LEAST_READ
+                self.shrink()
 
 
 def write_now(transport: Any, data: bytes) -> int:
@@ -155,45 +165,6 @@ def send(transport: Any, data: bytes) -> None:
         transport.write(data[sent:])
 
 
-@implementer(IBodySocket)
-class BodySocket:
-    """The socket of a connection without TLS, while a body is received."""
-
-    def __init__(self, channel: Any) -> None:
-        """Change nothing yet."""
-        self._channel = channel
-        self._transport = channel.transport
-        self._descriptor: int | None = None
-
-    def when_readable(self, moves: Callable[[], bool]) -> None:
-        read = self._transport.doRead
-        self._transport.doRead = lambda: None if moves() else read()
-
-    def waiting(self) -> int:
-        return int.from_bytes(fcntl.ioctl(self._transport.socket, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-    def fileno(self) -> int:
-        # a duplicate, as Twisted may close its own at any moment
-        if self._descriptor is None:
-            self._descriptor = _duplicate(self._transport.fileno())
-        return self._descriptor
-
-    def moved(self, size: int) -> None:
-        if self._transport.connected:
-            self._channel.body_moved(size)
-
-    def release(self) -> None:
-        vars(self._transport).pop("doRead", None)
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-
-def socket_of(channel: Any, length: int | None) -> BodySocket | None:
-    """Return the socket of a body of ``length`` bytes; None if it cannot be taken from there."""
-    return BodySocket(channel) if length and is_plain(channel.transport) else None
-
-
 @implementer(ILine)
 class SocketLine:
     """A Linux socket, by a duplicate of its descriptor: Twisted closes its own before it can be queried.
@@ -205,7 +176,7 @@ class SocketLine:
         """Keep a transport's socket, and the transport itself, for what it has not handed to the kernel."""
         self._users = 1
         self._transport = transport
-        self._socket = socket.socket(fileno=_duplicate(transport.socket.fileno()))
+        self._socket = socket.socket(fileno=duplicate(transport.socket.fileno()))
 
     def unacknowledged(self) -> int:
         """Return SIOCOUTQ plus what Twisted still buffers."""

@@ -6,7 +6,8 @@ Modules, each of which imports only from those above it:
 * ``space``: reserve room on the disk and in the quota before the first byte
 * ``transfers``: the transfers in progress, and their limit
 * ``checkpoints``: when to record a long body that may be kept in part, before its end
-* ``writers``: write a body to the disk, with workers or by splice, past Python
+* ``carriers``: take a body from its source to its file in a worker: a pipe in the kernel, or a buffer
+* ``writers``: write a body to the disk by workers, from memory or from its source
 * ``engine``: what every append needs, and the frame around one: room, transfer, lock, metrics, log
 * ``append``: write and record a body, all or nothing or as far as it arrives; cut off what is not on record
 * ``proofs``: answers on their way, until their acknowledgement is on record

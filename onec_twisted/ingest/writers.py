@@ -1,14 +1,13 @@
-"""Write a body to the disk: past Python where the kernel can, through Python otherwise.
+"""Write a body to the disk: from memory, or from its source.
 
 ``BufferedWriter`` gathers bytes while a worker writes the previous ones, so that each hop to a worker carries what
 arrived in the meantime; when a connection's buffer is full, the sender is paused. A small body costs one hop.
-``ZeroCopyWriter`` does the same while little arrives; while much arrives, a worker moves it from the socket to the
-file through a pipe, by splice(2).
+``DirectWriter`` does the same while little arrives; while much arrives, a worker takes it from the connection to the
+file, past the reactor.
 """
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,20 +17,21 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from onec_twisted.http.interfaces import IBodyConsumer, ISocketConsumer
+from onec_twisted.ingest.carriers import carrier_of
 from onec_twisted.model.errors import InsufficientStorage, Unforeseen
-from onec_twisted.storage.splice import PIPE_SIZE, Pipes, fill, readable_soon
+from onec_twisted.storage.splice import readable_soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onec_twisted.http.interfaces import IBody
+    from onec_twisted.http.interfaces import IBody, IBodySource
     from onec_twisted.ingest.checkpoints import Checkpoints
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.interfaces import IStoredFile
 
     Writer = Callable[[IBody, Workers, Callable[[], IStoredFile]], "BufferedWriter"]
 
-__all__ = ["WRITERS", "BufferedWriter", "ZeroCopyWriter"]
+__all__ = ["WRITERS", "BufferedWriter", "DirectWriter"]
 
 WRITE_SIZE = 64 * 1024
 """Bytes worth a hop to a worker; a body that ends with fewer is written at its end."""
@@ -53,6 +53,12 @@ RECORD_SPARE = 256 * 1024
 
 TURN_SIZE = 32 * 1024 * 1024
 """Bytes that a worker moves for one body before it returns to the reactor."""
+
+MOST_WAITS = 3
+"""Waits in a row of a worker that brought nothing: a TLS record may come in parts.
+
+What is readable and never moved, such as urgent data, the reactor must read.
+"""
 
 
 def _nothing() -> None:
@@ -235,37 +241,34 @@ class BufferedWriter:
         return self._file
 
 
-_PIPES = Pipes()
-
-
 @implementer(ISocketConsumer)
 @define(eq=False)
-class ZeroCopyWriter(BufferedWriter):
-    """Writes a body's bytes, and moves those that wait in its socket by splice.
+class DirectWriter(BufferedWriter):
+    """Writes a body's bytes, and lets workers take those that wait in its socket.
 
-    ``bulk`` is how many bytes must wait there to be moved.
+    ``bulk`` is how many bytes must wait there to be worth it.
     """
 
     bulk: int = BULK_SIZE
 
-    def move(self, socket: int, most: int) -> Deferred[int]:
-        return ensureDeferred(self._move(socket, most))
+    def move(self, source: IBodySource, most: int) -> Deferred[int]:
+        return ensureDeferred(self._move(source, most))
 
-    async def _move(self, socket: int, most: int) -> int:
+    async def _move(self, source: IBodySource, most: int) -> int:
         """Let a worker write what is in memory, and then what waits in the socket."""
         await self._quiet()
         if self._ending or self._failure is not None:
             return 0
         self._writing = self._waiting_size
-        moved, failure = await self.workers(self._splice, self._take_waiting(), socket, most)
+        moved, failure = await self.workers(self._carry, self._take_waiting(), source, most)
         if failure is None:
             self._written(None)
         else:
             self._failed(failure)
         return moved
 
-    def _splice(self, chunks: list[bytes], socket: int, most: int) -> tuple[int, Failure | None]:
-        """Write and splice in a worker; return how many bytes left the socket, and the failure of the file, if any.
+    def _carry(self, chunks: list[bytes], source: IBodySource, most: int) -> tuple[int, Failure | None]:
+        """Write and carry in a worker; return how many bytes left the source, and the failure of the file, if any.
 
         Errors of the connection are left for the reactor to find.
         """
@@ -273,33 +276,32 @@ class ZeroCopyWriter(BufferedWriter):
             file = self._write(chunks)
         except Exception:
             return 0, Failure()
-        try:
-            pipe = _PIPES.take()
-        except OSError:
-            return 0, None  # no descriptor is left: read it the usual way
-        moved, waited = 0, False
+        carrier = carrier_of(source)
+        moved, waits = 0, 0
         try:
             while moved < most and not self._ending:
-                size = fill(pipe.writing, socket, min(PIPE_SIZE, most - moved))
-                if size is None and not waited and not self.workers.crowded() and readable_soon(socket):
-                    waited = True  # only once: readable data that cannot be moved, such as urgent data, must be read
+                size = carrier.take(most - moved)
+                may_wait = size is None and waits < MOST_WAITS and not self.workers.crowded()
+                if may_wait and readable_soon(source.fileno()):
+                    waits += 1
                     continue
                 if not size:
                     break
-                moved, waited = moved + size, False
-                file.splice(pipe.reading, size)
+                moved, waits = moved + size, 0
+                carrier.put(file)
                 self.written_size += size
                 if moved >= TURN_SIZE or self.workers.crowded():
                     break
         except Exception:
-            pipe.close()  # it may hold data
+            carrier.discard()
             return moved, Failure()
-        _PIPES.give_back(pipe)
+        carrier.release()
         return moved, None
 
 
-WRITERS: dict[str, Writer] = {"auto": BufferedWriter, "buffered": BufferedWriter}
-"""The ways to write a body: the best that the system has, always through Python, or always past it."""
-
-if hasattr(os, "splice"):
-    WRITERS.update({"auto": ZeroCopyWriter, "zero-copy": partial(ZeroCopyWriter, bulk=1)})
+WRITERS: dict[str, Writer] = {
+    "auto": DirectWriter,
+    "buffered": BufferedWriter,
+    "zero-copy": partial(DirectWriter, bulk=1),
+}
+"""The ways to write a body: past the reactor where that is worthwhile, never, or always."""

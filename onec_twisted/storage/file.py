@@ -114,7 +114,7 @@ def _sync(sync: Callable[[int], None], fd: int) -> None:
         raise SyncFailed(*error.args) from error
 
 
-def _write_at(fd: int, chunks: Sequence[bytes], offset: int) -> None:
+def _write_at(fd: int, chunks: Sequence[bytes | memoryview], offset: int) -> None:
     """Write all chunks in sequence from an offset on."""
     for start in range(0, len(chunks), IOV_MAX):
         left: list[bytes | memoryview] = list(chunks[start : start + IOV_MAX])
@@ -204,7 +204,7 @@ class PieceFile:
     synced: bool = True
     started: int = 0
 
-    def write(self, chunks: Sequence[bytes]) -> None:
+    def write(self, chunks: Sequence[bytes | memoryview]) -> None:
         """Raise ``InsufficientStorage`` on a full disk."""
         with FullDiskTranslated():
             _write_at(self.fd, chunks, self.offset)
@@ -297,7 +297,7 @@ class HeldRange:
     offset: int
     committed: int
 
-    def write(self, chunks: Sequence[bytes]) -> None:
+    def write(self, chunks: Sequence[bytes | memoryview]) -> None:
         """Compare. Raises ``WrongOffset``."""
         for chunk in chunks:
             end = self.offset + len(chunk)

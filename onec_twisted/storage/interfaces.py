@@ -18,7 +18,7 @@ __all__ = ["IStore", "IStoredFile"]
 class IStoredFile(Interface):
     """One file, open for one piece. Its methods block: they are called in workers, one at a time."""
 
-    def write(chunks: Sequence[bytes]) -> None:
+    def write(chunks: Sequence[bytes | memoryview]) -> None:
         """Write after what was written before; the first bytes go to the committed length."""
 
     def splice(pipe: int, size: int) -> None:

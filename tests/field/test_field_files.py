@@ -248,16 +248,16 @@ def test_a_crowd_is_told_once_a_minute(
     assert len([event for event in nothing_left_behind if "connections" in event]) == 2
 
 
-def test_a_socket_that_cannot_be_duplicated_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_that_cannot_beduplicated_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last descriptors are not for moving bytes past the reactor, nor for asking what has arrived."""
-    from onec_twisted.http.sockets import _duplicate
+    from onec_twisted.http.sockets import duplicate
 
     with socket.socket() as one:
-        copy = _duplicate(one.fileno())
+        copy = duplicate(one.fileno())
         os.close(copy)
         limited(monkeypatch, 4)
         with pytest.raises(OSError, match="Too many open files"):
-            _duplicate(one.fileno())
+            duplicate(one.fileno())
 
     assert copy not in {int(name) for name in os.listdir("/proc/self/fd")} - {one.fileno()}
 

@@ -14,11 +14,14 @@ from zope.interface.verify import verifyObject
 
 from onec_twisted.http.body import DRAIN_LIMIT, DRAIN_PAUSE, DRAIN_TIME, EARLY_LIMIT, Body, State
 from onec_twisted.http.interfaces import IBody, IBodyConsumer, IBodySocket, ISocketConsumer
+from onec_twisted.http.sources import SocketSource
 from onec_twisted.model.errors import BodyTimedOut, ConnectionDropped, FileTooLarge, UploadTooSlow
 from onec_twisted.testing import FakeBody
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from onec_twisted.http.interfaces import IBodySource
 
 IDLE = 60.0
 
@@ -301,7 +304,7 @@ class Mover(Consumer):
     bulk: int = 1
     moving: list[Deferred[int]] = field(factory=list)
 
-    def move(self, socket: int, most: int) -> Deferred[int]:
+    def move(self, source: IBodySource, most: int) -> Deferred[int]:
         """Wait for the test."""
         self.moving.append(Deferred())
         return self.moving[-1]
@@ -313,6 +316,7 @@ class Socket:
     """A socket in which there is always something; says what it is asked for."""
 
     moves: Callable[[], bool] = lambda: False
+    lends: bool = True
     released: int = 0
     taken: int = 0
 
@@ -324,9 +328,9 @@ class Socket:
         """Return what waits."""
         return 10
 
-    def fileno(self) -> int:
-        """Return a descriptor."""
-        return 0
+    def lend(self) -> IBodySource | None:
+        """Lend what a worker needs, or nothing."""
+        return SocketSource(0) if self.lends else None
 
     def moved(self, size: int) -> None:
         """Count."""
@@ -458,3 +462,14 @@ def test_a_socket_that_a_worker_has_is_given_back_when_it_is_done() -> None:
     journey.step("moved")
 
     assert journey.socket.released == 1
+
+
+def test_a_socket_that_cannot_be_lent_is_read() -> None:
+    """The body goes on as one that comes from no socket."""
+    journey = Journey(socket=Socket(lends=False))
+    journey.step("wanted")
+    assert not journey.socket.moves()
+
+    assert journey.body.state is State.READ
+    assert journey.consumer.moving == []
+    journey.step("lost")

@@ -5,27 +5,31 @@ from __future__ import annotations
 import errno
 import random
 import socket
+import ssl
 import struct
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
 from attrs import define, frozen
+from certificates import make_certificate
+from OpenSSL.SSL import TLS_METHOD
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import gatherResults, maybeDeferred
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 from twisted.protocols.tls import BufferingTLSTransport, _AggregateSmallWrites
 from zope.interface.verify import verifyClass
 
+from onec_twisted.http import sources
 from onec_twisted.http.body import Body, State
-from onec_twisted.http.interfaces import IBodySocket, ILine
-from onec_twisted.http.sockets import BodySocket, SocketLine, WrittenLine
-from onec_twisted.ingest import writers as intake_module
+from onec_twisted.http.interfaces import ILine
+from onec_twisted.http.sockets import SocketLine, WrittenLine
+from onec_twisted.ingest import carriers
 from onec_twisted.model.errors import InsufficientStorage
 from onec_twisted.runtime.workers import DiskWorkers
 from onec_twisted.storage import splice as pipes
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from certificates import Certificate
     from in_memory import InMemory
 
 LARGE = random.Random(1).randbytes(3_000_000)
@@ -50,13 +55,14 @@ class Served:
     address: str | tuple[str, int]
     cookie: str
     sessid: str
+    context: ssl.SSLContext | None = None
 
     def connect(self) -> socket.socket:
         """Open a connection."""
         line = socket.socket(socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET)
         line.settimeout(PATIENCE)
         line.connect(self.address)
-        return line
+        return line if self.context is None else self.context.wrap_socket(line, server_hostname="localhost")
 
     def post(self, name: str, body: bytes, *more: str, length: int | None = None) -> bytes:
         """Return the bytes of a piece; ``length`` is what it says of itself, where that is not its body's."""
@@ -106,14 +112,22 @@ def intake(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["tcp", "unix"])
+@pytest.fixture(params=["tcp", "unix", "TLSv1_2", "TLSv1_3"])
 def kind(request: pytest.FixtureRequest) -> str:
     """Each kind of socket."""
     return str(request.param)
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """The certificate of an exchange that speaks TLS."""
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
 @pytest.fixture
-def served(kind: str, intake: str, make_exchange: Callable[..., InMemory], tmp_path: Path) -> Iterator[Served]:
+def served(
+    kind: str, intake: str, make_exchange: Callable[..., InMemory], tmp_path: Path, certificate: Certificate
+) -> Iterator[Served]:
     """An exchange that listens, with real threads for its disk."""
     from twisted.internet import reactor
 
@@ -122,9 +136,18 @@ def served(kind: str, intake: str, make_exchange: Callable[..., InMemory], tmp_p
     exchange.store.free_bytes = 2**40
     cookie, sessid = exchange.checkauth()
     place = str(tmp_path / "line")
-    endpoint = serverFromString(reactor, f"unix:{place}" if kind == "unix" else "tcp:0:interface=127.0.0.1")
-    port = pytest_twisted.blockon(endpoint.listen(exchange.site))
-    yield Served(exchange, place if kind == "unix" else ("127.0.0.1", port.getHost().port), cookie, sessid)
+    listening: Any = reactor
+    if kind == "unix":
+        port = listening.listenUNIX(place, exchange.site)
+    elif kind == "tcp":
+        port = listening.listenTCP(0, exchange.site, interface="127.0.0.1")
+    else:
+        keys = DefaultOpenSSLContextFactory(str(certificate.key), str(certificate.chain), TLS_METHOD)
+        port = listening.listenSSL(0, exchange.site, keys, interface="127.0.0.1")
+    context = certificate.trusted() if kind.startswith("TLS") else None
+    if context is not None:
+        context.minimum_version = context.maximum_version = ssl.TLSVersion[kind]
+    yield Served(exchange, place if kind == "unix" else ("127.0.0.1", port.getHost().port), cookie, sessid, context)
     pytest_twisted.blockon(maybeDeferred(port.stopListening))
     while exchange.parts.locks.busy(sessid) or len(exchange.parts.proofs):
         exchange.clock.advance(1)
@@ -134,7 +157,6 @@ def served(kind: str, intake: str, make_exchange: Callable[..., InMemory], tmp_p
 
 def test_they_are_what_they_say() -> None:
     """What the house asks of a connection, and the names of Twisted that it stands on."""
-    assert verifyClass(IBodySocket, BodySocket)
     assert verifyClass(ILine, SocketLine)
     assert verifyClass(ILine, WrittenLine)
     assert callable(_AggregateSmallWrites(bytes, Clock()).flush)
@@ -359,9 +381,9 @@ async def test_no_descriptor_left(served: Served, monkeypatch: pytest.MonkeyPatc
             line.sendall(served.post("a", LARGE))
             return answers(line)
 
-    monkeypatch.setattr(intake_module, "_PIPES", pipes.Pipes())
+    monkeypatch.setattr(carriers, "_PIPES", pipes.Pipes())
     monkeypatch.setattr(pipes, "_new_pipe", none_left)
     assert await deferToThread(talk) == [SUCCESS]
-    monkeypatch.setattr(BodySocket, "fileno", none_left)
+    monkeypatch.setattr(sources, "duplicate", none_left)
     assert await deferToThread(talk) == [SUCCESS]
     assert served.stored() == {"a": LARGE * 2}

@@ -10,10 +10,12 @@ import pytest
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from writing import MemoryFile, Receiving
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from onec_twisted.http.interfaces import IBodyConsumer, ISocketConsumer
-from onec_twisted.ingest.writers import HIGH_WATER, LOW_WATER, WRITE_SIZE, BufferedWriter, ZeroCopyWriter
+from onec_twisted.http.interfaces import IBodyConsumer, IBodySource, ISocketConsumer
+from onec_twisted.http.sources import SocketSource
+from onec_twisted.ingest.writers import HIGH_WATER, LOW_WATER, WRITE_SIZE, BufferedWriter, DirectWriter
 from onec_twisted.model.errors import ConnectionDropped, InsufficientStorage
 from onec_twisted.storage.interfaces import IStoredFile
 from onec_twisted.testing import FakeBody, LateWorkers, inline
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 def test_they_are_what_they_say() -> None:
     """The intakes provide what a body asks of them, and the file here what the intakes ask."""
     assert verifyObject(IBodyConsumer, BufferedWriter(FakeBody(), inline, MemoryFile))
-    assert verifyObject(ISocketConsumer, ZeroCopyWriter(FakeBody(), inline, MemoryFile))
+    assert verifyObject(ISocketConsumer, DirectWriter(FakeBody(), inline, MemoryFile))
     assert verifyObject(IStoredFile, MemoryFile())
 
 
@@ -179,15 +181,15 @@ class Moving:
     body: FakeBody = field(factory=FakeBody)
     workers: LateWorkers = field(factory=LateWorkers)
     moved: list[int] = field(factory=list)
-    intake: ZeroCopyWriter = field(init=False)
+    intake: DirectWriter = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make the intake."""
-        self.intake = ZeroCopyWriter(self.body, self.workers, self.file.open)
+        self.intake = DirectWriter(self.body, self.workers, self.file.open)
 
     def move(self, ours: socket.socket, most: int) -> None:
         """Begin to move."""
-        self.intake.move(ours.fileno(), most).addCallback(self.moved.append)
+        self.intake.move(SocketSource(ours.fileno()), most).addCallback(self.moved.append)
 
 
 Line = tuple[socket.socket, socket.socket]
@@ -220,7 +222,7 @@ def test_a_socket_that_has_nothing(line: Line) -> None:
     moving.move(ours, 10)
     moving.workers.run()
     ours.close()
-    moving.intake.move(10**6, 10).addCallback(moving.moved.append)  # no descriptor at all
+    moving.intake.move(SocketSource(10**6), 10).addCallback(moving.moved.append)  # no descriptor at all
     moving.workers.run()
 
     assert moving.moved == [0, 0, 0]
@@ -271,3 +273,64 @@ def test_a_worker_lets_others_have_their_turn(line: Line) -> None:
     moving.workers.run()
 
     assert moving.moved == [1000]
+
+
+@implementer(IBodySource)
+@define(eq=False)
+class Told(SocketSource):
+    """A source that is read as a test says: bytes, None when none are complete."""
+
+    descriptor: int
+    told: list[bytes | None]
+    reads: int = 0
+    is_plain = False
+
+    def __attrs_post_init__(self) -> None:
+        """Have a descriptor, which is readable or not."""
+        super().__init__(self.descriptor)
+
+    def read(self, most: int) -> memoryview | None:
+        """Return what was said, and nothing behind it."""
+        self.reads += 1
+        said = self.told.pop(0) if self.told else b""
+        return None if said is None else memoryview(said)
+
+
+@pytest.mark.parametrize(
+    ("told", "data", "reads"),
+    [
+        ([b"a", b"b"], b"ab", 3),
+        ([None, b"a", None, None, b"b"], b"ab", 6),  # records that come in parts
+        ([b"a", None, None, None, None, b"b"], b"a", 5),  # readable, but never complete
+        ([b"a", b"", b"b"], b"a", 2),
+    ],
+)
+def test_a_worker_waits_a_few_times(line: Line, told: list[bytes | None], data: bytes, reads: int) -> None:
+    """While bytes come that are not complete, and not for ever."""
+    ours, theirs = line
+    theirs.send(b"?")
+    moving = Moving()
+    source = Told(ours.fileno(), told)
+    moving.intake.move(source, 10).addCallback(moving.moved.append)
+    moving.workers.run()
+
+    assert (moving.moved, moving.file.data, source.reads) == ([len(data)], data, reads)
+
+
+def test_a_worker_does_not_wait_while_others_do(line: Line) -> None:
+    """Nor where nothing comes."""
+    ours, theirs = line
+    moving = Moving()
+    moving.workers.is_crowded = True
+    theirs.send(b"?")
+    crowded = Told(ours.fileno(), [None, b"a"])
+    moving.intake.move(crowded, 10).addCallback(moving.moved.append)
+    moving.workers.run()
+    moving.workers.is_crowded = False
+    ours.recv(1)
+    silent = Told(ours.fileno(), [None, b"a"])
+    moving.intake.move(silent, 10).addCallback(moving.moved.append)
+    moving.workers.run()
+
+    assert moving.moved == [0, 0]
+    assert (crowded.reads, silent.reads) == (1, 1)
