@@ -104,7 +104,7 @@ class Options(usage.Options, AuthOptionMixin):
         ["zip", None, "yes", "Whether nodes pack their files: yes or no."],
         ["access-log", None, "no", "Log each request and each piece: yes or no."],
         ["log-format", None, "text", "Format of log lines: text or json."],
-        ["intake", None, "auto", "How bodies are received: auto, buffered, or zero-copy by splice(2)."],
+        ["intake", None, "auto", "How bodies are received: auto, buffered, or zero-copy, past the reactor."],
         ["connections-per-address", None, "500", "Connections from one address, 0 for no limit; beyond that, 429."],
         ["sessions-per-user", None, "10000", "Sessions of one user on record, 0 for no limit; beyond that, 429."],
         ["max-uploads", None, "1000", "Concurrent pieces, 0 for no limit; beyond that, 503."],

@@ -1,10 +1,10 @@
 """Where a worker takes a body from: a socket, or a TLS connection that the reactor lends to it.
 
-A worker with a large body reads, decrypts and writes many records at a time; the reactor is told how many bytes they
-had. Two threads must not use OpenSSL's state of a connection. So while a worker has it, a stand-in takes its place in
-Twisted's transport: what would be written is kept, and a shutdown is noted. When the worker is done, the reactor
-takes the connection back, and does what Twisted does after a read: it sends what waits, passes on what was received
-behind the body, and handles the error that the worker met, if any.
+A worker with a large body reads, decrypts and writes many records at a time; the reactor learns only how many bytes
+they had. Two threads must not use OpenSSL's state of a connection. So while a worker has it, a stand-in takes its
+place in Twisted's transport: what would be written is kept, and a shutdown is noted. When the worker is done, the
+reactor takes the connection back, and does what Twisted does after a read: it sends what waits, passes on what was
+received behind the body, and handles the error that the worker met, if any.
 
 The kernel could decrypt as well (kTLS), and splice(2) move the bytes. But it takes over only at the handshake, from
 an OpenSSL that owns the socket: Twisted's connections have memory BIOs, and pyOpenSSL does not tell their keys.
@@ -42,15 +42,17 @@ except ImportError:  # a later pyOpenSSL: go through its recv_into
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from onec_twisted.http.sockets import RecordReads
+
 __all__ = ["BodySocket", "SocketSource", "TlsBodySocket", "TlsSource", "socket_of"]
 
 READ_SIZE = 256 * 1024
 """Bytes that a worker reads from a socket at a time: they stay in the processor's cache until they are written."""
 
 RECORD_SPARE = 2 * 17 * 1024
-"""Bytes that a read may have beyond those just received: of a record that had come in part (RFC 8446 section 5.2)."""
+"""Bytes that a read may return beyond those just received: of a record received in part (RFC 8446 section 5.2)."""
 
-OVERREAD = 512
+READ_BEYOND = 512
 """Bytes that a worker may read beyond a body for each record's overhead; what follows the body is the reactor's."""
 
 NOTHING = memoryview(b"")
@@ -58,7 +60,7 @@ NOTHING = memoryview(b"")
 
 
 class _Buffers(threading.local):
-    """The buffers of one thread, made at its first read: bytes as they come, and bytes of bodies."""
+    """The buffers of one thread, made at its first read: bytes as received, and bytes of bodies."""
 
     def __init__(self) -> None:
         """Make them."""
@@ -136,10 +138,10 @@ class TlsSource:
             return NOTHING
         buffers = _BUFFERS
         if self._is_drained:
-            came = _receive(self._descriptor, buffers.received[: most + OVERREAD])
-            if not came:
-                return None if came is None else NOTHING
-            self.connection.bio_write(buffers.received[:came])
+            size = _receive(self._descriptor, buffers.received[: most + READ_BEYOND])
+            if not size:
+                return None if size is None else NOTHING
+            self.connection.bio_write(buffers.received[:size])
         size = self._decrypt(min(most, len(buffers.body)))
         return buffers.body[:size] if size or self.error is not None else None
 
@@ -240,12 +242,13 @@ class TlsBodySocket(BodySocket):
         super().__init__(channel)
         self._tls = self._transport
         self._transport = self._tls.transport
+        self._reads: RecordReads = channel.record_reads
 
     def lend(self) -> IBodySource | None:
         tls = self._tls
         write_through(tls)
         is_busy = tls._appSendBuffer or tls._lostTLSConnection or tls.disconnecting or not tls._handshakeDone
-        descriptor = None if is_busy or self._channel.record_reads.are_tiny else self._duplicated()
+        descriptor = None if is_busy or self._reads.are_tiny else self._duplicated()
         if descriptor is None:
             return None
         source = TlsSource(descriptor, tls._tlsConnection)
@@ -261,7 +264,7 @@ class TlsBodySocket(BodySocket):
         source = stand_in.source
         connection = tls._tlsConnection = source.connection
         if source.are_tiny:
-            self._channel.record_reads.shrink()
+            self._reads.shrink()
         if stand_in.is_shut:
             tls._shutdownTLS()
         if tls._appSendBuffer:

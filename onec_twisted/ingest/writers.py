@@ -55,7 +55,7 @@ TURN_SIZE = 32 * 1024 * 1024
 """Bytes that a worker moves for one body before it returns to the reactor."""
 
 MOST_WAITS = 3
-"""Waits in a row of a worker that brought nothing: a TLS record may come in parts.
+"""Waits in a row after which a worker has still received nothing: a TLS record may arrive in parts.
 
 What is readable and never moved, such as urgent data, the reactor must read.
 """

@@ -28,7 +28,7 @@ from zope.interface.verify import verifyClass, verifyObject
 from onec_twisted.http import sources
 from onec_twisted.http.interfaces import IBodySocket, IBodySource
 from onec_twisted.http.sockets import FIRST_READ, LARGE_RECORD, LEAST_READ
-from onec_twisted.http.sources import OVERREAD, BodySocket, SocketSource, TlsBodySocket, TlsSource, socket_of
+from onec_twisted.http.sources import READ_BEYOND, BodySocket, SocketSource, TlsBodySocket, TlsSource, socket_of
 from onec_twisted.model.errors import ShuttingDown
 from onec_twisted.storage import splice
 from onec_twisted.testing import LateWorkers
@@ -204,7 +204,7 @@ def test_what_is_behind_a_body_is_left_to_the_reactor(site: Site, version: str) 
     site.workers.run()
     del source.connection.bio_write
 
-    assert sum(took) <= 20_000 + 2 * OVERREAD
+    assert sum(took) <= 20_000 + 2 * READ_BEYOND
     line.settle()
     assert site.stored() == {"a": BODY[:20_000]}
 
