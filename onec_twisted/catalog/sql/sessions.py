@@ -138,10 +138,11 @@ def commit(
     ``InsufficientStorage`` if it would hold more than ``quota`` bytes.
     """
     grown = after - (before or 0)
+    owed, proven = int(by_node), int(not by_node)  # the engine takes long to see what a bool is
     cursor.execute(
-        "UPDATE sessions SET held = held + ?, touched = ?, owed = CASE WHEN ? THEN 1 ELSE owed END"
+        "UPDATE sessions SET held = held + ?, touched = ?, owed = CASE WHEN ? > 0 THEN 1 ELSE owed END"
         " WHERE sessid = ? AND epoch = ? AND held + ? <= ?",
-        (grown, now, by_node, session.sessid, session.epoch, grown, quota),
+        (grown, now, owed, session.sessid, session.epoch, grown, quota),
     )
     if not cursor.rowcount:
         cursor.execute("SELECT epoch FROM sessions WHERE sessid = ?", (session.sessid,))
@@ -153,13 +154,14 @@ def commit(
         cursor.execute(
             "INSERT INTO files (sessid, name, committed, last_start, proven, damaged, type, sealed, by_node)"
             " VALUES (?, ?, ?, 0, ?, 0, ?, 0, ?)",
-            (session.sessid, name, after, not by_node, exchange_type, by_node),
+            (session.sessid, name, after, proven, exchange_type, owed),
         )
         return
     cursor.execute(
-        "UPDATE files SET committed = ?, last_start = ?, proven = ?, by_node = CASE WHEN ? THEN 1 ELSE by_node END"
+        "UPDATE files SET committed = ?, last_start = ?, proven = ?,"
+        " by_node = CASE WHEN ? > 0 THEN 1 ELSE by_node END"
         " WHERE sessid = ? AND name = ? AND committed = ? AND sealed = 0",
-        (after, before, not by_node, by_node, session.sessid, name, before),
+        (after, before, proven, owed, session.sessid, name, before),
     )
     if cursor.rowcount != 1:
         known = file(cursor, session.sessid, name)
