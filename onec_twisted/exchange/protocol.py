@@ -63,28 +63,21 @@ class Query:
     timestamp: bytes | None = None
 
 
-def _fields(query: bytes) -> list[tuple[bytes, bytes]]:
-    """Split a query into keys and values; 1C may send a second ``?``, ``&&`` and a trailing ``&`` (N2)."""
-    pairs = (part.partition(b"=") for part in query.replace(b"?", b"&").split(b"&"))
-    return [(key, value) for key, _, value in pairs if key]
-
-
-def _unquoted(raw: bytes) -> bytes:
-    return unquote_to_bytes(raw) if b"%" in raw else raw
-
-
 def parse_query(query: bytes) -> Query:
     """Parse a query string.
 
     Keys, ``type`` and ``mode`` are case-insensitive, fields may come in any order, unknown ones are ignored, and the
     first of two equal keys counts. ``;`` is not a separator and ``+`` is a plus, because clients insert file names
-    unescaped (docs/protocol.md, N2).
+    unescaped; a second ``?``, ``&&`` and a trailing ``&`` may come (docs/protocol.md, N2).
 
     Raises ``UnknownMode`` when the type or mode is missing or unknown to the protocol.
     """
+    unquote = unquote_to_bytes if b"%" in query else bytes
     fields: dict[bytes, bytes] = {}
-    for key, value in _fields(query):
-        fields.setdefault(_unquoted(key).lower(), _unquoted(value))
+    for field in query.replace(b"?", b"&").split(b"&"):
+        key, _, value = field.partition(b"=")
+        if key:
+            fields.setdefault(unquote(key).lower(), unquote(value))
     exchange_type = fields.get(b"type", b"").decode("ascii", "replace").strip().lower()
     mode = fields.get(b"mode", b"").decode("ascii", "replace").strip().lower()
     modes = MODES["sale"] if exchange_type == "get_catalog" else ()

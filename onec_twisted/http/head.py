@@ -123,11 +123,11 @@ def _fields_of(lines: bytes) -> dict[bytes, list[bytes]]:
 
     A line that begins with a blank continues the one before (RFC 9112 section 5.2).
     """
-    if b"\r\n " in lines or b"\r\n\t" in lines:
+    if lines.count(b"\r\n ") or lines.count(b"\r\n\t"):
         lines = _FOLD.sub(b" ", lines)
     split = lines.split(LINE_END)
     ends = len(split) - 1
-    if ends >= MOST_FIELDS or lines.count(b"\r") != ends or lines.count(b"\n") != ends or b"\0" in lines:
+    if ends >= MOST_FIELDS or lines.count(b"\r") != ends or lines.count(b"\n") != ends or lines.count(b"\0"):
         raise MalformedHead("too many fields, or half a line end in a field")
     fields: dict[bytes, list[bytes]] = {}
     for line in split:
