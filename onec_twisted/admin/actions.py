@@ -1,4 +1,4 @@
-"""The administrator's actions: retry a hand-off, drop one, end a session."""
+"""The administrator's actions: retry a hand-off, drop or give up one, end a session."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import define
 from twisted.logger import Logger
 
+from onec_twisted.catalog.sql.outcomes import Superseded
 from onec_twisted.model.errors import FileBusy, HandoffRunning, InvalidSession, SessionEnded, ShuttingDown
 
 if TYPE_CHECKING:
@@ -40,18 +41,35 @@ class Actions:
     _log = Logger()
 
     async def retry(self, handoff: str) -> str:
-        """Retry a failed hand-off by its id."""
-        if not await self.handoffs.retry(handoff):
-            return "gone"
+        """Retry a hand-off by its id: one that failed, or one that waits for its next try.
+
+        One is refused whose document the site has got from a newer one.
+        """
+        try:
+            found = await self.handoffs.retry(handoff) or self.relay.hurry(handoff)
+        except Superseded:
+            return "superseded"
+        if not found:
+            return self._missing(handoff)
         self._log.info("hand-off {handoff} retried by the administrator", handoff=handoff)
         return "retried"
 
     async def drop(self, handoff: str) -> str:
-        """Delete a failed hand-off by its id; a new request of its node creates a new one."""
+        """Delete a failed hand-off by its id; a new request of its node creates a new one.
+
+        One that waits for its next try fails first, so that its node receives the failure.
+        """
+        if await self.relay.give_up(handoff):
+            self._log.info("hand-off {handoff} given up by the administrator", handoff=handoff)
+            return "given_up"
         if not await self.records.drop(handoff):
-            return "gone"
+            return self._missing(handoff)
         self._log.info("hand-off {handoff} dropped by the administrator", handoff=handoff)
         return "dropped"
+
+    def _missing(self, handoff: str) -> str:
+        """Return why a hand-off was not found: it is under way, or gone."""
+        return "running" if handoff in self.relay.progress() else "gone"
 
     async def end(self, sessid: str) -> str:
         """End a session: drop the pieces in transfer, and remove its files and its record.

@@ -166,11 +166,6 @@ class Page:
         what = [event, tags.span(about), tags.span(found(handoff, words), class_="quiet")]
         progress = self.status.progress
         said = progress.get(handoff.id, handoff.words) if handoff.state == WAITING else handoff.words
-        question = words.drop_question if handoff.event == "import" else words.drop_loses
-        actions = [
-            self._button(f"handoffs/{handoff.id}/retry", words.retry, about or event),
-            self._button(f"handoffs/{handoff.id}/drop", words.drop, about or event, question),
-        ]
         return [
             what,
             handoff.username,
@@ -178,8 +173,21 @@ class Page:
             tags.span(words.states[handoff.state], class_=f"state {handoff.state}"),
             str(handoff.tries),
             said,
-            actions if handoff.state == FAILED else "",
+            self._handoff_actions(handoff, about or event),
         ]
+
+    def _handoff_actions(self, handoff: Handoff, about: str) -> list[Tag]:
+        """Return the buttons of a hand-off that has failed, or has been tried in vain."""
+        words = self.words
+        retry = self._button(f"handoffs/{handoff.id}/retry", words.retry, about)
+        drop = f"handoffs/{handoff.id}/drop"
+        if handoff.state == WAITING and handoff.tries:
+            return [retry, self._button(drop, words.give_up, about, words.give_up_question)]
+        if handoff.state != FAILED:
+            return []
+        question = words.drop_question if handoff.event == "import" else words.drop_loses
+        dropped = self._button(drop, words.drop, about, question)
+        return [dropped] if handoff.superseded else [retry, dropped]
 
     def _sessions(self) -> Tag:
         """Return the most recently used sessions."""

@@ -59,6 +59,8 @@ class Words:
     actions: str
     retry: str
     drop: str
+    give_up: str
+    give_up_question: str
     drop_question: str
     drop_loses: str
     sessions: str
@@ -137,6 +139,8 @@ ENGLISH = Words(
     actions="Actions",
     retry="Retry",
     drop="Drop",
+    give_up="Give up",
+    give_up_question="Give up this hand-off? It fails, its node receives the failure, and the next one has its turn.",
     drop_question="Forget this hand-off? The site will not get it unless the node asks again.",
     drop_loses="Forget this hand-off? The site will not get it: no node asks for it again.",
     sessions="Sessions",
@@ -154,6 +158,9 @@ ENGLISH = Words(
     notices={
         "retried": "The hand-off is being retried.",
         "dropped": "The hand-off was dropped.",
+        "given_up": "The hand-off has failed. The next one has its turn.",
+        "running": "The hand-off is being delivered, or waits for its turn. Try again when it is over.",
+        "superseded": "A newer document of that name was imported. Retrying would overwrite it.",
         "ended": "The session was ended.",
         "gone": "It no longer exists.",
         "busy": "The session is being handed off. Try again when that is over.",
@@ -221,6 +228,8 @@ RUSSIAN = Words(
     actions="Действия",
     retry="Повторить",
     drop="Убрать",
+    give_up="Прекратить",
+    give_up_question="Прекратить попытки? Передача кончится ошибкой, о которой узнает узел, а следующая начнётся.",
     drop_question="Убрать эту передачу? Сайт не получит её, пока узел не попросит снова.",
     drop_loses="Убрать эту передачу? Сайт её не получит: узел о ней больше не попросит.",
     sessions="Сеансы",
@@ -238,6 +247,9 @@ RUSSIAN = Words(
     notices={
         "retried": "Передача выполняется снова.",
         "dropped": "Передача убрана.",
+        "given_up": "Попытки прекращены: передача кончилась ошибкой, начинается следующая.",
+        "running": "Передача выполняется или ждёт своей очереди. Повторите, когда она закончится.",
+        "superseded": "Сайт уже загрузил более новый документ с этим именем: повтор заменил бы его старым.",
         "ended": "Сеанс завершён.",
         "gone": "Этого уже нет.",
         "busy": "Файлы сеанса передаются на сайт. Повторите, когда передача закончится.",

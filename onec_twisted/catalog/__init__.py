@@ -6,6 +6,7 @@ Modules, each of which imports only from those above it:
 * ``sql.uploads``: SQL for the table of uploads
 * ``sql.sessions``: SQL for sessions and files
 * ``sql.handoffs``: SQL for hand-offs
+* ``sql.outcomes``: SQL for what becomes of them
 * ``sql.resumable``: SQL for an upload together with its session, file and hand-off
 * ``sql.overview``: SQL for the administrator: how much is on record, and what is stuck
 * ``sqlite``: the connections to SQLite; it translates SQLite's errors

@@ -53,12 +53,16 @@ class FileRecords:
             raise TooManyFiles
 
     async def archives(self, sessid: str, most: int) -> dict[str, int]:
-        """Return the names of at most ``most`` archives of a session, and their committed lengths in bytes."""
+        """Return the names of at most ``most`` archives of a session, and their lengths; see ``sql.sessions``."""
         return await self.recorder.survey(statements.archives, sessid, most)
 
     async def amount(self, sessid: str) -> tuple[int, int]:
         """Return how many bytes and files a session holds."""
         return await self.recorder.survey(statements.amount, sessid)
+
+    async def holders(self, sessid: str, name: str, most: int) -> tuple[dict[str, int], int]:
+        """Return the files that may hold a document, and how many were begun; see ``sql.sessions.holders``."""
+        return await self.recorder.survey(statements.holders, sessid, name, most)
 
     async def commit(
         self,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from attrs import evolve, field, frozen
 
 from onec_twisted.catalog.sql import handoffs as outbox
+from onec_twisted.catalog.sql import outcomes
 from onec_twisted.model.description import describe
 from onec_twisted.model.records import SETTLED
 
@@ -38,14 +39,25 @@ class HandoffRecords:
         return self.recorder.known
 
     async def imported(self, sessid: str, filename: str) -> Handoff | None:
-        """Return the hand-off of a name whose import was requested, None if there is none."""
+        """Return the last hand-off of a name whose import was requested, None if there is none."""
         return await self.recorder.read(outbox.imported, sessid, filename)
 
+    async def unchanged(self, sessid: str, filename: str) -> Handoff | None:
+        """Return the hand-off of a name, None if its session has begun a file since it was asked for."""
+        return await self.recorder.read(outbox.unchanged, sessid, filename)
+
     async def import_requested(
-        self, session: Session, exchange_type: str, filename: str, archive: str, size: int, now: float
+        self,
+        session: Session,
+        exchange_type: str,
+        filename: str,
+        archive: str,
+        size: int,
+        now: float,
+        begun: int | None = None,
     ) -> Handoff:
-        """Hand off what a node requests to import, and seal its file; see ``sql.handoffs.import_asked``."""
-        step = outbox.import_requested, (session, exchange_type, filename, archive, size, now)
+        """Hand off what a node requests to import, and seal its file; see ``sql.handoffs.import_requested``."""
+        step = outbox.import_requested, (session, exchange_type, filename, archive, size, now, begun)
         handoff = cast("Handoff", await self.recorder.record(session.sessid, lambda: step))
         self._seal(session.epoch, [handoff])
         return handoff
@@ -92,28 +104,33 @@ class HandoffRecords:
 
     async def checked(self, handoff: Handoff) -> str:
         """Return what was found in the documents of a hand-off, as JSON; empty if nothing was yet."""
-        return handoff.checked or await self.recorder.read(outbox.checked, handoff.id)
+        return handoff.checked or await self.recorder.read(outcomes.checked, handoff.id)
 
     async def note_checked(self, handoff: Handoff, found: str) -> None:
         """Record what was found in the documents of a hand-off."""
-        await self.recorder.record(handoff.sessid, lambda: (outbox.note_checked, (handoff.id, found)))
+        await self.recorder.record(handoff.sessid, lambda: (outcomes.note_checked, (handoff.id, found)))
 
-    async def note_outcome(self, handoff: Handoff, now: float) -> None:
-        """Record the outcome of an attempt to deliver a hand-off."""
-        await self.recorder.record(handoff.sessid, lambda: (outbox.note_outcome, (handoff, now)))
+    async def note_outcome(self, handoff: Handoff, now: float, documents: tuple[str, ...] = ()) -> list[Handoff]:
+        """Record the outcome of an attempt to deliver a hand-off; see ``sql.outcomes.note_outcome``."""
+        step = outcomes.note_outcome, (handoff, now, documents)
+        return cast("list[Handoff]", await self.recorder.record(handoff.sessid, lambda: step))
 
     async def note_reported(self, handoff: Handoff) -> None:
         """Record that a failure was reported to the node."""
-        await self.recorder.record(handoff.sessid, lambda: (outbox.note_reported, (handoff,)))
+        await self.recorder.record(handoff.sessid, lambda: (outcomes.note_reported, (handoff,)))
 
     async def retry(self, handoff: str, now: float) -> Handoff | None:
         """Retry a failed hand-off, by its id; see ``sql.handoffs.retry``."""
-        return cast("Handoff | None", await self.recorder.record("", lambda: (outbox.retry, (handoff, now))))
+        return cast("Handoff | None", await self.recorder.record("", lambda: (outcomes.retry, (handoff, now))))
 
     async def drop(self, handoff: str) -> bool:
         """Drop a failed hand-off, by its id; return whether there was one."""
-        return cast("bool", await self.recorder.record("", lambda: (outbox.drop, (handoff,))))
+        return cast("bool", await self.recorder.record("", lambda: (outcomes.drop, (handoff,))))
 
     async def waiting(self) -> list[Handoff]:
         """Return all hand-offs that are still to be delivered, in order."""
         return await self.recorder.survey(outbox.waiting)
+
+    async def waiting_before(self, handoff: Handoff) -> list[Handoff]:
+        """Return the hand-offs of a user and type that are to be delivered before this one."""
+        return await self.recorder.read(outbox.waiting_before, handoff)

@@ -12,7 +12,9 @@ Modules, each of which imports only from those above it:
 * ``processes``: starts the programs below that read archives
 * ``preparation``: makes a hand-off ready: starts ``prepare`` if its session has archives
 * ``checking``: starts ``check`` for the documents of a hand-off; a broken one fails in words
-* ``relay``: delivers hand-offs, each at least once, in order within a session
+* ``lines``: who is next among the hand-offs of a user
+* ``tries``: one try to deliver a hand-off, and its record
+* ``relay``: delivers hand-offs, each at least once, in order for each user
 * ``examination``: starts ``examine`` for an archive, and terminates it
 * ``archives``: the contents of archives, each read once for all requests, with users taking turns
 * ``handoffs``: what is handed off, and when

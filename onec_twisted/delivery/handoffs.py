@@ -89,11 +89,12 @@ class Handoffs:
         """Have a file imported; return the outcome, or the current state if the import takes longer than ``hold``.
 
         ``exchange_type`` is the query's type, ``requested`` the name as the node sent it; ``gone`` fires or fails
-        when the node has disconnected. A file is not imported again, unless its import failed and the node has
-        received the failure. Raises ``FileNotFound``, ``FileDamaged``, ``FileBusy``, ``ImportFailed`` if the archive
-        that contains it is damaged, and what ``Archives.directory`` raises.
+        when the node has disconnected. A document is not imported again, unless its import failed and the node has
+        received the failure; the same name in another file, sent since, is another document. Raises ``FileNotFound``,
+        ``FileDamaged``, ``FileBusy``, ``ImportFailed`` if the archive that contains it is damaged, and what
+        ``Archives.directory`` raises.
         """
-        known = await self.records.imported(session.sessid, str(name))
+        known = await self.records.unchanged(session.sessid, str(name))
         if known is None or (known.state == FAILED and known.failure_reported):
             self.relay.check_room(session.username)
             until = self.seconds() + self.settings.hold
@@ -104,39 +105,41 @@ class Handoffs:
         """Record an import, and seal the file or the archive that contains it."""
         session = asker.session
         for _ in range(3):
-            archive, size = await self._find(asker, name, requested)
+            archive, size, begun = await self._find(asker, name, requested)
             async with self.locks.of_file(session.sessid, archive or str(name), None):
                 await self._make_durable(session)
                 if await self._lost(session, (UploadedFile(archive or str(name), size),)):
                     raise FileDamaged
                 with suppress(FileHasGrown):
                     handoff = await self.records.import_requested(
-                        session, exchange_type, str(name), archive, size, self.now()
+                        session, exchange_type, str(name), archive, size, self.now(), begun
                     )
                     await self._sync_records()
                     return handoff
         raise FileBusy
 
-    async def _find(self, asker: Asker, name: SafeName, requested: str) -> tuple[str, int]:
-        """Return the archive that contains a name, empty if the file itself was uploaded, and the size of either."""
-        record = await self.files.find(asker.session.sessid, str(name))
-        if record is not None:
-            if str(name).lower().endswith(".zip"):
-                await self.archives.directory(asker, str(name), record.committed)
-            return "", record.committed
+    async def _find(self, asker: Asker, name: SafeName, requested: str) -> tuple[str, int, int]:
+        """Return the archive that contains a name, empty if the file itself was uploaded, and the size of either.
+
+        Of several, the one that was sent last is meant. Also returned is how many files the session had begun.
+        """
         damaged = None
-        archives = await self.files.archives(asker.session.sessid, MOST_ARCHIVES)
-        for archive, size in archives.items():
+        files, begun = await self.files.holders(asker.session.sessid, str(name), MOST_ARCHIVES)
+        for file, size in files.items():
+            if file == str(name):
+                if file.lower().endswith(".zip"):
+                    await self.archives.directory(asker, file, size)
+                return "", size, begun
             try:
-                directory = await self.archives.directory(asker, archive, size)
+                directory = await self.archives.directory(asker, file, size)
             except ImportFailed as failed:
                 damaged = failed
                 continue
             if str(name) in directory.damaged:
-                raise ImportFailed(f"Archive {archive} is damaged: the checksum of {name} is wrong")
+                raise ImportFailed(f"Archive {file} is damaged: the checksum of {name} is wrong")
             if str(name) in directory.names:
-                return archive, size
-        if len(archives) == MOST_ARCHIVES:
+                return file, size, begun
+        if len(files) == MOST_ARCHIVES:
             raise ImportFailed(f"There are too many archives to look for {requested} in all of them")
         raise damaged or FileNotFound(requested)
 

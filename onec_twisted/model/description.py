@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from onec_twisted.model.records import SETTLED
 from onec_twisted.model.segments import from_disk
 
 if TYPE_CHECKING:
     from onec_twisted.model.document import Document
     from onec_twisted.model.records import Handoff
 
-__all__ = ["JSON_VERSION", "Description", "UploadedFile", "describe", "iso_time"]
+__all__ = ["JSON_VERSION", "Description", "UploadedFile", "describe", "documents_of", "iso_time"]
 
 JSON_VERSION = 1
 """The version of the JSON: it changes when readers have to change."""
@@ -131,3 +132,15 @@ def describe(handoff: Handoff, folder: str) -> Description:
         files=tuple(UploadedFile(name, size) for name, size in handoff.files),
         metadata=json.loads(handoff.metadata) if handoff.metadata else None,
     )
+
+
+def documents_of(description: Description) -> tuple[str, ...]:
+    """Return the names of the documents that a hand-off brings to the site: none for an upload by tus.
+
+    A newer document replaces an older one of its name; a tus upload is something of its own, whatever its name.
+    """
+    if description.event == "import":
+        return (description.filename or "",)
+    if description.event != SETTLED:
+        return ()
+    return tuple(file.name for file in description.files if file.name.lower().endswith((".xml", ".zip")))

@@ -51,7 +51,8 @@ class Handoff:
     needed. ``created`` is in seconds since 1970. ``tries`` is the number of attempts so far, ``words`` the importer's
     last message; ``failure_reported`` is set once the node has received the failure. ``metadata`` is what a tus
     client sent about its file, as a JSON object of texts; empty for other events. ``checked`` is what was found in
-    its documents, as JSON; empty if nothing was yet.
+    its documents, as JSON; empty if nothing was yet. ``superseded`` is set when a newer hand-off of the user has
+    brought a document of this one to the site: it must not be delivered any more.
     """
 
     number: int
@@ -72,3 +73,4 @@ class Handoff:
     count: int = 0
     metadata: str = ""
     checked: str = ""
+    superseded: bool = False

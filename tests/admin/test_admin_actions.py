@@ -88,13 +88,50 @@ def test_only_what_failed_is_tried_again_or_dropped(
 ) -> None:
     """What runs, or is done, or is not there, is left alone."""
     running = importer.delivered[0].id
-    for handoff in (running, "nonsense"):
-        assert done(actions(exchange).retry(handoff)) == "gone"
-        assert done(actions(exchange).drop(handoff)) == "gone"
+    for handoff, outcome in ((running, "running"), ("nonsense", "gone")):
+        assert done(actions(exchange).retry(handoff)) == outcome
+        assert done(actions(exchange).drop(handoff)) == outcome
     importer.end()
     assert done(actions(exchange).drop(running)) == "gone"
 
     assert len(importer.delivered) == 1
+
+
+def test_one_that_waits_for_its_next_try(
+    exchange: InMemory, importer: FakeImporter, session: tuple[str, str]
+) -> None:
+    """Is tried at once, or given up: then its node receives the failure."""
+    importer.end(ImportInterrupted("The site is asleep"))
+    page = Administrator(exchange).page()
+    assert "Retry: a.xml" in page
+    assert "Give up: a.xml" in page
+    handoff = importer.delivered[0].id
+    assert done(actions(exchange).retry(handoff)) == "retried"
+    assert len(importer.delivered) == 2
+    importer.end(ImportInterrupted("The site is asleep"))
+    waiting = exchange.send("GET", query(session, "import"), Cookie=session[0])
+    assert done(actions(exchange).drop(handoff)) == "given_up"
+
+    assert exchange.reply(waiting).body == b"failure\nGiven up by the administrator: The site is asleep"
+    assert done(actions(exchange).drop(handoff)) == "dropped"
+
+
+def test_one_that_a_newer_one_has_superseded(
+    exchange: InMemory, importer: FakeImporter, session: tuple[str, str]
+) -> None:
+    """Is not tried again, and its node hears why; it can be dropped."""
+    handoff = failed(exchange, importer)
+    newer = exchange.checkauth()
+    ask(exchange, newer, "file", "POST")
+    waiting = exchange.send("GET", query(newer, "import"), Cookie=newer[0])
+    importer.end()
+    assert exchange.reply(waiting).body == b"success"
+    page = Administrator(exchange).page()
+    assert "Retry: a.xml" not in page
+    assert done(actions(exchange).retry(handoff)) == "superseded"
+    reason = b"failure\nA newer a.xml was imported, so this one is not imported any more"
+    assert ask(exchange, session, "import") == ask(exchange, session, "import") == reason
+    assert done(actions(exchange).drop(handoff)) == "dropped"
 
 
 def test_a_failed_hand_off_is_dropped(exchange: InMemory, importer: FakeImporter, session: tuple[str, str]) -> None:

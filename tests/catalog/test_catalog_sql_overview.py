@@ -10,6 +10,7 @@ from attrs import evolve
 
 from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import handoffs as outbox
+from onec_twisted.catalog.sql import outcomes
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sql.overview import MANY_FILES, overview, summary
 from onec_twisted.catalog.sqlite import opened
@@ -37,7 +38,7 @@ def cursor(tmp_path: Path) -> Iterator[Cursor]:
         statements.damage(cursor, b, "4.xml")
         for name, state in (("1.xml", SUCCEEDED), ("2.xml", FAILED), ("3.xml", WAITING)):
             handoff = outbox.import_requested(cursor, a, "catalog", name, "", 5, 4.0)
-            outbox.note_outcome(cursor, evolve(handoff, state=state, tries=1, words="said"), 5.0)
+            outcomes.note_outcome(cursor, evolve(handoff, state=state, tries=1, words="said"), 5.0)
         yield cursor
 
 

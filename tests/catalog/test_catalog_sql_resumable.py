@@ -10,9 +10,9 @@ from attrs import evolve
 
 from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import handoffs as outbox
+from onec_twisted.catalog.sql import outcomes, uploads
 from onec_twisted.catalog.sql import resumable as statements
 from onec_twisted.catalog.sql import sessions as core
-from onec_twisted.catalog.sql import uploads
 from onec_twisted.catalog.sql.overview import summary
 from onec_twisted.catalog.sqlite import opened
 from onec_twisted.model.errors import (
@@ -228,10 +228,10 @@ def test_removing_forgets_what_became_of_the_file(cursor: sqlite3.Cursor) -> Non
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
     handoff = grow(cursor, None, 10, {})
     assert handoff is not None
-    outbox.note_outcome(cursor, evolve(handoff, state=FAILED), 6.0)
+    outcomes.note_outcome(cursor, evolve(handoff, state=FAILED), 6.0)
     assert statements.remove(cursor, SHARED, 7.0)
     assert outbox.imported(cursor, "s2", "a.xml") is None
-    assert outbox.retry(cursor, handoff.id, 8.0) is None
+    assert outcomes.retry(cursor, handoff.id, 8.0) is None
 
 
 def test_removing_is_nothing_to_others(cursor: sqlite3.Cursor) -> None:
@@ -250,7 +250,7 @@ def test_removing_what_was_handed_off_with_others(cursor: sqlite3.Cursor) -> Non
     assert complete is not None
     asked = outbox.import_requested(cursor, SESSION, "catalog", "b.xml", "a.xml", 10, 6.0)
     for handoff in (complete, asked):
-        outbox.note_outcome(cursor, evolve(handoff, state=SUCCEEDED), 100.0)
+        outcomes.note_outcome(cursor, evolve(handoff, state=SUCCEEDED), 100.0)
     with pytest.raises(FileSealed):
         statements.remove(cursor, SHARED, 101.0)
 
@@ -365,7 +365,7 @@ def test_removing_what_two_uploads_have_brought(cursor: sqlite3.Cursor) -> None:
     assert handoff is not None
     with pytest.raises(HandoffRunning):
         statements.remove(cursor, second, 62.0)
-    outbox.note_outcome(cursor, evolve(handoff, state=SUCCEEDED), 63.0)
+    outcomes.note_outcome(cursor, evolve(handoff, state=SUCCEEDED), 63.0)
     assert statements.remove(cursor, second, 64.0)
     session = core.session_of(cursor, "s2")
     assert session is not None
@@ -403,7 +403,7 @@ def test_a_session_stays_for_what_is_unfinished(cursor: sqlite3.Cursor) -> None:
     """Though all that was handed off has been kept long enough."""
     core.commit(cursor, SESSION, "b", None, 3, QUOTA, 2.0)
     handoff = outbox.import_requested(cursor, SESSION, "catalog", "b", "", 3, 3.0)
-    outbox.note_outcome(cursor, evolve(handoff, state=SUCCEEDED), 4.0)
+    outcomes.note_outcome(cursor, evolve(handoff, state=SUCCEEDED), 4.0)
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
     assert core.ended(cursor, 5.0, 50.0) == []
     statements.remove(cursor, SHARED, 6.0)

@@ -210,6 +210,53 @@ def test_names_inside_archives(exchange: InMemory, node: Node, importer: FakeImp
     assert exchange.store.directories == 2
 
 
+def test_another_archive_with_the_same_name(node: Node, importer: FakeImporter) -> None:
+    """Is another document, and imported; the one that was sent last is meant, and its result is remembered."""
+    importer.patient = False
+    node.send("v8_2.zip", packed({"import0_1.xml": b"<old/>", "offers0_1.xml": b"<a/>"}))
+    assert node.ask(IMPORT) == b"success"
+    node.send("v8_1.zip", packed({"import0_1.xml": b"<new/>"}))
+    assert [node.ask(IMPORT) for _ in range(2)] == [b"success"] * 2
+    assert node.ask("mode=import&filename=offers0_1.xml") == b"success"
+    node.send("picture.jpg")
+    assert node.ask(IMPORT) == b"success"
+    node.send("import0_1.xml", b"<newest/>")
+    assert [node.ask(IMPORT) for _ in range(2)] == [b"success"] * 2
+
+    assert [(told.filename, told.unpacked) for told in importer.delivered] == [
+        ("import0_1.xml", "v8_2.zip"),
+        ("import0_1.xml", "v8_1.zip"),
+        ("offers0_1.xml", "v8_2.zip"),
+        ("import0_1.xml", None),
+    ]
+
+
+def test_the_last_one_sent_is_meant(node: Node, importer: FakeImporter) -> None:
+    """Whatever the names are, and though the first one was asked for before."""
+    importer.patient = False
+    node.send("import0_1.xml", b"<old/>")
+    node.send("b.zip", packed({"import0_1.xml": b"<new/>"}))
+    node.send("a.zip", packed({"import0_1.xml": b"<newest/>"}))
+    node.send("c.zip", b"PK")
+    assert node.ask(IMPORT) == b"success"
+
+    assert [told.unpacked for told in importer.delivered] == ["a.zip"]
+
+
+def test_a_failed_import_and_another_archive(node: Node, importer: FakeImporter) -> None:
+    """The failure is that of the first one; the second is imported, and then the first one never again."""
+    node.send("v8_1.zip", packed({"import0_1.xml": b"<old/>"}))
+    waiting = node.begin(IMPORT)
+    importer.end(ImportFailed("no"))
+    assert node.answer(waiting) == b"failure\nno"
+    node.send("v8_2.zip", packed({"import0_1.xml": b"<new/>"}))
+    waiting = node.begin(IMPORT)
+    importer.end()
+
+    assert node.answer(waiting) == b"success"
+    assert [told.unpacked for told in importer.delivered] == ["v8_1.zip", "v8_2.zip"]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -343,8 +390,8 @@ def test_another_session_changes_nothing(
     assert [(told.sessid, told.type) for told in importer.delivered] == [(node.sessid, "catalog")]
     clock.advance(SETTLE)
     exchange.parts.handoffs.settle_quiet()
-    assert [(told.sessid, told.type) for told in importer.delivered[1:]] == [(other.sessid, "sale")]
     importer.end()
+    assert [(told.sessid, told.type) for told in importer.delivered[1:]] == [(other.sessid, "sale")]
     importer.end()
 
 

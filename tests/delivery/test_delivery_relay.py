@@ -1,117 +1,30 @@
-"""Hand-offs on record reach the importer: each at least once, in order, never two of a session at once."""
+"""Hand-offs on record reach the importer: each at least once, in order, never two of a user at once."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attrs import define, field
-from hypothesis import given
-from hypothesis import strategies as st
 from in_memory import flush_failures
 from records import make_catalog
+from relayed import TRIES, Site
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from onec_twisted.catalog.handoffs import HandoffRecords
-from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import handoffs as outbox
+from onec_twisted.catalog.sql import outcomes as noted
+from onec_twisted.catalog.sql.outcomes import Superseded
 from onec_twisted.delivery.interfaces import IImporter
-from onec_twisted.delivery.relay import AT_ONCE, IMPORT_GRACE, TRY_PAUSE, Relay, pause_before
+from onec_twisted.delivery.relay import AT_ONCE, IMPORT_GRACE
+from onec_twisted.delivery.tries import TRY_PAUSE
 from onec_twisted.model.errors import HandoffRunning, ImportFailed, ImportInterrupted
-from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Handoff, Session
-from onec_twisted.runtime.metrics import Metrics
-from onec_twisted.storage.local import Store
+from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Handoff
 from onec_twisted.testing import FakeImporter, LateWorkers, inline
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from onec_twisted.catalog.catalog import Catalog
-
-TRIES = 3
-
-
-@define(eq=False)
-class Site:
-    """A relay, its catalog, and the importer that it delivers to."""
-
-    folder: Path
-    clock: Clock = field(factory=Clock)
-    importer: FakeImporter = field(factory=lambda: FakeImporter(patient=True))
-    catalog: Catalog = field(init=False)
-    relay: Relay = field(init=False)
-    store: Store = field(init=False)
-
-    def start(self) -> None:
-        """Begin, or begin again after kill -9."""
-        self.store = Store(self.folder)
-        self.store.prepare()
-        create_catalog(self.store.database)
-        self.catalog = make_catalog(self.store.database, inline)
-        self.relay = self.make_relay(self.catalog)
-        self.relay.startService()
-
-    def make_relay(self, catalog: Catalog) -> Relay:
-        """Return a relay that spreads nothing."""
-        return Relay(
-            most_tries=TRIES,
-            files=catalog.files,
-            records=catalog.handoffs,
-            prepare=lambda handoff, _: catalog.handoffs.described(handoff, self.store.folder(handoff.sessid)),
-            importer=self.importer,
-            now=self.clock.seconds,
-            clock=self.clock,
-            metrics=Metrics(),
-            chance=lambda: 1.0,
-        )
-
-    def kill(self) -> None:
-        """End without a word, and start again."""
-        self.catalog.recorder.close()
-        self.importer = FakeImporter(patient=True)
-        self.start()
-
-    def now(self, awaitable: Coroutine[Any, Any, Any] | Deferred[Any]) -> Any:
-        """Return what has fired."""
-        fired: list[Any] = []
-        ensureDeferred(awaitable).addBoth(fired.append)
-        return fired[0]
-
-    def hand_off(self, name: str, sessid: str = "s") -> Handoff:
-        """Put a hand-off on record, and deliver it."""
-        if self.now(self.catalog.sessions.find(sessid)) is None:
-            self.now(self.catalog.sessions.open(sessid, sessid, "shop", 1.0))
-        session: Session = self.now(self.catalog.sessions.find(sessid))
-        if self.now(self.catalog.files.find(sessid, name)) is None:
-            self.now(self.catalog.files.commit(session, name, None, lambda: 5, 1000, 1.0))
-        handoff: Handoff = self.now(self.catalog.handoffs.import_requested(session, "catalog", name, "", 5, 2.0))
-        self.relay.add(handoff)
-        return handoff
-
-    def wait(self, handoff: Handoff, patience: float = 10.0) -> list[Handoff]:
-        """Wait for a hand-off's end; what is returned fills when it comes."""
-        outcomes: list[Handoff] = []
-        ensureDeferred(self.relay.outcome(handoff, patience)).addCallback(outcomes.append)
-        return outcomes
-
-    def on_record(self, name: str, sessid: str = "s") -> Handoff:
-        """Return what is on record of a hand-off."""
-        found: Handoff = self.now(self.catalog.handoffs.imported(sessid, name))
-        return found
-
-    def idle(self, sessid: str, patience: float) -> list[Any]:
-        """Wait until nothing of a session is left to deliver; what is returned fills when that is so."""
-        done: list[Any] = []
-        ensureDeferred(self.relay.idle(sessid, patience)).addBoth(done.append)
-        return done
-
-    @property
-    def delivered(self) -> list[str | None]:
-        """Return the names that the importer was told, in order."""
-        return [description.filename for description in self.importer.delivered]
 
 
 @pytest.fixture
@@ -167,22 +80,176 @@ def test_who_waits_hears_of_progress(site: Site) -> None:
     assert site.delivered == ["a"]
 
 
-def test_sessions_wait_for_themselves_alone(site: Site) -> None:
-    """In their order, never two at once; others go on beside."""
+def test_a_user_waits_for_itself_alone(site: Site) -> None:
+    """Whatever session it comes from, in the order in which it was sealed; other users go on beside."""
     site.hand_off("a")
-    second = site.hand_off("b")
     site.hand_off("c", "t")
-    assert site.delivered == ["a", "c"]
-    assert site.wait(second, 0)[:1] == []
+    third = site.hand_off("b")
+    site.hand_off("d", "u", "other")
+    assert site.delivered == ["a", "d"]
+    assert site.wait(third, 0)[:1] == []
     site.importer.end(ImportFailed("no"))
+    assert site.delivered == ["a", "d", "c"], "a failure does not stop the next"
+    site.importer.end()
+    site.importer.end()
 
-    assert site.delivered == ["a", "c", "b"], "a failure does not stop the next"
+    assert site.delivered == ["a", "d", "c", "b"]
+
+
+def test_one_that_waits_for_its_next_try_holds_back_its_type(site: Site) -> None:
+    """What is younger waits, and says for what; hand-offs of the other type go on, one at a time."""
+    site.hand_off("a")
+    second = site.hand_off("b", "t")
+    site.hand_off("o", "u", exchange_type="sale")
+    site.importer.end(ImportInterrupted("The site is asleep"))
+    assert site.delivered == ["a", "o"]
+    outcomes = site.wait(second, 0.5)
+    site.clock.advance(0.5)
+    waits = "Import waits for an earlier one, a: The site is asleep - try 2 of 3 in 1 s"
+    assert [one.words for one in outcomes] == [waits]
+    assert site.relay.progress()[second.id] == waits
+    site.clock.advance(1)
+    assert site.delivered == ["a", "o"], "the user's turn is taken"
+    site.importer.end()
+    site.importer.end()
+
+    assert site.delivered == ["a", "o", "a", "b"]
+
+
+def test_one_that_was_sealed_earlier_comes_first(site: Site) -> None:
+    """Though its request has got no further than the record."""
+    site.hand_off("a")
+    early = site.sealed("b", "t")
+    site.hand_off("c", "u")
+    site.importer.end()
+    site.relay.add(early)
+    site.importer.end()
+
+    assert site.delivered == ["a", "b", "c"]
+
+
+def test_what_is_tried_again_keeps_its_place(site: Site) -> None:
+    """Before what was sealed after it, with another id."""
+    first = site.hand_off("a")
+    site.importer.end(ImportFailed("no"))
+    site.hand_off("x", "t")
+    site.hand_off("b", "u")
+    again = site.retry(first)
+    site.importer.end()
+    site.importer.end()
+
+    assert site.delivered == ["a", "x", "a", "b"]
+    assert site.importer.delivered[2].id == again.id != first.id
+
+
+def test_an_older_document_never_follows_a_newer_one(site: Site) -> None:
+    """One that has failed cannot be tried again once a newer one of its name, user and type is imported."""
+    first = site.hand_off("a")
+    site.importer.end(ImportFailed("no"))
+    for one in (("a", "t", "other"), ("a", "u", "shop", "sale"), ("b", "v")):
+        site.hand_off(*one)
+        site.importer.end()
+    assert not site.on_record("a").superseded
+    site.hand_off("a", "w")
+    site.importer.end()
+    failed = site.on_record("a")
+
+    assert (failed.state, failed.superseded) == (FAILED, True)
+    assert failed.words == "A newer a was imported, so this one is not imported any more"
+    with pytest.raises(Superseded):
+        raise site.now(site.catalog.handoffs.retry(first.id, 9.0)).value
+    site.now(site.catalog.handoffs.note_reported(failed))
+    assert site.hand_off("a").state == FAILED
+    assert len(site.importer.delivered) == 5
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_older_one_that_is_tried_again_too_late(site: Site, known: bool) -> None:
+    """The newer one is being delivered, and succeeds: the older one does not follow, and nobody waits in vain."""
+    first = site.hand_off("a")
+    site.importer.end(ImportFailed("no"))
+    site.hand_off("a", "t")
+    again: Handoff = site.now(site.catalog.handoffs.retry(first.id, 3.0))
+    outcomes = site.wait(again) if known else []
+    site.importer.end()
+    site.relay.add(again)
+
+    assert site.delivered == ["a", "a"]
+    assert (site.on_record("a").state, site.on_record("a").superseded) == (FAILED, True)
+    assert [(one.state, one.superseded) for one in outcomes] == [(FAILED, True)] * known
+    site.kill()
+    assert site.delivered == []
+
+
+def test_an_older_one_follows_a_newer_one_that_fails(site: Site) -> None:
+    """Neither is at the site."""
+    first = site.hand_off("a")
+    site.importer.end(ImportFailed("no"))
+    newer = site.hand_off("a", "t")
+    site.retry(first)
+    site.importer.end(ImportFailed("no"))
+    site.importer.end()
+    assert site.on_record("a").state == SUCCEEDED
+    site.retry(newer)
+    site.importer.end()
+
+    assert [one.sessid for one in site.importer.delivered] == ["s", "t", "s", "t"]
+
+
+def test_a_pause_can_be_cut_short(site: Site) -> None:
+    """By the administrator, and only a pause."""
+    handoff = site.hand_off("a")
+    second = site.hand_off("b")
+    assert not site.relay.hurry(handoff.id)
+    site.importer.end(ImportInterrupted("x"))
+    assert not site.relay.hurry(second.id)
+    assert site.relay.hurry(handoff.id)
+    assert site.delivered == ["a", "a"]
+    assert site.clock.getDelayedCalls() == []
+    site.importer.end()
+
+    assert site.delivered == ["a", "a", "b"]
+    assert not site.relay.hurry(handoff.id)
+
+
+def test_one_that_waits_can_be_given_up(site: Site) -> None:
+    """It fails at once, in words, and the next has its turn."""
+    handoff = site.hand_off("a")
+    site.hand_off("b")
+    assert not site.now(site.relay.give_up(handoff.id))
+    site.importer.end(ImportInterrupted("The site is asleep"))
+    outcomes = site.wait(handoff)
+    assert site.now(site.relay.give_up(handoff.id))
+    words = "Given up by the administrator: The site is asleep"
+
+    assert [(one.state, one.words) for one in outcomes] == [(FAILED, words)]
+    assert (site.on_record("a").state, site.on_record("a").words) == (FAILED, words)
+    assert site.delivered == ["a", "b"]
+
+
+def test_the_record_is_asked_again(
+    site: Site, nothing_left_behind: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is delivered while nobody knows what comes first."""
+    reason = OSError("locked")
+
+    def broken(*_: Any) -> Any:
+        raise reason
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "waiting_before", broken)
+        site.hand_off("a")
+    assert flush_failures(nothing_left_behind) == [reason]
+    assert site.delivered == []
+    site.clock.advance(1)
+
+    assert site.delivered == ["a"]
 
 
 def test_only_so_many_at_once(site: Site) -> None:
     """The rest waits for a slot."""
     for number in range(AT_ONCE + 1):
-        waiting = site.hand_off("a", f"s{number}")
+        waiting = site.hand_off("a", f"s{number}", f"user{number}")
     outcomes = site.wait(waiting, 1)
     site.clock.advance(1)
 
@@ -351,7 +418,7 @@ def test_an_end_that_cannot_be_recorded(
 
     outcomes = site.wait(site.hand_off("a"), 100)
     with monkeypatch.context() as patch:
-        patch.setattr(outbox, "note_outcome", broken)
+        patch.setattr(noted, "note_outcome", broken)
         site.importer.end()
     assert outcomes == []
     site.clock.advance(1)
@@ -384,7 +451,7 @@ def test_a_stop_before_the_end_is_on_record(
 
     site.hand_off("a")
     with monkeypatch.context() as patch:
-        patch.setattr(outbox, "note_outcome", broken)
+        patch.setattr(noted, "note_outcome", broken)
         site.importer.end()
     stopped: list[Any] = []
     site.relay.stopService().addCallback(stopped.append)
@@ -497,13 +564,3 @@ def test_a_stop_does_not_wait_for_pauses(site: Site) -> None:
 
     assert site.clock.getDelayedCalls() == []
     assert site.delivered == ["a"]
-
-
-@given(st.integers(1, 10_000), st.floats(0, 1))
-def test_pauses(tries: int, chance: float) -> None:
-    """They double up to an hour, and are spread over their second half."""
-    pause = pause_before(tries, chance)
-
-    assert 0.5 <= pause <= TRY_PAUSE.longest
-    assert pause_before(tries, 0.0) <= pause <= pause_before(tries, 1.0) <= 2 * pause_before(tries, 0.0)
-    assert pause_before(tries + 1, chance) == min(2 * pause, TRY_PAUSE.longest * (0.5 + chance / 2))

@@ -24,27 +24,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FileHasGrown",
-    "checked",
-    "drop",
+    "again",
     "event_came",
     "files_of",
     "forget_file",
     "import_requested",
     "imported",
-    "note_checked",
-    "note_outcome",
-    "note_reported",
+    "owe_documents",
     "quiet_since",
-    "retry",
     "settle",
+    "unchanged",
     "upload_complete",
     "waiting",
+    "waiting_before",
     "where",
 ]
 
 COLUMNS = (
     "number, id, sessid, username, event, type, filename, archive, timestamp, files, created,"
-    " state, tries, words, told, count, metadata, checked"
+    " state, tries, words, told, count, metadata, checked, superseded"
 )
 
 
@@ -52,6 +50,7 @@ def _handoff(row: Sequence[Any]) -> Handoff:
     known: dict[str, Any] = dict(zip(COLUMNS.split(", "), row, strict=True))
     known["files"] = tuple((name, size) for name, size in json.loads(known["files"]))
     known["failure_reported"] = bool(known.pop("told"))
+    known["superseded"] = bool(known["superseded"])
     return Handoff(**known)
 
 
@@ -71,19 +70,27 @@ def _check_epoch(cursor: Cursor, session: Session) -> None:
         raise SessionRestarted
 
 
-def _put(cursor: Cursor, handoff: Handoff) -> Handoff:
-    """Record a hand-off, assign its number, and seal the files that it names."""
-    new = evolve(handoff, state=WAITING, tries=0, words="", failure_reported=False, checked="")
-    values = asdict(new, recurse=False)
-    values |= {"files": json.dumps(new.files, ensure_ascii=False), "told": False, "changed": new.created}
-    names = COLUMNS.replace("number", "changed")
-    cursor.execute(f"INSERT INTO handoffs ({names}) VALUES (:{names.replace(', ', ', :')})", values)  # noqa: S608 - a constant
+def _put(cursor: Cursor, handoff: Handoff, begun: int | None = None) -> Handoff:
+    """Record a new hand-off, assign its number, and seal the files that it names.
+
+    ``begun`` is how many files its session had begun when they were found; None is now.
+    """
+    values = asdict(handoff, recurse=False)
+    documents = [handoff.filename] if handoff.event == "import" else []
+    values |= {"files": json.dumps(handoff.files, ensure_ascii=False), "told": False, "changed": handoff.created}
+    values |= {"documents": json.dumps(documents, ensure_ascii=False), "begun": begun}
+    names = COLUMNS.replace("number", "changed, documents")
+    cursor.execute(
+        f"INSERT INTO handoffs (begun, {names}) VALUES ("  # noqa: S608 - constants
+        f"COALESCE(:begun, (SELECT begun FROM sessions WHERE sessid = :sessid)), :{names.replace(', ', ', :')})",
+        values,
+    )
     number = int(cursor.lastrowid or 0)
     cursor.executemany(
         "UPDATE files SET sealed = -1 WHERE sessid = ? AND name = ? AND sealed = 0",
         [(handoff.sessid, name) for name, _ in handoff.files],
     )
-    return evolve(new, number=number)
+    return evolve(handoff, number=number)
 
 
 def files_of(cursor: Cursor, handoff: Handoff, most: int = sys.maxsize) -> list[tuple[str, int]]:
@@ -98,9 +105,25 @@ def files_of(cursor: Cursor, handoff: Handoff, most: int = sys.maxsize) -> list[
 
 
 def imported(cursor: Cursor, sessid: str, filename: str) -> Handoff | None:
-    """Return the hand-off of a name whose import was requested, or whose upload is complete; None if neither."""
-    found = where(cursor, "sessid = ? AND event IN ('import', 'upload') AND filename = ?", sessid, filename)
-    return found[0] if found else None
+    """Return the last hand-off of a name whose import was requested, or whose upload is complete; None if neither."""
+    found = where(cursor, IMPORTED, sessid, filename)
+    return found[-1] if found else None
+
+
+IMPORTED = "sessid = ? AND event IN ('import', 'upload') AND filename = ?"
+"""Condition for the hand-offs of a name: one for each file that it was found in."""
+
+UNCHANGED = "begun = (SELECT begun FROM sessions WHERE sessions.sessid = handoffs.sessid)"
+"""Condition for a hand-off whose session has begun no file since."""
+
+
+def unchanged(cursor: Cursor, sessid: str, filename: str) -> Handoff | None:
+    """Return the hand-off of a name, None if its session has begun a file since it was asked for.
+
+    That file may hold another document of this name.
+    """
+    found = where(cursor, f"{IMPORTED} AND {UNCHANGED}", sessid, filename)
+    return found[-1] if found else None
 
 
 class FileHasGrown(Exception):
@@ -118,21 +141,47 @@ def _check_room(cursor: Cursor, sessid: str) -> None:
         raise TooManyImports
 
 
-def import_requested(
-    cursor: Cursor, session: Session, exchange_type: str, filename: str, archive: str, size: int, now: float
-) -> Handoff:
-    """Return the hand-off of a name: the existing one, or a new one if there is none or its failure was reported.
+def again(cursor: Cursor, failed: Handoff, now: float) -> Handoff:
+    """Let a failed hand-off wait again in its place, under a new id, and return it."""
+    new = evolve(
+        failed, id=uuid.uuid4().hex, created=now, state=WAITING, tries=0, words="", failure_reported=False, checked=""
+    )
+    cursor.execute(
+        "UPDATE handoffs SET id = ?, event = ?, type = ?, created = ?, changed = ?, state = ?, tries = 0, words = '',"
+        " told = 0, checked = '' WHERE number = ?",
+        (new.id, new.event, new.type, now, now, WAITING, new.number),
+    )
+    return new
 
-    ``archive`` is the uploaded file that contains it, empty if it was uploaded itself; that file is sealed at
-    ``size`` bytes. A node that requests one document will request the others too; until then only those are owed.
-    Raises ``SessionRestarted``, ``InvalidSession``, and ``FileHasGrown`` if the file now has another length.
+
+def import_requested(
+    cursor: Cursor,
+    session: Session,
+    exchange_type: str,
+    filename: str,
+    archive: str,
+    size: int,
+    now: float,
+    begun: int | None = None,
+) -> Handoff:
+    """Return the hand-off of a name: the existing one, or a new one if there is none.
+
+    One whose failure was reported waits again, under a new id, unless it is superseded. ``archive`` is the uploaded
+    file that contains it, empty if it was uploaded itself; that file is sealed at ``size`` bytes. The same name in
+    another file is another document. ``begun`` is how many files the session had begun when it was found. A node that
+    requests one document will request the others too; until then only those are owed. Raises ``SessionRestarted``,
+    ``InvalidSession``, and ``FileHasGrown`` if the file now has another length.
     """
     _check_epoch(cursor, session)
-    known = imported(cursor, session.sessid, filename)
-    if known is not None:
-        if known.state != FAILED or not known.failure_reported:
-            return known
-        cursor.execute("DELETE FROM handoffs WHERE number = ?", (known.number,))
+    found = where(cursor, f"{IMPORTED} AND archive = ?", session.sessid, filename, archive)
+    if found:
+        known = found[-1]
+        if begun is not None:
+            cursor.execute("UPDATE handoffs SET begun = ? WHERE number = ?", (begun, known.number))
+        if known.state == FAILED and known.failure_reported and not known.superseded:
+            known = again(cursor, evolve(known, event="import", type=exchange_type), now)
+            owe_documents(cursor, session.sessid)
+        return known
     _check_room(cursor, session.sessid)
     name = archive or filename
     cursor.execute(
@@ -141,14 +190,13 @@ def import_requested(
     if cursor.fetchone() is None:
         raise FileHasGrown
     files = ((name, size),)
-    handoff = _put(
-        cursor, _new(session, "import", exchange_type, now, filename=filename, archive=archive, files=files)
-    )
-    _owe_documents(cursor, session.sessid)
+    new = _new(session, "import", exchange_type, now, filename=filename, archive=archive, files=files)
+    handoff = _put(cursor, new, begun)
+    owe_documents(cursor, session.sessid)
     return handoff
 
 
-def _owe_documents(cursor: Cursor, sessid: str) -> None:
+def owe_documents(cursor: Cursor, sessid: str) -> None:
     """Mark a session as owing only if it has documents that nobody has requested to import yet."""
     cursor.execute(
         "UPDATE sessions SET owed = CASE WHEN EXISTS (SELECT 1 FROM files WHERE files.sessid = sessions.sessid"
@@ -279,70 +327,12 @@ def _new(
     )
 
 
-def note_outcome(cursor: Cursor, handoff: Handoff, now: float) -> None:
-    """Record the outcome of an attempt to deliver a hand-off.
-
-    A node that receives a failed import sends everything again, in another session: what it had not yet requested to
-    import is no longer owed.
-    """
-    cursor.execute(
-        "UPDATE handoffs SET state = ?, tries = ?, words = ?, changed = ? WHERE id = ? AND state = ?",
-        (handoff.state, handoff.tries, handoff.words, now, handoff.id, WAITING),
-    )
-    if handoff.state == FAILED and handoff.event == "import":
-        cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ?", (handoff.sessid,))
-
-
-def checked(cursor: Cursor, handoff: str) -> str:
-    """Return what was found in the documents of a hand-off, by its id; empty if nothing was yet."""
-    cursor.execute("SELECT checked FROM handoffs WHERE id = ?", (handoff,))
-    row = cursor.fetchone()
-    return str(row[0]) if row else ""
-
-
-def note_checked(cursor: Cursor, handoff: str, found: str) -> None:
-    """Record what was found in the documents of a hand-off."""
-    cursor.execute("UPDATE handoffs SET checked = ? WHERE id = ?", (found, handoff))
-
-
-def note_reported(cursor: Cursor, handoff: Handoff) -> None:
-    """Record that a failure was reported to the node."""
-    cursor.execute("UPDATE handoffs SET told = 1 WHERE id = ?", (handoff.id,))
-
-
-def retry(cursor: Cursor, failed: str, now: float) -> Handoff | None:
-    """Replace a failed hand-off with a new one, and return that; None if there is no such hand-off.
-
-    The new one has its own id, because the site may remember its answer to the old one. What the session no longer
-    owed because of a failed import is owed again, unless the failure was reported to the node: then the node sends
-    everything again.
-    """
-    found = where(cursor, "id = ? AND state = ?", failed, FAILED)
-    if not found:
-        return None
-    if found[0].event == "import" and not found[0].failure_reported:
-        _owe_documents(cursor, found[0].sessid)
-    again = _put(cursor, evolve(found[0], id=uuid.uuid4().hex, created=now))
-    _let_go(cursor, found[0], again.number)
-    return again
-
-
-def drop(cursor: Cursor, failed: str) -> bool:
-    """Delete a hand-off that failed; return whether there was one."""
-    found = where(cursor, "id = ? AND state = ?", failed, FAILED)
-    if found:
-        _let_go(cursor, found[0], -1)
-    return bool(found)
-
-
-def _let_go(cursor: Cursor, handoff: Handoff, sealed: int) -> None:
-    """Delete a hand-off; its files stay sealed, by another one or by none, because its number may be reused."""
-    cursor.execute(
-        "UPDATE files SET sealed = ? WHERE sessid = ? AND sealed = ?", (sealed, handoff.sessid, handoff.number)
-    )
-    cursor.execute("DELETE FROM handoffs WHERE number = ?", (handoff.number,))
-
-
 def waiting(cursor: Cursor) -> list[Handoff]:
     """Return all hand-offs that are still to be delivered, in order."""
     return where(cursor, "state = ?", WAITING)
+
+
+def waiting_before(cursor: Cursor, handoff: Handoff) -> list[Handoff]:
+    """Return the hand-offs of a user and type that are to be delivered before this one."""
+    same = "username = ? AND type = ? AND state = ? AND number < ?"
+    return where(cursor, same, handoff.username, handoff.type, WAITING, handoff.number)

@@ -23,7 +23,8 @@ CREATE TABLE sessions (
     epoch      INTEGER NOT NULL,
     held       INTEGER NOT NULL,
     touched    DOUBLE PRECISION NOT NULL,
-    owed       INTEGER NOT NULL
+    owed       INTEGER NOT NULL,
+    begun      INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE files (
     sessid    TEXT NOT NULL,
@@ -35,6 +36,7 @@ CREATE TABLE files (
     type      TEXT NOT NULL,
     sealed    INTEGER NOT NULL,
     by_node   INTEGER NOT NULL DEFAULT 1,
+    place     INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (sessid, name)
 ) WITHOUT ROWID;
 CREATE TABLE handoffs (
@@ -56,7 +58,10 @@ CREATE TABLE handoffs (
     told      INTEGER NOT NULL,
     count     INTEGER NOT NULL DEFAULT 0,
     metadata  TEXT NOT NULL DEFAULT '',
-    checked   TEXT NOT NULL DEFAULT ''
+    checked   TEXT NOT NULL DEFAULT '',
+    documents TEXT NOT NULL DEFAULT '[]',
+    superseded INTEGER NOT NULL DEFAULT 0,
+    begun     INTEGER NOT NULL DEFAULT 0
 );
 """
 
@@ -82,22 +87,25 @@ CREATE INDEX uploads_gone ON uploads (changed) WHERE state = 'gone';
 INDEXES = """
 CREATE INDEX handoffs_of_session ON handoffs (sessid, state);
 CREATE INDEX handoffs_in_state ON handoffs (state);
+CREATE INDEX handoffs_of_user ON handoffs (username, type, state, number);
 CREATE INDEX sessions_of_user ON sessions (username);
 CREATE INDEX damaged_files ON files (sessid, name) WHERE damaged <> 0;
 """
 """``held`` is the sum of the session's committed bytes; ``touched``, like all times, is in seconds since 1970;
-``owed`` means that something has arrived since the last hand-off.
+``owed`` means that something has arrived since the last hand-off; ``begun`` is how many files the session has begun.
 
 ``last_start`` is where a file's last piece begins; ``proven`` means that the answer to it is known to have arrived;
 ``damaged``, that acknowledged bytes are missing or doubtful. ``sealed`` is 0 for a file that was not handed off,
 else the ``number`` of the hand-off that settled it, or -1 if it has a hand-off of its own, or none any more.
 ``by_node`` means that a node has sent part of it, if only an empty piece; a file sent by tus alone is handed off when
-it is complete.
+it is complete. ``place`` is the order in which the files of a session were begun.
 
 ``handoffs`` is the outbox: what is to be delivered to the site, and the outcome. ``number`` is the order; ``files``
 is a JSON list of names and lengths, empty where the files' ``sealed`` refers to its ``number``; ``count`` is the
 number of files; ``told`` means that a failure was reported to the node; ``metadata`` is what a tus client sent with
-its file, as JSON; ``checked`` is what was found in its documents, as JSON, empty if nothing was yet.
+its file, as JSON; ``checked`` is what was found in its documents, as JSON, empty if nothing was yet; ``documents`` is
+a JSON list of the names of its documents, as of its last try; ``superseded`` means that a newer hand-off has brought
+one of them to the site; ``begun`` is that of its session when it was last asked for.
 
 ``uploads`` are those of tus: ``length`` is NULL until it is known, ``metadata`` is as received; ``own`` means that
 the session was made for the upload alone; ``brought`` is how many bytes of its file the upload has received;
@@ -121,6 +129,13 @@ ALTER TABLE files ADD COLUMN by_node INTEGER NOT NULL DEFAULT 1;
     + UPLOADS,
     3: """
 ALTER TABLE handoffs ADD COLUMN checked TEXT NOT NULL DEFAULT '';
+ALTER TABLE sessions ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE files ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE handoffs ADD COLUMN documents TEXT NOT NULL DEFAULT '[]';
+UPDATE handoffs SET documents = json_array(filename) WHERE event = 'import';
+ALTER TABLE handoffs ADD COLUMN superseded INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE handoffs ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX handoffs_of_user ON handoffs (username, type, state, number);
 """,
 }
 """The migration from each version to the next."""

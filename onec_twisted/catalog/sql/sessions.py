@@ -32,6 +32,7 @@ __all__ = [
     "ended",
     "file",
     "has_damaged",
+    "holders",
     "lengths",
     "nothing",
     "open_session",
@@ -118,6 +119,14 @@ def _file_record(row: Sequence[int]) -> FileRecord:
     return FileRecord(row[0], row[1], bool(row[2]), bool(row[3]), bool(row[4]))
 
 
+GROW = (
+    "UPDATE sessions SET held = held + ?, touched = ?, owed = CASE WHEN ? > 0 THEN 1 ELSE owed END"
+    " WHERE sessid = ? AND epoch = ? AND held + ? <= ?"
+)
+BEGIN = GROW.replace(" WHERE", ", begun = begun + 1 WHERE", 1)
+"""What a piece changes in its session, and what the first piece of a file does."""
+
+
 def commit(
     cursor: Cursor,
     session: Session,
@@ -140,8 +149,7 @@ def commit(
     grown = after - (before or 0)
     owed, proven = int(by_node), int(not by_node)  # the engine takes long to see what a bool is
     cursor.execute(
-        "UPDATE sessions SET held = held + ?, touched = ?, owed = CASE WHEN ? > 0 THEN 1 ELSE owed END"
-        " WHERE sessid = ? AND epoch = ? AND held + ? <= ?",
+        GROW if before is not None else BEGIN,
         (grown, now, owed, session.sessid, session.epoch, grown, quota),
     )
     if not cursor.rowcount:
@@ -152,9 +160,9 @@ def commit(
         raise InsufficientStorage if row[0] == session.epoch else SessionRestarted
     if before is None:
         cursor.execute(
-            "INSERT INTO files (sessid, name, committed, last_start, proven, damaged, type, sealed, by_node)"
-            " VALUES (?, ?, ?, 0, ?, 0, ?, 0, ?)",
-            (session.sessid, name, after, proven, exchange_type, owed),
+            "INSERT INTO files (sessid, name, committed, last_start, proven, damaged, type, sealed, by_node, place)"
+            " VALUES (?, ?, ?, 0, ?, 0, ?, 0, ?, (SELECT begun FROM sessions WHERE sessid = ?))",
+            (session.sessid, name, after, proven, exchange_type, owed, session.sessid),
         )
         return
     cursor.execute(
@@ -281,12 +289,28 @@ def _forget(cursor: Cursor, sessid: str) -> None:
 
 
 def archives(cursor: Cursor, sessid: str, most: int) -> dict[str, int]:
-    """Return the names of at most ``most`` archives of a session, and their committed lengths in bytes."""
+    """Return the names of at most ``most`` archives of a session, and their committed lengths in bytes.
+
+    The one that was sent last comes first.
+    """
+    return holders(cursor, sessid, "", most)[0]
+
+
+def holders(cursor: Cursor, sessid: str, name: str, most: int) -> tuple[dict[str, int], int]:
+    """Return the files that may hold a document, by name with their committed lengths: its own, and archives.
+
+    There are at most ``most``, and the one that was sent last comes first. Also returned is how many files the
+    session has begun.
+    """
     cursor.execute(
-        "SELECT name, committed FROM files WHERE sessid = ? AND LOWER(name) LIKE '%.zip' ORDER BY name LIMIT ?",
-        (sessid, most),
+        "SELECT name, committed FROM files WHERE sessid = ? AND (name = ? OR LOWER(name) LIKE '%.zip')"
+        " ORDER BY place DESC, name LIMIT ?",
+        (sessid, name, most),
     )
-    return dict(cursor.fetchall())
+    found = dict(cursor.fetchall())
+    cursor.execute("SELECT begun FROM sessions WHERE sessid = ?", (sessid,))
+    row = cursor.fetchone()
+    return found, int(row[0]) if row else 0
 
 
 def amount(cursor: Cursor, sessid: str) -> tuple[int, int]:
