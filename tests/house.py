@@ -73,6 +73,7 @@ PACKAGES = {
         "sql.schema",
         "sql.uploads",
         "sql.sessions",
+        "sql.contents",
         "sql.handoffs",
         "sql.outcomes",
         "sql.resumable",

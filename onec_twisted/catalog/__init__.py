@@ -5,6 +5,7 @@ Modules, each of which imports only from those above it:
 * ``sql.schema``: the tables, and their migrations
 * ``sql.uploads``: SQL for the table of uploads
 * ``sql.sessions``: SQL for sessions and files
+* ``sql.contents``: SQL for what a session holds
 * ``sql.handoffs``: SQL for hand-offs
 * ``sql.outcomes``: SQL for what becomes of them
 * ``sql.resumable``: SQL for an upload together with its session, file and hand-off

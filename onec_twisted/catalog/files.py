@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from onec_twisted.catalog.cache import FILES_OF_SESSION
+from onec_twisted.catalog.sql import contents
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.model.errors import TooManyFiles
 
@@ -53,16 +54,16 @@ class FileRecords:
             raise TooManyFiles
 
     async def archives(self, sessid: str, most: int) -> dict[str, int]:
-        """Return the names of at most ``most`` archives of a session, and their lengths; see ``sql.sessions``."""
-        return await self.recorder.survey(statements.archives, sessid, most)
+        """Return the names of at most ``most`` archives of a session, and their lengths; see ``sql.contents``."""
+        return await self.recorder.survey(contents.archives, sessid, most)
 
     async def amount(self, sessid: str) -> tuple[int, int]:
         """Return how many bytes and files a session holds."""
-        return await self.recorder.survey(statements.amount, sessid)
+        return await self.recorder.survey(contents.amount, sessid)
 
     async def holders(self, sessid: str, name: str, most: int) -> tuple[dict[str, int], int]:
-        """Return the files that may hold a document, and how many were begun; see ``sql.sessions.holders``."""
-        return await self.recorder.survey(statements.holders, sessid, name, most)
+        """Return the files that may hold a document, and how many were begun; see ``sql.contents.holders``."""
+        return await self.recorder.survey(contents.holders, sessid, name, most)
 
     async def commit(
         self,

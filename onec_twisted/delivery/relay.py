@@ -58,6 +58,21 @@ def _wake(waiting: list[Deferred[None]]) -> None:
         waiting.pop(0).callback(None)
 
 
+async def _woken(waiting: list[Deferred[None]], patience: float, clock: IReactorTime) -> None:
+    """Wait to be woken with the other waiters, at most ``patience`` seconds."""
+    over: Deferred[None] = Deferred()
+    waiting.append(over)
+
+    def give_up() -> None:
+        waiting.remove(over)
+        over.callback(None)
+
+    late = clock.callLater(patience, give_up)
+    await over
+    if late.active():
+        late.cancel()
+
+
 class Relay(Service):
     """Delivers hand-offs, each in at most ``most_tries`` tries.
 
@@ -202,7 +217,7 @@ class Relay(Service):
         """
         pending = self._added(handoff)
         if handoff.id in self._pending and not self._stopping:
-            await self._wait(pending.waiting, patience)
+            await _woken(pending.waiting, patience, self._clock)
         waits = pending.handoff.state == WAITING
         return evolve(pending.handoff, words=self._said_of(pending)) if waits else pending.handoff
 
@@ -219,21 +234,7 @@ class Relay(Service):
             left = deadline - self._clock.seconds()
             if left <= 0 or self._stopping:
                 raise HandoffRunning
-            await self._wait(waiting, left)
-
-    async def _wait(self, waiting: list[Deferred[None]], patience: float) -> None:
-        """Wait to be woken with the other waiters, at most ``patience`` seconds."""
-        over: Deferred[None] = Deferred()
-        waiting.append(over)
-
-        def give_up() -> None:
-            waiting.remove(over)
-            over.callback(None)
-
-        late = self._clock.callLater(patience, give_up)
-        await over
-        if late.active():
-            late.cancel()
+            await _woken(waiting, left, self._clock)
 
     def hurry(self, handoff: str) -> bool:
         """End the pause of a hand-off, by its id; return whether it waited for its next try."""

@@ -9,8 +9,8 @@ import pytest
 from attrs import evolve
 
 from onec_twisted.catalog.preparation import create_catalog
+from onec_twisted.catalog.sql import contents, outcomes
 from onec_twisted.catalog.sql import handoffs as outbox
-from onec_twisted.catalog.sql import outcomes
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sql.overview import latest
 from onec_twisted.catalog.sqlite import opened
@@ -291,7 +291,13 @@ def test_no_statement_reads_a_whole_table_for_a_request(cursor: Cursor) -> None:
     note(cursor, handoff, FAILED)
     outcomes.note_reported(cursor, handoff)
     outbox.waiting(cursor)
-    statements.archives(cursor, "s", 10)
+    outbox.unchanged(cursor, "s", "a")
+    outbox.waiting_before(cursor, handoff)
+    store(cursor, "b")
+    newer = outbox.import_requested(cursor, S, "catalog", "b", "", 5, 2.0, 1)
+    outcomes.note_outcome(cursor, evolve(newer, state=SUCCEEDED), 3.0, ("b",))
+    contents.holders(cursor, "s", "a", 10)
+    contents.amount(cursor, "s")
     cursor.connection.set_trace_callback(None)
     plans = [row[3] for sql in said for row in cursor.execute(f"EXPLAIN QUERY PLAN {sql}")]
 

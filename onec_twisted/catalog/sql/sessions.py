@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from sqlite3 import Cursor
 
 __all__ = [
-    "amount",
-    "archives",
     "commit",
     "damage",
     "damage_all",
@@ -32,7 +30,6 @@ __all__ = [
     "ended",
     "file",
     "has_damaged",
-    "holders",
     "lengths",
     "nothing",
     "open_session",
@@ -286,41 +283,6 @@ def _forget(cursor: Cursor, sessid: str) -> None:
     cursor.execute("DELETE FROM sessions WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
-
-
-def archives(cursor: Cursor, sessid: str, most: int) -> dict[str, int]:
-    """Return the names of at most ``most`` archives of a session, and their committed lengths in bytes.
-
-    The one that was sent last comes first.
-    """
-    return holders(cursor, sessid, "", most)[0]
-
-
-def holders(cursor: Cursor, sessid: str, name: str, most: int) -> tuple[dict[str, int], int]:
-    """Return the files that may hold a document, by name with their committed lengths: its own, and archives.
-
-    There are at most ``most``, and the one that was sent last comes first. Also returned is how many files the
-    session has begun.
-    """
-    cursor.execute(
-        "SELECT name, committed FROM files WHERE sessid = ? AND (name = ? OR LOWER(name) LIKE '%.zip')"
-        " ORDER BY place DESC, name LIMIT ?",
-        (sessid, name, most),
-    )
-    found = dict(cursor.fetchall())
-    cursor.execute("SELECT begun FROM sessions WHERE sessid = ?", (sessid,))
-    row = cursor.fetchone()
-    return found, int(row[0]) if row else 0
-
-
-def amount(cursor: Cursor, sessid: str) -> tuple[int, int]:
-    """Return how many bytes and files a session holds."""
-    cursor.execute(
-        "SELECT COALESCE(MAX(held), 0), (SELECT COUNT(*) FROM files WHERE sessid = ?) FROM sessions WHERE sessid = ?",
-        (sessid, sessid),
-    )
-    held, count = cursor.fetchone()
-    return int(held), int(count)
 
 
 def unknown(cursor: Cursor, sessids: list[str]) -> list[str]:

@@ -1,0 +1,115 @@
+"""What becomes of hand-offs: a newer document supersedes the older ones of its name, and nothing else does."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import evolve
+
+from onec_twisted.catalog.preparation import create_catalog
+from onec_twisted.catalog.sql import handoffs as outbox
+from onec_twisted.catalog.sql import outcomes
+from onec_twisted.catalog.sql import sessions as statements
+from onec_twisted.catalog.sqlite import opened
+from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Handoff, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from sqlite3 import Cursor
+
+
+@pytest.fixture
+def cursor(tmp_path: Path) -> Iterator[Cursor]:
+    """An empty catalog."""
+    path = tmp_path / "catalog.sqlite3"
+    create_catalog(path)
+    with closing(opened(path)) as connection:
+        yield connection.cursor()
+
+
+def settled(cursor: Cursor, sessid: str, *names: str, user: str = "shop", exchange_type: str = "catalog") -> Handoff:
+    """Hand off the files of a session of its own that nobody asked for."""
+    session = Session(sessid, user, 1, 0, 1.0)
+    statements.open_session(cursor, sessid, sessid, user, 1.0)
+    for name in names:
+        statements.commit(cursor, session, name, None, 5, 1000, 1.0, exchange_type)
+    (handoff,) = outbox.settle(cursor, session, 2.0)
+    return handoff
+
+
+def note(cursor: Cursor, handoff: Handoff, state: str, *documents: str) -> list[Handoff]:
+    """Put an outcome on record."""
+    return outcomes.note_outcome(cursor, evolve(handoff, state=state, tries=1, words="no"), 3.0, documents)
+
+
+def known(cursor: Cursor, handoff: Handoff) -> Handoff:
+    """Return what is on record."""
+    return outbox.where(cursor, "number = ?", handoff.number)[0]
+
+
+def test_a_newer_document_supersedes_an_older_one(cursor: Cursor) -> None:
+    """In whatever hand-off that was, if it failed; not those of other users, types and names, nor a younger one."""
+    older = settled(cursor, "a", "import0_1.xml", "offers0_1.xml")
+    others = [
+        settled(cursor, "b", "import0_1.xml", user="other"),
+        settled(cursor, "c", "import0_1.xml", exchange_type="sale"),
+        settled(cursor, "d", "prices0_1.xml"),
+    ]
+    for one, names in (
+        (older, ("import0_1.xml", "offers0_1.xml")),
+        *((one, ("import0_1.xml",)) for one in others[:2]),
+    ):
+        note(cursor, one, FAILED, *names)
+    note(cursor, others[2], FAILED, "prices0_1.xml")
+    newer = settled(cursor, "e", "offers0_1.xml")
+    newest = settled(cursor, "f", "offers0_1.xml")
+    note(cursor, newest, FAILED, "offers0_1.xml")
+    assert note(cursor, newer, SUCCEEDED, "offers0_1.xml") == []
+
+    assert known(cursor, older).superseded
+    assert known(cursor, older).words == "A newer offers0_1.xml was imported, so this one is not imported any more"
+    assert not any(known(cursor, one).superseded for one in (*others, newest))
+    with pytest.raises(outcomes.Superseded):
+        outcomes.retry(cursor, older.id, 4.0)
+
+
+def test_one_that_waits_again_is_superseded_too(cursor: Cursor) -> None:
+    """It was tried again while the newer one was under way: it fails, and is returned."""
+    older = settled(cursor, "a", "import0_1.xml")
+    note(cursor, older, FAILED, "import0_1.xml")
+    newer = settled(cursor, "b", "import0_1.xml")
+    again = outcomes.retry(cursor, older.id, 4.0)
+    assert again is not None
+    assert (again.number, again.state) == (older.number, WAITING)
+    assert outbox.waiting_before(cursor, newer) == [again]
+
+    assert note(cursor, newer, SUCCEEDED, "import0_1.xml") == [known(cursor, older)]
+    assert known(cursor, older).state == FAILED
+
+
+def test_without_documents_nothing_is_superseded(cursor: Cursor) -> None:
+    """Nor by a hand-off that is not at the site; and what became known of documents stays known."""
+    older = settled(cursor, "a", "import0_1.xml")
+    note(cursor, older, WAITING, "import0_1.xml")
+    note(cursor, older, FAILED)
+    for sessid, state, names in (("b", SUCCEEDED, ()), ("c", FAILED, ("import0_1.xml",))):
+        note(cursor, settled(cursor, sessid, "import0_1.xml"), state, *names)
+    assert not known(cursor, older).superseded
+    note(cursor, settled(cursor, "d", "import0_1.xml"), SUCCEEDED, "import0_1.xml")
+
+    assert known(cursor, older).superseded
+
+
+def test_what_was_found_in_documents_is_looked_for_again(cursor: Cursor) -> None:
+    """By one that waits again."""
+    handoff = settled(cursor, "a", "import0_1.xml")
+    outcomes.note_checked(cursor, handoff.id, "[]")
+    assert outcomes.checked(cursor, handoff.id) == "[]"
+    note(cursor, handoff, FAILED)
+    again = outcomes.retry(cursor, handoff.id, 4.0)
+    assert again is not None
+
+    assert (again.checked, outcomes.checked(cursor, again.id), outcomes.checked(cursor, "x")) == ("", "", "")
