@@ -53,8 +53,8 @@ class Recorder:
     _errands: Workers
     known: KnownSessions = field(factory=KnownSessions, init=False)
     _later: list[_Later] = field(factory=list, init=False)
-    _writing: dict[str, int] = field(factory=dict, init=False)
-    """How many records are on their way, by sessid."""
+    _writing: list[list[str]] = field(factory=list, init=False)
+    """The sessids of each record that is on its way."""
     _loading: list[set[str]] = field(factory=list, init=False)
     """For each session being read, the sessids of records that were on their way in the meantime."""
     _flushed: list[Deferred[None]] = field(factory=list, init=False)
@@ -77,7 +77,9 @@ class Recorder:
         if at_once:
             later, self._later = self._later, []
         sessids = [sessid, *[other for _, other, _ in later]]
-        self._note_begun(sessids)
+        self._writing.append(sessids)
+        for loading in self._loading:
+            loading.update(sessids)
         try:
             mine, *others = await self._workers(self._make_and_record, make, [step for _, _, step in later])
         except BaseException:
@@ -86,7 +88,8 @@ class Recorder:
         else:
             _tell(later, others)
         finally:
-            self._note_ended(sessids)
+            self._writing.remove(sessids)
+            self._fire_flushed()
         if isinstance(mine, Failure):
             self._note_held(is_held=mine.check(CatalogBusy) is not None)
             if not self._is_held:
@@ -95,21 +98,6 @@ class Recorder:
         if self._is_held:
             self._note_held(is_held=False)
         return mine
-
-    def _note_begun(self, sessids: list[str]) -> None:
-        """Note that records of these sessions are on their way."""
-        for sessid in sessids:
-            self._writing[sessid] = self._writing.get(sessid, 0) + 1
-        for loading in self._loading:
-            loading.update(sessids)
-
-    def _note_ended(self, sessids: list[str]) -> None:
-        """Note that they have arrived, or failed."""
-        for sessid in sessids:
-            self._writing[sessid] -= 1
-            if not self._writing[sessid]:
-                del self._writing[sessid]
-        self._fire_flushed()
 
     def _note_held(self, *, is_held: bool) -> None:
         """Log when another process has locked the database, and when it has released it."""
@@ -182,7 +170,7 @@ class Recorder:
     @contextmanager
     def recorded_meanwhile(self) -> Iterator[set[str]]:
         """Yield the set of sessids whose records are on their way; it grows until the block ends."""
-        meanwhile = set(self._writing)
+        meanwhile = {sessid for sessids in self._writing for sessid in sessids}
         self._loading.append(meanwhile)
         try:
             yield meanwhile

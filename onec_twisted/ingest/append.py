@@ -144,5 +144,5 @@ async def compare_whole(
 
 async def cut(ingest: Ingest, session: Session, name: SafeName) -> None:
     """Cut a file to the length on record: the commit may have been recorded despite the error."""
-    known = await ingest.files.find(session.sessid, str(name))
+    known = await ingest.files.find(session.sessid, name.text)
     await ingest.workers(ingest.store.cut, session.sessid, name, known.committed if known is not None else None)

@@ -103,7 +103,7 @@ class Ingest:
         transfer = None
         try:
             with await append.admit() as room:
-                transfer = self.transfers.begin(session, str(append.name), body)
+                transfer = self.transfers.begin(session, append.name.text, body)
                 async with self.locks.of_file(session.sessid, transfer.name, body, append.busy):
                     transfer.begun = self.transfers.seconds()
                     metrics.lock_wait.observe(transfer.begun - transfer.requested)
@@ -131,12 +131,12 @@ class Ingest:
 
     async def note_damage(self, session: Session, name: SafeName, error: Exception) -> None:
         """Record a file as damaged, and log a critical event."""
-        await self.files.damage(session, str(name))
+        await self.files.damage(session, name.text)
         self._log.critical(
             "{sessid}: {name} is damaged ({error}); it is refused until init",
             sessid=session.sessid,
             user=session.username,
-            name=str(name),
+            name=name.text,
             error=type(error).__name__,
         )
 

@@ -65,7 +65,7 @@ class Pieces:
     async def sound(self, session: Session, name: SafeName) -> FileRecord | None:
         """Return a file's record, None if there is none. Raises ``FileDamaged``."""
         files = self.ingest.files
-        record = await files.find(session.sessid, str(name))
+        record = await files.find(session.sessid, name.text)
         if record is not None and record.damaged:
             raise FileDamaged
         return record
@@ -106,7 +106,7 @@ class Piece:
         if self.offset is not None and self.offset < await pieces.length(session, self.name):
             return nullcontext(0)
         if self.offset is None and body.length and ingest.space.is_over_quota_alone(session.held, body.length):
-            record = await ingest.files.find(session.sessid, str(self.name))
+            record = await ingest.files.find(session.sessid, self.name.text)
             if record is not None and not record.proven and body.length == record.committed - record.last_start:
                 return nullcontext(most)  # if it is another piece, the catalog refuses it
         return ingest.space.promise(session.sessid, session.held, body, most, user=session.username)
@@ -115,7 +115,7 @@ class Piece:
         """Append the piece, or confirm that it is stored already; watch its answer from now on."""
         session, proofs, ingest = self.session, self.pieces.proofs, self.pieces.ingest
         # Fetch it under the lock, before the record is read: it is removed as soon as its proof is on record
-        acknowledgement = proofs.of(session.sessid, str(self.name))
+        acknowledgement = proofs.of(session.sessid, self.name.text)
         record = await self.pieces.sound(session, self.name)
         if record is not None and record.sealed:
             raise FileSealed
@@ -136,7 +136,7 @@ class Piece:
         else:
             self.body.accepted = received
         committed = self.start + (received or 0)
-        watched = proofs.watch(session, str(self.name), committed)
+        watched = proofs.watch(session, self.name.text, committed)
         return Stored(committed, watched, "repeat" if received is None else "stored")
 
     def _append(
@@ -161,7 +161,7 @@ class Piece:
         """Record the file's new length; the same transaction enforces the quota."""
         pieces, ingest = self.pieces, self.pieces.ingest
         return ingest.files.commit(
-            self.session, str(self.name), self.before, write, pieces.session_quota, ingest.now(), self.exchange_type
+            self.session, self.name.text, self.before, write, pieces.session_quota, ingest.now(), self.exchange_type
         )
 
     async def _compare(self, offset: int) -> None:
@@ -176,7 +176,7 @@ class Piece:
             "{sessid}: {name}: {size} bytes from offset {offset} were already stored",
             sessid=sessid,
             user=self.session.username,
-            name=str(self.name),
+            name=self.name.text,
             size=body.received,
             offset=offset,
         )
@@ -197,7 +197,7 @@ class Piece:
             "{sessid}: {name}: repeat of the last {size} bytes ignored, because their answer was not acknowledged",
             sessid=self.session.sessid,
             user=self.session.username,
-            name=str(self.name),
+            name=self.name.text,
             size=self.start - (record.last_start if record is not None else 0),
         )
         await ingest.sessions.touch(self.session.sessid, ingest.now())
@@ -209,7 +209,7 @@ class Piece:
             "{sessid}: piece of {name} dropped after {received} bytes: {reason}",
             sessid=self.session.sessid,
             user=self.session.username,
-            name=str(self.name),
+            name=self.name.text,
             received=self.body.received,
             reason=error.words if isinstance(error, Refused) else type(error).__name__,
         )

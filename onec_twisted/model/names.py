@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from attrs import frozen
+from attrs import field, frozen
 
 from onec_twisted.model.errors import InvalidFilename, MissingFilename
 from onec_twisted.model.segments import MANIFEST, fits, has_marks
@@ -26,13 +26,21 @@ _PLAIN = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 @frozen
 class SafeName:
-    """A relative path that cannot leave its folder: no segment is empty, starts with a dot or is too long."""
+    """A relative path that cannot leave its folder: no segment is empty, starts with a dot or is too long.
+
+    ``text`` is the path with ``/`` between its segments.
+    """
 
     segments: tuple[str, ...]
+    text: str = field(init=False, eq=False, repr=False)
+
+    @text.default
+    def _joined(self) -> str:
+        return "/".join(self.segments)
 
     def __str__(self) -> str:
-        """Return the path with ``/`` between its segments."""
-        return "/".join(self.segments)
+        """Return ``text``."""
+        return self.text
 
 
 def safe_name(raw: bytes | None) -> SafeName:

@@ -156,7 +156,7 @@ class Store:
 
     def _path(self, sessid: str, name: SafeName) -> str:
         """Return the path of a file; text, because a Path takes longer to make than the file."""
-        return f"{self.temp}/{sessid}/{on_disk(str(name))}"
+        return f"{self.temp}/{sessid}/{on_disk(name.text)}"
 
     def open(self, sessid: str, name: SafeName, committed: int | None) -> PieceFile:
         """Raise ``InvalidFilename`` when a folder has the name of a file, or the reverse.
@@ -182,7 +182,7 @@ class Store:
             with FullDiskTranslated():
                 if error.errno == errno.EMLINK and own(self.temp / sessid, Path(path)):
                     return self._open(sessid, name, committed)
-            raise FileInTheWay(str(name)) from error
+            raise FileInTheWay(name.text) from error
         except FileNotFoundError as error:
             raise StorageRemoved from error  # the folder of all sessions is missing: those below it are made
         except OSError as error:
