@@ -235,8 +235,14 @@ class FaultyStore:
     def sync(self, sessid: str, name: SafeName | None = None) -> None:
         self.store.sync(sessid, name)
 
+    def move(self, sessid: str, folder: str) -> None:
+        self.store.move(sessid, folder)
+
     def discard(self, sessid: str) -> None:
         self.store.discard(sessid)
+
+    def drop(self, folder: str) -> None:
+        self.store.drop(folder)
 
     def folders(self) -> dict[str, float]:
         return self.store.folders()

@@ -72,6 +72,7 @@ PACKAGES = {
     "catalog": [
         "sql.schema",
         "sql.uploads",
+        "sql.kept",
         "sql.sessions",
         "sql.contents",
         "sql.handoffs",

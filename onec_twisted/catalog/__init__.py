@@ -4,6 +4,7 @@ Modules, each of which imports only from those above it:
 
 * ``sql.schema``: the tables, and their migrations
 * ``sql.uploads``: SQL for the table of uploads
+* ``sql.kept``: SQL for the folders of earlier epochs
 * ``sql.sessions``: SQL for sessions and files
 * ``sql.contents``: SQL for what a session holds
 * ``sql.handoffs``: SQL for hand-offs

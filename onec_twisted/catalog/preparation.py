@@ -7,13 +7,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from onec_twisted.catalog.sql.schema import SCHEMA_VERSION, script_from, version_of
-from onec_twisted.catalog.sql.sessions import damage_files, lengths
+from onec_twisted.catalog.sql.sessions import damage_files, lengths, moved
 from onec_twisted.catalog.sqlite import CatalogUnusable, opened, usable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["create_catalog", "record_damage", "recorded_lengths"]
+__all__ = ["create_catalog", "record_damage", "recorded_folders", "recorded_lengths"]
 
 
 def create_catalog(path: Path) -> None:
@@ -43,6 +43,12 @@ def recorded_lengths(path: Path) -> dict[str, dict[str, int]]:
     """
     with usable(path), closing(opened(path)) as connection:
         return lengths(connection.cursor())
+
+
+def recorded_folders(path: Path) -> dict[str, str]:
+    """Return the names of folders that are not their session's sessid, by sessid. Blocks; for the start."""
+    with usable(path), closing(opened(path)) as connection:
+        return moved(connection.cursor())
 
 
 def record_damage(path: Path, damaged: list[tuple[str, str]]) -> None:

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, cast
 from attrs import define, field
 
 from onec_twisted.catalog.cache import AT_ONCE, MOST_SESSIONS, KnownSession
+from onec_twisted.catalog.sql import kept, uploads
 from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.catalog.sql import uploads
 from onec_twisted.model.records import Session
 from onec_twisted.runtime.singleflight import SingleFlight
 
 if TYPE_CHECKING:
     from onec_twisted.catalog.cache import KnownSessions
     from onec_twisted.catalog.recorder import Recorder
+    from onec_twisted.model.records import Epoch
 
 __all__ = ["SessionRecords"]
 
@@ -78,12 +79,17 @@ class SessionRecords:
         if known is not None:
             known.touch(now)
 
-    async def start_epoch(self, sessid: str, now: float) -> None:
-        """Forget the session's files; pieces on their way belong to an epoch that is over."""
-        epoch = cast("int", await self.recorder.record(sessid, lambda: (statements.start_epoch, (sessid, now))))
+    async def start_epoch(self, sessid: str, now: float, room: int) -> Epoch:
+        """Forget the session's files; pieces on their way belong to an epoch that is over.
+
+        ``room`` is how many bytes may be kept of what was imported; see ``sql.sessions.start_epoch``.
+        """
+        step = statements.start_epoch, (sessid, now, room)
+        epoch = cast("Epoch", await self.recorder.record(sessid, lambda: step))
         known = self._known.of_sessid(sessid)
         if known is not None:
-            known.start_epoch(epoch, now)
+            known.start_epoch(epoch.number, now)
+        return epoch
 
     async def users(self) -> list[str]:
         """Return the users that have sessions which are not revoked."""
@@ -107,9 +113,13 @@ class SessionRecords:
         """Return the sessids of all sessions that may be removed; see ``sql.sessions.ended``."""
         return await self.recorder.survey(statements.ended, ended, kept)
 
-    async def unknown(self, sessids: list[str]) -> list[str]:
-        """Return those sessids that are not on record."""
-        return await self.recorder.survey(statements.unknown, sessids)
+    async def unknown(self, folders: list[str]) -> list[str]:
+        """Return those folders that are neither a session's on record nor kept."""
+        return await self.recorder.survey(statements.unknown, folders)
+
+    async def forget_kept(self, before: float) -> list[str]:
+        """Forget the folders of earlier epochs whose last import was before a time, and return them."""
+        return cast("list[str]", await self.recorder.record("", lambda: (kept.forget, (before,))))
 
     async def remove(self, sessid: str, ended: float, kept: float) -> bool:
         """Delete a session and all that belongs to it, if it may still be removed; return whether it was."""

@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
-from onec_twisted.catalog.preparation import create_catalog, record_damage, recorded_lengths
+from onec_twisted.catalog.preparation import create_catalog, record_damage, recorded_folders, recorded_lengths
 from onec_twisted.catalog.sqlite import CatalogUnusable
 from onec_twisted.daemon.config import CannotStart
 from onec_twisted.model.errors import ShuttingDown
@@ -153,6 +153,8 @@ def prepare(store: Store, named: str) -> None:
         store.prepare()
         store.lock()
         create_catalog(store.database)
+        for sessid, folder in recorded_folders(store.database).items():
+            store.move(sessid, folder)
         damaged = store.recover(recorded_lengths(store.database), _log_strange)
         record_damage(store.database, damaged)
     except MediaRootTaken:

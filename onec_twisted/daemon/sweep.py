@@ -58,39 +58,63 @@ class Sweep:
 
     async def _once(self) -> None:
         try:
-            ended, kept = self.now() - self.session_ttl, self.now() - max(self.keep, LEAST_KEPT)
-            sessids = await self.sessions.ended(ended, kept)
-            while sessids and not self.locks.closed:
-                some, sessids = sessids[:AT_ONCE], sessids[AT_ONCE:]
-                removals = [self._remove(sessid, ended, kept) for sessid in some if not self.locks.busy(sessid)]
-                await gatherResults([Deferred.fromCoroutine(removal) for removal in removals])
-            await self.sessions.expire_uploads(ended, ended - self.session_ttl, self.locks.busy_sessions())
-            # Folders are listed before the records are read, and a session is recorded before it has a folder,
-            # so that a new session never looks like an orphan. A recent folder stays, because its catalog may
-            # be about to be restored.
-            folders = await self.workers(self.store.folders)
-            old = [sessid for sessid, changed in folders.items() if changed < self.now() - self.session_ttl]
-            for sessid in await self.sessions.unknown(old):
-                if not self.locks.busy(sessid) and not self.locks.closed and await self._discard(sessid):
-                    self._log.info("{sessid}: folder without a record removed", sessid=sessid)
-            await self.recorder.tidy()
+            for step in (self._sessions, self._kept, self._uploads, self._orphans, self.recorder.tidy):
+                if not self.locks.closed:
+                    await step()
         except (CatalogBusy, StorageRemoved):
             return  # already logged; the next sweep retries
         except Exception:
             self._log.failure("the sweep failed; it will be retried")
+
+    async def _sessions(self) -> None:
+        """Remove sessions whose time is over."""
+        ended, kept = self.now() - self.session_ttl, self._kept_since()
+        sessids = await self.sessions.ended(ended, kept)
+        while sessids and not self.locks.closed:
+            some, sessids = sessids[:AT_ONCE], sessids[AT_ONCE:]
+            removals = [self._remove(sessid, ended, kept) for sessid in some if not self.locks.busy(sessid)]
+            await gatherResults([Deferred.fromCoroutine(removal) for removal in removals])
+
+    def _kept_since(self) -> float:
+        """Return since when what was imported is kept."""
+        return self.now() - max(self.keep, LEAST_KEPT)
+
+    async def _kept(self) -> None:
+        """Remove what was imported before an ``init``, and kept for its time."""
+        for folder in await self.sessions.forget_kept(self._kept_since()):
+            if await self._discard(self.store.drop, folder):
+                self._log.info("{folder}: folder of an earlier import removed", folder=folder)
+
+    async def _uploads(self) -> None:
+        """Expire tus uploads."""
+        ended = self.now() - self.session_ttl
+        await self.sessions.expire_uploads(ended, ended - self.session_ttl, self.locks.busy_sessions())
+
+    async def _orphans(self) -> None:
+        """Remove folders without a record.
+
+        Folders are listed before the records are read, and a session is recorded before it has a folder, so that a
+        new session never looks like an orphan. A recent folder stays: its catalog may be about to be restored.
+        """
+        folders = await self.workers(self.store.folders)
+        old = [folder for folder, changed in folders.items() if changed < self.now() - self.session_ttl]
+        for folder in await self.sessions.unknown(old):
+            sessid = folder.partition(".")[0]
+            if not self.locks.busy(sessid) and not self.locks.closed and await self._discard(self.store.drop, folder):
+                self._log.info("{sessid}: folder without a record removed", sessid=folder)
 
     async def _remove(self, sessid: str, ended: float, kept: float) -> None:
         """Remove a session's record, then its folder: after a stop in between, a later sweep finds the folder.
 
         A session that was used during the removal of earlier ones stays.
         """
-        if await self.sessions.remove(sessid, ended, kept) and await self._discard(sessid):
+        if await self.sessions.remove(sessid, ended, kept) and await self._discard(self.store.discard, sessid):
             self._log.info("{sessid}: session expired", sessid=sessid)
 
-    async def _discard(self, sessid: str) -> bool:
+    async def _discard(self, remove: Callable[[str], None], sessid: str) -> bool:
         """Remove a folder; return whether that succeeded. A failure must not stop the removal of other folders."""
         try:
-            await self.workers(self.store.discard, sessid)
+            await self.workers(remove, sessid)
         except Exception:
             self._log.failure("{sessid}: the session's folder could not be removed", sessid=sessid)
             return False

@@ -148,18 +148,29 @@ class Exchange(RefusingResource):
         )
 
     async def _init(self, session: Session, query: Query, request: IRequest) -> Answer:
-        """Restart the session: permanently discard everything received before.
+        """Restart the session: permanently discard everything received before, but for what was imported.
 
-        Waits for hand-offs that are being delivered, so that no file vanishes during its import.
+        That stays in its folder for a while, and the session gets another. Waits for hand-offs that are being
+        delivered, so that no file vanishes during its import.
         """
         ingest, proofs = self._ingest, self._pieces.proofs
+        await ingest.space.look()
         async with ingest.locks.of_session(session.sessid):
             await self._relay.idle(session.sessid, self._settings.lock_timeout)
-            await ingest.sessions.start_epoch(session.sessid, ingest.now())
+            room = ingest.space.room_to_keep()
+            epoch = await ingest.sessions.start_epoch(session.sessid, ingest.now(), room)
             proofs.forget(session.sessid)
-            await self._errands(ingest.store.discard, session.sessid)
+            if not epoch.has_moved:
+                await self._errands(ingest.store.discard, session.sessid)
+            ingest.store.move(session.sessid, epoch.folder)
+            for folder in epoch.outdated:
+                await self._errands(ingest.store.drop, folder)
+        kept = "{sessid}: session restarted in {folder}, what was imported before is kept"
         self._log.info(
-            "{sessid}: session restarted, its files were discarded", sessid=session.sessid, user=session.username
+            kept if epoch.has_moved else "{sessid}: session restarted, its files were discarded",
+            sessid=session.sessid,
+            user=session.username,
+            folder=epoch.folder,
         )
         return protocol.init_answer(
             query, session.sessid, zipped=self._settings.zipped, file_limit=self._settings.file_limit

@@ -103,6 +103,10 @@ class Space:
         """Return whether the disk has room for ``size`` bytes, as far as is known, without reserving it."""
         return size <= self._left
 
+    def room_to_keep(self) -> int:
+        """Return how many bytes a session may keep of what was imported before: no more than the disk has left."""
+        return max(0, min(self.quota, self._left))
+
     def is_over_quota_alone(self, held: int, size: int) -> bool:
         """Return whether ``size`` more bytes exceed the quota of a session that holds ``held``, but not the disk."""
         return held + size > self.quota and size <= self._left

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-__all__ = ["FAILED", "SETTLED", "SUCCEEDED", "WAITING", "FileRecord", "Handoff", "Session"]
+__all__ = ["FAILED", "SETTLED", "SUCCEEDED", "WAITING", "Epoch", "FileRecord", "Handoff", "Session"]
 
 WAITING, SUCCEEDED, FAILED = "waiting", "succeeded", "failed"
 """The states of a hand-off."""
@@ -26,6 +26,20 @@ class Session:
     def is_over(self, ended: float, *, busy: bool) -> bool:
         """Return whether it was last used before ``ended``, in seconds since 1970, and is not ``busy``."""
         return self.touched < ended and not busy
+
+
+@frozen
+class Epoch:
+    """What ``init`` begins in a session: its number, and the name of the folder for its files.
+
+    ``has_moved`` means that the files before it are kept in another folder; ``outdated`` are the folders that are no
+    longer kept.
+    """
+
+    number: int
+    folder: str
+    has_moved: bool = False
+    outdated: tuple[str, ...] = ()
 
 
 @frozen

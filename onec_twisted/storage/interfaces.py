@@ -77,11 +77,17 @@ class IStore(Interface):
     def check() -> None:
         """Check that the media root is still the one locked at the start. Raises ``StorageRemoved`` when not."""
 
+    def move(sessid: str, folder: str) -> None:
+        """Let a session have a folder of this name from now on; the one before stays. It does not block."""
+
     def discard(sessid: str) -> None:
         """Remove the session's folder, if it exists."""
 
+    def drop(folder: str) -> None:
+        """Remove a folder that is no session's any more, by its name, if it exists."""
+
     def folders() -> dict[str, float]:
-        """Return the sessids that have a folder, and when each was changed, in seconds since 1970."""
+        """Return the names of all folders of sessions, and when each was changed, in seconds since 1970."""
 
     def free() -> int:
         """Return the disk's free bytes; 0 when few inodes are left."""

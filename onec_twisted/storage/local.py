@@ -6,6 +6,7 @@ The layout on the disk::
     MEDIA_ROOT/1c_temp/<sessid>/<filename>       a file: whole pieces as received, nothing else (0644)
     MEDIA_ROOT/1c_temp/<sessid>/manifest.json    what was handed off, by the importer ``keep``
     MEDIA_ROOT/1c_temp/<sessid>/.unpacked/       what was unpacked of its archives, see ``gathering``
+    MEDIA_ROOT/1c_temp/<sessid>.<epoch>/         the same after ``init``, if something was imported before it
     MEDIA_ROOT/1c_temp/.gone-<sessid>-<random>   a folder being removed
     MEDIA_ROOT/1c_temp/<sessid>/.lock            held while an importer's program runs, by ``launch`` (0600)
 
@@ -28,7 +29,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 from zope.interface import implementer
 
 from onec_twisted.model.errors import FileDamaged, FileInTheWay, InvalidFilename, StorageRemoved
@@ -66,7 +67,7 @@ __all__ = ["MediaRootTaken", "Store"]
 
 GONE = ".gone-"
 
-SESSID = re.compile(r"([A-Za-z0-9]{1,8}-)?[0-9a-f]{32}")
+SESSID = re.compile(r"([A-Za-z0-9]{1,8}-)?[0-9a-f]{32}(\.[0-9]+)?")
 """The names of sessions' folders, with the name of any ``--shard``; anything else beside them is left alone."""
 
 SYNCED_SESSIONS, SYNCED_FOLDERS = 500, 1000
@@ -90,20 +91,18 @@ class Store:
 
     media_root: Path
     synced: bool = True
-    temp: Path = field(init=False)
+    temp: Path = field(default=Factory(lambda self: self.media_root / "1c_temp", takes_self=True), init=False)
     """The folder of all sessions."""
     _naming: Lock = field(factory=Lock, init=False)
     _locks: list[int] = field(factory=list, init=False)
+    _places: dict[str, str] = field(factory=dict, init=False)
+    """The names of folders that are not their session's sessid, by sessid."""
     _durable: dict[str, set[str]] = field(factory=dict, init=False)
     """For each session, the folders whose own names are known to be on the disk.
 
     The parents of all others are synced before ``success``: a folder may have been made by a piece that is still on
     its way, or that broke off, and has synced nothing.
     """
-
-    @temp.default
-    def _temp(self) -> Path:
-        return self.media_root / "1c_temp"
 
     @property
     def database(self) -> Path:
@@ -154,10 +153,6 @@ class Store:
             if not is_there:
                 raise StorageRemoved
 
-    def _path(self, sessid: str, name: SafeName) -> str:
-        """Return the path of a file; text, because a Path takes longer to make than the file."""
-        return f"{self.temp}/{sessid}/{on_disk(name.text)}"
-
     def open(self, sessid: str, name: SafeName, committed: int | None) -> PieceFile:
         """Raise ``InvalidFilename`` when a folder has the name of a file, or the reverse.
 
@@ -171,7 +166,7 @@ class Store:
 
     def _open(self, sessid: str, name: SafeName, committed: int | None) -> PieceFile:
         """Open a file, once."""
-        path = self._path(sessid, name)
+        path = _path(self.folder(sessid), name)
         chain = _folders_of(path, len(name.segments))
         try:
             with self._naming, FullDiskTranslated():
@@ -180,7 +175,7 @@ class Store:
                 fd = open_at(path, committed)
         except NotOurs as error:
             with FullDiskTranslated():
-                if error.errno == errno.EMLINK and own(self.temp / sessid, Path(path)):
+                if error.errno == errno.EMLINK and own(Path(self.folder(sessid)), Path(path)):
                     return self._open(sessid, name, committed)
             raise FileInTheWay(name.text) from error
         except FileNotFoundError as error:
@@ -203,10 +198,10 @@ class Store:
         return HeldRange(file.fd, start, committed)
 
     def folder(self, sessid: str) -> str:
-        return str(self.temp / sessid)
+        return f"{self.temp}/{self._places.get(sessid, sessid)}"
 
     def open_archive(self, sessid: str, name: SafeName) -> int:
-        path = self._path(sessid, name)
+        path = _path(self.folder(sessid), name)
         for folder in _folders_of(path, len(name.segments)):
             check_folder(folder, make=False)
         return open_to_read(path)
@@ -223,14 +218,14 @@ class Store:
         """
         damaged = []
         for sessid, files in recorded.items():
-            damaged += [(sessid, name) for name in recover(self.temp / sessid, files, strange)]
+            damaged += [(sessid, name) for name in recover(Path(self.folder(sessid)), files, strange)]
         return damaged
 
     def lost(self, sessid: str, files: Sequence[UploadedFile]) -> list[str]:
-        lost = _not_there(self.temp / sessid, files)
+        lost = _not_there(Path(self.folder(sessid)), files)
         if lost:
             self.check()
-            lost = _not_there(self.temp / sessid, files)  # everything may have been missing for a moment
+            lost = _not_there(Path(self.folder(sessid)), files)  # everything may have been missing for a moment
         return lost
 
     def cut(self, sessid: str, name: SafeName, committed: int | None) -> None:
@@ -239,12 +234,12 @@ class Store:
 
     def sync(self, sessid: str, name: SafeName | None = None) -> None:
         if name is not None:
-            path = self._path(sessid, name)
+            path = _path(self.folder(sessid), name)
             sync_file(path)
             for above in reversed(_folders_of(path, len(name.segments) + 1)):
                 sync_folder(above)
             return
-        folders = list(walk(self.temp / sessid, raise_unless_foreign))
+        folders = list(walk(Path(self.folder(sessid)), raise_unless_foreign))
         for folder, names in folders:
             for one in names:
                 with suppress(FileNotFoundError, PermissionError):  # just rolled back, or somebody else's
@@ -255,16 +250,27 @@ class Store:
                 sync_folder(place)
         self.check()  # nothing was synced of a removed media root
 
+    def move(self, sessid: str, folder: str) -> None:
+        self._durable.pop(sessid, None)
+        if folder == sessid:
+            self._places.pop(sessid, None)
+        else:
+            self._places[sessid] = folder
+
     def discard(self, sessid: str) -> None:
-        """Rename the folder first, so that anything still being written to it is out of the way."""
-        folder = self.temp / sessid
-        gone = self.temp / f"{GONE}{sessid}-{secrets.token_hex(4)}"
+        folder = self._places.pop(sessid, sessid)
         try:
-            folder.rename(gone)
-        except FileNotFoundError:
-            return
+            self.drop(folder)
         finally:
             self._durable.pop(sessid, None)
+
+    def drop(self, folder: str) -> None:
+        """Rename the folder first, so that anything still being written to it is out of the way."""
+        gone = self.temp / f"{GONE}{folder}-{secrets.token_hex(4)}"
+        try:
+            (self.temp / folder).rename(gone)
+        except FileNotFoundError:
+            return
         sync_folder(self.temp)
         remove(gone)
 
@@ -291,6 +297,11 @@ class Store:
         with tempfile.TemporaryFile(dir=self.temp) as file:
             file.write(b"x")
             file.flush()
+
+
+def _path(folder: str, name: SafeName) -> str:
+    """Return the path of a file in a session's folder; text, because a Path takes longer to make than the file."""
+    return f"{folder}/{on_disk(name.text)}"
 
 
 def _durable_of(sessid: str, of_sessions: dict[str, set[str]]) -> set[str]:

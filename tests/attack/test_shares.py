@@ -46,10 +46,14 @@ def large_session(folder: Path) -> None:
     token_hash = hashlib.sha256(TOKEN.encode()).hexdigest()
     with closing(sqlite3.connect(temp / "exchange.sqlite3")) as connection, connection:
         connection.execute(
-            "INSERT INTO sessions VALUES (?, ?, 'shop', 1, 0, ?, 1, 0)", (SESSID, token_hash, time.time())
+            "INSERT INTO sessions (sessid, token_hash, username, epoch, held, touched, owed)"
+            " VALUES (?, ?, 'shop', 1, 0, ?, 1)",
+            (SESSID, token_hash, time.time()),
         )
         connection.executemany(
-            "INSERT INTO files VALUES (?, ?, 0, 0, 1, 0, 'catalog', 0, 1, 0)", [(SESSID, name) for name in names]
+            "INSERT INTO files (sessid, name, committed, last_start, proven, damaged, type, sealed, by_node)"
+            " VALUES (?, ?, 0, 0, 1, 0, 'catalog', 0, 1)",
+            [(SESSID, name) for name in names],
         )
 
 

@@ -30,7 +30,11 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 def touch(cursor: Cursor, sessid: str) -> int:
     """Put a session on record."""
-    cursor.execute("INSERT INTO sessions VALUES (?, ?, 'shop', 1, 0, 1.0, 0, 0)", (sessid, sessid))
+    cursor.execute(
+        "INSERT INTO sessions (sessid, token_hash, username, epoch, held, touched, owed)"
+        " VALUES (?, ?, 'shop', 1, 0, 1.0, 0)",
+        (sessid, sessid),
+    )
     return 7
 
 

@@ -48,7 +48,7 @@ def test_a_piece_of_an_old_epoch_is_not_recorded(catalog: Catalog) -> None:
     """What was on its way when ``init`` came never appears."""
     session = opened(catalog)
     now_of(catalog.files.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
-    now_of(catalog.sessions.start_epoch("s", 3.0))
+    now_of(catalog.sessions.start_epoch("s", 3.0, 0))
     with pytest.raises(SessionRestarted):
         now_of(catalog.files.commit(session, "a", 10, lambda: 20, QUOTA, 4.0))
 
@@ -122,7 +122,7 @@ def test_proof_and_damage(catalog: Catalog) -> None:
     now_of(catalog.files.damage(session, "a"))
     now_of(catalog.files.commit(session, "a", 8, lambda: 9, QUOTA, 2.0))
     assert now_of(catalog.files.find("s", "a")) == FileRecord(9, 8, damaged=True)
-    now_of(catalog.sessions.start_epoch("s", 3.0))
+    now_of(catalog.sessions.start_epoch("s", 3.0, 0))
     again = now_of(catalog.sessions.find("ss"))
     assert again is not None
     now_of(catalog.files.commit(again, "a", None, lambda: 9, QUOTA, 2.0))

@@ -53,7 +53,10 @@ def test_a_database_of_a_later_version(path: Path) -> None:
 def test_making_it_twice_changes_nothing(path: Path) -> None:
     """Each start of the daemon asks for it."""
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("INSERT INTO sessions VALUES ('s', 'h', 'shop', 1, 0, 1.0, 0, 0)")
+        connection.execute(
+            "INSERT INTO sessions (sessid, token_hash, username, epoch, held, touched, owed)"
+            " VALUES ('s', 'h', 'shop', 1, 0, 1.0, 0)"
+        )
     create_catalog(path)
 
     assert recorded_lengths(path) == {"s": {}}
@@ -62,9 +65,14 @@ def test_making_it_twice_changes_nothing(path: Path) -> None:
 def test_lengths_and_damage(path: Path) -> None:
     """What the start of the daemon asks for, and puts on record."""
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("INSERT INTO sessions VALUES ('s', 'h', 'shop', 1, 15, 1.0, 1, 0)")
+        connection.execute(
+            "INSERT INTO sessions (sessid, token_hash, username, epoch, held, touched, owed)"
+            " VALUES ('s', 'h', 'shop', 1, 15, 1.0, 1)"
+        )
         connection.executemany(
-            "INSERT INTO files VALUES ('s', ?, ?, 0, 1, 0, 'catalog', 0, 1, 0)", [("a", 10), ("b/c", 5)]
+            "INSERT INTO files (sessid, name, committed, last_start, proven, damaged, type, sealed, by_node)"
+            " VALUES ('s', ?, ?, 0, 1, 0, 'catalog', 0, 1)",
+            [("a", 10), ("b/c", 5)],
         )
     record_damage(path, [("s", "b/c"), ("t", "a")])
 

@@ -323,7 +323,7 @@ def test_a_node_that_sends_a_file_of_the_same_size_has_it_handed_off(cursor: sql
         assert statements.remove(cursor, SHARED, 6.0)
         session = SESSION
     else:
-        session = evolve(SESSION, epoch=core.start_epoch(cursor, "s2", 6.0))
+        session = evolve(SESSION, epoch=core.start_epoch(cursor, "s2", 6.0).number)
     core.commit(cursor, session, "a.xml", None, 4, QUOTA, 7.0)
     assert settled(cursor) == ["a.xml"]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from in_memory import InMemory, flush_failures
+from node_in_memory import Node
 from twisted.internet.defer import Deferred
 
 from onec_twisted.daemon.sweep import AT_ONCE, Sweep, interval_for
@@ -93,6 +94,49 @@ def test_what_was_imported_is_kept_for_its_time(exchange: InMemory, sweep: Sweep
 
     assert exchange.files() == {f"{young}/a": b"x"}
     assert [path.name for path in (exchange.folder / "1c_temp").iterdir() if path.is_dir()] == [young]
+
+
+def test_what_was_imported_is_kept_though_its_node_starts_anew(
+    exchange: InMemory, sweep: Sweep, clock: Clock, importer: FakeImporter
+) -> None:
+    """By init in the same session, of whatever type; where importers were told, and no longer than its time."""
+    node = Node(exchange)
+    node.send("a", b"old")
+    assert node.ask("mode=import&filename=a") == b"success"
+    clock.advance(KEEP / 2)
+    node.exchange_type = "sale"
+    node.ask("mode=init")
+    node.send("a", b"new")
+    first, second = f"{node.sessid}/a", f"{node.sessid}.2/a"
+    assert exchange.files() == {first: b"old", second: b"new"}
+    assert node.ask("mode=import&filename=a") == b"success"
+    assert [told.folder.rpartition("/")[2] for told in importer.delivered] == [node.sessid, f"{node.sessid}.2"]
+    node.ask("mode=init")
+    node.ask("mode=init")
+    sweep.once()
+    assert exchange.files() == {first: b"old", second: b"new"}
+    clock.advance(KEEP / 2 + 1)
+    sweep.once()
+    assert exchange.files() == {second: b"new"}
+    node.send("b", b"newest")
+    clock.advance(KEEP / 2)
+    sweep.once()
+
+    assert exchange.files() == {f"{node.sessid}.3/b": b"newest"}
+
+
+def test_a_folder_that_nobody_keeps_goes_without_the_one_in_use(exchange: InMemory, sweep: Sweep) -> None:
+    """Though it has the session's name."""
+    node = Node(exchange)
+    node.send("a", b"old")
+    node.ask("mode=import&filename=a")
+    node.ask("mode=init")
+    node.send("a", b"new")
+    exchange.catalog.recorder.database.record([(lambda cursor: cursor.execute("DELETE FROM kept"), ())])
+    os.utime(exchange.folder / "1c_temp" / node.sessid, (1, 1))
+    sweep.once()
+
+    assert exchange.files() == {f"{node.sessid}.2/a": b"new"}
 
 
 def test_what_was_not_handed_off_stays(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:
@@ -208,15 +252,15 @@ def test_a_session_that_cannot_be_removed_does_not_keep_the_others(
     for _ in range(3 * AT_ONCE):
         imported(exchange)
     clock.advance(KEEP + 1)
-    real = exchange.store.discard
+    real = exchange.store.store.drop
 
-    def discard(store: Any, sessid: str) -> None:
-        if sessid == stuck:
+    def drop(store: Any, folder: str) -> None:
+        if folder == stuck:
             raise OSError(1, "Operation not permitted")
-        real(sessid)
+        real(folder)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(exchange.store), "discard", discard)
+        patch.setattr(type(exchange.store.store), "drop", drop)
         sweep.once()
 
     assert exchange.files() == {f"{stuck}/a": b"x"}

@@ -80,7 +80,11 @@ def holder(path: Path) -> sqlite3.Connection:
 
 def touch(cursor: Cursor, sessid: str) -> None:
     """Put a session on record."""
-    cursor.execute("INSERT INTO sessions VALUES (?, ?, 'shop', 1, 0, 1.0, 0, 0)", (sessid, sessid))
+    cursor.execute(
+        "INSERT INTO sessions (sessid, token_hash, username, epoch, held, touched, owed)"
+        " VALUES (?, ?, 'shop', 1, 0, 1.0, 0)",
+        (sessid, sessid),
+    )
 
 
 def count(cursor: Cursor) -> int:
@@ -167,7 +171,9 @@ def fill(cursor: Cursor, start: int) -> None:
     """Record about half a megabyte."""
     for number in range(start, start + 100):
         cursor.execute(
-            "INSERT INTO sessions VALUES (?, ?, 'shop', 1, 0, 1.0, 0, 0)", (f"{number}", f"{number}" + "x" * 5000)
+            "INSERT INTO sessions (sessid, token_hash, username, epoch, held, touched, owed)"
+            " VALUES (?, ?, 'shop', 1, 0, 1.0, 0)",
+            (f"{number}", f"{number}" + "x" * 5000),
         )
 
 

@@ -53,6 +53,15 @@ def body(length: int | None, received: int = 0) -> FakeBody:
     return fake
 
 
+def test_room_to_keep(space: Space, disk: Disk, clock: Clock) -> None:
+    """As much as a session may hold, if the disk has that left."""
+    for left, room in ((1000, 700), (500, 400), (50, 0)):
+        disk.left = left
+        clock.advance(READING_FRESH_FOR)
+        look(space)
+        assert space.room_to_keep() == room
+
+
 def test_a_body_that_fits(space: Space) -> None:
     """It may have what it announces."""
     look(space)

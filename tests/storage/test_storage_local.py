@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
+from onec_twisted.model.description import UploadedFile
 from onec_twisted.model.errors import FileDamaged, InsufficientStorage, InvalidFilename, WrongOffset
 from onec_twisted.model.names import SafeName
 from onec_twisted.storage import file as piecefile
@@ -218,6 +219,28 @@ def test_discard(store: Store) -> None:
     assert store.folders() == {}
     assert [path.name for path in store.temp.iterdir()] == []
     assert Path(write(store, None, b"new").path).read_bytes() == b"new"
+
+
+def test_a_session_that_moves(store: Store) -> None:
+    """Has everything in its new folder, and the old one stays until it is dropped; then it is called as before."""
+    new = f"{SESSID}.2"
+    write(store, None, b"old")
+    store.move(SESSID, new)
+    write(store, None, b"new")
+    assert store.folder(SESSID).endswith(f"/{new}")
+    assert [store.temp.joinpath(folder, *NAME.segments).read_bytes() for folder in (SESSID, new)] == [b"old", b"new"]
+    assert sorted(store.folders()) == [SESSID, new]
+    assert store.lost(SESSID, [UploadedFile(str(NAME), 4)]) == [str(NAME)]
+    assert store.recover({SESSID: {str(NAME): 2}}) == []
+    store.sync(SESSID)
+    assert store.temp.joinpath(new, *NAME.segments).read_bytes() == b"ne"
+    store.drop(SESSID)
+    store.drop(SESSID)
+    assert list(store.folders()) == [new]
+    store.discard(SESSID)
+
+    assert not store.folders()
+    assert store.folder(SESSID).endswith(f"/{SESSID}")
 
 
 def test_prepare_finishes_removals(store: Store) -> None:

@@ -214,7 +214,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def init(self) -> None:
         """All of it is gone."""
-        self.now(self.catalog.sessions.start_epoch(SESSID, 0.0))
+        self.now(self.catalog.sessions.start_epoch(SESSID, 0.0, 0))
         self.proofs.forget(SESSID)
         self.store.discard(SESSID)
         self.model, self.last, self.proven, self.sealed = None, b"", False, False

@@ -13,6 +13,7 @@ import sqlite3
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -30,7 +31,6 @@ from onec_twisted.node import Node, http_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 MB = 2**20
 DOCUMENT = b"<?xml" + b" " * 1000
@@ -113,6 +113,25 @@ class TestProgram:
 
         assert first == "progress\nReading import0_1.xml"
         assert (tmp_path / "imported").read_bytes() == DOCUMENT
+
+    def test_what_was_imported_is_kept(self, daemons: Callable[..., Daemon], tmp_path: Path) -> None:
+        """Through init and kill -9, where the program was told; the node goes on beside it."""
+        daemon = daemons(script(tmp_path, f'echo "$1/$2" >> {tmp_path}/told'))
+        node = uploaded(daemon, "import0_1.xml")
+        node.import_file("import0_1.xml")
+        node.init()
+        node.send_file("import0_1.xml", b"<new/>")
+        daemon.kill()
+        again = daemons(script(tmp_path, f'echo "$1/$2" >> {tmp_path}/told'), port=daemon.port)
+        node.go_on_at(again.port)
+        node.send_file("offers0_1.xml", b"<newer/>")
+        node.import_file("import0_1.xml")
+        node.close()
+        told = [Path(line) for line in (tmp_path / "told").read_text().splitlines()]
+
+        assert [path.read_bytes() for path in told] == [DOCUMENT, b"<new/>"]
+        assert [path.parent.name for path in told] == [node.sessid, f"{node.sessid}.3"]
+        assert (told[1].parent / "offers0_1.xml").read_bytes() == b"<newer/>"
 
     def test_a_program_that_fails(self, daemons: Callable[..., Daemon], tmp_path: Path) -> None:
         """The 1C user reads its last words; asked again, it runs again."""

@@ -24,7 +24,8 @@ CREATE TABLE sessions (
     held       INTEGER NOT NULL,
     touched    DOUBLE PRECISION NOT NULL,
     owed       INTEGER NOT NULL,
-    begun      INTEGER NOT NULL DEFAULT 0
+    begun      INTEGER NOT NULL DEFAULT 0,
+    folder     TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE files (
     sessid    TEXT NOT NULL,
@@ -84,6 +85,17 @@ CREATE INDEX uploads_open ON uploads (changed) WHERE state = 'open';
 CREATE INDEX uploads_gone ON uploads (changed) WHERE state = 'gone';
 """
 
+KEPT = """
+CREATE TABLE kept (
+    folder  TEXT PRIMARY KEY,
+    sessid  TEXT NOT NULL,
+    size    INTEGER NOT NULL,
+    changed DOUBLE PRECISION NOT NULL
+);
+CREATE INDEX kept_of_session ON kept (sessid);
+CREATE INDEX kept_since ON kept (changed);
+"""
+
 INDEXES = """
 CREATE INDEX handoffs_of_session ON handoffs (sessid, state);
 CREATE INDEX handoffs_in_state ON handoffs (state);
@@ -92,7 +104,8 @@ CREATE INDEX sessions_of_user ON sessions (username);
 CREATE INDEX damaged_files ON files (sessid, name) WHERE damaged <> 0;
 """
 """``held`` is the sum of the session's committed bytes; ``touched``, like all times, is in seconds since 1970;
-``owed`` means that something has arrived since the last hand-off; ``begun`` is how many files the session has begun.
+``owed`` means that something has arrived since the last hand-off; ``begun`` is how many files the session has begun;
+``folder`` is the name of its folder, empty if that is its sessid.
 
 ``last_start`` is where a file's last piece begins; ``proven`` means that the answer to it is known to have arrived;
 ``damaged``, that acknowledged bytes are missing or doubtful. ``sealed`` is 0 for a file that was not handed off,
@@ -106,6 +119,9 @@ number of files; ``told`` means that a failure was reported to the node; ``metad
 its file, as JSON; ``checked`` is what was found in its documents, as JSON, empty if nothing was yet; ``documents`` is
 a JSON list of the names of its documents, as of its last try; ``superseded`` means that a newer hand-off has brought
 one of them to the site; ``begun`` is that of its session when it was last asked for.
+
+``kept`` are the folders of earlier epochs in which something was imported: ``size`` is what the session held then, in
+bytes, ``changed`` when the last import succeeded.
 
 ``uploads`` are those of tus: ``length`` is NULL until it is known, ``metadata`` is as received; ``own`` means that
 the session was made for the upload alone; ``brought`` is how many bytes of its file the upload has received;
@@ -136,7 +152,9 @@ UPDATE handoffs SET documents = json_array(filename) WHERE event = 'import';
 ALTER TABLE handoffs ADD COLUMN superseded INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE handoffs ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX handoffs_of_user ON handoffs (username, type, state, number);
-""",
+ALTER TABLE sessions ADD COLUMN folder TEXT NOT NULL DEFAULT '';
+"""
+    + KEPT,
 }
 """The migration from each version to the next."""
 
@@ -155,5 +173,6 @@ def version_of(cursor: Cursor) -> int:
 
 def script_from(version: int) -> str:
     """Return the script that migrates a database of a version, 0 for an empty one, to this version atomically."""
-    steps = [MIGRATIONS[old] for old in range(version, SCHEMA_VERSION)] if version else [SCHEMA, UPLOADS, INDEXES]
+    whole = [SCHEMA, UPLOADS, KEPT, INDEXES]
+    steps = [MIGRATIONS[old] for old in range(version, SCHEMA_VERSION)] if version else whole
     return f"BEGIN; {''.join(steps)} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"

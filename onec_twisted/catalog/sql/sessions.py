@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import fields
 
-from onec_twisted.catalog.sql import uploads
+from onec_twisted.catalog.sql import kept, uploads
 from onec_twisted.model.errors import (
     FileSealed,
     HandoffRunning,
@@ -15,7 +15,7 @@ from onec_twisted.model.errors import (
     SessionRestarted,
     TooManySessions,
 )
-from onec_twisted.model.records import FAILED, WAITING, FileRecord, Session
+from onec_twisted.model.records import FAILED, WAITING, Epoch, FileRecord, Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ __all__ = [
     "file",
     "has_damaged",
     "lengths",
+    "moved",
     "nothing",
     "open_session",
     "prove",
@@ -222,21 +223,32 @@ def has_damaged(cursor: Cursor, sessid: str) -> bool:
     return cursor.fetchone() is not None
 
 
-def start_epoch(cursor: Cursor, sessid: str, now: float) -> int:
-    """Start a new epoch of a session, and return it; 0 when the session is gone.
+def start_epoch(cursor: Cursor, sessid: str, now: float, room: int = 0) -> Epoch:
+    """Start a new epoch of a session, and return it; its number is 0 when the session is gone.
 
-    Raises ``HandoffRunning`` while something of it is to be delivered: its files must stay.
+    If something was imported, the folder with it is kept, and the epoch has another; ``room`` is how many bytes may
+    be kept of a session. Raises ``HandoffRunning`` while something of it is to be delivered: its files must stay.
     """
     _check_delivered(cursor, sessid)
+    is_kept, outdated = kept.keep(cursor, sessid, room)
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
     uploads.end_all(cursor, sessid, now)
     cursor.execute(
         "UPDATE sessions SET epoch = epoch + 1, held = 0, owed = 0, touched = ? WHERE sessid = ?", (now, sessid)
     )
-    cursor.execute("SELECT epoch FROM sessions WHERE sessid = ?", (sessid,))
-    row = cursor.fetchone()
-    return int(row[0]) if row else 0
+    cursor.execute("SELECT epoch, folder FROM sessions WHERE sessid = ?", (sessid,))
+    number, folder = cursor.fetchone() or (0, "")
+    if is_kept:
+        folder = f"{sessid}.{number}"
+        cursor.execute("UPDATE sessions SET folder = ? WHERE sessid = ?", (folder, sessid))
+    return Epoch(number, folder or sessid, is_kept, tuple(outdated))
+
+
+def moved(cursor: Cursor) -> dict[str, str]:
+    """Return the names of folders that are not their session's sessid, by sessid."""
+    cursor.execute("SELECT sessid, folder FROM sessions WHERE folder <> ''")
+    return dict(cursor.fetchall())
 
 
 def end_session(cursor: Cursor, sessid: str) -> None:
@@ -285,13 +297,15 @@ def _forget(cursor: Cursor, sessid: str) -> None:
     cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
 
 
-def unknown(cursor: Cursor, sessids: list[str]) -> list[str]:
-    """Return those sessids that are not on record."""
+def unknown(cursor: Cursor, folders: list[str]) -> list[str]:
+    """Return those folders that are neither a session's on record nor kept."""
     unknown = []
-    for sessid in sessids:
-        cursor.execute("SELECT 1 FROM sessions WHERE sessid = ?", (sessid,))
-        if cursor.fetchone() is None:
-            unknown.append(sessid)
+    for folder in folders:
+        cursor.execute("SELECT folder FROM sessions WHERE sessid = ?", (folder.partition(".")[0],))
+        row = cursor.fetchone()
+        is_current = row is not None and (row[0] or folder.partition(".")[0]) == folder
+        if not is_current and not kept.is_kept(cursor, folder):
+            unknown.append(folder)
     return unknown
 
 
