@@ -118,22 +118,25 @@ class Tries:
 
     async def record(self, tried: Handoff, documents: tuple[str, ...]) -> list[Handoff]:
         """Record the outcome of a try, until that succeeds; return older hand-offs that are superseded by it."""
-        return await self._insist(
-            lambda: self.records.note_outcome(tried, self.now(), documents),
-            "{sessid}: the outcome of a hand-off could not be recorded",
-            tried.sessid,
-        )
+
+        def report() -> None:
+            self._log.failure("{sessid}: the outcome of a hand-off could not be recorded", sessid=tried.sessid)
+
+        return await self._insist(lambda: self.records.note_outcome(tried, self.now(), documents), report)
 
     async def older(self, handoff: Handoff) -> list[Handoff]:
         """Return the hand-offs on record that are to be delivered before this one."""
-        return await self._insist(
-            lambda: self.records.waiting_before(handoff),
-            "{sessid}: earlier hand-offs of the user could not be read from the database; this will be retried",
-            handoff.sessid,
-        )
 
-    async def _insist(self, ask: Callable[[], Awaitable[T]], failed: str, sessid: str) -> T:
-        """Return what the catalog answers, however often it has to be asked; log ``failed`` when it raises."""
+        def report() -> None:
+            self._log.failure(
+                "{sessid}: earlier hand-offs of the user could not be read from the database; this will be retried",
+                sessid=handoff.sessid,
+            )
+
+        return await self._insist(lambda: self.records.waiting_before(handoff), report)
+
+    async def _insist(self, ask: Callable[[], Awaitable[T]], report: Callable[[], None]) -> T:
+        """Return what the catalog answers, however often it has to be asked; report what it raises."""
         while True:
             try:
                 return await ask()
@@ -142,5 +145,5 @@ class Tries:
             except CatalogBusy:
                 pass  # already logged
             except Exception:
-                self._log.failure(failed, sessid=sessid)
+                report()
             await deferLater(self.clock, TRY_PAUSE.first)

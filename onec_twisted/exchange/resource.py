@@ -165,13 +165,16 @@ class Exchange(RefusingResource):
             ingest.store.move(session.sessid, epoch.folder)
             for folder in epoch.outdated:
                 await self._errands(ingest.store.drop, folder)
-        kept = "{sessid}: session restarted in {folder}, what was imported before is kept"
-        self._log.info(
-            kept if epoch.has_moved else "{sessid}: session restarted, its files were discarded",
-            sessid=session.sessid,
-            user=session.username,
-            folder=epoch.folder,
-        )
+        user, folder = session.username, epoch.folder
+        if epoch.has_moved:
+            self._log.info(
+                "{sessid}: session restarted in {folder}, what was imported before is kept",
+                sessid=session.sessid,
+                user=user,
+                folder=folder,
+            )
+        else:
+            self._log.info("{sessid}: session restarted, its files were discarded", sessid=session.sessid, user=user)
         return protocol.init_answer(
             query, session.sessid, zipped=self._settings.zipped, file_limit=self._settings.file_limit
         )
