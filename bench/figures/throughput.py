@@ -118,24 +118,26 @@ def small_on_disk(contest: Contest) -> None:
 
 def small_in_memory(contest: Contest) -> None:
     """Measure the same with all files on tmpfs, against twisted.web as well."""
-    _small_in_memory(contest, "small-memory", (OnecExchange(), Aiohttp(), StockTwisted()))
+    _small_in_memory(contest, "small-memory", (OnecExchange(), Aiohttp(), StockTwisted()), 1, contest.scale.small)
 
 
 def small_over_tls(contest: Contest) -> None:
     """Measure the same over TLS, on one connection that is kept: handshakes are not measured."""
-    _small_in_memory(contest, "small-tls", OVER_TLS)
-
-
-def _small_in_memory(contest: Contest, figure: str, peers: tuple[Peer, ...]) -> None:
-    if contest.memory is None:
-        contest.missing["tmpfs"] = "there is no tmpfs at /dev/shm"
-        return
-    _small(contest, figure, peers, 1, contest.scale.small, contest.memory)
+    _small_in_memory(contest, "small-tls", OVER_TLS, 1, contest.scale.small)
 
 
 def shards(contest: Contest) -> None:
-    """Measure 50 KB pieces per second on 16 connections, with two daemons and with one."""
-    _small(contest, "shards", (OnecShards(), OnecExchange()), 16, contest.scale.shared_each, contest.folder)
+    """Measure 50 KB pieces per second on 16 connections, with two daemons and with one, in memory and on one disk."""
+    peers, pieces = (OnecShards(), OnecExchange()), contest.scale.shared_each
+    _small_in_memory(contest, "shards-memory", peers, 16, pieces)
+    _small(contest, "shards-disk", peers, 16, pieces, contest.folder)
+
+
+def _small_in_memory(contest: Contest, figure: str, peers: tuple[Peer, ...], connections: int, pieces: int) -> None:
+    if contest.memory is None:
+        contest.missing["tmpfs"] = "there is no tmpfs at /dev/shm"
+        return
+    _small(contest, figure, peers, connections, pieces, contest.memory)
 
 
 def small_many(contest: Contest) -> None:
