@@ -163,7 +163,8 @@ class Body:
         for data in early:
             self._give(data)
         if self._consumer is not None:
-            if self.complete:
+            if self.complete or self.received == self.length:
+                self.complete = True
                 self._stop(None)
             else:
                 self._pace.begin(self.received)

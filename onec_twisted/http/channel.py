@@ -195,19 +195,25 @@ class ExchangeChannel(Sending):
         else:
             self.sender, self._left = self.transport, head.length
         request.gotLength(head.length)
-        if head.length == 0:
+        if not self._left and self._chunks is None:
             self._end_body()
+
+    def take_part(self) -> bytes:
+        """Take what has come of a body of known length, and return it."""
+        part, left = self._came, self._left
+        self._came = b""
+        if len(part) > left:
+            part, self._came = part[:left], part[left:]
+        self._left = left - len(part)
+        return part
 
     def _take_body(self) -> None:
         """Pass on what has come of a body."""
-        data, self._came = self._came, b""
         if self._chunks is not None:
+            data, self._came = self._came, b""
             self._chunks.dataReceived(data)
             return
-        if len(data) > self._left:
-            data, self._came = data[: self._left], data[self._left :]
-        self._left -= len(data)
-        self.request.handleContentChunk(data)
+        self.request.handleContentChunk(self.take_part())
         if not self._left:
             self._end_body()
 

@@ -100,15 +100,18 @@ class ExchangeRequest(Request):
         twice = contradicted(head.fields)
         channel.open_answers.look()
         limits = self.server.limits
+        early = channel.take_part() if length else b""
         self.body = Body(
             channel.sender,
             self.server.clock,
             length,
             limits.body_timeout,
             self._accept_body,
-            socket_of(channel, length),
+            socket_of(channel, length) if length != len(early) else None,
             limits.min_rate,
         )
+        if early:
+            self.body.data_received(early)  # what came with the head is there before the resource is called
         channel.head_ended()
         self._headers_complete = True
         refused = TooManyConnections() if too_many else ContradictoryHeaders(twice) if twice is not None else None

@@ -103,6 +103,19 @@ def test_a_body_that_came_whole_before_anybody_wanted_it() -> None:
     assert (bench.consumer.data, bench.outcome) == (b"a", [None])
 
 
+def test_a_body_that_came_whole_with_its_head() -> None:
+    """It is complete as soon as it is wanted, and takes no timer; its end, which is told later, changes nothing."""
+    bench = Bench(length=3)
+    bench.body.data_received(b"abc")
+    assert not bench.body.complete
+    bench.stream_to()
+    assert (bench.consumer.data, bench.outcome, bench.body.complete) == (b"abc", [None], True)
+    assert bench.clock.getDelayedCalls() == []
+    bench.body.ended()
+
+    assert (bench.outcome, bench.body.state) == ([None], State.OVER)
+
+
 def test_early_bytes_are_bounded() -> None:
     """The sender is held back until somebody wants the body, and then let go."""
     bench = Bench()

@@ -308,3 +308,31 @@ def test_broken_chunks_while_a_body_is_held_back(limited: InMemory) -> None:
 
     assert line.closed
     line.lose()
+
+
+@pytest.mark.parametrize("behind", [b"", HEAD + b"\r\n"])
+def test_a_body_in_one_read_with_its_head(limited: InMemory, behind: bytes) -> None:
+    """Its resource has all of it from the start, and what follows is another request."""
+    session = limited.checkauth()
+    line = Line(limited.site)
+    timers = len(limited.clock.getDelayedCalls())
+    answered = line.send(post(session, "a", b"abc") + behind)
+
+    assert answered.startswith(b"HTTP/1.1 200 ")
+    assert answered.count(b"HTTP/1.1 403 ") == bool(behind)
+    assert b"Connection: close" not in answered
+    assert limited.files() == {f"{session[1]}/a": b"abc"}
+    assert len(limited.clock.getDelayedCalls()) <= timers + 2  # of the connection, and of the answer's proof
+    line.lose()
+
+
+def test_a_refused_body_in_one_read_with_its_head(limited: InMemory) -> None:
+    """It is thrown away, and the connection closed: the answer comes before its end is known."""
+    session = limited.checkauth()
+    line = Line(limited.site)
+    answered = line.send(post(("x=y", session[1]), "a", b"abc"))
+
+    assert answered.startswith(b"HTTP/1.1 403 ")
+    assert b"Connection: close\r\n" in answered
+    assert line.closed
+    line.lose()
