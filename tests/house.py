@@ -62,6 +62,7 @@ PACKAGES = {
         "server",
         "sending",
         "channel",
+        "requested",
         "request",
         "resource",
         "site",

@@ -8,6 +8,7 @@ from twisted.web.server import Request
 
 from onec_twisted.http.head import contradicted
 from onec_twisted.http.request import CONTINUE
+from onec_twisted.http.sending import show_headers
 from onec_twisted.http.site import GuardedSite
 from onec_twisted.model.errors import ContradictoryHeaders, TooManyConnections
 
@@ -37,6 +38,7 @@ class AdminRequest(Request):
     def gotLength(self, length: int | None) -> None:
         """Reject a body longer than a form, contradictory headers, and one connection too many."""
         channel = cast("ExchangeChannel", self.channel)
+        show_headers(self, channel.head)
         is_no_form = length is None or length > LONGEST_BODY
         twice = contradicted(channel.head.fields)
         super().gotLength(0 if is_no_form else length)

@@ -19,6 +19,7 @@ Modules, each importing only from those above it:
 * ``server``: what all connections share: limits, counters, clock, and how they are refused
 * ``sending``: the half of a channel that sends
 * ``channel``: HTTP/1.1 as nodes speak it; time-outs for request heads
+* ``requested``: what is requested, and by whom
 * ``request``: a request that calls its resource once the headers are complete, and streams its body
 * ``resource``: a Resource whose refusals become answers
 * ``site``: the tree of paths, the access log

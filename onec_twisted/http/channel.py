@@ -97,7 +97,7 @@ class ExchangeChannel(Sending):
         self._alarm = Alarm(server.clock, self._timed_out)
         self._entry = Entry(server.connections)
         server.connections.total += 1
-        self._entry.enter(getattr(self.getPeer(), "host", None))
+        self._entry.enter(getattr(self.transport.getPeer(), "host", None))
         self._shakes_hands = self.isSecure()
         if self._shakes_hands:
             self._allow(server.limits.header_timeout)
@@ -145,8 +145,13 @@ class ExchangeChannel(Sending):
                     goes_on = False
                     if len(self._came) > MOST_AHEAD:
                         self.transport.pauseProducing()
+                elif self._chunks is not None:
+                    came, self._came = self._came, b""
+                    self._chunks.dataReceived(came)
                 else:
-                    self._take_body()
+                    self.request.handleContentChunk(self.take_part())
+                    if not self._left:
+                        self._end_body()
         finally:
             self._is_taking = False
 
@@ -180,9 +185,6 @@ class ExchangeChannel(Sending):
         """Begin a request: its headers are complete."""
         self.head, self.persistent = head, head.stays
         self.request = request = self.requestFactory(self)
-        for name, values in head.fields.items():
-            request.requestHeaders.setRawHeaders(name, values)
-        request.parseCookies()
         if head.length is None:
             self.sender = self._chunks = ChunkedBody(
                 self.transport,
@@ -206,16 +208,6 @@ class ExchangeChannel(Sending):
             part, self._came = part[:left], part[left:]
         self._left = left - len(part)
         return part
-
-    def _take_body(self) -> None:
-        """Pass on what has come of a body."""
-        if self._chunks is not None:
-            data, self._came = self._came, b""
-            self._chunks.dataReceived(data)
-            return
-        self.request.handleContentChunk(self.take_part())
-        if not self._left:
-            self._end_body()
 
     def body_moved(self, size: int) -> None:
         """Note that ``size`` bytes of the body were taken from the socket."""

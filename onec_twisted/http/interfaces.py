@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IAddress
-    from twisted.web.http_headers import Headers
 
     from onec_twisted.http.answer import Answer
     from onec_twisted.model.errors import Refused
@@ -170,13 +169,12 @@ class IRequest(Interface):
     method: bytes = Attribute("As it came.")
     uri: bytes = Attribute("The target, as it came.")
     postpath: list[bytes] = Attribute("The segments of the path below the resource, decoded.")
-    requestHeaders: Headers = Attribute("All headers.")
     body: IBody = Attribute("The body, which may still be on its way.")
     gone: bool = Attribute("Whether nobody is left to receive an answer.")
     trusted_proxy: bool = Attribute("Whether a trusted proxy sends it for its client.")
 
     def getHeader(name: bytes) -> bytes | None:
-        """Return the last value of a header."""
+        """Return the last value of a header, by its name in lower case."""
 
     def getCookie(name: bytes) -> bytes | None:
         """Return the value of a cookie."""

@@ -16,9 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from twisted.internet.interfaces import IAddress
+    from twisted.web.http import Request
     from twisted.web.http_headers import Headers
 
-__all__ = ["Sending"]
+    from onec_twisted.http.head import Head
+
+__all__ = ["Sending", "show_headers"]
+
+
+def show_headers(request: Request, head: Head) -> None:
+    """Give the headers and cookies of a head to a ``Request`` of Twisted's, which its own channel would give it."""
+    for name, values in head.fields.items():
+        request.requestHeaders.setRawHeaders(name, values)
+    request.parseCookies()
 
 
 @implementer(IPushProducer)
@@ -38,6 +48,7 @@ class Sending(Protocol):
     is_full = False
     """Whether the peer does not read what we have written."""
 
+    _peer: IAddress | None = None
     _stream: Any = None
     """The producer of an answer that is streamed."""
 
@@ -50,9 +61,10 @@ class Sending(Protocol):
         transport.registerProducer(self, True)
 
     def getPeer(self) -> IAddress:
-        """Return the address of the client."""
-        peer: IAddress = self.transport.getPeer()
-        return peer
+        """Return the address of the client; call it only once data has come, as a PROXY header may report another."""
+        if self._peer is None:
+            self._peer = self.transport.getPeer()
+        return self._peer
 
     def getHost(self) -> IAddress:
         """Return the address that the client has connected to."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["REASONS", "REST_TIMEOUT", "Limits", "Server"]
 
-REASONS = {423: b"Locked", 429: b"Too Many Requests", 460: b"Checksum Mismatch"}
-"""Reason phrases that Twisted lacks (RFC 4918 section 11.3, RFC 6585 section 4, tus 1.0.0)."""
+REASONS = {**RESPONSES, 423: b"Locked", 429: b"Too Many Requests", 460: b"Checksum Mismatch"}
+"""Reason phrases, with those that Twisted lacks (RFC 4918 section 11.3, RFC 6585 section 4, tus 1.0.0)."""
 
 REST_TIMEOUT = 60.0
 """Seconds that a connection may stay open without a request: Twisted's own number."""
@@ -77,5 +77,4 @@ class Server:
     def refuse(self, refused: Refused, peer: IAddress) -> bytes:
         """Return the answer to an incomplete or malformed request, as bytes; it closes the connection."""
         answer = self.refusals.refuse_unseen(refused, str(getattr(peer, "host", "-")))
-        reason = RESPONSES.get(answer.status) or REASONS[answer.status]
-        return head_of(answer, b"HTTP/1.1", reason, self.date(), closes=True) + answer.body
+        return head_of(answer, b"HTTP/1.1", REASONS[answer.status], self.date(), closes=True) + answer.body

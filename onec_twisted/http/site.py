@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+from attrs import frozen
 from twisted.web.http import combinedLogFormatter, datetimeToLogString
 from twisted.web.iweb import IAccessLogFormatter
 from twisted.web.resource import Resource
@@ -22,6 +23,7 @@ from onec_twisted.model.errors import NoExchangeHere
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from twisted.internet.interfaces import IAddress
     from twisted.web.http import Request
 
     from onec_twisted.http.answer import Answer
@@ -68,19 +70,40 @@ def tree(resources: Mapping[bytes, Resource], refusals: Refusals) -> Resource:
     return root
 
 
+@frozen
+class _Shown:
+    """A request as the access log shows it: shortened and without secrets."""
+
+    request: ExchangeRequest
+    method: bytes
+    uri: bytes
+    clientproto: bytes
+    code: int
+    sentLength: int
+
+    @classmethod
+    def of(cls, request: ExchangeRequest) -> _Shown:
+        """Return what is shown of a request."""
+        method, uri = shortened(request.method, 32), shortened(without_secrets(request.uri), 2 * LONGEST_LOGGED)
+        return cls(request, method, uri, request.clientproto, request.code, request.sentLength)
+
+    def getClientAddress(self) -> IAddress:
+        """Return the client's address."""
+        return self.request.getClientAddress()
+
+    def getHeader(self, name: bytes) -> bytes | None:
+        """Return the value of a header, ``referer`` or ``user-agent``."""
+        value = self.request.getHeader(name)
+        return shortened(without_secrets(value)) if value is not None else None
+
+
 @provider(IAccessLogFormatter)
 def access_log_line(_timestamp: str, request: ExchangeRequest) -> str:
     """Return a request's access log line, in the combined format, shortened and without secrets.
 
     The given timestamp is ignored: it is the reactor's, which may not count from 1970.
     """
-    request.method = shortened(request.method, 32)
-    request.uri = shortened(without_secrets(request.uri), 2 * LONGEST_LOGGED)
-    for name in (b"referer", b"user-agent"):
-        value = request.getHeader(name)
-        if value is not None:
-            request.requestHeaders.setRawHeaders(name, [shortened(without_secrets(value))])
-    line: str = combinedLogFormatter(datetimeToLogString(), request)
+    line: str = combinedLogFormatter(datetimeToLogString(), _Shown.of(request))
     return line
 
 

@@ -333,7 +333,7 @@ class Tus(RefusingResource):
         if request.trusted_proxy:
             host = request.from_proxy(b"x-forwarded-host") or host
             prefix = request.from_proxy(b"x-forwarded-prefix")
-        elif any(request.requestHeaders.hasHeader(name) for name in BY_A_PROXY):
+        elif any(request.getHeader(name) is not None for name in BY_A_PROXY):
             host = b""  # an untrusted proxy's: scheme and host may differ from those that the client used
         return location(path, host.strip(), prefix.strip(), secure=request.isSecure())
 

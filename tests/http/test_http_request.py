@@ -19,6 +19,7 @@ from zope.interface.verify import verifyObject
 from onec_twisted.exchange.orders import Document
 from onec_twisted.http.answer import Answer
 from onec_twisted.http.body import DRAIN_LIMIT, DRAIN_PAUSE, DRAIN_TIME
+from onec_twisted.http.head import parse_head
 from onec_twisted.http.interfaces import IConnection, IRequest, IStreamingResource
 from onec_twisted.http.request import SLOW_NODE, ExchangeRequest
 from onec_twisted.http.site import ExchangeSite
@@ -509,9 +510,9 @@ def test_it_is_what_it_says(exchange: InMemory) -> None:
     """A request has what its resource may ask, and a channel what others may have to end."""
     channel: Any = exchange.site.buildProtocol(None)
     channel.makeConnection(StringTransport())
+    channel.head = parse_head(b"GET / HTTP/1.0")
     request = ExchangeRequest(channel)
     request.body = FakeBody()  # type: ignore[assignment]
-    request.uri, request.method, request.postpath = b"/", b"GET", []
     assert verifyObject(IRequest, request)
     assert verifyObject(IConnection, channel)
     channel.connectionLost(Failure(ConnectionDone()))

@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface.verify import verifyObject
 
-from onec_twisted.http.sending import Sending
+from onec_twisted.http.sending import Sending, show_headers
 from onec_twisted.http.site import GuardedSite
 
 if TYPE_CHECKING:
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 class Stock(Request):
     """Twisted's own request; its head's time-out goes on until it is complete."""
+
+    def gotLength(self, length: int | None) -> None:
+        """Take the headers."""
+        channel: Any = self.channel
+        show_headers(self, channel.head)
+        super().gotLength(length)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Note that all of it has come."""
