@@ -139,7 +139,6 @@ class Checking:
 
     def _log_found(self, handoff: Handoff, document: Document) -> None:
         """Log what is in a document."""
-        found = {name: value for name, value in document.as_dict().items() if name not in {"name", "missing_names"}}
         self._log.info(
             "{sessid}: {document} is well-formed: {products} products, {offers} offers, {prices} prices, "
             "{rests} rests, {orders} orders, {missing} of {pictures} pictures missing",
@@ -147,7 +146,17 @@ class Checking:
             user=handoff.username,
             handoff=handoff.id,
             document=document.name,
-            **found,
+            root=document.root,
+            version=document.version,
+            changes_only=document.changes_only,
+            products=document.products,
+            offers=document.offers,
+            prices=document.prices,
+            rests=document.rests,
+            orders=document.orders,
+            groups=document.groups,
+            pictures=document.pictures,
+            missing=document.missing,
         )
 
 
