@@ -143,13 +143,15 @@ def test_an_exchange_goes_through_and_is_never_served(front: Front) -> None:
     node.checkauth()
     node.init()
     assert node.file_limit == LIMIT
-    body = packed({"import0_1.xml": b"<?xml", "picture.jpg": random.Random(3).randbytes(MB)})
+    body = packed({"import0_1.xml": b"<a/>", "picture.jpg": random.Random(3).randbytes(MB)})
     node.send_file("import.zip", body)
     node.import_file("import0_1.xml")
     node.close()
     (front.daemon.folder / "media" / "logo.txt").write_bytes(b"logo")
 
-    assert (front.daemon.temp / node.sessid / "import.zip").read_bytes() == body
+    session = front.daemon.temp / node.sessid
+    assert (session / "import.zip").read_bytes() == body
+    (unpacked,) = session.glob(".unpacked/*/files/picture.jpg")
     assert front.get("/media/logo.txt") == (200, b"logo")
     for path in (
         "/media/1c_temp",
@@ -162,6 +164,7 @@ def test_an_exchange_goes_through_and_is_never_served(front: Front) -> None:
         f"/media/x/../1c_temp/{node.sessid}/import.zip",
         f"/media/1c_temp%2f{node.sessid}/import.zip",
         f"/x/..//media/1c_temp/{node.sessid}/import.zip?logo.txt",
+        f"/media/1c_temp/{node.sessid}/{unpacked.relative_to(session)}",
         "/media/1c_temp/exchange.sqlite3",
     ):
         assert front.get(path)[0] == 404, path

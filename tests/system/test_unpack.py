@@ -145,19 +145,29 @@ def test_a_site_that_lists_the_folder(daemons: Callable[..., Daemon]) -> None:
     assert (session / file["name"]).read_bytes() == DOCUMENT, "after a restart as well"
 
 
-def test_an_init_removes_what_was_unpacked(daemons: Callable[..., Daemon]) -> None:
-    """With all else of the session."""
-    daemon = daemons("--importer=keep")
+def test_an_init_removes_what_was_unpacked(daemons: Callable[..., Daemon], tmp_path: Path) -> None:
+    """With all else of a session whose import failed; what was imported is kept with what was unpacked for it."""
+    refuses = tmp_path / "refuses"
+    program = importer_at(tmp_path, f"#!/bin/sh\ntest ! -e {refuses}\n")
+    daemon = daemons(f"--importer=exec:{program}")
     node = Trade("127.0.0.1", daemon.port)
     node.checkauth()
     node.init()
+    folder = daemon.temp / node.sessid
+    refuses.touch()
     node.send_file("v8_1.zip", archive_of(IMPORT))
+    with pytest.raises(ExchangeFailed):
+        node.import_file("import0_1.xml")
+    assert list(folder.glob(".unpacked/*/files/import0_1.xml"))
+    node.init()
+    assert not folder.exists()
+
+    refuses.unlink()
+    node.send_file("v8_2.zip", archive_of(IMPORT))
     node.import_file("import0_1.xml")
-    assert (daemon.temp / node.sessid / ".unpacked").exists()
     node.init()
     node.close()
-
-    assert not (daemon.temp / node.sessid).exists()
+    assert list(folder.glob(".unpacked/*/files/import0_1.xml"))
 
 
 def test_a_piece_for_a_picture_that_an_importer_was_given(daemons: Callable[..., Daemon]) -> None:
