@@ -68,7 +68,8 @@ def as_told(section: str, folder: Path) -> Iterator[Daemon]:
         (folder / name).chmod(0o755)
     shop = subprocess.Popen([sys.executable, "shop.py"], cwd=folder) if "python3 shop.py &" in setup else None
     admin = ["--admin=tcp:0:interface=127.0.0.1"] if "--admin=" in match[0] else []
-    daemon = start(folder, *([match[2]] if match[2] else []), *admin, auth=match[1])
+    options = [*([match[2]] if match[2] else []), "--check-documents=yes", *admin]  # as it is by default
+    daemon = start(folder, *options, auth=match[1])
     try:
         yield daemon
     finally:
@@ -78,10 +79,11 @@ def as_told(section: str, folder: Path) -> Iterator[Daemon]:
             shop.wait(PATIENCE)
 
 
-def test_there_are_eight_walks() -> None:
-    """A first upload, twice, and by hand; two programs and a web application that import; tus; the status page."""
+def test_there_are_nine_walks() -> None:
+    """A first upload, twice, and by hand; three programs and a web application that import; tus; the status page."""
     assert list(WALKS) == [
         ("README.md", "A first upload"),
+        ("README.md", "Import it"),
         ("docs/tutorial.md", "2. Upload an export"),
         ("docs/tutorial.md", "3. The same with curl"),
         ("docs/tutorial.md", "5. Import the export"),

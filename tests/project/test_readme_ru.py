@@ -46,10 +46,11 @@ WALKS = {
 }
 
 
-def test_there_are_nine_walks() -> None:
-    """A first upload, a wrong password, two importers, a look, tus by hand and from Python, a shop from nothing."""
+def test_there_are_ten_walks() -> None:
+    """A first upload, a wrong password, three importers, a look, tus by hand and from Python, a shop from nothing."""
     assert list(WALKS) == [
         ("README.ru.md", "Первая выгрузка"),
+        ("README.ru.md", "Загрузка в магазин"),
         ("docs/ru/connect-1c.md", "Проверка без 1С"),
         ("docs/ru/import-by-program.md", "Пример"),
         ("docs/ru/import-over-http.md", "Пример"),
@@ -87,7 +88,7 @@ def test_it_prints_what_the_page_says(name: str, title: str, passwords: Path) ->
         (passwords / file).chmod(0o755)
     auth, *options = re.findall(r"twistd -n onec-exchange (.+)", setup)[-1].replace("tcp:8081", "tcp:0").split()
     shop = subprocess.Popen([sys.executable, "shop.py"], cwd=passwords) if "python3 shop.py &" in setup else None
-    daemon = start(passwords, *options, auth=auth)
+    daemon = start(passwords, *options, "--check-documents=yes", auth=auth)  # as it is by default
     try:
         walk(WALKS[name, title], daemon)
     finally:
