@@ -3,9 +3,8 @@
 It supervises the program, and terminates it with all its descendants when the daemon orders it to or dies. On Linux
 that includes descendants in other groups or sessions: orphans become children of this process. It holds the session's
 lock, in the folder LOCKED, or in FOLDER without it, until then, so that a restarted daemon does not import the same
-session at the same time.
-Only the daemon's user may open the lock file; otherwise others on the machine could block an import. Run by its path,
-not imported: it starts without our package.
+session at the same time. Only the daemon's user may open the lock file; otherwise others on the machine could block
+an import. Run by its path, not imported: it starts without our package.
 """
 
 from __future__ import annotations

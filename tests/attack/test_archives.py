@@ -87,7 +87,7 @@ def memory(daemon: Daemon) -> int:
 
 def test_a_hundred_imports_of_a_bomb(daemons: Callable[..., Daemon]) -> None:
     """255 MB of zeros in 260 KB, asked for a hundred times at once: read once, and nobody feels it."""
-    daemon = daemons("--auth=memory:bomber:secret", "--importer=keep")
+    daemon = daemons("--auth=memory:bomber:secret", "--importer=keep", "--unpack=no")
     bomb = archive_of(Odd(b"import0_1.xml", bytes(255 * MB), method=DEFLATED))
     with others(daemon.port) as quiet:
         time.sleep(SECONDS)
@@ -107,7 +107,7 @@ def test_a_hundred_imports_of_a_bomb(daemons: Callable[..., Daemon]) -> None:
 def test_as_many_names_as_there_may_be(daemons: Callable[..., Daemon]) -> None:
     """Four archives of 249,000 names, of four users at once: the daemon grows by their 2 MB each."""
     users = "abcd"
-    daemon = daemons(*(f"--auth=memory:{user}:secret" for user in users), "--importer=keep")
+    daemon = daemons(*(f"--auth=memory:{user}:secret" for user in users), "--importer=keep", "--unpack=no")
     archive = archive_of(IMPORT, *(Odd(b"import_files/%032x_%032x.jpg" % (n, n), b"") for n in range(NAMES)))
     nodes = [uploaded(daemon, user, archive) for user in users]
     with others(daemon.port) as quiet:
@@ -131,7 +131,7 @@ def test_as_many_names_as_there_may_be(daemons: Callable[..., Daemon]) -> None:
 
 def test_one_user_who_has_all_its_archives_read(daemons: Callable[..., Daemon]) -> None:
     """Another user's export is imported beside it, after at most one of them."""
-    daemon = daemons("--auth=memory:greedy:secret", "--auth=memory:modest:secret", "--importer=keep")
+    daemon = daemons("--auth=memory:greedy:secret", "--auth=memory:modest:secret", "--importer=keep", "--unpack=no")
     slow = archive_of(IMPORT, *(Odd(b"%d.jpg" % n, b"") for n in range(50_000)))
     greedy = [uploaded(daemon, "greedy", slow, slow, slow) for _ in range(4)]
     modest = uploaded(daemon, "modest", archive_of(IMPORT))

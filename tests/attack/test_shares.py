@@ -114,7 +114,7 @@ def test_a_held_database(daemons: Callable[..., Daemon]) -> None:
 
 def test_slow_pieces_of_one_user(daemons: Callable[..., Daemon]) -> None:
     """A thousand that announce 100 MB each, and bring next to nothing, keep nobody else out."""
-    daemon = daemons("--connections-per-address=0", auth="--auth=memory:shop:secret:greedy:secret")
+    daemon = daemons("--connections-per-address=0", "--auth=memory:greedy:secret")
     with others(daemon.port) as quiet:
         time.sleep(SECONDS)
     line = HTTPConnection("127.0.0.1", daemon.port, timeout=60)
