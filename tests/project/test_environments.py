@@ -44,7 +44,7 @@ def test_nothing_is_run_nowhere(marks: tuple[bool, bool, bool]) -> None:
     if marked["once"]:
         assert running(**marked) == {"once"}
     elif marked["process"] and not marked["executed"]:
-        assert running(**marked) == everywhere - {"py310"}
+        assert running(**marked) == everywhere - {"py310", "py311"}
     else:
         assert running(**marked) == everywhere
 
@@ -59,8 +59,10 @@ def test_markers_are_those_that_are_there() -> None:
 def test_each_way_of_intake_has_an_environment() -> None:
     """And it runs what starts processes."""
     ways = re.findall(r"(py\d+): ONEC_TEST_INTAKE = (\S+)", TOX["testenv"]["set_env"])
+    ways += [("oldest", way) for way in re.findall(r"ONEC_TEST_INTAKE = (\S+)", set_by("oldest"))]
 
     assert {way for _, way in ways} == {"buffered", "zero-copy"}
+    assert running(process=True, executed=False, once=False) - {name for name, _ in ways}  # auto
     assert {name for name, _ in ways} <= running(process=True, executed=False, once=False)
 
 

@@ -13,6 +13,8 @@ from house import FOR_NODES, HOUSE, NODE, PACKAGES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.once
+
 TESTS = Path(__file__).parents[1]
 
 NODE_CLOCKS = {"node.check", "node.command"}
