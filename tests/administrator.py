@@ -84,7 +84,12 @@ class Administrator:
         health = HealthCheck(looked_at, self.exchange.parts.locks)
         gauges = Gauges(looked_at, health, lambda: self.expiries)
         parts = AdminParts(
-            observed=looked_at, health=health, gauges=gauges, actions=actions(self.exchange), access=access
+            observed=looked_at,
+            health=health,
+            gauges=gauges,
+            actions=actions(self.exchange),
+            access=access,
+            note_refusal=lambda _: None,
         )
         self.site = AdminSite(parts, self.exchange.clock, Limits(), Connections())
 

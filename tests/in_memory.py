@@ -191,7 +191,7 @@ def server_of(
 ) -> Server:
     """Return what the connections of a site share."""
     metrics = metrics or Metrics(clock.seconds)
-    refusals = Refusals(metrics, wording)
+    refusals = Refusals(metrics, wording, lambda _: None)
     return Server(clock, limits or Limits(), connections or Connections(), metrics, refusals)
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from onec_twisted.auth.access import Access
     from onec_twisted.http.connections import Connections
     from onec_twisted.http.server import Limits
+    from onec_twisted.model.journal import RefusedRequest
 
 __all__ = ["AdminParts", "AdminSite"]
 
@@ -80,6 +81,7 @@ class AdminParts:
     gauges: Gauges
     actions: Actions
     access: Access | None
+    note_refusal: Callable[[RefusedRequest], None]
 
 
 def _asset(name: str) -> bytes:
@@ -262,7 +264,7 @@ class AdminSite(AdminDoor):
     def __init__(self, parts: AdminParts, clock: IReactorTime, limits: Limits, connections: Connections) -> None:
         """Serve these parts."""
         metrics = parts.observed.metrics
-        refusals = Refusals(metrics, _worded_unseen)
+        refusals = Refusals(metrics, _worded_unseen, parts.note_refusal)
         super().__init__(Admin(parts), Server(clock, limits, connections, metrics, refusals, MOST_CONNECTIONS))
 
     def log(self, request: HTTPRequest) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.auth.shard import Shard
     from onec_twisted.catalog.sessions import SessionRecords
+    from onec_twisted.model.journal import Sender
     from onec_twisted.model.records import Session
 
 __all__ = ["COOKIE", "Opened", "Sessions"]
@@ -50,10 +51,10 @@ class Sessions:
     sessid_required: bool
     most: int
 
-    async def open(self, user: str) -> Opened:
-        """Open a session for a user. Raises ``TooManySessions``."""
+    async def open(self, user: str, sender: Sender) -> Opened:
+        """Open a session for a user who logged in as ``sender``. Raises ``TooManySessions``."""
         opened = Opened(self.shard.new_id(16), self.shard.new_id(32), self.now())
-        await self.records.open(opened.sessid, opened.token, user, opened.now, self.most)
+        await self.records.open(opened.sessid, opened.token, user, opened.now, self.most, sender)
         return opened
 
     async def find(self, token: bytes | None) -> Session | None:

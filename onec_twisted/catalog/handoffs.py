@@ -110,9 +110,11 @@ class HandoffRecords:
         """Record what was found in the documents of a hand-off."""
         await self.recorder.record(handoff.sessid, lambda: (outcomes.note_checked, (handoff.id, found)))
 
-    async def note_outcome(self, handoff: Handoff, now: float, documents: tuple[str, ...] = ()) -> list[Handoff]:
+    async def note_outcome(
+        self, handoff: Handoff, now: float, documents: tuple[str, ...] = (), begun: float | None = None
+    ) -> list[Handoff]:
         """Record the outcome of an attempt to deliver a hand-off; see ``sql.outcomes.note_outcome``."""
-        step = outcomes.note_outcome, (handoff, now, documents)
+        step = outcomes.note_outcome, (handoff, now, documents, begun)
         return cast("list[Handoff]", await self.recorder.record(handoff.sessid, lambda: step))
 
     async def note_reported(self, handoff: Handoff) -> None:

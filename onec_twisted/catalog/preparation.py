@@ -6,8 +6,9 @@ import os
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from onec_twisted.catalog.sql.contents import lengths, moved
 from onec_twisted.catalog.sql.schema import SCHEMA_VERSION, script_from, version_of
-from onec_twisted.catalog.sql.sessions import damage_files, lengths, moved
+from onec_twisted.catalog.sql.sessions import damage_files
 from onec_twisted.catalog.sqlite import CatalogUnusable, opened, usable
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from onec_twisted.catalog.sql import resumable as statements
 from onec_twisted.model.errors import UploadNotFound
+from onec_twisted.model.journal import UNKNOWN_SENDER, Sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +25,14 @@ __all__ = ["Registry"]
 
 @frozen(eq=False)
 class Registry:
-    """The upload records. ``quota`` is in bytes per session; times are in seconds since 1970."""
+    """The upload records. ``quota`` is in bytes per session; times are in seconds since 1970.
+
+    A user may have ``most`` sessions; 0 means no limit.
+    """
 
     recorder: Recorder
     quota: int
+    most: int
     _known: KnownSessions = field(init=False)
 
     @_known.default
@@ -41,15 +46,17 @@ class Registry:
             raise UploadNotFound
         return found
 
-    async def create(self, upload: UploadRecord, session: Session | None, most: int, now: float) -> Found:
+    async def create(
+        self, upload: UploadRecord, session: Session | None, now: float, sender: Sender = UNKNOWN_SENDER
+    ) -> Found:
         """Record an upload, in ``session`` or with a session of its own, to which nobody has the token.
 
-        ``most`` is how many sessions a user may have. Raises what ``sql.resumable.create`` and
+        ``sender`` is who asked for it. Raises what ``sql.resumable.create`` and
         ``sql.resumable.create_with_session`` raise.
         """
         if session is None:
             no_token = secrets.token_hex(32)
-            step: Step = statements.create_with_session, (upload, no_token, self.quota, now, most)
+            step: Step = statements.create_with_session, (upload, no_token, self.quota, now, self.most, sender)
         else:
             step = statements.create, (upload, session.epoch, self.quota, now)
         found = cast("Found", await self.recorder.record(upload.sessid, lambda: step))

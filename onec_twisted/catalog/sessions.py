@@ -11,6 +11,7 @@ from attrs import define, field
 from onec_twisted.catalog.cache import AT_ONCE, MOST_SESSIONS, KnownSession
 from onec_twisted.catalog.sql import kept, uploads
 from onec_twisted.catalog.sql import sessions as statements
+from onec_twisted.model.journal import UNKNOWN_SENDER, Sender
 from onec_twisted.model.records import Session
 from onec_twisted.runtime.singleflight import SingleFlight
 
@@ -41,11 +42,13 @@ class SessionRecords:
     def _of_recorder(self) -> KnownSessions:
         return self.recorder.known
 
-    async def open(self, sessid: str, token: str, username: str, now: float, most: int = 0) -> None:
+    async def open(
+        self, sessid: str, token: str, username: str, now: float, most: int = 0, sender: Sender = UNKNOWN_SENDER
+    ) -> None:
         """Record a new session. Raises ``TooManySessions`` when its user has ``most``; 0 means no limit."""
         token_hash = _hash(token)
         await self.recorder.record(
-            sessid, lambda: (statements.open_session, (sessid, token_hash, username, now, most))
+            sessid, lambda: (statements.open_session, (sessid, token_hash, username, now, most, sender))
         )
         self._known.add(token_hash, KnownSession(Session(sessid, username, 1, 0, now)))
 

@@ -54,6 +54,7 @@ def opened(path: Path, *, synced: bool = True) -> sqlite3.Connection:
     not a power cut.
     """
     connection = sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None, check_same_thread=False)
+    connection.create_function("CASEFOLD", 1, str.casefold, deterministic=True)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")

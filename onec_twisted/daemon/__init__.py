@@ -4,9 +4,12 @@ Modules, each of which imports only from those above it:
 
 * ``config``: the administrator's settings, as a value
 * ``logs``: the log, as text or as JSON
+* ``parameters``: the options that take one value, with their defaults
+* ``checkers``: makes the checkers of passwords
 * ``options``: the command line
 * ``listening``: endpoints that reload renewed certificates
-* ``sweep``: removes unused sessions, uploads and folders
+* ``sweep``: removes unused sessions, uploads and folders, and what is old in the journal
+* ``minutes``: totals by the minute, for the journal
 * ``revocation``: ends the sessions of users who may no longer log in
 * ``service``: start and stop of the daemon
 * ``parts``: the front doors, and the parts behind them

@@ -21,8 +21,10 @@ from onec_twisted.auth.access import Access
 from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.database import Database
 from onec_twisted.catalog.recorder import Recorder
+from onec_twisted.catalog.refused import REFUSALS_INTERVAL
 from onec_twisted.daemon.config import CannotStart
 from onec_twisted.daemon.listening import listening, warn_of_strangers
+from onec_twisted.daemon.minutes import MINUTES_INTERVAL, Minutes
 from onec_twisted.daemon.parts import Means, Parts, make_parts, make_site
 from onec_twisted.daemon.revocation import LOOK_INTERVAL, Revocation
 from onec_twisted.daemon.service import ExchangeService, prepare
@@ -88,8 +90,9 @@ class Holdings:
 
     def release(self) -> None:
         """End the threads after their queued work, and close the database. Blocks."""
-        self.errands.stop()
-        self.workers.stop()
+        while not (self.errands.is_stopped and self.workers.is_stopped):  # the work of either may go on in the other
+            self.errands.stop()
+            self.workers.stop()
         self.database.close()
 
 
@@ -201,8 +204,11 @@ def make_daemon(
         workers=means.errands,
         session_ttl=config.session_ttl,
         keep=config.keep,
+        journal=catalog.journal,
+        history=config.history,
         now=means.now,
     )
+    minutes = Minutes(catalog.journal, means.metrics, means.free, means.now)
     revocation = Revocation(
         checkers=config.auth,
         others=config.admin_auth,
@@ -216,10 +222,13 @@ def make_daemon(
         (LOOK_INTERVAL, revocation.once),
         (CERTIFICATE_INTERVAL, daemon.reload_certificates),
         (PRESENCE_INTERVAL, Presence(holdings.check, means.workers).once),
+        (MINUTES_INTERVAL, minutes.once),
+        (REFUSALS_INTERVAL, parts.refused.flush),
     ):
         timer = TimerService(interval, call)
         timer.clock = reactor
         timer.setServiceParent(daemon)
+    daemon.at_end = (parts.refused.flush, minutes.once)
     return daemon
 
 
@@ -272,6 +281,7 @@ def _add_admin(
             workers=means.errands,
         ),
         access=Access.by(checkers, reactor, most=MOST_CONNECTIONS // 2) if checkers else None,
+        note_refusal=parts.refused.note,
     )
     connections = Connections(config.connections_per_address, site.server.connections.trusted)
     admin_site = AdminSite(admin, reactor, site.server.limits, connections)

@@ -104,6 +104,7 @@ class Config:
     check_documents: bool
     settle: float
     keep: float
+    history: float
 
     # The log
     access_log: bool

@@ -8,23 +8,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from twisted.cred.checkers import FilePasswordDB, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.credentials import IUsernamePassword
-from twisted.cred.strcred import (
-    AuthOptionMixin,
-    InvalidAuthType,
-    StrcredException,
-    makeChecker,
-)
+from twisted.cred.strcred import AuthOptionMixin
 from twisted.python import usage
 
-from onec_twisted.auth.access import PasswordFile
 from onec_twisted.auth.shard import is_shard_name
+from onec_twisted.daemon.checkers import make_checker
 from onec_twisted.daemon.config import CannotStart, Config
-from onec_twisted.daemon.logs import FORMATS
+from onec_twisted.daemon.parameters import CHOICES, NUMBERS, PARAMETERS, SIZES, TIMES, YES_OR_NO
 from onec_twisted.delivery.importers import factory_of, importers_help
 from onec_twisted.http.connections import TrustedProxies
-from onec_twisted.ingest.writers import WRITERS
 from onec_twisted.model.written import DURATION, LONGEST_TIME, SIZE, NotPlain, parse_duration, parse_size, plain_bytes
 from onec_twisted.tus.origins import parse_header, parse_origin
 
@@ -36,28 +29,6 @@ __all__ = ["DEFAULT_LISTEN", "DEFAULT_PATHS", "Options"]
 DEFAULT_LISTEN = "tcp:8080:interface=127.0.0.1"
 DEFAULT_PATHS = ("/1c_exchange.php", "/bitrix/admin/1c_exchange.php")
 """1C:UNF requests ``mode=info`` from the second, whatever address was typed (docs/protocol.md, N2)."""
-
-YES_OR_NO = ("yes", "no")
-CHOICES = {
-    "durability": ("piece", "handoff", "none"),
-    "sessid": ("required", "optional"),
-    "status-codes": ("http", "ok"),
-    "zip": YES_OR_NO,
-    "unpack": YES_OR_NO,
-    "check-documents": YES_OR_NO,
-    "access-log": YES_OR_NO,
-    "log-format": tuple(FORMATS),
-    "intake": tuple(WRITERS),
-}
-SIZES = ("file-limit", "body-limit", "session-quota", "min-free", "unpack-limit")
-TIMES = (
-    *("session-ttl", "lock-timeout", "idle-timeout", "header-timeout"),
-    *("import-hold", "import-timeout", "settle", "keep"),
-)
-NUMBERS = {
-    **dict.fromkeys(("connections-per-address", "sessions-per-user", "max-uploads"), 0),
-    **dict.fromkeys(("import-tries", "unpack-files", "unpack-ratio", "unpack-depth"), 1),
-}  # the least of each; 0 stands for no limit
 
 IMPORT_AUTH = "ONEC_IMPORT_AUTH"
 """The variable that replaces ``--import-auth``; importers' programs do not inherit it (``program_environment``)."""
@@ -74,51 +45,7 @@ class Options(usage.Options, AuthOptionMixin):
         "Files appear in MEDIA_ROOT/1c_temp/<sessid>/. "
         "Sizes take K, M, G (powers of 1024); times are seconds, or take s, m, h, d."
     )
-    optParameters: Sequence[Sequence[Any]] = [
-        ["media-root", None, "media", "Folder for uploads and records; created if it does not exist."],
-        ["file-limit", None, "100M", "Size of the pieces into which nodes cut files."],
-        ["body-limit", None, None, "Largest body, by default --file-limit; beyond that, 413."],
-        ["session-quota", None, "20G", "Bytes that one session may store; beyond that, 507."],
-        ["min-free", None, "1G", "Bytes of the disk to leave free; below that, 507."],
-        ["session-ttl", None, "86400", "A session unused for this long is removed with its files."],
-        ["lock-timeout", None, "30", "How long a piece waits for its file before it gets 503."],
-        ["idle-timeout", None, "60", "A body that sends nothing for this long is dropped."],
-        ["durability", None, "piece", "When bytes are synced to the disk: piece, handoff or none."],
-        ["importer", None, "keep", "Who imports uploads: keep, exec:PROGRAM, http://..., https://..."],
-        ["import-hold", None, "10", "How long import waits for its result before it answers progress."],
-        ["import-timeout", None, "3600", "Time limit for one attempt of the importer."],
-        ["import-tries", None, "16", "Attempts to deliver a hand-off, with growing pauses of up to an hour."],
-        ["import-secret", None, None, "File with the secret that signs requests to the site."],
-        ["import-auth", None, None, "File with USER:PASSWORD for the site; without it, $ONEC_IMPORT_AUTH."],
-        ["orders", None, None, "Address of the site's orders: http://... or https://...; without it, none."],
-        ["unpack", None, "yes", "Whether importers get what archives hold instead of archives: yes or no."],
-        ["unpack-limit", None, "10G", "Bytes that an archive may become; a larger one is not imported."],
-        ["unpack-files", None, "250000", "Files, or folders, that an archive may hold."],
-        ["unpack-ratio", None, "200", "How many times its own size an archive may become, beyond 16M."],
-        ["unpack-depth", None, "32", "Folders and file of a name in an archive."],
-        ["check-documents", None, "yes", "Whether documents are read before they are imported: yes or no."],
-        ["settle", None, "300", "Quiet time after which files without an import request are handed off."],
-        ["keep", None, "86400", "How long files stay after everything in their session has been imported."],
-        ["sessid", None, "required", "'optional' also serves old nodes that send only the cookie."],
-        ["status-codes", None, "http", "'ok' answers 200 to everything except type=listen."],
-        ["zip", None, "yes", "Whether nodes pack their files: yes or no."],
-        ["access-log", None, "no", "Log each request and each piece: yes or no."],
-        ["log-format", None, "text", "Format of log lines: text or json."],
-        ["intake", None, "auto", "How bodies are received: auto, buffered, or zero-copy, past the reactor."],
-        ["connections-per-address", None, "500", "Connections from one address, 0 for no limit; beyond that, 429."],
-        ["sessions-per-user", None, "10000", "Sessions of one user on record, 0 for no limit; beyond that, 429."],
-        ["max-uploads", None, "1000", "Concurrent pieces, 0 for no limit; beyond that, 503."],
-        ["header-timeout", None, "30", "Time limit for the headers of a request."],
-        ["min-rate", None, "128", "Bytes per second that a body must send, 0 for no limit; below that, 408."],
-        ["tus-path", None, "/files/", "URL path of resumable tus uploads, or off."],
-        [
-            "shard",
-            None,
-            None,
-            "Name of this daemon among several; its sessids, cookies and upload ids start with it.",
-        ],
-        ["admin", None, None, "Twisted endpoint for the status page, /metrics and /health; without it, none."],
-    ]
+    optParameters: Sequence[Sequence[Any]] = PARAMETERS
 
     def __init__(self) -> None:
         """Start with the defaults."""
@@ -143,11 +70,11 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_auth(self, description: str) -> None:
         """Who may upload; required, may be repeated: htpasswd:PATH, file:PATH, memory:USER:PASSWORD; see --help-auth."""  # noqa: E501 - usage shows it as it stands
-        super().addChecker(_checker("auth", description))
+        super().addChecker(make_checker("auth", description))
 
     def opt_admin_auth(self, description: str) -> None:
         """Who may use --admin, as in --auth; may be repeated; without it, everybody who can connect."""
-        self["admin-auth"].append(_checker("admin-auth", description))
+        self["admin-auth"].append(make_checker("admin-auth", description))
 
     def opt_trusted_proxy(self, address: str) -> None:
         """Proxy whose X-Forwarded-For is trusted: an address, a network, or 'unix'; may be repeated."""
@@ -300,38 +227,6 @@ class Options(usage.Options, AuthOptionMixin):
         for other in self["path"]:
             if f"{other}/".startswith(f"{bare}/") or bare.startswith(f"{other}/"):
                 _wrong("tus-path", path, f"must not be at, above or below --path={other}")
-
-
-def _checker(option: str, description: str) -> Any:
-    """Return the checker for a strcred description; reject one that is known to be unusable."""
-    kind, _, words = description.partition(":")
-    if kind == "memory" and (words.count(":") != 1 or not all(words.split(":"))):
-        raise usage.UsageError(f"--{option}=memory: write memory:USER:PASSWORD, without a colon in either")
-    try:
-        checker = makeChecker(description)
-    except InvalidAuthType:
-        raise usage.UsageError(f"--{option}={kind}: no such method; --help-auth lists them") from None
-    except (StrcredException, ValueError) as error:
-        raise usage.UsageError(f"--{option}={kind}: {error or 'is malformed; see --help-auth'}") from None
-    if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
-        # strcred returns text from the command line, HTTP delivers bytes
-        checker.users = {_as_bytes(user): _as_bytes(word) for user, word in checker.users.items()}
-    if isinstance(checker, FilePasswordDB):
-        checker = PasswordFile(str(Path(checker.filename).absolute()))  # --rundir changes the folder later
-        try:
-            checker.read()
-        except OSError as error:
-            raise usage.UsageError(f"--{option}=file: cannot read {checker.filename}: {error.strerror}") from error
-        except NotPlain as error:
-            raise usage.UsageError(f"--{option}=file: {checker.filename} {error}") from error
-    if IUsernamePassword not in checker.credentialInterfaces:
-        raise usage.UsageError(f"--{option}: this method checks no passwords; --help-auth lists those that do")
-    return checker
-
-
-def _as_bytes(text: str | bytes) -> bytes:
-    """Return a text from the command line as the bytes that were typed."""
-    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
 
 
 def _wrong(name: str, value: object, words: str) -> NoReturn:

@@ -10,6 +10,7 @@ from attrs import frozen
 from onec_twisted.auth.access import Access
 from onec_twisted.auth.sessions import Sessions
 from onec_twisted.auth.shard import Shard
+from onec_twisted.catalog.refused import RefusedRequests
 from onec_twisted.catalog.registry import Registry
 from onec_twisted.delivery.archives import Archives
 from onec_twisted.delivery.checking import Checking
@@ -92,6 +93,7 @@ class Parts:
     handoffs: Handoffs
     access: Access
     sessions: Sessions
+    refused: RefusedRequests
 
 
 def make_parts(config: Config, means: Means) -> Parts:
@@ -153,6 +155,7 @@ def make_parts(config: Config, means: Means) -> Parts:
             sessid_required=config.sessid == "required",
             most=config.sessions_per_user,
         ),
+        refused=RefusedRequests(catalog.journal, means.now),
     )
 
 
@@ -194,12 +197,13 @@ def make_site(config: Config, means: Means, parts: Parts) -> ExchangeSite:
         relay=parts.relay,
         errands=means.errands,
         orders=means.orders,
+        note_refusal=parts.refused.note,
     )
     resources: dict[bytes, Resource] = {path.encode("ascii"): exchange for path in config.path}
     if config.tus_path is not None:
         path = config.tus_path.rstrip("/").encode("ascii")
         resources[path] = _tus(path, config, means, parts)
-    refusals = Refusals(means.metrics, failure_with_200 if config.always_ok else failure)
+    refusals = Refusals(means.metrics, failure_with_200 if config.always_ok else failure, parts.refused.note)
     server = Server(
         means.reactor,
         Limits(config.header_timeout, config.min_rate, config.idle_timeout),
@@ -212,12 +216,11 @@ def make_site(config: Config, means: Means, parts: Parts) -> ExchangeSite:
 
 def _tus(path: bytes, config: Config, means: Means, parts: Parts) -> Tus:
     """Return the resource for tus uploads at a path."""
-    registry = Registry(means.catalog.recorder, config.session_quota)
+    registry = Registry(means.catalog.recorder, config.session_quota, config.sessions_per_user)
     return Tus(
         path,
         access=parts.access,
         sessions=parts.sessions,
-        shard=parts.sessions.shard,
         ingest=parts.ingest,
         relay=parts.relay,
         registry=registry,
@@ -231,4 +234,5 @@ def _tus(path: bytes, config: Config, means: Means, parts: Parts) -> Tus:
         ),
         origins=Origins(frozenset(config.cors_origin), config.cors_header),
         lock_timeout=config.lock_timeout,
+        note_refusal=parts.refused.note,
     )

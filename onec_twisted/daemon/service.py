@@ -72,6 +72,8 @@ class ExchangeService(MultiService):
         self._clock = clock
         self._observer = observer
         self.at_stop: Callable[[], None] = _do_nothing
+        self.at_end: Sequence[Callable[[], Deferred[None]]] = ()
+        """What is still to be recorded when everything else has stopped."""
 
     def setServiceParent(self, parent: Any) -> None:
         """Join the application, and make our observer its log."""
@@ -119,6 +121,8 @@ class ExchangeService(MultiService):
             late.cancel()
         await deferLater(self._clock, ANSWER_LINGER)  # to answer the latest connections as well
         await self._proofs.settle(ANSWER_LINGER)
+        for record in self.at_end:
+            await record()
         self._release()
 
 

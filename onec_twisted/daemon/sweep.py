@@ -1,4 +1,4 @@
-"""Removes unused sessions, uploads and folders. Time is an argument."""
+"""Removes unused sessions, uploads and folders, and what is old in the journal. Time is an argument."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from onec_twisted.model.errors import CatalogBusy, StorageRemoved
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from onec_twisted.catalog.journal import Journal
     from onec_twisted.catalog.recorder import Recorder
     from onec_twisted.catalog.sessions import SessionRecords
     from onec_twisted.ingest.locks import FileLocks
@@ -39,7 +40,8 @@ class Sweep:
 
     A removed upload is remembered for as long again, so that its client learns that it existed. A session whose files
     were all imported is kept ``keep`` seconds; one that was not handed off is never removed, and one with a running
-    transfer is in use. ``now`` returns seconds since 1970.
+    transfer is in use. The journal forgets an exchange ``history`` seconds after its end. ``now`` returns seconds
+    since 1970.
     """
 
     recorder: Recorder
@@ -49,6 +51,8 @@ class Sweep:
     workers: Workers
     session_ttl: float
     keep: float
+    journal: Journal
+    history: float
     now: Callable[[], float]
     _log = Logger()
 
@@ -58,7 +62,7 @@ class Sweep:
 
     async def _once(self) -> None:
         try:
-            for step in (self._sessions, self._kept, self._uploads, self._orphans, self.recorder.tidy):
+            for step in (self._sessions, self._kept, self._uploads, self._orphans, self._old, self.recorder.tidy):
                 if not self.locks.closed:
                     await step()
         except (CatalogBusy, StorageRemoved):
@@ -102,6 +106,11 @@ class Sweep:
             sessid = folder.partition(".")[0]
             if not self.locks.busy(sessid) and not self.locks.closed and await self._discard(self.store.drop, folder):
                 self._log.info("{sessid}: folder without a record removed", sessid=folder)
+
+    async def _old(self) -> None:
+        """Forget what is old in the journal, a little at a time."""
+        while not self.locks.closed and await self.journal.forget(self.now() - self.history):
+            pass
 
     async def _remove(self, sessid: str, ended: float, kept: float) -> None:
         """Remove a session's record, then its folder: after a stop in between, a later sweep finds the folder.

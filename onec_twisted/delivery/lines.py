@@ -34,6 +34,8 @@ class Pending:
     delivering: bool = False
     pause: IDelayedCall | None = None
     """The end of the pause before its next try."""
+    begun: float | None = None
+    """When the try began whose outcome is not recorded yet, in seconds since 1970."""
     retry_after: float = 0.0
     """Seconds that the importer wants to pass before the next try."""
     waiting: list[Deferred[None]] = field(factory=list)

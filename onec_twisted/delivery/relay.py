@@ -306,8 +306,8 @@ class Relay(Service):
 
     async def _note(self, pending: Pending, tried: Handoff, documents: tuple[str, ...]) -> None:
         """Record the outcome of a try, so that the hand-off is not delivered again, and report it to who waits."""
-        superseded = await self._tries.record(tried, documents)
-        pending.handoff, pending.delivering = tried, False
+        superseded = await self._tries.record(tried, documents, pending.begun)
+        pending.handoff, pending.delivering, pending.begun = tried, False, None
         if tried.state != WAITING:
             self._end(tried)
         elif not self._stopping:

@@ -70,6 +70,7 @@ class Tries:
         """Try to deliver once; return the updated hand-off, and the names of its documents, if they became known."""
         handoff, pending.retry_after = evolve(pending.handoff, tries=pending.handoff.tries + 1), 0.0
         documents: tuple[str, ...] = ()
+        pending.begun = self.now()
         try:
             if await self.files.has_damaged(handoff.sessid):
                 raise ImportFailed(FileDamaged.words)
@@ -116,13 +117,13 @@ class Tries:
             words=handoff.words,
         )
 
-    async def record(self, tried: Handoff, documents: tuple[str, ...]) -> list[Handoff]:
-        """Record the outcome of a try, until that succeeds; return older hand-offs that are superseded by it."""
+    async def record(self, tried: Handoff, documents: tuple[str, ...], begun: float | None) -> list[Handoff]:
+        """Record the outcome of a try that began at ``begun``, until that succeeds; return what it supersedes."""
 
         def report() -> None:
             self._log.failure("{sessid}: the outcome of a hand-off could not be recorded", sessid=tried.sessid)
 
-        return await self._insist(lambda: self.records.note_outcome(tried, self.now(), documents), report)
+        return await self._insist(lambda: self.records.note_outcome(tried, self.now(), documents, begun), report)
 
     async def older(self, handoff: Handoff) -> list[Handoff]:
         """Return the hand-offs on record that are to be delivered before this one."""

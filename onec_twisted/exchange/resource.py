@@ -14,7 +14,7 @@ from onec_twisted.delivery.archives import StillReading
 from onec_twisted.exchange import commerceml, protocol
 from onec_twisted.http import answer, head
 from onec_twisted.http.answer import Answer
-from onec_twisted.http.refusals import address_of
+from onec_twisted.http.refusals import address_of, sender_of
 from onec_twisted.http.resource import RefusingResource
 from onec_twisted.model import text
 from onec_twisted.model.errors import (
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from onec_twisted.http.interfaces import IRequest
     from onec_twisted.ingest.engine import Ingest
     from onec_twisted.ingest.pieces import Pieces
+    from onec_twisted.model.journal import RefusedRequest
     from onec_twisted.model.records import Session
     from onec_twisted.runtime.workers import Workers
 
@@ -79,12 +80,14 @@ class Exchange(RefusingResource):
         relay: Relay,
         errands: Workers,
         orders: Orders | None,
+        note_refusal: Callable[[RefusedRequest], None],
     ) -> None:
         """Serve with these settings and parts.
 
-        ``errands`` are workers for long jobs; ``orders`` is None for a site without orders.
+        ``errands`` are workers for long jobs; ``orders`` is None for a site without orders; ``note_refusal`` puts a
+        refused request on record.
         """
-        super().__init__(ingest.metrics)
+        super().__init__(ingest.metrics, note_refusal)
         self._settings = settings
         self._access = access
         self._sessions = sessions
@@ -136,7 +139,7 @@ class Exchange(RefusingResource):
         user = await self._access.login(
             request.getHeader(b"authorization"), address_of(request), lambda: request.gone
         )
-        opened = await self._sessions.open(user)
+        opened = await self._sessions.open(user, sender_of(request))
         self._log.info(
             "{sessid}: session opened by {user} from {peer}",
             sessid=opened.sessid,

@@ -13,9 +13,12 @@ from onec_twisted.http.refusals import Refusals
 from onec_twisted.model.errors import ConnectionDropped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from onec_twisted.http.answer import Answer
     from onec_twisted.http.interfaces import IRequest
     from onec_twisted.model.errors import Refused
+    from onec_twisted.model.journal import RefusedRequest
     from onec_twisted.runtime.metrics import Metrics
 
 __all__ = ["RefusingResource"]
@@ -28,10 +31,10 @@ class RefusingResource(Resource):
     isLeaf = True
     _log = Logger()
 
-    def __init__(self, metrics: Metrics) -> None:
-        """Count refusals in ``metrics``."""
+    def __init__(self, metrics: Metrics, note: Callable[[RefusedRequest], None]) -> None:
+        """Count refusals in ``metrics``, and put them on record by ``note``."""
         super().__init__()
-        self._refusals = Refusals(metrics, self.refusal, self._log)
+        self._refusals = Refusals(metrics, self.refusal, note, self._log)
 
     async def respond(self, request: IRequest, refused: Refused | None = None) -> Answer:
         if refused is not None:

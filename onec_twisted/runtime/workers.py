@@ -127,13 +127,19 @@ class DiskWorkers(Workers):
     def crowded(self) -> bool:
         return self._open > self._most
 
+    @property
+    def is_stopped(self) -> bool:
+        """Return whether there are no threads."""
+        return self._bell is None
+
     def stop(self) -> None:
-        """Stop the threads after all pending calls; blocks until then."""
-        for _ in self._threads:
-            self._put(None)
+        """Stop the threads after all pending calls, and those that follow from their results; blocks until then."""
         while self._threads:
-            self._threads.pop().join()
-        self._fire()
+            for _ in self._threads:
+                self._put(None)
+            while self._threads:
+                self._threads.pop().join()
+            self._fire()  # whoever waited may call again, which starts a thread
         if self._bell is not None:
             self._bell.close()
             self._bell = None

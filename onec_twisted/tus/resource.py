@@ -11,7 +11,7 @@ from twisted.web.http import datetimeToString
 
 from onec_twisted.auth.sessions import COOKIE
 from onec_twisted.http.answer import Answer
-from onec_twisted.http.refusals import address_of
+from onec_twisted.http.refusals import address_of, sender_of
 from onec_twisted.http.resource import RefusingResource
 from onec_twisted.model import text
 from onec_twisted.model.errors import (
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 
     from onec_twisted.auth.access import Access
     from onec_twisted.auth.sessions import Sessions
-    from onec_twisted.auth.shard import Shard
     from onec_twisted.catalog.registry import Registry
     from onec_twisted.delivery.relay import Relay
     from onec_twisted.http.interfaces import IRequest
     from onec_twisted.ingest.engine import Ingest
+    from onec_twisted.model.journal import RefusedRequest
     from onec_twisted.model.records import Session
     from onec_twisted.model.uploads import Found
     from onec_twisted.resumable.chunks import Chunks
@@ -83,20 +83,20 @@ class Tus(RefusingResource):
         *,
         access: Access,
         sessions: Sessions,
-        shard: Shard,
         ingest: Ingest,
         relay: Relay,
         registry: Registry,
         chunks: Chunks,
         origins: Origins,
         lock_timeout: float,
+        note_refusal: Callable[[RefusedRequest], None],
     ) -> None:
         """Serve with these parts; pages of ``origins`` may upload; ``lock_timeout`` is in seconds."""
-        super().__init__(ingest.metrics)
+        super().__init__(ingest.metrics, note_refusal)
         self._path = path
         self._access = access
         self._sessions = sessions
-        self._shard = shard
+        self._shard = sessions.shard
         self._ingest = ingest
         self._relay = relay
         self._registry = registry
@@ -185,7 +185,7 @@ class Tus(RefusingResource):
         )
         await self._check_room(upload, body.length)
         async with self._chunks.lock(upload):
-            found = await self._registry.create(upload, client.session, self._sessions.most, self._ingest.now())
+            found = await self._registry.create(upload, client.session, self._ingest.now(), sender_of(request))
         self._log.info(
             "{sessid}: upload of {name} created by {user} from {peer}",
             sessid=upload.sessid,

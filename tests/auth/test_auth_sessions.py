@@ -9,6 +9,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from onec_twisted.model.errors import InvalidSession, MissingSessid
+from onec_twisted.model.journal import UNKNOWN_SENDER
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -34,7 +35,7 @@ def sessions(exchange: InMemory) -> Sessions:
 @pytest.fixture
 def opened(sessions: Sessions) -> Opened:
     """One that has just been opened."""
-    found: Opened = fired(sessions.open("shop"))
+    found: Opened = fired(sessions.open("shop", UNKNOWN_SENDER))
     return found
 
 

@@ -33,7 +33,7 @@ def now(coroutine: Coroutine[Deferred[Any], Any, T]) -> T:
 @pytest.fixture
 def registry(exchange: InMemory) -> Registry:
     """The registry of the exchange's catalog."""
-    return Registry(exchange.catalog.recorder, SESSION_QUOTA)
+    return Registry(exchange.catalog.recorder, SESSION_QUOTA, 0)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_one_that_is_not_there(registry: Registry, nothing_left_behind: list[dic
 
 def test_what_is_known_follows_the_record(registry: Registry, known: KnownSession, upload: UploadRecord) -> None:
     """A piece of 1C's that comes next finds the file as it is, without asking the disk."""
-    now(registry.create(upload, known.session, 0, NOW + 1))
+    now(registry.create(upload, known.session, NOW + 1))
     assert known.session.touched == NOW + 1
     grown = now(registry.grow(known.session, upload, None, lambda: 4, NOW + 2, lambda _: None))
     assert grown == (4, None)
@@ -77,7 +77,7 @@ def test_what_is_known_follows_the_record(registry: Registry, known: KnownSessio
 
 def test_what_is_removed_is_not_known(registry: Registry, known: KnownSession, upload: UploadRecord) -> None:
     """And its room is free."""
-    now(registry.create(upload, known.session, 0, NOW))
+    now(registry.create(upload, known.session, NOW))
     now(registry.grow(known.session, upload, None, lambda: 4, NOW, lambda _: None))
     assert now(registry.remove(upload, NOW))
     assert known.files == {}
@@ -87,7 +87,7 @@ def test_what_is_removed_is_not_known(registry: Registry, known: KnownSession, u
 def test_a_session_of_its_own_is_nobodys(exchange: InMemory, registry: Registry) -> None:
     """No cookie opens it, and nothing of it is kept in memory."""
     upload = UploadRecord("u", "shop", "5" * 32, "a", 6, "", own=True)
-    now(registry.create(upload, None, 0, NOW))
+    now(registry.create(upload, None, NOW))
     assert exchange.catalog.recorder.known.of_sessid("5" * 32) is None
     assert now(
         registry.grow(now(registry.find("u")).live(0, busy=False), upload, None, lambda: 1, NOW, lambda _: None)

@@ -26,6 +26,7 @@ from onec_twisted.model.errors import (
     UploadGone,
     UploadOpen,
 )
+from onec_twisted.model.journal import UNKNOWN_SENDER
 from onec_twisted.model.records import FAILED, SUCCEEDED, Session
 from onec_twisted.model.uploads import COMPLETE, GONE, OPEN, UploadRecord
 
@@ -75,14 +76,16 @@ def grow(
 
 def test_one_with_a_session_of_its_own(cursor: sqlite3.Cursor) -> None:
     """Both are on record, or neither."""
-    made = statements.create_with_session(cursor, OWN, "h", QUOTA, 5.0, 0)
+    made = statements.create_with_session(cursor, OWN, "h", QUOTA, 5.0, 0, UNKNOWN_SENDER)
     assert statements.find(cursor, "u1") == made
     assert made.session == Session("s1", "shop", 1, 0, 5.0)
     assert made.file is None
     with pytest.raises(TooManySessions):
-        statements.create_with_session(cursor, evolve(OWN, id="u3", sessid="s3"), "g", QUOTA, 5.0, 2)
+        statements.create_with_session(cursor, evolve(OWN, id="u3", sessid="s3"), "g", QUOTA, 5.0, 2, UNKNOWN_SENDER)
     with pytest.raises(FileTooLarge):
-        statements.create_with_session(cursor, evolve(OWN, id="u3", sessid="s3", length=101), "g", QUOTA, 5.0, 0)
+        statements.create_with_session(
+            cursor, evolve(OWN, id="u3", sessid="s3", length=101), "g", QUOTA, 5.0, 0, UNKNOWN_SENDER
+        )
     assert statements.find(cursor, "u3") is None
     assert summary(cursor).unfinished == 1
 
@@ -412,7 +415,7 @@ def test_a_session_stays_for_what_is_unfinished(cursor: sqlite3.Cursor) -> None:
 
 def test_a_session_that_goes_takes_its_uploads(cursor: sqlite3.Cursor) -> None:
     """They are remembered for a while from its last use on, then forgotten."""
-    statements.create_with_session(cursor, OWN, "h", QUOTA, 5.0, 0)
+    statements.create_with_session(cursor, OWN, "h", QUOTA, 5.0, 0, UNKNOWN_SENDER)
     assert core.remove_session(cursor, "s1", 6.0, 6.0)
     assert state(cursor, OWN) == GONE
     uploads.expire(cursor, 0.0, 5.0, NOBODY)
@@ -433,7 +436,7 @@ def test_what_a_request_costs_does_not_grow(cursor: sqlite3.Cursor) -> None:
     said: list[str] = []
     cursor.connection.set_trace_callback(said.append)
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
-    statements.create_with_session(cursor, OWN, "h", QUOTA, 5.0, 10)
+    statements.create_with_session(cursor, OWN, "h", QUOTA, 5.0, 10, UNKNOWN_SENDER)
     statements.find(cursor, "u2")
     grow(cursor, None, 4)
     grow(cursor, 4, 10, {})

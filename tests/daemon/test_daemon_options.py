@@ -8,7 +8,8 @@ import pytest
 from twisted.cred.error import UnauthorizedLogin
 
 from onec_twisted.daemon.config import CannotStart
-from onec_twisted.daemon.options import DEFAULT_LISTEN, DEFAULT_PATHS, SIZES, TIMES, Options
+from onec_twisted.daemon.options import DEFAULT_LISTEN, DEFAULT_PATHS, Options
+from onec_twisted.daemon.parameters import SIZES, TIMES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +73,7 @@ def test_defaults() -> None:
         "unpack-ratio": 200,
         "unpack-depth": 32,
         "check-documents": "yes",
+        "history": 90 * 86400.0,
     }
 
 

@@ -32,6 +32,8 @@ def sweep(exchange: InMemory) -> Sweep:
         workers=means.workers,
         session_ttl=exchange.config.session_ttl,
         keep=KEEP,
+        journal=means.catalog.journal,
+        history=86400.0,
         now=means.now,
     )
 

@@ -14,7 +14,8 @@ from in_memory import basic
 from passwords import line
 
 from onec_twisted.daemon.config import CannotStart
-from onec_twisted.daemon.options import SIZES, TIMES, Options
+from onec_twisted.daemon.options import Options
+from onec_twisted.daemon.parameters import SIZES, TIMES
 from onec_twisted.testing import inline
 
 if TYPE_CHECKING:

@@ -219,6 +219,8 @@ def test_the_sweep_tidies(make_exchange: Callable[..., InMemory], monkeypatch: p
         workers=means.workers,
         session_ttl=60,
         keep=60,
+        journal=means.catalog.journal,
+        history=86400.0,
         now=means.now,
     )
     sweep.once()

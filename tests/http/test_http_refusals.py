@@ -17,6 +17,7 @@ from onec_twisted.runtime.metrics import Metrics
 
 if TYPE_CHECKING:
     from onec_twisted.http.interfaces import IRequest
+    from onec_twisted.model.journal import RefusedRequest
 
 SENDER = IPv4Address("TCP", "203.0.113.9", 1)
 
@@ -29,6 +30,10 @@ class Asked:
     method: bytes = b"GET"
     uri: bytes = b"/a?sessid=secret"
 
+    def getHeader(self, name: bytes) -> bytes | None:
+        """Return the header of a login."""
+        return b"Basic c2hvcDpzZWNyZXQ=" if name == b"authorization" else None
+
     def getClientAddress(self) -> Any:
         """Return who sends."""
         return self.address
@@ -39,11 +44,12 @@ class Desk:
     """Answers to what is raised, as words alone."""
 
     metrics: Metrics = field(factory=Metrics)
+    noted: list[RefusedRequest] = field(factory=list)
     refusals: Refusals = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Word refusals."""
-        self.refusals = Refusals(self.metrics, self._worded)
+        self.refusals = Refusals(self.metrics, self._worded, self.noted.append)
 
     def _worded(self, refused: Refused) -> Answer:
         return Answer(refused.status, refused.words.encode())

@@ -29,7 +29,7 @@ class Raising(RefusingResource):
     """Raises what it is given."""
 
     def __init__(self, metrics: Metrics, raises: BaseException | None) -> None:
-        super().__init__(metrics)
+        super().__init__(metrics, lambda _: None)
         self._raises = raises
 
     async def carry_out(self, request: IRequest) -> Answer:
@@ -48,6 +48,11 @@ class Asked:
     address: Any = SENDER
     method: bytes = b"GET"
     uri: bytes = b"/a?sessid=secret"
+
+    def getHeader(self, name: bytes) -> bytes | None:
+        """Return the header of a login."""
+        return b"Basic c2hvcDpzZWNyZXQ=" if name == b"authorization" else None
+
     path: bytes = b"/a"
 
     def getClientAddress(self) -> Any:

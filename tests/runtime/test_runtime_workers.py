@@ -105,6 +105,27 @@ async def test_a_stop_waits_for_what_was_asked_for() -> None:
 
 
 @ensureDeferred
+async def test_a_stop_waits_for_what_follows() -> None:
+    """Whoever is told an outcome may ask for more, and no thread outlives the stop."""
+    from twisted.internet import reactor
+
+    workers, before = DiskWorkers(reactor, 2), set(threading.enumerate())
+    outcomes: list[int] = []
+
+    def ask(number: int) -> None:
+        outcomes.append(number)
+        if number < 5:
+            workers(lambda: number + 1).addCallback(ask)
+
+    ask(0)
+    workers.stop()
+
+    assert outcomes == list(range(6))
+    assert workers.is_stopped
+    assert set(threading.enumerate()) <= before
+
+
+@ensureDeferred
 async def test_a_call_that_was_answered_otherwise(workers: DiskWorkers, nothing_left_behind: list[Any]) -> None:
     """The log says so, and the others are answered all the same."""
     calls = [workers(lambda number: number, number) for number in range(3)]

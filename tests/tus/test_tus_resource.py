@@ -619,6 +619,8 @@ class TestExpiration:
             workers=means.workers,
             session_ttl=TTL,
             keep=600,
+            journal=means.catalog.journal,
+            history=86400.0,
             now=means.now,
         )
         path = tus.made(100)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlite3 import Cursor
 
-__all__ = ["amount", "archives", "holders"]
+__all__ = ["amount", "archives", "holders", "lengths", "moved"]
 
 
 def archives(cursor: Cursor, sessid: str, most: int) -> dict[str, int]:
@@ -43,3 +43,19 @@ def amount(cursor: Cursor, sessid: str) -> tuple[int, int]:
     )
     held, count = cursor.fetchone()
     return int(held), int(count)
+
+
+def lengths(cursor: Cursor) -> dict[str, dict[str, int]]:
+    """Return the committed length of every file, in bytes, by sessid and name."""
+    cursor.execute("SELECT sessid FROM sessions")
+    lengths: dict[str, dict[str, int]] = {sessid: {} for (sessid,) in cursor}
+    cursor.execute("SELECT sessid, name, committed FROM files")
+    for sessid, name, committed in cursor:
+        lengths.setdefault(sessid, {})[name] = int(committed)
+    return lengths
+
+
+def moved(cursor: Cursor) -> dict[str, str]:
+    """Return the names of folders that are not their session's sessid, by sessid."""
+    cursor.execute("SELECT sessid, folder FROM sessions WHERE folder <> ''")
+    return dict(cursor.fetchall())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import asdict, evolve
 
+from onec_twisted.catalog.sql.journal import note_handoff, note_repeated
 from onec_twisted.catalog.sql.sessions import SESSION_COLUMNS
 from onec_twisted.catalog.sql.uploads import FILE_GROWING, GROWING_FILES
 from onec_twisted.model.errors import FileSealed, HandoffRunning, InvalidSession, SessionRestarted, TooManyImports
@@ -86,6 +87,7 @@ def _put(cursor: Cursor, handoff: Handoff, begun: int | None = None) -> Handoff:
         values,
     )
     number = int(cursor.lastrowid or 0)
+    note_handoff(cursor, handoff)
     cursor.executemany(
         "UPDATE files SET sealed = -1 WHERE sessid = ? AND name = ? AND sealed = 0",
         [(handoff.sessid, name) for name, _ in handoff.files],
@@ -151,6 +153,7 @@ def again(cursor: Cursor, failed: Handoff, now: float) -> Handoff:
         " told = 0, checked = '' WHERE number = ?",
         (new.id, new.event, new.type, now, now, WAITING, new.number),
     )
+    note_repeated(cursor, failed.id, new)
     return new
 
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from onec_twisted.catalog.sql.handoffs import again, owe_documents, where
+from onec_twisted.catalog.sql.journal import note_attempt, note_found, note_superseded
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING
 
 if TYPE_CHECKING:
@@ -16,9 +17,16 @@ if TYPE_CHECKING:
 __all__ = ["Superseded", "checked", "drop", "note_checked", "note_outcome", "note_reported", "retry"]
 
 
-def note_outcome(cursor: Cursor, handoff: Handoff, now: float, documents: tuple[str, ...] = ()) -> list[Handoff]:
+def note_outcome(
+    cursor: Cursor,
+    handoff: Handoff,
+    now: float,
+    documents: tuple[str, ...] = (),
+    begun: float | None = None,
+) -> list[Handoff]:
     """Record the outcome of an attempt to deliver a hand-off; return older ones that waited and are superseded by it.
 
+    The attempt began at ``begun``; None if there was none, because the administrator gave the hand-off up.
     ``documents`` are the names of those that it brings to the site. A node that receives a failed import sends
     everything again, in another session: what it had not yet requested to import is no longer owed.
     """
@@ -38,6 +46,7 @@ def note_outcome(cursor: Cursor, handoff: Handoff, now: float, documents: tuple[
     )
     if not cursor.rowcount:
         return []
+    note_attempt(cursor, handoff, begun, now)
     if handoff.state == FAILED and handoff.event == "import":
         cursor.execute("UPDATE sessions SET owed = 0 WHERE sessid = ?", (handoff.sessid,))
     return _supersede(cursor, handoff, frozenset(documents), now) if handoff.state == SUCCEEDED and documents else []
@@ -49,12 +58,12 @@ def _supersede(cursor: Cursor, handoff: Handoff, documents: frozenset[str], now:
     They have failed before: hand-offs are delivered in order. The site must not get them after the newer one.
     """
     cursor.execute(
-        "SELECT number, state, documents FROM handoffs WHERE username = ? AND type = ? AND state IN (?, ?)"
+        "SELECT number, id, state, documents FROM handoffs WHERE username = ? AND type = ? AND state IN (?, ?)"
         " AND number < ? AND superseded = 0 ORDER BY number",
         (handoff.username, handoff.type, FAILED, WAITING, handoff.number),
     )
     waited = []
-    for number, state, theirs in cursor.fetchall():
+    for number, older, state, theirs in cursor.fetchall():
         same = sorted(documents.intersection(json.loads(theirs)))
         if same:
             words = f"A newer {same[0]} was imported, so this one is not imported any more"
@@ -62,6 +71,7 @@ def _supersede(cursor: Cursor, handoff: Handoff, documents: frozenset[str], now:
                 "UPDATE handoffs SET state = ?, superseded = 1, words = ?, changed = ? WHERE number = ?",
                 (FAILED, words, now, number),
             )
+            note_superseded(cursor, older, words, now)
             if state == WAITING:
                 waited += where(cursor, "number = ?", number)
     return waited
@@ -77,6 +87,7 @@ def checked(cursor: Cursor, handoff: str) -> str:
 def note_checked(cursor: Cursor, handoff: str, found: str) -> None:
     """Record what was found in the documents of a hand-off."""
     cursor.execute("UPDATE handoffs SET checked = ? WHERE id = ?", (found, handoff))
+    note_found(cursor, handoff, found)
 
 
 def note_reported(cursor: Cursor, handoff: Handoff) -> None:

@@ -19,6 +19,7 @@ from onec_twisted.model.uploads import GONE, Found, UploadRecord
 if TYPE_CHECKING:
     from sqlite3 import Cursor
 
+    from onec_twisted.model.journal import Sender
     from onec_twisted.model.records import Handoff
 
 __all__ = ["create", "create_with_session", "find", "grow", "remove"]
@@ -34,7 +35,7 @@ def find(cursor: Cursor, upload_id: str) -> Found | None:
 
 
 def create_with_session(
-    cursor: Cursor, upload: UploadRecord, token_hash: str, quota: int, now: float, most: int
+    cursor: Cursor, upload: UploadRecord, token_hash: str, quota: int, now: float, most: int, sender: Sender
 ) -> Found:
     """Record an upload, with a session of its own.
 
@@ -44,7 +45,7 @@ def create_with_session(
     if (upload.length or 0) > quota:
         raise FileTooLarge
     uploads.check_room(cursor, upload, quota)
-    statements.open_session(cursor, upload.sessid, token_hash, upload.username, now, most)
+    statements.open_session(cursor, upload.sessid, token_hash, upload.username, now, most, sender)
     uploads.insert(cursor, upload, now)
     return Found(upload, Session(upload.sessid, upload.username, 1, 0, now), None)
 

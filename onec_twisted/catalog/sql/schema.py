@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LOCK_PATIENCE", "MIGRATIONS", "SCHEMA_VERSION", "script_from", "version_of"]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 SCHEMA = """
 CREATE TABLE sessions (
@@ -96,6 +96,104 @@ CREATE INDEX kept_of_session ON kept (sessid);
 CREATE INDEX kept_since ON kept (changed);
 """
 
+JOURNAL = """
+CREATE TABLE exchanges (
+    number   INTEGER PRIMARY KEY,
+    sessid   TEXT NOT NULL,
+    username TEXT NOT NULL,
+    address  TEXT NOT NULL,
+    agent    TEXT NOT NULL,
+    started  DOUBLE PRECISION NOT NULL,
+    ended    DOUBLE PRECISION,
+    state    TEXT NOT NULL,
+    live     INTEGER NOT NULL DEFAULT 1,
+    files    INTEGER NOT NULL DEFAULT 0,
+    size     INTEGER NOT NULL DEFAULT 0,
+    imports  INTEGER NOT NULL DEFAULT 0,
+    words    TEXT NOT NULL DEFAULT '',
+    seconds  DOUBLE PRECISION NOT NULL DEFAULT 0
+);
+CREATE INDEX exchanges_of_session ON exchanges (sessid, number);
+CREATE INDEX exchanges_of_user ON exchanges (username, number);
+CREATE INDEX exchanges_in_state ON exchanges (state, number);
+CREATE INDEX exchanges_ended ON exchanges (ended) WHERE live = 0;
+CREATE TABLE exchange_files (
+    exchange INTEGER NOT NULL,
+    place    INTEGER NOT NULL,
+    name     TEXT NOT NULL,
+    folded   TEXT NOT NULL,
+    size     INTEGER NOT NULL,
+    type     TEXT NOT NULL,
+    PRIMARY KEY (exchange, place)
+) WITHOUT ROWID;
+CREATE TABLE imports (
+    id       TEXT PRIMARY KEY,
+    exchange INTEGER,
+    event    TEXT NOT NULL,
+    type     TEXT NOT NULL,
+    filename TEXT NOT NULL,
+    created  DOUBLE PRECISION NOT NULL,
+    ended    DOUBLE PRECISION,
+    state    TEXT NOT NULL,
+    words    TEXT NOT NULL DEFAULT '',
+    checked  TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX imports_of_exchange ON imports (exchange, state);
+CREATE TABLE tries (
+    import  TEXT NOT NULL,
+    number  INTEGER NOT NULL,
+    begun   DOUBLE PRECISION NOT NULL,
+    ended   DOUBLE PRECISION NOT NULL,
+    outcome TEXT NOT NULL,
+    words   TEXT NOT NULL,
+    PRIMARY KEY (import, number)
+) WITHOUT ROWID;
+CREATE TABLE refusals (
+    number   INTEGER PRIMARY KEY,
+    first    DOUBLE PRECISION NOT NULL,
+    last     DOUBLE PRECISION NOT NULL,
+    count    INTEGER NOT NULL,
+    username TEXT NOT NULL,
+    address  TEXT NOT NULL,
+    sessid   TEXT NOT NULL,
+    status   INTEGER NOT NULL,
+    code     TEXT NOT NULL,
+    words    TEXT NOT NULL,
+    asked    TEXT NOT NULL
+);
+CREATE INDEX refusals_alike ON refusals (username, address, code);
+CREATE INDEX refusals_of_session ON refusals (sessid);
+CREATE INDEX refusals_latest ON refusals (last);
+CREATE TABLE minutes (
+    minute    INTEGER PRIMARY KEY,
+    received  INTEGER NOT NULL,
+    accepted  INTEGER NOT NULL,
+    discarded INTEGER NOT NULL,
+    refusals  INTEGER NOT NULL,
+    imports   INTEGER NOT NULL,
+    failures  INTEGER NOT NULL,
+    free      INTEGER NOT NULL
+);
+"""
+
+FIRST_EXCHANGES = """
+INSERT INTO exchanges (sessid, username, address, agent, started, ended, state, imports, words)
+SELECT sessid, username, '', '', touched,
+    CASE WHEN EXISTS (SELECT 1 FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'waiting')
+        THEN NULL ELSE (SELECT MAX(changed) FROM handoffs WHERE handoffs.sessid = sessions.sessid) END,
+    COALESCE((SELECT CASE WHEN SUM(state = 'waiting') THEN 'importing' WHEN SUM(state = 'failed') THEN 'failed'
+        WHEN COUNT(*) THEN 'succeeded' END FROM handoffs WHERE handoffs.sessid = sessions.sessid), 'running'),
+    (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid),
+    COALESCE((SELECT words FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = 'failed'
+        ORDER BY changed DESC LIMIT 1), '')
+FROM sessions ORDER BY touched;
+INSERT INTO imports (id, exchange, event, type, filename, created, ended, state, words, checked)
+SELECT id, (SELECT number FROM exchanges WHERE exchanges.sessid = handoffs.sessid), event, type, filename, created,
+    CASE WHEN state = 'waiting' THEN NULL ELSE changed END, state, words, checked
+FROM handoffs;
+"""
+"""What the journal knows of sessions that are older than itself."""
+
 INDEXES = """
 CREATE INDEX handoffs_of_session ON handoffs (sessid, state);
 CREATE INDEX handoffs_in_state ON handoffs (state);
@@ -122,6 +220,11 @@ one of them to the site; ``begun`` is that of its session when it was last asked
 
 ``kept`` are the folders of earlier epochs in which something was imported: ``size`` is what the session held then, in
 bytes, ``changed`` when the last import succeeded.
+
+``exchanges``, ``exchange_files``, ``imports`` and ``tries`` are the journal (``model.journal``), which outlives
+sessions: ``live`` means that the session goes on with it; until then ``files`` and ``size`` are 0, because its files
+are in ``files``. ``folded`` is a name for searches, whatever its case; ``checked`` is that of the hand-off.
+``refusals`` are requests that were refused, ``minutes`` totals by the minute.
 
 ``uploads`` are those of tus: ``length`` is NULL until it is known, ``metadata`` is as received; ``own`` means that
 the session was made for the upload alone; ``brought`` is how many bytes of its file the upload has received;
@@ -155,6 +258,7 @@ CREATE INDEX handoffs_of_user ON handoffs (username, type, state, number);
 ALTER TABLE sessions ADD COLUMN folder TEXT NOT NULL DEFAULT '';
 """
     + KEPT,
+    4: JOURNAL + FIRST_EXCHANGES,
 }
 """The migration from each version to the next."""
 
@@ -173,6 +277,6 @@ def version_of(cursor: Cursor) -> int:
 
 def script_from(version: int) -> str:
     """Return the script that migrates a database of a version, 0 for an empty one, to this version atomically."""
-    whole = [SCHEMA, UPLOADS, KEPT, INDEXES]
+    whole = [SCHEMA, UPLOADS, KEPT, JOURNAL, INDEXES]
     steps = [MIGRATIONS[old] for old in range(version, SCHEMA_VERSION)] if version else whole
     return f"BEGIN; {''.join(steps)} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import fields
 
-from onec_twisted.catalog.sql import kept, uploads
+from onec_twisted.catalog.sql import journal, kept, uploads
 from onec_twisted.model.errors import (
     FileSealed,
     HandoffRunning,
@@ -15,6 +15,7 @@ from onec_twisted.model.errors import (
     SessionRestarted,
     TooManySessions,
 )
+from onec_twisted.model.journal import UNKNOWN_SENDER, Sender
 from onec_twisted.model.records import FAILED, WAITING, Epoch, FileRecord, Session
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ __all__ = [
     "ended",
     "file",
     "has_damaged",
-    "lengths",
-    "moved",
     "nothing",
     "open_session",
     "prove",
@@ -60,7 +59,15 @@ def nothing(_: Cursor) -> None:
     """Record nothing; records that wait for another one are committed with it."""
 
 
-def open_session(cursor: Cursor, sessid: str, token_hash: str, username: str, now: float, most: int = 0) -> None:
+def open_session(
+    cursor: Cursor,
+    sessid: str,
+    token_hash: str,
+    username: str,
+    now: float,
+    most: int = 0,
+    sender: Sender = UNKNOWN_SENDER,
+) -> None:
     """Record a new session. Raises ``TooManySessions`` when its user has ``most``; 0 means no limit."""
     if most:
         cursor.execute("SELECT COUNT(*) FROM sessions WHERE username = ?", (username,))
@@ -71,6 +78,7 @@ def open_session(cursor: Cursor, sessid: str, token_hash: str, username: str, no
         " VALUES (?, ?, ?, 1, 0, ?, 0)",
         (sessid, token_hash, username, now),
     )
+    journal.begin_exchange(cursor, sessid, username, sender, now)
 
 
 def touch(cursor: Cursor, sessid: str, now: float) -> None:
@@ -207,16 +215,6 @@ def damage_files(cursor: Cursor, damaged: list[tuple[str, str]]) -> None:
     cursor.executemany("UPDATE files SET damaged = 1 WHERE sessid = ? AND name = ?", damaged)
 
 
-def lengths(cursor: Cursor) -> dict[str, dict[str, int]]:
-    """Return the committed length of every file, in bytes, by sessid and name."""
-    cursor.execute("SELECT sessid FROM sessions")
-    lengths: dict[str, dict[str, int]] = {sessid: {} for (sessid,) in cursor}
-    cursor.execute("SELECT sessid, name, committed FROM files")
-    for sessid, name, committed in cursor:
-        lengths.setdefault(sessid, {})[name] = int(committed)
-    return lengths
-
-
 def has_damaged(cursor: Cursor, sessid: str) -> bool:
     """Return whether any file of a session is damaged."""
     cursor.execute("SELECT 1 FROM files WHERE sessid = ? AND damaged <> 0 LIMIT 1", (sessid,))
@@ -231,6 +229,7 @@ def start_epoch(cursor: Cursor, sessid: str, now: float, room: int = 0) -> Epoch
     """
     _check_delivered(cursor, sessid)
     is_kept, outdated = kept.keep(cursor, sessid, room)
+    journal.restart_exchange(cursor, sessid, now)
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))
     uploads.end_all(cursor, sessid, now)
@@ -243,12 +242,6 @@ def start_epoch(cursor: Cursor, sessid: str, now: float, room: int = 0) -> Epoch
         folder = f"{sessid}.{number}"
         cursor.execute("UPDATE sessions SET folder = ? WHERE sessid = ?", (folder, sessid))
     return Epoch(number, folder or sessid, is_kept, tuple(outdated))
-
-
-def moved(cursor: Cursor) -> dict[str, str]:
-    """Return the names of folders that are not their session's sessid, by sessid."""
-    cursor.execute("SELECT sessid, folder FROM sessions WHERE folder <> ''")
-    return dict(cursor.fetchall())
 
 
 def end_session(cursor: Cursor, sessid: str) -> None:
@@ -292,6 +285,7 @@ def _check_delivered(cursor: Cursor, sessid: str) -> None:
 def _forget(cursor: Cursor, sessid: str) -> None:
     """Delete a session and all that belongs to it; its uploads are remembered as gone since its last use."""
     uploads.end_with_session(cursor, sessid)
+    journal.end_exchange(cursor, sessid)
     cursor.execute("DELETE FROM sessions WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM files WHERE sessid = ?", (sessid,))
     cursor.execute("DELETE FROM handoffs WHERE sessid = ?", (sessid,))

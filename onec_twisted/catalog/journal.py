@@ -1,0 +1,64 @@
+"""The journal, without blocking: what each exchange brought, and what became of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from attrs import frozen
+
+from onec_twisted.catalog.sql import history, journal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onec_twisted.catalog.recorder import Recorder
+    from onec_twisted.model.journal import (
+        Exchange,
+        ExchangeFilter,
+        ExchangeLine,
+        Minute,
+        RefusalFilter,
+        RefusalLine,
+        UserRow,
+    )
+
+__all__ = ["Journal"]
+
+
+@frozen(eq=False)
+class Journal:
+    """The journal. Exchanges and imports are noted in the transactions of sessions and hand-offs."""
+
+    recorder: Recorder
+
+    async def exchanges(self, wanted: ExchangeFilter) -> tuple[ExchangeLine, ...]:
+        """Return the exchanges that a filter lets through, the newest first."""
+        return await self.recorder.survey(history.exchanges, wanted)
+
+    async def exchange(self, number: int) -> Exchange | None:
+        """Return all that is on record of an exchange, None if there is none of this number."""
+        return await self.recorder.survey(history.exchange, number)
+
+    async def users(self) -> tuple[UserRow, ...]:
+        """Return the last exchanges of each user; see ``sql.history.users``."""
+        return await self.recorder.survey(history.users)
+
+    async def refusals(self, wanted: RefusalFilter) -> tuple[RefusalLine, ...]:
+        """Return the refusals that a filter lets through, the latest first."""
+        return await self.recorder.survey(history.refusals, wanted)
+
+    async def minutes(self, since: float) -> tuple[Minute, ...]:
+        """Return the totals by the minute since a time, in seconds since 1970."""
+        return await self.recorder.survey(history.minutes, int(since // 60))
+
+    async def note_refusals(self, refusals: Sequence[RefusalLine]) -> None:
+        """Add refused requests to those that were refused alike."""
+        await self.recorder.record("", lambda: (journal.add_refusals, (refusals,)))
+
+    async def note_minute(self, minute: Minute, oldest: int) -> None:
+        """Add a minute's totals, and forget the minutes before ``oldest``."""
+        await self.recorder.record("", lambda: (journal.note_minute, (minute, oldest)))
+
+    async def forget(self, before: float) -> int:
+        """Forget some exchanges that ended before a time; return how many, 0 when none is left to forget."""
+        return cast("int", await self.recorder.record("", lambda: (journal.forget_exchanges, (before,))))
