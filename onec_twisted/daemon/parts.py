@@ -146,16 +146,21 @@ def make_parts(config: Config, means: Means) -> Parts:
             seconds=clock.seconds,
         ),
         access=Access.by(config.auth, clock),
-        sessions=Sessions(
-            records=catalog.sessions,
-            shard=Shard(config.shard, means.seconds),
-            now=means.now,
-            is_busy=locks.busy,
-            ttl=config.session_ttl,
-            sessid_required=config.sessid == "required",
-            most=config.sessions_per_user,
-        ),
+        sessions=_sessions(config, means, locks),
         refused=RefusedRequests(catalog.journal, means.now),
+    )
+
+
+def _sessions(config: Config, means: Means, locks: FileLocks) -> Sessions:
+    """Return what opens and finds sessions."""
+    return Sessions(
+        records=means.catalog.sessions,
+        shard=Shard(config.shard, means.seconds),
+        now=means.now,
+        is_busy=locks.busy,
+        ttl=config.session_ttl,
+        sessid_required=config.sessid == "required",
+        most=config.sessions_per_user,
     )
 
 

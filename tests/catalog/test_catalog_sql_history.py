@@ -96,7 +96,7 @@ def test_users(cursor: Cursor) -> None:
     for row in rows:
         numbers = [line.number for line in row.recent]
         assert numbers == sorted(numbers, reverse=True)
-        assert len(numbers) <= history.RECENT
+        assert len(numbers) <= history.RECENT_SHOWN
     assert [row.recent[0].number for row in rows] == sorted((row.recent[0].number for row in rows), reverse=True)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["exchange", "exchanges", "minutes", "refusals", "users"]
 
-RECENT = 30
+RECENT_SHOWN = 30
 """Exchanges of a user that are shown in its row."""
 
 MOST_USERS = 200
@@ -147,7 +147,7 @@ def users(cursor: Cursor) -> tuple[UserRow, ...]:
     )
     rows = []
     for username, _ in cursor.fetchall():
-        cursor.execute(f"{LINE} WHERE username = ? ORDER BY number DESC LIMIT ?", (username, RECENT))
+        cursor.execute(f"{LINE} WHERE username = ? ORDER BY number DESC LIMIT ?", (username, RECENT_SHOWN))
         rows.append(UserRow(username, tuple(ExchangeLine(*row) for row in cursor.fetchall())))
     return tuple(rows)
 
