@@ -32,6 +32,12 @@ MOST_LINES = 200
 READ_SIZE = 8 * 1024
 """Bytes that are read from a site in one iteration of the reactor."""
 
+TINY_READ = 2 * 1024
+"""As many while it sends tiny chunks: each chunk takes as long as hundreds of bytes, and others wait meanwhile."""
+
+TINY_CHUNK = 64
+"""Bytes; smaller chunks are tiny."""
+
 _END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(rb"HTTP/\d\.\d ([1-9])\d\d(?:[ \r]|$)")
 
@@ -51,12 +57,15 @@ class BoundedHeads(ProtocolWrapper):
     _chunks: Chunked | None = None
     """The decoder of a chunked body."""
     _refused: Failure | None = None
+    _below: Any
+    """The transport without TLS."""
 
     def makeConnection(self, transport: Any) -> None:
         """Read a little at a time."""
         below = transport
         while isinstance(below, Protocol):  # TLS
             below = below.transport
+        self._below = below
         below.bufferSize = READ_SIZE
         super().makeConnection(transport)
 
@@ -78,10 +87,11 @@ class BoundedHeads(ProtocolWrapper):
         if self._chunks is not None:
             self._chunks.feed(data)
             try:
-                decoded, _ = self._chunks.decode(LONGEST_HEAD)  # more than one read can contain
+                decoded, count = self._chunks.decode(LONGEST_HEAD)  # more than one read can contain
             except MalformedChunks as error:
                 self._refuse(f"its answer is malformed: {error}")
                 return
+            self._below.bufferSize = TINY_READ if count * TINY_CHUNK > len(decoded) else READ_SIZE
             data = b"%x\r\n%s\r\n" % (len(decoded), decoded) if decoded else b""
             if self._chunks.ended:
                 data += b"0\r\n\r\n" + self._chunks.rest

@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 
-from onec_twisted.http.bounds import LONGEST_HEAD, MOST_LINES, READ_SIZE, BoundedHeads, HeadRefused
+from onec_twisted.http.bounds import LONGEST_HEAD, MOST_LINES, READ_SIZE, TINY_READ, BoundedHeads, HeadRefused
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -132,6 +132,14 @@ def test_tiny_chunks_become_few(line: BoundedHeads, client: Client) -> None:
         b"1\r\nb\r\n",
         b"0\r\n\r\nmore",
     ]
+
+
+def test_less_is_read_of_tiny_chunks(line: BoundedHeads) -> None:
+    """So that others wait less; of large ones as much as before."""
+    line.dataReceived(CHUNKED + b"1\r\na\r\n" * 100)
+    assert getattr(line.transport, "bufferSize", 0) == TINY_READ
+    line.dataReceived(b"400\r\n%s\r\n" % bytes(1024))
+    assert getattr(line.transport, "bufferSize", 0) == READ_SIZE
 
 
 @pytest.mark.parametrize("body", [b"nonsense\r\n", b"1;" + b"a=b;" * 1000, b"0\r\n" + b"A: b\r\n" * 10_000])
