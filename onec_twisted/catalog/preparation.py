@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from onec_twisted.catalog.sql.contents import lengths, moved
-from onec_twisted.catalog.sql.schema import SCHEMA_VERSION, script_from, version_of
+from onec_twisted.catalog.sql.schema import SCHEMA_VERSION, has_counts, script_from, version_of
 from onec_twisted.catalog.sql.sessions import damage_files
 from onec_twisted.catalog.sqlite import CatalogUnusable, opened, usable
 
@@ -34,7 +34,7 @@ def create_catalog(path: Path) -> None:
                     f"this one supports {SCHEMA_VERSION}); install the version that wrote it"
                 )
             if version < SCHEMA_VERSION:
-                cursor.executescript(script_from(version))
+                cursor.executescript(script_from(version, counts=has_counts(cursor)))
 
 
 def recorded_lengths(path: Path) -> dict[str, dict[str, int]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onec_twisted.catalog.preparation import create_catalog
-from onec_twisted.catalog.sql.schema import MIGRATIONS, SCHEMA_VERSION
+from onec_twisted.catalog.sql.schema import COUNTS, MIGRATIONS, SCHEMA_VERSION
 from onec_twisted.catalog.sqlite import CatalogUnusable
 
 if TYPE_CHECKING:
@@ -53,6 +53,13 @@ def shape(path: Path) -> list[tuple[str, ...]]:
         return [(*row, repr(columns[row[0]])) for row in names]
 
 
+def columns(path: Path) -> dict[str, list[str]]:
+    """Return the names of the columns of each table and index, in the order of the alphabet."""
+    with closing(sqlite3.connect(path)) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master")]
+        return {name: sorted(row[1] for row in connection.execute(f"PRAGMA table_info({name})")) for name in names}
+
+
 def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
     """Return all rows of a database."""
     with closing(sqlite3.connect(path)) as connection:
@@ -75,6 +82,20 @@ def test_a_database_of_the_version_before(path: Path, tmp_path: Path) -> None:
     assert all(before.values())
     with closing(sqlite3.connect(old)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+
+
+def test_a_database_of_the_first_day_of_version_3(path: Path, tmp_path: Path) -> None:
+    """It lacks what version 3 was given later, and gets that, too."""
+    old = tmp_path / "old.sqlite3"
+    with closing(sqlite3.connect(old)) as connection:
+        connection.executescript(VERSION_1)
+        connection.executescript(MIGRATIONS[1] + MIGRATIONS[2].replace(COUNTS, "") + "PRAGMA user_version = 3;")
+    create_catalog(old)
+
+    assert columns(old) == columns(path)
+    with closing(sqlite3.connect(old)) as connection:
+        assert connection.execute("SELECT count, documents FROM handoffs").fetchall() == [(1, '["a"]')]
+        assert connection.execute("SELECT imports, state FROM exchanges").fetchall() == [(1, "failed")]
 
 
 def test_a_migration_that_breaks_off_has_changed_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlite3 import Cursor
 
-__all__ = ["LOCK_PATIENCE", "MIGRATIONS", "SCHEMA_VERSION", "script_from", "version_of"]
+__all__ = ["LOCK_PATIENCE", "MIGRATIONS", "SCHEMA_VERSION", "has_counts", "script_from", "version_of"]
 
 SCHEMA_VERSION = 5
 
@@ -231,6 +231,13 @@ the session was made for the upload alone; ``brought`` is how many bytes of its 
 ``state`` is ``open``, ``complete``, or ``gone``, which is remembered for a while.
 """
 
+COUNTS = """
+ALTER TABLE handoffs ADD COLUMN count INTEGER NOT NULL DEFAULT 0;
+UPDATE handoffs SET count = json_array_length(files);
+UPDATE files SET sealed = -1 WHERE sealed = 1;
+"""
+"""A part of version 3 that its first databases lack."""
+
 MIGRATIONS = {
     1: """
 DROP INDEX handoffs_of_session;
@@ -238,10 +245,8 @@ CREATE INDEX handoffs_of_session ON handoffs (sessid, state);
 CREATE INDEX sessions_of_user ON sessions (username);
 CREATE INDEX damaged_files ON files (sessid, name) WHERE damaged <> 0;
 """,
-    2: """
-ALTER TABLE handoffs ADD COLUMN count INTEGER NOT NULL DEFAULT 0;
-UPDATE handoffs SET count = json_array_length(files);
-UPDATE files SET sealed = -1 WHERE sealed = 1;
+    2: COUNTS
+    + """
 ALTER TABLE handoffs ADD COLUMN metadata TEXT NOT NULL DEFAULT '';
 ALTER TABLE files ADD COLUMN by_node INTEGER NOT NULL DEFAULT 1;
 """
@@ -275,8 +280,19 @@ def version_of(cursor: Cursor) -> int:
     return int(cursor.fetchone()[0])
 
 
-def script_from(version: int) -> str:
-    """Return the script that migrates a database of a version, 0 for an empty one, to this version atomically."""
+def has_counts(cursor: Cursor) -> bool:
+    """Return whether the hand-offs of a database have counts."""
+    cursor.execute("PRAGMA table_info(handoffs)")
+    return any(name == "count" for _, name, *_ in cursor.fetchall())
+
+
+def script_from(version: int, *, counts: bool = True) -> str:
+    """Return the script that migrates a database of a version, 0 for an empty one, to this version atomically.
+
+    ``counts`` is whether its hand-offs have counts, which version 3 has had since its second day.
+    """
     whole = [SCHEMA, UPLOADS, KEPT, JOURNAL, INDEXES]
     steps = [MIGRATIONS[old] for old in range(version, SCHEMA_VERSION)] if version else whole
+    if version == 3 and not counts:
+        steps.insert(0, COUNTS)
     return f"BEGIN; {''.join(steps)} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
