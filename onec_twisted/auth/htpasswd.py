@@ -96,7 +96,7 @@ class HtpasswdChecker:
         import bcrypt
 
         self._bcrypt = bcrypt
-        self._path = path
+        self.path = path
         self._in_thread = in_thread
         self._key = os.urandom(32)
         self._file = _File()
@@ -111,18 +111,18 @@ class HtpasswdChecker:
     def _read(self) -> _File:
         """Return the file's content, reading it if it has changed. Raises ``HtpasswdUnreadable``."""
         try:
-            with Path(self._path).open("rb") as file:
+            with Path(self.path).open("rb") as file:
                 status = os.fstat(file.fileno())
                 state = (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
                 if state == self._file.state:
                     return self._file
-                users = parse_htpasswd(file.read(), self._path)
+                users = parse_htpasswd(file.read(), self.path)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise _NoUsers(f"cannot read {self._path}: {error.strerror}") from error
+            raise _NoUsers(f"cannot read {self.path}: {error.strerror}") from error
         except OSError as error:
-            raise HtpasswdUnreadable(f"cannot read {self._path}: {error.strerror}") from error
+            raise HtpasswdUnreadable(f"cannot read {self.path}: {error.strerror}") from error
         if not users:
-            raise _NoUsers(f"{self._path} has no users; write one with: htpasswd -B {self._path} USER")
+            raise _NoUsers(f"{self.path} has no users; write one with: htpasswd -B {self.path} USER")
         return _File(state, users, max(int(hashed[4:6]) for hashed in users.values()))
 
     def _current(self) -> dict[bytes, bytes]:

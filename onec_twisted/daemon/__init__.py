@@ -7,6 +7,7 @@ Modules, each of which imports only from those above it:
 * ``parameters``: the options that take one value, with their defaults
 * ``checkers``: makes the checkers of passwords
 * ``options``: the command line
+* ``announcement``: what the log says once the daemon is ready
 * ``listening``: endpoints that reload renewed certificates
 * ``sweep``: removes unused sessions, uploads and folders, and what is old in the journal
 * ``minutes``: totals by the minute, for the journal

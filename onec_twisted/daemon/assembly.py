@@ -22,6 +22,7 @@ from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.database import Database
 from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.catalog.refused import REFUSALS_INTERVAL
+from onec_twisted.daemon.announcement import announce
 from onec_twisted.daemon.config import CannotStart
 from onec_twisted.daemon.listening import listening, warn_of_strangers
 from onec_twisted.daemon.minutes import MINUTES_INTERVAL, Minutes
@@ -176,10 +177,11 @@ def make_daemon(
     config: Config, holdings: Holdings, means: Means, observer: FileLogObserver | None = None
 ) -> ExchangeService:
     """Put the whole daemon together; ``observer`` writes its log. Raises ``CannotStart``."""
-    reactor, store, catalog = means.reactor, means.store, means.catalog
+    reactor, store = means.reactor, means.store
     parts = make_parts(config, means)
     site = make_site(config, means, parts)
     certificates: list[Certificate] = []
+    addresses: list[str] = []
     daemon = ExchangeService(
         prepare=partial(prepare, holdings.store, config.media_root),
         release=holdings.release,
@@ -191,15 +193,24 @@ def make_daemon(
         observer=observer,
     )
     for description in config.listen:
-        listening("listen", description, site, reactor, certificates).setServiceParent(daemon)
+        service = listening("listen", description, site, reactor, certificates, addresses=addresses)
+        service.setServiceParent(daemon)
     if config.admin is not None:
         _add_admin(daemon, config.admin, config, means, parts, site, certificates)
     parts.relay.setServiceParent(daemon)
     parts.archives.setServiceParent(daemon)
+    _add_timers(daemon, config, means, parts, holdings)
+    daemon.at_start = lambda: announce(config, addresses, str(holdings.store.temp), store.free())
+    return daemon
+
+
+def _add_timers(daemon: ExchangeService, config: Config, means: Means, parts: Parts, holdings: Holdings) -> None:
+    """Add what the daemon does from time to time."""
+    catalog = means.catalog
     sweep = Sweep(
         recorder=catalog.recorder,
         sessions=catalog.sessions,
-        store=store,
+        store=means.store,
         locks=parts.locks,
         workers=means.errands,
         session_ttl=config.session_ttl,
@@ -226,10 +237,9 @@ def make_daemon(
         (REFUSALS_INTERVAL, parts.refused.flush),
     ):
         timer = TimerService(interval, call)
-        timer.clock = reactor
+        timer.clock = means.reactor
         timer.setServiceParent(daemon)
     daemon.at_end = (parts.refused.flush, minutes.once)
-    return daemon
 
 
 def _add_admin(

@@ -11,9 +11,20 @@ from twisted.cred.strcred import InvalidAuthType, StrcredException, makeChecker
 from twisted.python import usage
 
 from onec_twisted.auth.access import PasswordFile
+from onec_twisted.auth.htpasswd import HtpasswdChecker
+from onec_twisted.model.text import decoded
 from onec_twisted.model.written import NotPlain
 
-__all__ = ["make_checker"]
+__all__ = ["make_checker", "shown"]
+
+
+def shown(checker: Any) -> str:
+    """Return what a checker goes by, without passwords."""
+    if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
+        return ", ".join(f"memory:{decoded(user)}" for user in checker.users)
+    if isinstance(checker, HtpasswdChecker):
+        return f"htpasswd:{checker.path}"
+    return f"file:{checker.filename}" if isinstance(checker, PasswordFile) else type(checker).__name__
 
 
 def make_checker(option: str, description: str) -> Any:

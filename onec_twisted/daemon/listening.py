@@ -23,6 +23,7 @@ from twisted.internet.ssl import Certificate as PEMCertificate
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from onec_twisted.daemon.announcement import address_text
 from onec_twisted.daemon.config import CannotStart
 
 if TYPE_CHECKING:
@@ -132,13 +133,14 @@ def _chain(context: Any) -> list[bytes]:
 class ListeningReactor:
     """A reactor for one endpoint: its TLS port reloads renewed certificates; the rest is the real reactor's.
 
-    ``on_listening`` is called with each address at which it listens.
+    ``on_listening`` is called with each address at which it listens; ``addresses`` collects them as text.
     """
 
     reactor: Any
     description: str
     certificates: list[Certificate] = field(factory=list)
     on_listening: Callable[[Any], None] | None = None
+    addresses: list[str] = field(factory=list)
 
     def listenTCP(self, *arguments: Any, **options: Any) -> Any:
         """Listen on a TCP port."""
@@ -146,14 +148,15 @@ class ListeningReactor:
 
     def listenUNIX(self, *arguments: Any, **options: Any) -> Any:
         """Listen on a unix socket."""
-        return self.reactor.listenUNIX(*arguments, **self._with_backlog(options))
+        return self._noted(self.reactor.listenUNIX(*arguments, **self._with_backlog(options)))
 
     def listenSSL(self, port: int, factory: Any, contextFactory: Any, *arguments: Any, **options: Any) -> Any:
         """Listen with a replaceable certificate."""
         certificate = Certificate(self.description, _with_chain(contextFactory, self.description))
         self.certificates.append(certificate)
         options = self._with_backlog(options)
-        return self._noted(self.reactor.listenSSL(port, factory, certificate, *arguments, **options))
+        listening_at = self.reactor.listenSSL(port, factory, certificate, *arguments, **options)
+        return self._noted(listening_at, is_secure=True)
 
     def adoptStreamPort(self, *arguments: Any, **options: Any) -> Any:
         """Listen on a socket passed by the service manager."""
@@ -163,7 +166,8 @@ class ListeningReactor:
         """Return the options with our backlog, unless the administrator chose one."""
         return options if "backlog=" in self.description else {**options, "backlog": LISTEN_BACKLOG}
 
-    def _noted(self, port: Any) -> Any:
+    def _noted(self, port: Any, *, is_secure: bool = False) -> Any:
+        self.addresses.append(address_text(port.getHost(), is_secure=is_secure))
         if self.on_listening is not None:
             self.on_listening(port.getHost())
         return port
@@ -186,12 +190,15 @@ def listening(
     reactor: Any,
     certificates: list[Certificate],
     on_listening: Callable[[Any], None] | None = None,
+    addresses: list[str] | None = None,
 ) -> IService:
     """Return the service that listens on the endpoint that an option describes. Raises ``CannotStart``.
 
-    The endpoint's certificate, if any, is added to ``certificates``; ``on_listening`` is called with each address.
+    The endpoint's certificate, if any, is added to ``certificates``, and each address to ``addresses``;
+    ``on_listening`` is called with it.
     """
-    listener = ListeningReactor(reactor, description, certificates, on_listening)
+    collected = addresses if addresses is not None else []
+    listener = ListeningReactor(reactor, description, certificates, on_listening, collected)
     try:
         return listening_service(description, factory, listener)  # type: ignore[arg-type]  # it delegates the rest
     except Exception as error:  # the parser of a plugin or of a certificate may raise anything

@@ -37,9 +37,21 @@ _UNSEEN = re.compile(r"[\\\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 """Line ends and control characters, and the backslash that escapes them."""
 
 
+SESSID_SHOWN = 8
+"""Characters of a sessid in a line for people: enough to tell sessions apart, and to find the folder."""
+
+
+def _short(event: dict[str, Any]) -> dict[str, Any]:
+    """Return an event with the beginning of its sessid; JSON has all of it."""
+    sessid = event.get("sessid")
+    if not isinstance(sessid, str) or len(sessid) <= SESSID_SHOWN:
+        return event
+    return {**event, "sessid": sessid[: SESSID_SHOWN + (sessid.find("-") + 1)]}
+
+
 def text_line(event: dict[str, Any]) -> str | None:
     """Return an event as a line for people, with its traceback; None for an empty event."""
-    text = eventAsText(event)
+    text = eventAsText(_short(event))
     return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text) + "\n" if text else None
 
 

@@ -216,7 +216,8 @@ def make_site(config: Config, means: Means, parts: Parts) -> ExchangeSite:
         means.metrics,
         refusals,
     )
-    return ExchangeSite(tree(resources, refusals), server, access_log=config.access_log)
+    root = tree(resources, refusals, server.seldom, ", ".join(config.path))
+    return ExchangeSite(root, server, access_log=config.access_log)
 
 
 def _tus(path: bytes, config: Config, means: Means, parts: Parts) -> Tus:

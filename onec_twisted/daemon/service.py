@@ -71,6 +71,7 @@ class ExchangeService(MultiService):
         self._certificates = certificates
         self._clock = clock
         self._observer = observer
+        self.at_start: Callable[[], None] = _do_nothing
         self.at_stop: Callable[[], None] = _do_nothing
         self.at_end: Sequence[Callable[[], Deferred[None]]] = ()
         """What is still to be recorded when everything else has stopped."""
@@ -97,6 +98,7 @@ class ExchangeService(MultiService):
         except CannotStart as cannot:
             raise _on_standard_error(str(cannot.code)) from None
         super().startService()
+        self.at_start()
 
     def reload_certificates(self) -> None:
         """Reload renewed certificates."""
@@ -127,7 +129,7 @@ class ExchangeService(MultiService):
 
 
 def _do_nothing() -> None:
-    """Leave the second signal to twistd."""
+    """Log nothing at the start, or leave the second signal to twistd."""
 
 
 def _on_standard_error(words: str) -> CannotStart:

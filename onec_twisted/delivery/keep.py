@@ -94,6 +94,8 @@ class Keep:
     """Writes manifests, in ``workers``."""
 
     workers: Workers
+    called = "the manifest, for the site to read: nothing imports it"
+    """What the log says of where a hand-off went."""
 
     async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:
         """Write the manifest; errors are retried, because a full disk may have room later."""

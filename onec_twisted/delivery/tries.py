@@ -98,7 +98,7 @@ class Tries:
     def _log_outcome(self, handoff: Handoff) -> None:
         """Log the outcome of a try."""
         words = {
-            SUCCEEDED: "{sessid}: {what} delivered to the importer",
+            SUCCEEDED: "{sessid}: {what} delivered to {importer}",
             WAITING: "{sessid}: {what} not delivered on attempt {tries} of {most}: {words}",
             FAILED: "{sessid}: {what} failed permanently on attempt {tries}: {words}",
         }
@@ -114,6 +114,7 @@ class Tries:
             state=handoff.state,
             tries=handoff.tries,
             most=self.most,
+            importer=getattr(self.importer, "called", "the importer"),
             words=handoff.words,
         )
 

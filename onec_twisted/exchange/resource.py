@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from onec_twisted.auth.sessions import COOKIE
 from onec_twisted.delivery.archives import StillReading
 from onec_twisted.exchange import commerceml, protocol
+from onec_twisted.exchange.welcome import is_browser, welcome
 from onec_twisted.http import answer, head
 from onec_twisted.http.answer import Answer
 from onec_twisted.http.refusals import address_of, sender_of
@@ -93,6 +94,7 @@ class Exchange(RefusingResource):
         self._sessions = sessions
         self._ingest = ingest
         self._pieces = pieces
+        self._received = pieces.received
         self._handoffs = handoffs
         self._relay = relay
         self._errands = errands
@@ -121,6 +123,8 @@ class Exchange(RefusingResource):
         """Carry out what the query requests, or raise ``Refused``."""
         if request.postpath:
             raise NoExchangeHere
+        if is_browser(request):
+            return welcome(request)
         query = protocol.parse_query(head.query_of(request.uri))
         if query.type == "listen":
             return Answer(status=304)  # a 200 would start exchanges over and over (docs/protocol.md, N11)
@@ -131,6 +135,7 @@ class Exchange(RefusingResource):
             return await self._checkauth(request)
         session = await self._sessions.of_node(request.getCookie(COOKIE.encode("ascii")), query.sessid)
         if query.mode != "file":  # recording a piece touches the session too
+            self._received.over(session.sessid)
             await self._sessions.touch(session)
         return await self._modes[query.mode](session, query, request)
 

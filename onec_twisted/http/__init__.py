@@ -16,6 +16,7 @@ Modules, each importing only from those above it:
 * ``flow``: pauses and resumes the sender of a body, and checks that it is fast enough
 * ``body``: the body of a request: buffered, streamed to a consumer, or discarded
 * ``newcomers``: which idle connection is closed for a new one when descriptors run out
+* ``handshakes``: says in words why a TLS handshake failed
 * ``server``: what all connections share: limits, counters, clock, and how they are refused
 * ``sending``: the half of a channel that sends
 * ``channel``: HTTP/1.1 as nodes speak it; time-outs for request heads

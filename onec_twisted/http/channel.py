@@ -17,6 +17,7 @@ from onec_twisted.http.acknowledgement import OpenAnswers
 from onec_twisted.http.alarm import Alarm
 from onec_twisted.http.chunked import ChunkedBody
 from onec_twisted.http.connections import Entry
+from onec_twisted.http.handshakes import note_failed_handshake
 from onec_twisted.http.head import MalformedHead, head_in
 from onec_twisted.http.interfaces import IConnection
 from onec_twisted.http.sending import Sending
@@ -308,6 +309,8 @@ class ExchangeChannel(Sending):
         connections.total -= 1
         newcomers.leaves(self)
         self._entry.leave()
+        if self._shakes_hands:
+            note_failed_handshake(reason, self._entry.address or "-", self.server.seldom)
         if self.request is not None:
             self.request.connectionLost(reason)
         self.open_answers.lost()

@@ -123,12 +123,13 @@ class Refusals:
         cause, noted = refused.__cause__, _noted(refused, request)
         self.note(noted)
         self.log.info(
-            "refused: {words} ({status}{because}) {method} {path}?{query} from {peer}",
+            "refused: {words} ({status}{because}) {method} {path}?{query} from {peer}{claim}",
             words=refused.words,
             because=f": {cause}" if isinstance(cause, OSError) else "",
             status=refused.status,
             peer=noted.address,
             user=noted.username,
+            claim=f" as {noted.username}" if noted.username else "",
             refused=type(refused).__name__,
             **fields_of_target(request.method, request.uri),
         )

@@ -10,6 +10,7 @@ from twisted.web.http import RESPONSES, datetimeToString
 from onec_twisted.http.allowance import Allowance
 from onec_twisted.http.answer import head_of
 from onec_twisted.http.newcomers import Newcomers
+from onec_twisted.runtime.seldom import Seldom
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IReactorTime
@@ -59,6 +60,7 @@ class Server:
     closing: bool = field(default=False, init=False)
     newcomers: Newcomers = field(init=False)
     allowance: Allowance = field(init=False)
+    seldom: Seldom = field(init=False)
     _date: bytes = field(default=b"", init=False)
     _date_made: int = field(default=-1, init=False)
 
@@ -66,6 +68,7 @@ class Server:
         """Start without connections."""
         self.newcomers = Newcomers(self.connections, self.clock, self.most_connections)
         self.allowance = Allowance(self.clock)
+        self.seldom = Seldom(self.clock.seconds)
 
     def date(self) -> bytes:
         """Return the value of a Date header, renewed once a second."""

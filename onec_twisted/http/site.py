@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
+from twisted.logger import Logger
 from twisted.web.http import combinedLogFormatter, datetimeToLogString
 from twisted.web.iweb import IAccessLogFormatter
 from twisted.web.resource import Resource
@@ -13,12 +14,13 @@ from twisted.web.server import Site
 from zope.interface import implementer, provider
 
 from onec_twisted.http.channel import ExchangeChannel
-from onec_twisted.http.head import LONGEST_LOGGED, shortened, without_secrets
+from onec_twisted.http.head import LONGEST_LOGGED, path_of, shortened, without_secrets
 from onec_twisted.http.interfaces import IStreamingResource
 from onec_twisted.http.refusals import address_of
 from onec_twisted.http.request import ExchangeRequest
 from onec_twisted.http.server import REST_TIMEOUT
 from onec_twisted.model.errors import NoExchangeHere
+from onec_twisted.model.text import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,39 +33,60 @@ if TYPE_CHECKING:
     from onec_twisted.http.refusals import Refusals
     from onec_twisted.http.server import Server
     from onec_twisted.model.errors import Refused
+    from onec_twisted.runtime.seldom import Seldom
 
 __all__ = ["Elsewhere", "ExchangeSite", "GuardedSite", "access_log_line", "tree"]
 
 
 @implementer(IStreamingResource)
 class Elsewhere(Resource):
-    """Refuses every path that is not the exchange, in the words of ``refusals``."""
+    """Refuses every path that is not the exchange, in the words of ``refusals``.
 
-    def __init__(self, refusals: Refusals) -> None:
+    Who wants an exchange there has the wrong address: that is logged, though ``seldom``, with the right ``paths``.
+    """
+
+    _log = Logger()
+
+    def __init__(self, refusals: Refusals, seldom: Seldom, paths: str) -> None:
         """Refuse in these words."""
         super().__init__()
         self._refusals = refusals
+        self._seldom = seldom
+        self._paths = paths
 
     def getChild(self, path: bytes, request: Any) -> Resource:
         """Return another ``Elsewhere``, without this one's children."""
-        return Elsewhere(self._refusals)
+        return Elsewhere(self._refusals, self._seldom, self._paths)
 
     async def respond(self, request: IRequest, refused: Refused | None = None) -> Answer:
         if refused is not None:
             return self._refusals.refuse_unseen(refused, address_of(request))
-        return self._refusals.counted(NoExchangeHere())  # not worth logging
+        peer, path = address_of(request), path_of(request.uri)
+        is_meant = b"mode=" in request.uri or request.getHeader(b"authorization") is not None
+        if not is_meant or not self._seldom.allows((peer, path)):
+            return self._refusals.counted(NoExchangeHere())  # what scanners ask for is not worth logging
+        self._log.warn(
+            "{peer} looks for an exchange at {path}, but it is at {paths}: correct the address in its settings",
+            peer=peer,
+            path=decoded(shortened(path)),
+            paths=self._paths,
+        )
+        return self._refusals.refuse(NoExchangeHere(), request)
 
 
-def tree(resources: Mapping[bytes, Resource], refusals: Refusals) -> Resource:
-    """Return a root resource with resources at their paths, and ``Elsewhere`` at all others."""
-    root = Elsewhere(refusals)
+def tree(resources: Mapping[bytes, Resource], refusals: Refusals, seldom: Seldom, paths: str) -> Resource:
+    """Return a root resource with resources at their paths, and ``Elsewhere`` at all others.
+
+    ``paths`` names those of the exchange to people.
+    """
+    root = Elsewhere(refusals, seldom, paths)
     for path, resource in resources.items():
         *folders, leaf = (unquote_to_bytes(segment) for segment in path.lstrip(b"/").split(b"/"))
         parent: Resource = root
         for folder in folders:
             child = parent.getStaticEntity(folder)
             if child is None:
-                child = Elsewhere(refusals)
+                child = Elsewhere(refusals, seldom, paths)
                 parent.putChild(folder, child)
             parent = child
         parent.putChild(leaf, resource)
@@ -112,6 +135,9 @@ class GuardedSite(Site):
 
     It uses our own channel: Twisted's would only choose between HTTP/1.1 and HTTP/2.
     """
+
+    noisy = False
+    """Whether Twisted logs its start and stop, with the address of the object."""
 
     protocol = ExchangeChannel  # type: ignore[assignment]  # Twisted names its own chooser
 

@@ -11,5 +11,6 @@ Modules, each of which imports only from those above it:
 * ``engine``: what every append needs, and the frame around one: room, transfer, lock, metrics, log
 * ``append``: write and record a body, all or nothing or as far as it arrives; cut off what is not on record
 * ``proofs``: answers on their way, until their acknowledgement is on record
+* ``received``: logs each file once, when its node goes on to another
 * ``pieces``: what becomes of one piece: it is appended, confirmed, or discarded
 """

@@ -11,11 +11,12 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from attrs import define
+from attrs import define, field
 from twisted.logger import Logger
 
 from onec_twisted.ingest.append import append_whole, compare_whole
 from onec_twisted.ingest.engine import Stored
+from onec_twisted.ingest.received import ReceivedFiles
 from onec_twisted.model.errors import (
     FileBusy,
     FileDamaged,
@@ -53,6 +54,7 @@ class Pieces:
     proofs: Proofs
     body_limit: int
     session_quota: int
+    received: ReceivedFiles = field(factory=ReceivedFiles, init=False)
 
     async def length(self, session: Session, name: SafeName) -> int:
         """Return a file's committed length in bytes, without waiting for a lock; 0 for a file with no bytes yet.
@@ -113,10 +115,11 @@ class Piece:
 
     async def store(self, room: int) -> Stored:
         """Append the piece, or confirm that it is stored already; watch its answer from now on."""
-        session, proofs, ingest = self.session, self.pieces.proofs, self.pieces.ingest
+        session, pieces = self.session, self.pieces
+        proofs, ingest, received_files = pieces.proofs, pieces.ingest, pieces.received
         # Fetch it under the lock, before the record is read: it is removed as soon as its proof is on record
         acknowledgement = proofs.of(session.sessid, self.name.text)
-        record = await self.pieces.sound(session, self.name)
+        record = await pieces.sound(session, self.name)
         if record is not None and record.sealed:
             raise FileSealed
         if record is None:
@@ -136,6 +139,7 @@ class Piece:
         else:
             self.body.accepted = received
         committed = self.start + (received or 0)
+        received_files.stored(session, self.name.text, committed)
         watched = proofs.watch(session, self.name.text, committed)
         return Stored(committed, watched, "repeat" if received is None else "stored")
 

@@ -9,4 +9,5 @@ Modules, each importing only from those above it:
 * ``fairness``: shares a resource among users: nobody gets more than is left for the others
 * ``descriptors``: detects when descriptors run out
 * ``presence``: reports when the media root was removed under the running daemon
+* ``seldom``: what is logged only once a minute
 """

@@ -10,10 +10,14 @@ from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.python.usage import UsageError
 
-from onec_twisted.daemon.checkers import make_checker
+from onec_twisted.auth.htpasswd import HtpasswdChecker
+from onec_twisted.daemon.checkers import make_checker, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+HASH = "$2b$04$KsTQmRsFl3Zh9KfF0VzZ0.d0pLqHcNqFzL6z6D0rB0o6R3T4bqk5G"
+"""The form of a bcrypt hash; of what does not matter here."""
 
 
 @ensureDeferred
@@ -35,6 +39,18 @@ async def test_one_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir("/")
 
     assert await checker.requestAvatarId(UsernamePassword(b"shop", b"secret")) == b"shop"
+
+
+def test_what_is_shown_of_them(tmp_path: Path) -> None:
+    """Never a password."""
+    (tmp_path / "users").write_text("shop:secret\n", encoding="utf-8")
+    (tmp_path / "hashes").write_text(f"shop:{HASH}\n", encoding="utf-8")
+    described = ("memory:Иван:secret", f"file:{tmp_path}/users", f"htpasswd:{tmp_path}/hashes")
+
+    shown_of = [shown(make_checker("auth", one)) for one in described[:2]]
+    assert shown_of == ["memory:Иван", f"file:{tmp_path}/users"]
+    assert shown(HtpasswdChecker(f"{tmp_path}/hashes")) == described[2]
+    assert shown(object()) == "object"
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,13 @@ from zope.interface.verify import verifyObject
 
 from onec_twisted.http.interfaces import IStreamingResource
 from onec_twisted.http.site import Elsewhere, access_log_line, tree
+from onec_twisted.runtime.seldom import Seldom
 
 
 def test_they_are_what_they_say() -> None:
     """The log's formatter and the resource of all other paths."""
     assert IAccessLogFormatter.providedBy(access_log_line)
-    assert verifyObject(IStreamingResource, Elsewhere(server_of(Clock()).refusals))
+    assert verifyObject(IStreamingResource, Elsewhere(server_of(Clock()).refusals, Seldom(Clock().seconds), "/"))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_paths(path: bytes, found: bool) -> None:
     exchange = Resource()
     exchange.isLeaf = True
     paths = dict.fromkeys((b"/1c_exchange.php", b"/bitrix/admin/1c_exchange.php"), exchange)
-    root = tree(paths, server_of(Clock()).refusals)
+    root = tree(paths, server_of(Clock()).refusals, Seldom(Clock().seconds), "/")
     request = DummyRequest(path[1:].split(b"/"))
     resource: Any = root
     while request.postpath and not resource.isLeaf:
@@ -54,9 +55,28 @@ def test_the_root_can_be_the_exchange() -> None:
     """Sites that route by query give ``/?…`` as their address."""
     exchange = Resource()
 
-    root = tree({b"/": exchange}, server_of(Clock()).refusals)
+    root = tree({b"/": exchange}, server_of(Clock()).refusals, Seldom(Clock().seconds), "/")
 
     assert root.getChildWithDefault(b"", DummyRequest([b""])) is exchange
+
+
+def test_who_wants_an_exchange_elsewhere(exchange: InMemory, nothing_left_behind: list[dict[str, Any]]) -> None:
+    """The log names the right address, once a minute for each sender and path; scanners are not worth a line."""
+    for uri, headers in (
+        ("/1c_exchange?type=catalog&mode=checkauth", ""),
+        ("/1c_exchange?type=catalog&mode=checkauth", ""),
+        ("/1c", "Authorization: Basic c2hvcDpzZWNyZXQ=\r\n"),
+        ("/wp-login.php", ""),
+    ):
+        protocol: Any = exchange.site.buildProtocol(None)
+        protocol.makeConnection(StringTransport())
+        protocol.dataReceived(f"GET {uri} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+        assert b"404" in protocol.transport.value()
+
+    advice = [event for event in nothing_left_behind if "paths" in event]
+    assert [event["path"] for event in advice] == ["/1c_exchange", "/1c"]
+    assert PATH in advice[0]["paths"]
+    assert [event["path"] for event in nothing_left_behind if event.get("refused")] == ["/1c_exchange", "/1c"]
 
 
 def test_the_access_log_hides_sessid_and_cookie(exchange: InMemory, clock: Clock) -> None:
