@@ -129,7 +129,7 @@ PACKAGES = {
         "archives",
         "handoffs",
     ],
-    "exchange": ["protocol", "commerceml", "welcome", "orders", "resource"],
+    "exchange": ["texts", "protocol", "commerceml", "welcome", "orders", "resource"],
     "resumable": ["checksums", "claims", "chunks"],
     "tus": ["errors", "fields", "origins", "resource"],
     "admin": ["words", "status", "health", "gauges", "actions", "page", "door", "site"],

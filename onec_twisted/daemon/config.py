@@ -64,6 +64,7 @@ class Config:
     zip: bool
     sessid: str
     status_codes: str
+    language: str
 
     # Limits
     body_limit: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onec_twisted.daemon.logs import FORMATS
+from onec_twisted.exchange.texts import LANGUAGES
 from onec_twisted.ingest.writers import WRITERS
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ CHOICES = {
     "durability": ("piece", "handoff", "none"),
     "sessid": ("required", "optional"),
     "status-codes": ("http", "ok"),
+    "language": tuple(LANGUAGES),
     "zip": YES_OR_NO,
     "unpack": YES_OR_NO,
     "check-documents": YES_OR_NO,
@@ -64,6 +66,7 @@ PARAMETERS: Sequence[Sequence[Any]] = [
     ["history", None, "90d", "How long the journal of exchanges is kept, of at most 100000 exchanges."],
     ["sessid", None, "required", "'optional' also serves old nodes that send only the cookie."],
     ["status-codes", None, "http", "'ok' answers 200 to everything except type=listen."],
+    ["language", None, "en", "Language of the messages that people read in 1C: en or ru."],
     ["zip", None, "yes", "Whether nodes pack their files: yes or no."],
     ["access-log", None, "no", "Log each request and each piece: yes or no."],
     ["log-format", None, "text", "Format of log lines: text or json."],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -19,6 +20,7 @@ from onec_twisted.delivery.preparation import Preparation
 from onec_twisted.delivery.relay import Relay
 from onec_twisted.exchange.protocol import failure, failure_with_200
 from onec_twisted.exchange.resource import Exchange, Settings
+from onec_twisted.exchange.texts import LANGUAGES
 from onec_twisted.http.connections import Connections, TrustedProxies
 from onec_twisted.http.refusals import Refusals
 from onec_twisted.http.server import Limits, Server
@@ -193,6 +195,7 @@ def make_site(config: Config, means: Means, parts: Parts) -> ExchangeSite:
             zipped=config.zip,
             always_ok=config.always_ok,
             lock_timeout=config.lock_timeout,
+            translate=LANGUAGES[config.language],
         ),
         access=parts.access,
         sessions=parts.sessions,
@@ -208,7 +211,8 @@ def make_site(config: Config, means: Means, parts: Parts) -> ExchangeSite:
     if config.tus_path is not None:
         path = config.tus_path.rstrip("/").encode("ascii")
         resources[path] = _tus(path, config, means, parts)
-    refusals = Refusals(means.metrics, failure_with_200 if config.always_ok else failure, parts.refused.note)
+    wording = partial(failure_with_200 if config.always_ok else failure, translate=LANGUAGES[config.language])
+    refusals = Refusals(means.metrics, wording, parts.refused.note)
     server = Server(
         means.reactor,
         Limits(config.header_timeout, config.min_rate, config.idle_timeout),

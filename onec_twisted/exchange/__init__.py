@@ -2,6 +2,7 @@
 
 Modules, each of which imports only from those above it:
 
+* ``texts``: the messages of answers in Russian
 * ``protocol``: parse queries into frozen values, and format answers
 * ``commerceml``: the empty documents of a site without orders
 * ``welcome``: what a person sees in a browser

@@ -12,11 +12,14 @@ from urllib.parse import unquote_to_bytes
 
 from attrs import evolve, frozen
 
+from onec_twisted.exchange.texts import in_english
 from onec_twisted.http.answer import Answer
 from onec_twisted.model.errors import InvalidOffset, UnknownMode
 from onec_twisted.model.text import _one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from onec_twisted.model.errors import Refused
 
 __all__ = [
@@ -133,14 +136,15 @@ def offset_header(committed: int) -> tuple[bytes, bytes]:
     return b"Upload-Offset", b"%d" % committed
 
 
-def failure(refused: Refused) -> Answer:
-    """Return the answer to a refused request: ``failure`` on a line of its own, then the reason."""
-    return Answer(refused.status, b"failure\n" + _one_line(refused.words).encode("utf-8"), headers=refused.headers)
+def failure(refused: Refused, translate: Callable[[str], str] = in_english) -> Answer:
+    """Return the answer to a refused request: ``failure`` on a line of its own, then the reason, translated."""
+    words = _one_line(translate(refused.words)).encode("utf-8")
+    return Answer(refused.status, b"failure\n" + words, headers=refused.headers)
 
 
-def failure_with_200(refused: Refused) -> Answer:
+def failure_with_200(refused: Refused, translate: Callable[[str], str] = in_english) -> Answer:
     """Return the answer to a refused request for nodes that read only answers with status 200."""
-    return evolve(failure(refused), status=200)
+    return evolve(failure(refused, translate), status=200)
 
 
 def progress(words: str) -> Answer:

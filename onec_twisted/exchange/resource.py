@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from onec_twisted.auth.sessions import COOKIE
 from onec_twisted.delivery.archives import StillReading
 from onec_twisted.exchange import commerceml, protocol
+from onec_twisted.exchange.texts import in_english
 from onec_twisted.exchange.welcome import is_browser, welcome
 from onec_twisted.http import answer, head
 from onec_twisted.http.answer import Answer
@@ -56,12 +57,13 @@ LONGEST_TIMESTAMP = 40
 
 @frozen
 class Settings:
-    """The administrator's settings: sizes in bytes, times in seconds."""
+    """The administrator's settings: sizes in bytes, times in seconds; ``translate`` is for what people read."""
 
     file_limit: int
     zipped: bool = True
     always_ok: bool = False
     lock_timeout: float = 30.0
+    translate: Callable[[str], str] = in_english
 
 
 class Exchange(RefusingResource):
@@ -111,7 +113,7 @@ class Exchange(RefusingResource):
         }
 
     def refusal(self, refused: Refused) -> Answer:
-        return protocol.failure(refused)
+        return protocol.failure(refused, self._settings.translate)
 
     async def respond(self, request: IRequest, refused: Refused | None = None) -> Answer:
         answer = await super().respond(request, refused)
@@ -215,13 +217,13 @@ class Exchange(RefusingResource):
         try:
             handoff = await self._handoffs.import_file(session, query.type, name, requested, gone)
         except StillReading as waits:
-            return protocol.progress(str(waits))
+            return protocol.progress(self._settings.translate(str(waits)))
         except CancelledError as error:
             raise ConnectionDropped from error
         if handoff.state == SUCCEEDED:
             return SUCCESS
         if handoff.state != FAILED:
-            return protocol.progress(handoff.words)
+            return protocol.progress(self._settings.translate(handoff.words))
         if not request.gone:
             await self._handoffs.note_reported(handoff)
         raise ImportFailed(handoff.words)

@@ -73,6 +73,7 @@ def test_defaults() -> None:
         "unpack-ratio": 200,
         "unpack-depth": 32,
         "check-documents": "yes",
+        "language": "en",
         "history": 90 * 86400.0,
     }
 
