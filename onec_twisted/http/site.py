@@ -14,13 +14,12 @@ from twisted.web.server import Site
 from zope.interface import implementer, provider
 
 from onec_twisted.http.channel import ExchangeChannel
-from onec_twisted.http.head import LONGEST_LOGGED, path_of, shortened, without_secrets
+from onec_twisted.http.head import LONGEST_LOGGED, fields_of_target, shortened, without_secrets
 from onec_twisted.http.interfaces import IStreamingResource
 from onec_twisted.http.refusals import address_of
 from onec_twisted.http.request import ExchangeRequest
 from onec_twisted.http.server import REST_TIMEOUT
 from onec_twisted.model.errors import NoExchangeHere
-from onec_twisted.model.text import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,14 +60,14 @@ class Elsewhere(Resource):
     async def respond(self, request: IRequest, refused: Refused | None = None) -> Answer:
         if refused is not None:
             return self._refusals.refuse_unseen(refused, address_of(request))
-        peer, path = address_of(request), path_of(request.uri)
+        peer, path = address_of(request), fields_of_target(request.method, request.uri)["path"]
         is_meant = b"mode=" in request.uri or request.getHeader(b"authorization") is not None
         if not is_meant or not self._seldom.allows((peer, path)):
             return self._refusals.counted(NoExchangeHere())  # what scanners ask for is not worth logging
         self._log.warn(
             "{peer} looks for an exchange at {path}, but it is at {paths}: correct the address in its settings",
             peer=peer,
-            path=decoded(shortened(path)),
+            path=path,
             paths=self._paths,
         )
         return self._refusals.refuse(NoExchangeHere(), request)
