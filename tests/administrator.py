@@ -37,6 +37,7 @@ def observed(exchange: InMemory, workers: Workers | None = None) -> Observed:
     return Observed(
         recorder=means.catalog.recorder,
         files=means.catalog.files,
+        journal=means.catalog.journal,
         store=means.store,
         relay=parts.relay,
         transfers=parts.ingest.transfers,
@@ -56,6 +57,7 @@ def actions(exchange: InMemory) -> Actions:
     return Actions(
         sessions=means.catalog.sessions,
         records=means.catalog.handoffs,
+        journal=means.catalog.journal,
         store=means.store,
         locks=parts.locks,
         handoffs=parts.handoffs,
@@ -89,6 +91,7 @@ class Administrator:
             gauges=gauges,
             actions=actions(self.exchange),
             access=access,
+            settings=(("--importer", "keep"),),
             note_refusal=lambda _: None,
         )
         self.site = AdminSite(parts, self.exchange.clock, Limits(), Connections())
@@ -111,14 +114,14 @@ class Administrator:
         assert reply.status == 200, reply
         return reply.body.decode()
 
-    def press(self, action: str, token: str | None = None, **headers: str) -> Reply:
-        """Press a button, with the page's token."""
+    def press(self, action: str, token: str | None = None, back: str = "", user: str = "", **headers: str) -> Reply:
+        """Press a button, with the token of a page with buttons, and with the way back."""
         if token is None:
-            found = re.search(r'name="token" value="([^"]+)"', self.page())
+            found = re.search(r'name="token" value="([^"]+)"', self.ask("/sessions").body.decode())
             assert found is not None
             token = found[1]
         headers["Content_Type"] = "application/x-www-form-urlencoded"
-        return self.ask(action, "POST", urlencode({"token": token}), **headers)
+        return self.ask(action, "POST", urlencode({"token": token, "back": back, "user": user}), **headers)
 
 
 def waiting(exchange: InMemory, *paths: str) -> tuple[Administrator, LateWorkers, list[Line]]:

@@ -28,6 +28,7 @@ def open_browser(folder: Path, language: str = "en") -> Iterator[Any]:
         "--headless=new",
         "--no-sandbox",  # CI runs as root
         "--disable-gpu",
+        "--hide-scrollbars",
         "--disable-dev-shm-usage",
         "--window-size=1280,1000",
         f"--user-data-dir={folder}/profile",

@@ -1,17 +1,22 @@
-"""The administrator's actions: retry a hand-off, drop or give up one, end a session."""
+"""The administrator's actions: retry hand-offs, drop or give up one, deliver one again, end a session."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, evolve
 from twisted.logger import Logger
 
 from onec_twisted.catalog.sql.outcomes import Superseded
 from onec_twisted.model.errors import FileBusy, HandoffRunning, InvalidSession, SessionEnded, ShuttingDown
+from onec_twisted.model.journal import HandoffFilter
+from onec_twisted.model.records import FAILED
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from onec_twisted.catalog.handoffs import HandoffRecords
+    from onec_twisted.catalog.journal import Journal
     from onec_twisted.catalog.sessions import SessionRecords
     from onec_twisted.delivery.handoffs import Handoffs
     from onec_twisted.delivery.relay import Relay
@@ -25,6 +30,9 @@ __all__ = ["Actions"]
 IMPORT_PATIENCE = 10.0
 """Seconds that ending a session waits for its running hand-off."""
 
+READ_AT_ONCE = 200
+"""Failed hand-offs that are read at once, of all that are retried or dropped."""
+
 
 @define(eq=False, kw_only=True)
 class Actions:
@@ -32,6 +40,7 @@ class Actions:
 
     sessions: SessionRecords
     records: HandoffRecords
+    journal: Journal
     store: IStore
     locks: FileLocks
     handoffs: Handoffs
@@ -67,9 +76,40 @@ class Actions:
         self._log.info("hand-off {handoff} dropped by the administrator", handoff=handoff)
         return "dropped"
 
+    async def redeliver(self, handoff: str) -> str:
+        """Deliver a hand-off again that was delivered, by its id, unless the site has got a newer document since."""
+        try:
+            if not await self.handoffs.redeliver(handoff):
+                return self._missing(handoff)
+        except Superseded:
+            return "superseded"
+        self._log.info("hand-off {handoff} delivered again by the administrator", handoff=handoff)
+        return "redelivered"
+
+    async def retry_all(self, username: str) -> str:
+        """Retry all failed hand-offs, of a user or of everybody, the oldest first."""
+        return await self._for_all(username, self.retry, "retried", "retried_all")
+
+    async def drop_all(self, username: str) -> str:
+        """Delete all failed hand-offs, of a user or of everybody."""
+        return await self._for_all(username, self.drop, "dropped", "dropped_all")
+
+    async def _for_all(self, username: str, act: Callable[[str], Awaitable[str]], done: str, notice: str) -> str:
+        """Do something to all failed hand-offs; return a notice, that of the last if nothing was ``done`` to any."""
+        wanted = HandoffFilter(username=username, state=FAILED, limit=READ_AT_ONCE)
+        ids: list[str] = []
+        while True:
+            found, _ = await self.journal.handoffs(wanted)
+            ids += [handoff.id for handoff in found]
+            if len(found) < READ_AT_ONCE:
+                break
+            wanted = evolve(wanted, before=found[-1].number)
+        outcomes = [await act(handoff) for handoff in reversed(ids)]
+        return notice if done in outcomes else (outcomes or ["gone"])[-1]
+
     def _missing(self, handoff: str) -> str:
         """Return why a hand-off was not found: it is under way, or gone."""
-        return "running" if handoff in self.relay.progress() else "gone"
+        return "running" if handoff in self.relay.prospects() else "gone"
 
     async def end(self, sessid: str) -> str:
         """End a session: drop the pieces in transfer, and remove its files and its record.

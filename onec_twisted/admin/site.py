@@ -19,8 +19,8 @@ from twisted.web.template import flattenString
 
 import onec_twisted
 from onec_twisted.admin.door import MOST_CONNECTIONS, AdminDoor
-from onec_twisted.admin.page import Page
-from onec_twisted.admin.words import words_for
+from onec_twisted.admin.family import Asked, Family
+from onec_twisted.admin.words.language import words_for
 from onec_twisted.http.answer import Answer
 from onec_twisted.http.head import fields_of_target
 from onec_twisted.http.refusals import Refusals, address_of
@@ -28,7 +28,7 @@ from onec_twisted.http.server import Server
 from onec_twisted.model.errors import MissingCredentials, Refused, Unforeseen
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from twisted.internet.interfaces import IReactorTime
     from twisted.web.http import Request as HTTPRequest
@@ -44,8 +44,17 @@ if TYPE_CHECKING:
 
 __all__ = ["AdminParts", "AdminSite"]
 
-PART_FRESH_FOR = 1.0
-"""Seconds that the changing part of the page is cached."""
+PART_FRESH_FOR = 0.5
+"""Seconds that the changing part of a page is cached: several browsers may request it at the same time."""
+
+PARTS_CACHED = 50
+"""Most such parts in memory."""
+
+LONGEST_FIELD = 1000
+"""Characters of a field of a query that are looked at."""
+
+PART_HEADER = "x-part"
+"""With the value ``main``, the script requests the part of a page that changes."""
 
 POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -66,6 +75,7 @@ ASSETS = {
     "status.css": b"text/css; charset=utf-8",
     "status.js": b"text/javascript; charset=utf-8",
     "status.svg": b"image/svg+xml",
+    "alarm.svg": b"image/svg+xml",
 }
 """The page's static files, which are stored beside this module."""
 
@@ -74,13 +84,17 @@ HTML, JSON = b"text/html; charset=utf-8", b"application/json"
 
 @define(eq=False, kw_only=True)
 class AdminParts:
-    """The parts that the site uses. ``access`` is None if everybody who can connect may see it."""
+    """The parts that the site uses. ``access`` is None if everybody who can connect may see it.
+
+    ``settings`` are the options in force with their values.
+    """
 
     observed: Observed
     health: HealthCheck
     gauges: Gauges
     actions: Actions
     access: Access | None
+    settings: Sequence[tuple[str, str]]
     note_refusal: Callable[[RefusedRequest], None]
 
 
@@ -97,18 +111,19 @@ class Admin(Resource):
     def __init__(self, parts: AdminParts) -> None:
         """Serve these parts."""
         super().__init__()
-        self._observed = parts.observed
         self._counted = parts.observed.metrics
         self._check = parts.health
         self._gauges = parts.gauges
         self._actions = parts.actions
         self._access = parts.access
         self._token = secrets.token_urlsafe(32)
-        self._live_parts: dict[str, tuple[float, bytes]] = {}
+        self._family = Family(
+            observed=parts.observed, health=parts.health, settings=parts.settings, version=onec_twisted.__version__
+        )
+        self._parts: dict[tuple[object, ...], tuple[float, Answer]] = {}
+        self._seconds = parts.observed.seconds
         self._assets = {name: Answer(body=_asset(name), content_type=kind) for name, kind in ASSETS.items()}
         self._pages: dict[str, Callable[[Request], Awaitable[Answer]]] = {
-            "": self._page,
-            "live": self._live,
             "metrics": self._metrics,
             **dict.fromkeys(ASSETS, self._asset),
         }
@@ -150,6 +165,7 @@ class Admin(Resource):
             return Answer(403, b"Open this page by its address, as in http://127.0.0.1:PORT/\n")
         await self._login(request)
         page = self._pages.get(path[0]) if len(path) == 1 else None
+        page = self._page if self._family.has(path) else page
         if page is not None and request.method in {b"GET", b"HEAD"}:
             return await page(request)
         if len(path) == 3 and request.method == b"POST":
@@ -185,27 +201,36 @@ class Admin(Resource):
     async def _asset(self, request: Request) -> Answer:
         return self._assets[(request.postpath or [b""])[0].decode("ascii")]
 
-    async def _made(self, request: Request) -> Page:
-        """Return the page in its current state, in the browser's preferred language."""
-        words = words_for(_header(request, b"accept-language"))
-        status = await self._observed.status()
-        return Page(words, status, onec_twisted.__version__, self._token)
-
     async def _page(self, request: Request) -> Answer:
-        page = await self._made(request)
-        notice = request.args.get(b"notice", [b""])[0].decode("ascii", "replace")
-        document = await flattenString(None, page.document(notice))
-        return Answer(body=b"<!DOCTYPE html>\n" + document, content_type=HTML)
+        """Return a page, or the part of it that changes."""
+        path = tuple(part.decode("utf-8", "replace") for part in request.postpath or [])
+        query = {name: _field(request, name) for name in request.args}
+        notice = query.pop(b"notice", "")
+        asked = Asked(
+            path=path,
+            query={name.decode("utf-8", "replace"): value for name, value in query.items()},
+            words=words_for(_header(request, b"accept-language")),
+            token=self._token,
+        )
+        if _header(request, PART_HEADER.encode("ascii")) == "main":
+            return await self._part(asked)
+        made = await self._family.page(asked)
+        document = await flattenString(None, made.frame.document(made.title, made.content, notice))
+        return Answer(made.status, b"<!DOCTYPE html>\n" + document, content_type=HTML)
 
-    async def _live(self, request: Request) -> Answer:
-        """Return the changing part, which several browsers may request at the same time."""
-        language = words_for(_header(request, b"accept-language")).language
-        made, body = self._live_parts.get(language, (float("-inf"), b""))
-        now = self._observed.seconds()
-        if now - made >= PART_FRESH_FOR:
-            body = await flattenString(None, (await self._made(request)).main())
-            self._live_parts[language] = now, body
-        return Answer(body=body, content_type=HTML)
+    async def _part(self, asked: Asked) -> Answer:
+        """Return the part of a page that changes, at most half a second old."""
+        key = asked.words.language, asked.path, *sorted(asked.query.items())
+        made_at, answer = self._parts.get(key, (float("-inf"), Answer()))
+        if self._seconds() - made_at < PART_FRESH_FOR:
+            return answer
+        made = await self._family.page(asked)
+        body = await flattenString(None, made.frame.main(made.title, made.content))
+        if len(self._parts) >= PARTS_CACHED:
+            self._parts.clear()
+        answer = Answer(made.status, body, content_type=HTML)
+        self._parts[key] = self._seconds(), answer
+        return answer
 
     async def _act(self, path: list[str], request: Request) -> Answer:
         """Carry out a button's action, if the form is one of ours; then show the page."""
@@ -213,8 +238,10 @@ class Admin(Resource):
         actions = {
             ("handoffs", "retry"): self._actions.retry,
             ("handoffs", "drop"): self._actions.drop,
+            ("handoffs", "again"): self._actions.redeliver,
             ("sessions", "end"): self._actions.end,
         }
+        of_all = {"retry": self._actions.retry_all, "drop": self._actions.drop_all}
         act = actions.get((kind, verb))
         if act is None:
             return Answer(404, b"Nothing here\n")
@@ -223,8 +250,12 @@ class Admin(Resource):
         if not from_here or not compare_digest(token, self._token.encode("ascii")):
             self._log.warn("a form was refused, because it was not sent by the status page")
             return Answer(403, b"This form is not of this page, or too old. Go back, and reload the page.\n")
-        notice = await act(name)
-        return Answer(303, headers=((b"Location", f"../../?notice={notice}".encode("ascii")),))
+        is_for_all = (kind, name) == ("handoffs", "all") and verb in of_all
+        notice = await (of_all[verb](_field(request, b"user")) if is_for_all else act(name))
+        self._family.forget()
+        self._parts.clear()
+        back = self._family.back_to(_field(request, b"back"), notice)
+        return Answer(303, headers=((b"Location", f"../../{back}".encode("ascii")),))
 
 
 def _names_us(request: HTTPRequest) -> bool:
@@ -245,6 +276,11 @@ def _names_us(request: HTTPRequest) -> bool:
 def _header(request: HTTPRequest, name: bytes) -> str:
     """Return a header, whatever bytes it contains; empty if it is missing."""
     return (request.getHeader(name) or b"").decode("latin-1")
+
+
+def _field(request: Request, name: bytes) -> str:
+    """Return a field of a query or a form, whatever bytes it contains; empty if it is missing."""
+    return str(request.args.get(name, [b""])[0].decode("utf-8", "replace"))[:LONGEST_FIELD]
 
 
 def worded(refused: Refused) -> Answer:

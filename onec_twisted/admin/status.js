@@ -1,9 +1,13 @@
 "use strict";
-// Asks for the part of the page that changes, and changes what is different, where it stands: the focus, a button that
+// Requests the part of the page that changes, and changes what is different, where it stands: the focus, a button that
 // is being pressed and a screen reader's place stay. Nothing is ever made of text: the server has escaped all of it.
 (() => {
-    const PAUSE = 2000;
+    const PAUSE = 1000, PAUSE_UNSEEN = 10000;  // a tab that nobody looks at can still alarm
     const silence = document.getElementById("silence");
+    const notice = document.getElementById("notice");
+    const main = document.getElementById("main");
+
+    document.body.classList.add("live");
 
     const sameKind = (old, fresh) =>
         old.nodeType === fresh.nodeType && old.nodeName === fresh.nodeName && (old.id || "") === (fresh.id || "");
@@ -44,32 +48,52 @@
 
     async function update() {
         try {
-            const answer = await fetch("live", { cache: "no-store", signal: AbortSignal.timeout(10000) });
-            if (!answer.ok) throw new Error(String(answer.status));
-            const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+            const answer = await fetch(location.href, {
+                cache: "no-store", headers: { "X-Part": "main" }, signal: AbortSignal.timeout(15000),
+            });
+            const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+            const fresh = parsed.getElementById("main");
+            if (!fresh) throw new Error(String(answer.status));
             const focused = document.activeElement;
-            change(document.getElementById("main"), fresh.getElementById("main"));
+            if (focused.closest?.(".filters")) {  // what somebody is filling in stays as it is
+                fresh.querySelector(".filters")?.replaceWith(main.querySelector(".filters").cloneNode(true));
+            }
+            change(main, fresh);
             if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+            document.title = main.dataset.title;
+            const icon = document.getElementById("icon");
+            if (icon.getAttribute("href") !== main.dataset.icon) icon.setAttribute("href", main.dataset.icon);
             silence.hidden = true;
+            document.body.classList.remove("gone");
         } catch {
+            document.getElementById("as-of").textContent = main.dataset.time;
+            notice.textContent = "";
             silence.hidden = false;
+            document.body.classList.add("gone");
         }
     }
 
+    let wake = () => {};
+    document.addEventListener("visibilitychange", () => wake());
+
     async function forever() {
         for (;;) {
-            await new Promise((again) => setTimeout(again, PAUSE));
-            if (!document.hidden) await update();
+            await new Promise((again) => {
+                wake = again;
+                setTimeout(again, document.hidden ? PAUSE_UNSEEN : PAUSE);
+            });
+            await update();
         }
     }
 
     // What came of a button is told once, also by a screen reader, and not again when the page is loaded anew
-    const notice = document.getElementById("notice");
     if (notice.textContent) {
         const words = notice.textContent;
         notice.textContent = "";
         setTimeout(() => { notice.textContent = words; }, 100);
-        history.replaceState(null, "", location.pathname);
+        const here = new URL(location.href);
+        here.searchParams.delete("notice");
+        history.replaceState(null, "", here);
     }
 
     document.addEventListener("submit", (event) => {

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from onec_twisted.catalog.files import FileRecords
+    from onec_twisted.catalog.journal import Journal
     from onec_twisted.catalog.recorder import Recorder
     from onec_twisted.catalog.sql.overview import Overview, Summary
+    from onec_twisted.delivery.lines import Prospect
     from onec_twisted.delivery.relay import Relay
     from onec_twisted.http.server import Server
     from onec_twisted.ingest.transfers import Transfer, Transfers
@@ -58,7 +60,7 @@ class TransferLine:
 
 @frozen
 class Status:
-    """The daemon's state. ``running`` is in seconds since its start; sizes are in bytes."""
+    """The daemon's state: ``running`` seconds since its start, sizes in bytes, ``prospects`` by hand-off."""
 
     running: float
     connections: int
@@ -71,7 +73,7 @@ class Status:
     transferring: int
     transfers: tuple[TransferLine, ...]
     overview: Overview
-    progress: dict[str, str]
+    prospects: dict[str, Prospect]
 
 
 @define(eq=False, kw_only=True)
@@ -84,6 +86,7 @@ class Observed:
 
     recorder: Recorder
     files: FileRecords
+    journal: Journal
     store: IStore
     relay: Relay
     transfers: Transfers
@@ -117,7 +120,7 @@ class Observed:
             transferring=len(self.transfers),
             transfers=tuple(transfers),
             overview=seen,
-            progress=self.relay.progress(),
+            prospects=self.relay.prospects(),
         )
 
     async def _line(self, transfer: Transfer) -> TransferLine:

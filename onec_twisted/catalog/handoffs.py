@@ -125,6 +125,10 @@ class HandoffRecords:
         """Retry a failed hand-off, by its id; see ``sql.handoffs.retry``."""
         return cast("Handoff | None", await self.recorder.record("", lambda: (outcomes.retry, (handoff, now))))
 
+    async def redeliver(self, handoff: str, now: float) -> Handoff | None:
+        """Deliver a hand-off again, by its id; see ``sql.outcomes.redeliver``."""
+        return cast("Handoff | None", await self.recorder.record("", lambda: (outcomes.redeliver, (handoff, now))))
+
     async def drop(self, handoff: str) -> bool:
         """Drop a failed hand-off, by its id; return whether there was one."""
         return cast("bool", await self.recorder.record("", lambda: (outcomes.drop, (handoff,))))

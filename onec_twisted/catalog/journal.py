@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import frozen
 
-from onec_twisted.catalog.sql import history, journal
+from onec_twisted.catalog.sql import history, journal, overview
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
         Exchange,
         ExchangeFilter,
         ExchangeLine,
+        HandoffFilter,
         Minute,
         RefusalFilter,
         RefusalLine,
         UserRow,
     )
+    from onec_twisted.model.records import Handoff
 
 __all__ = ["Journal"]
 
@@ -38,6 +40,10 @@ class Journal:
     async def exchange(self, number: int) -> Exchange | None:
         """Return all that is on record of an exchange, None if there is none of this number."""
         return await self.recorder.survey(history.exchange, number)
+
+    async def handoffs(self, wanted: HandoffFilter) -> tuple[tuple[Handoff, ...], int]:
+        """Return the hand-offs that a filter lets through; see ``sql.overview.matching``."""
+        return await self.recorder.survey(overview.matching, wanted)
 
     async def users(self) -> tuple[UserRow, ...]:
         """Return the last exchanges of each user; see ``sql.history.users``."""

@@ -5,6 +5,7 @@ Modules, each of which imports only from those above it:
 * ``config``: the administrator's settings, as a value
 * ``logs``: the log, as text or as JSON
 * ``parameters``: the options that take one value, with their defaults
+* ``in_force``: the options in force, for the status page
 * ``checkers``: makes the checkers of passwords
 * ``options``: the command line
 * ``announcement``: what the log says once the daemon is ready

@@ -24,6 +24,7 @@ from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.catalog.refused import REFUSALS_INTERVAL
 from onec_twisted.daemon.announcement import announce
 from onec_twisted.daemon.config import CannotStart
+from onec_twisted.daemon.in_force import in_force
 from onec_twisted.daemon.listening import listening, warn_of_strangers
 from onec_twisted.daemon.minutes import MINUTES_INTERVAL, Minutes
 from onec_twisted.daemon.parts import Means, Parts, make_parts, make_site
@@ -264,6 +265,7 @@ def _add_admin(
     observed = Observed(
         recorder=catalog.recorder,
         files=catalog.files,
+        journal=catalog.journal,
         store=store,
         relay=parts.relay,
         transfers=parts.ingest.transfers,
@@ -283,6 +285,7 @@ def _add_admin(
         actions=Actions(
             sessions=catalog.sessions,
             records=catalog.handoffs,
+            journal=catalog.journal,
             store=store,
             locks=parts.locks,
             handoffs=parts.handoffs,
@@ -292,6 +295,7 @@ def _add_admin(
         ),
         access=Access.by(checkers, reactor, most=MOST_CONNECTIONS // 2) if checkers else None,
         note_refusal=parts.refused.note,
+        settings=in_force(config),
     )
     connections = Connections(config.connections_per_address, site.server.connections.trusted)
     admin_site = AdminSite(admin, reactor, site.server.limits, connections)

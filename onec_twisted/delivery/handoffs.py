@@ -159,6 +159,13 @@ class Handoffs:
         self.relay.add(handoff)
         return True
 
+    async def redeliver(self, delivered: str) -> bool:
+        """Deliver a hand-off again that was delivered, by its id; return whether it and its files were found."""
+        handoff = await self.records.redeliver(delivered, self.now())
+        if handoff is not None:
+            self.relay.add(handoff)
+        return handoff is not None
+
     async def event_came(self, session: Session, event: str, exchange_type: str, timestamp: str) -> None:
         """Hand off an event, preceded by the files of its session whose import was not requested.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import insort
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from onec_twisted.model.shown import harmless
 
@@ -19,10 +19,19 @@ if TYPE_CHECKING:
 
     from onec_twisted.model.records import Handoff
 
-__all__ = ["WORDS_LIMIT", "Line", "Pending"]
+__all__ = ["WORDS_LIMIT", "Line", "Pending", "Prospect"]
 
 WORDS_LIMIT = 1000
 """Most characters of an importer's message that are kept."""
+
+
+@frozen
+class Prospect:
+    """What is to come of a hand-off: whether it ``runs``, the seconds to its next try, if any, and its progress."""
+
+    runs: bool
+    pause: float | None
+    words: str
 
 
 @define(eq=False)

@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from onec_twisted.delivery.lines import Line, Pending
+from onec_twisted.delivery.lines import Line, Pending, Prospect
 from onec_twisted.delivery.tries import TRY_PAUSE, Tries, pause_before
 from onec_twisted.model.errors import (
     HandoffRunning,
@@ -201,9 +201,17 @@ class Relay(Service):
         if sum(pending.handoff.username == user for pending in waiting) >= MOST_WAITING:
             raise TooManyImports
 
-    def progress(self) -> dict[str, str]:
-        """Return a progress message for each hand-off still to be delivered, by its id."""
-        return {name: self._said_of(pending) for name, pending in self._pending.items()}
+    def prospects(self) -> dict[str, Prospect]:
+        """Return what is to come of each hand-off still to be delivered, by its id."""
+        now = self._clock.seconds()
+        return {
+            name: Prospect(
+                pending.delivering,
+                max(0.0, pending.pause.getTime() - now) if pending.pause is not None else None,
+                self._said_of(pending),
+            )
+            for name, pending in self._pending.items()
+        }
 
     def _said_of(self, pending: Pending) -> str:
         """Return the progress of a hand-off in words."""

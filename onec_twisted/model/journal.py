@@ -21,6 +21,7 @@ __all__ = [
     "ExchangeFilter",
     "ExchangeImport",
     "ExchangeLine",
+    "HandoffFilter",
     "ImportTry",
     "Minute",
     "RefusalFilter",
@@ -203,4 +204,14 @@ class RefusalFilter:
 
     username: str = ""
     before: float | None = None
+    limit: int = 50
+
+
+@frozen(kw_only=True)
+class HandoffFilter:
+    """Which hand-offs to list, as in ``ExchangeFilter``; ``before`` is their number."""
+
+    username: str = ""
+    state: str = ""
+    before: int | None = None
     limit: int = 50

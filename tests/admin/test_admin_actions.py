@@ -10,6 +10,7 @@ from line import Line, post
 from twisted.internet.defer import Deferred
 
 from onec_twisted.model.errors import ImportFailed, ImportInterrupted
+from onec_twisted.model.journal import HandoffFilter
 from onec_twisted.testing import FakeImporter
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def test_one_that_waits_for_its_next_try(
 ) -> None:
     """Is tried at once, or given up: then its node receives the failure."""
     importer.end(ImportInterrupted("The site is asleep"))
-    page = Administrator(exchange).page()
+    page = Administrator(exchange).ask("/handoffs").body.decode()
     assert "Retry: a.xml" in page
     assert "Give up: a.xml" in page
     handoff = importer.delivered[0].id
@@ -224,3 +225,55 @@ def test_a_session_that_is_not_there(exchange: InMemory) -> None:
 
     assert beside.is_dir()
     assert (exchange.folder / "1c_temp" / "exchange.sqlite3").exists()
+
+
+def send_and_fail(exchange: InMemory, importer: FakeImporter, name: str) -> None:
+    """Let the import of a file fail."""
+    cookie, sessid = exchange.checkauth()
+    about = f"type=catalog&filename={name}&sessid={sessid}&mode="
+    exchange.request("POST", about + "file", b"<?xml", Cookie=cookie)
+    exchange.send("GET", about + "import", Cookie=cookie).addErrback(lambda _: None)
+    importer.end(ImportFailed("no"))
+
+
+def states(exchange: InMemory) -> list[str]:
+    """Return the states of all hand-offs, the newest first."""
+    found: list[Any] = []
+    Deferred.fromCoroutine(exchange.catalog.journal.handoffs(HandoffFilter())).addCallback(found.append)
+    return [handoff.state for handoff in found[0][0]]
+
+
+def test_all_that_failed(exchange: InMemory, importer: FakeImporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is retried or dropped with one button, however many there are; of a user, or of everybody."""
+    monkeypatch.setattr("onec_twisted.admin.actions.READ_AT_ONCE", 2)
+    for number in range(5):
+        send_and_fail(exchange, importer, f"{number}.xml")
+
+    assert done(actions(exchange).retry_all("nobody")) == "gone"
+    assert done(actions(exchange).drop_all("nobody")) == "gone"
+    assert states(exchange) == ["failed"] * 5
+    assert done(actions(exchange).retry_all("shop")) == "retried_all"
+    assert states(exchange) == ["waiting"] * 5
+    for _ in range(4):
+        importer.end(ImportFailed("no"))
+    assert states(exchange) == ["waiting", *["failed"] * 4]  # in their order
+    assert done(actions(exchange).drop_all("")) == "dropped_all"
+    assert states(exchange) == ["waiting"]
+    importer.end()
+
+
+def test_what_was_delivered_is_delivered_again(
+    exchange: InMemory, importer: FakeImporter, session: tuple[str, str]
+) -> None:
+    """With the same files, under another id, which the site cannot take for a repeat."""
+    importer.end()
+    assert states(exchange) == ["succeeded"]
+    found: list[Any] = []
+    Deferred.fromCoroutine(exchange.catalog.journal.handoffs(HandoffFilter())).addCallback(found.append)
+    ((delivered,), _) = found[0]
+
+    assert done(actions(exchange).redeliver(delivered.id)) == "redelivered"
+    assert states(exchange) == ["waiting"]
+    assert done(actions(exchange).redeliver(delivered.id)) == "gone"
+    importer.end()
+    assert states(exchange) == ["succeeded"]

@@ -36,6 +36,6 @@ def test_connections_are_limited(exchange: InMemory) -> None:
     lines.pop().lose()
     administrator.looked_at.workers = exchange.means.workers
 
-    assert administrator.ask("/health").status == 200
+    assert administrator.ask("/health/live").status == 200
     for line in lines:
         line.lose()

@@ -10,13 +10,13 @@ from administrator import Administrator, waiting
 from in_memory import flush_failures
 from line import Line
 
-from onec_twisted.admin.site import PART_FRESH_FOR
+from onec_twisted.admin.site import PART_FRESH_FOR, PARTS_CACHED
 from onec_twisted.admin.status import STATUS_PATIENCE
 
 if TYPE_CHECKING:
     from in_memory import InMemory
 
-BUTTONS = ["/handoffs/x/retry", "/handoffs/x/drop", "/sessions/x/end"]
+BUTTONS = ["/handoffs/x/retry", "/handoffs/x/drop", "/handoffs/x/again", "/handoffs/all/retry", "/sessions/x/end"]
 
 
 @pytest.fixture
@@ -29,10 +29,16 @@ def administrator(exchange: InMemory) -> Administrator:
     ("path", "kind"),
     [
         ("/", "text/html; charset=utf-8"),
-        ("/live", "text/html; charset=utf-8"),
+        ("/exchanges?user=x&state=failed&day=2026-11-25&file=a&before=9", "text/html; charset=utf-8"),
+        ("/exchanges/1", "text/html; charset=utf-8"),
+        ("/handoffs", "text/html; charset=utf-8"),
+        ("/sessions", "text/html; charset=utf-8"),
+        ("/refusals", "text/html; charset=utf-8"),
+        ("/settings", "text/html; charset=utf-8"),
         ("/status.css", "text/css; charset=utf-8"),
         ("/status.js", "text/javascript; charset=utf-8"),
         ("/status.svg", "image/svg+xml"),
+        ("/alarm.svg", "image/svg+xml"),
         ("/metrics", "text/plain; version="),
         ("/health", "application/json"),
     ],
@@ -40,6 +46,7 @@ def administrator(exchange: InMemory) -> Administrator:
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_pages(administrator: Administrator, path: str, kind: str, method: str) -> None:
     """Each with its type, and with what keeps a browser from being used against us."""
+    administrator.exchange.checkauth()  # the first exchange
     reply = administrator.ask(path, method)
 
     assert reply.status == 200
@@ -59,6 +66,11 @@ def test_pages(administrator: Administrator, path: str, kind: str, method: str) 
         ("/status.css/x", "GET", 404),
         ("/../etc/passwd", "GET", 404),
         ("/", "POST", 405),
+        ("/exchanges/2", "GET", 404),
+        ("/exchanges/x", "GET", 404),
+        ("/exchanges/9999999999999999999", "GET", 404),
+        ("/refusals/1", "GET", 404),
+        ("/live", "GET", 404),
         ("/metrics", "DELETE", 405),
         ("/handoffs/x/retry", "GET", 404),
         ("/handoffs/x/end", "POST", 404),
@@ -70,12 +82,17 @@ def test_other_paths(administrator: Administrator, path: str, method: str, statu
     assert administrator.ask(path, method).status == status
 
 
+def part(administrator: Administrator, path: str = "/", **headers: str) -> str:
+    """Return the part of a page that changes, as the script requests it."""
+    return administrator.ask(path, X_Part="main", **headers).body.decode()
+
+
 def test_the_part_that_changes_is_a_part_of_the_page(administrator: Administrator) -> None:
     """The script puts it in its place."""
-    live = administrator.ask("/live").body.decode()
-
-    assert live.startswith('<main id="main">')
-    assert live in administrator.page()
+    for path in ("/", "/settings"):
+        live = part(administrator, path)
+        assert live.startswith("<main ")
+        assert live in administrator.ask(path).body.decode()
 
 
 def test_notices(administrator: Administrator) -> None:
@@ -84,6 +101,25 @@ def test_notices(administrator: Administrator) -> None:
     page = administrator.ask("/?notice=%3Cscript%3E").body.decode()
 
     assert '<p role="status" id="notice"></p>' in page
+
+
+@pytest.mark.parametrize(
+    ("back", "location"),
+    [
+        ("", "../../?notice=gone"),
+        ("handoffs?state=failed&user=%D0%98", "../../handoffs?state=failed&user=%D0%98&notice=gone"),
+        ("exchanges/7", "../../exchanges/7?notice=gone"),
+        ("handoffs?notice=ended", "../../handoffs?notice=gone"),
+        ("//evil.example/", "../../?notice=gone"),
+        ("https://evil.example/handoffs", "../../?notice=gone"),
+        ("handoffs/../../x", "../../?notice=gone"),
+        ("handoffs?x=\r\nSet-Cookie: a", "../../handoffs?x=%0D%0ASet-Cookie%3A+a&notice=gone"),
+    ],
+)
+def test_the_way_back(administrator: Administrator, back: str, location: str) -> None:
+    """A button leads back to the page on which it was pressed, with its filter; and nowhere else."""
+    administrator.exchange.checkauth()
+    assert administrator.press("/handoffs/x/retry", back=back).headers["location"] == location
 
 
 @pytest.mark.parametrize("button", BUTTONS)
@@ -125,7 +161,7 @@ def test_a_form_of_another_site(
 )
 def test_a_name_that_another_site_has_led_here(administrator: Administrator, host: str, status: int) -> None:
     """Its pages are not ours to a browser, so it reads nothing."""
-    for path in ("/", "/live", "/metrics"):
+    for path in ("/", "/exchanges", "/metrics"):
         assert administrator.ask(path, Host=host).status == status
     assert administrator.ask("/health", Host=host).status == 200
 
@@ -135,7 +171,7 @@ def basic(user: str, password: str) -> str:
     return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
 
 
-@pytest.mark.parametrize("path", ["/", "/live", "/metrics"])
+@pytest.mark.parametrize("path", ["/", "/exchanges?file=x", "/metrics"])
 @pytest.mark.parametrize("name", ["Host", "Accept", "Accept-Language", "Sec-Fetch-Site"])
 def test_headers_that_are_nonsense(administrator: Administrator, path: str, name: str) -> None:
     """They are refused, or passed over."""
@@ -151,7 +187,7 @@ def test_headers_that_are_nonsense(administrator: Administrator, path: str, name
 def test_a_lock(exchange: InMemory) -> None:
     """With passwords nothing but the health is shown without one; names are fine then."""
     administrator = Administrator(exchange, {"root": b"toor"})
-    for path in ("/", "/live", "/metrics", "/status.css", "/nothing"):
+    for path in ("/", "/exchanges", "/metrics", "/status.css", "/nothing"):
         reply = administrator.ask(path, Host="status.example")
         assert reply.status == 401
         assert reply.headers["www-authenticate"].startswith("Basic realm=")
@@ -177,13 +213,30 @@ def test_wrong_passwords_are_slowed(exchange: InMemory) -> None:
 def test_what_nobody_thought_of(
     administrator: Administrator, nothing_left_behind: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """500 and a line in the log, and no more than that to see."""
+    """The page turns red, and the log has a line; nobody sees more than that."""
 
     def fail(_: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(type(administrator.exchange.store), "free", fail)
     reply = administrator.ask("/")
+
+    assert reply.status == 503
+    assert "the disk could not be asked: ZeroDivisionError" in reply.body.decode()
+    assert "Traceback" not in reply.body.decode()
+    assert len(flush_failures(nothing_left_behind)) >= 1
+
+
+def test_a_page_with_a_mistake(
+    administrator: Administrator, nothing_left_behind: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """500 and a line in the log, and no more than that to see."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("onec_twisted.admin.family.sessions", fail)
+    reply = administrator.ask("/sessions")
 
     assert (reply.status, reply.body) == (500, b"Internal server error\n")
     assert len(flush_failures(nothing_left_behind)) == 1
@@ -206,7 +259,7 @@ def test_a_disk_that_does_not_answer(exchange: InMemory) -> None:
         exchange.clock.advance(STATUS_PATIENCE)
 
     assert page.answered.startswith(b"HTTP/1.1 503 ")
-    assert page.answered.endswith(b"The disk or the database does not answer: see /health\n")
+    assert b"the disk has not answered for 5 seconds" in page.answered
     assert metrics.answered.startswith(b"HTTP/1.1 200 ")
     assert b"onec_connections 0.0\n" in metrics.answered
     assert b"onec_disk_free_bytes NaN\n" in metrics.answered
@@ -217,12 +270,25 @@ def test_a_disk_that_does_not_answer(exchange: InMemory) -> None:
 
 
 def test_many_browsers_are_one_look(exchange: InMemory) -> None:
-    """The part that changes is made once a second for each language."""
+    """The part that changes is made twice a second for each page and language; who has changed something sees it."""
     administrator = Administrator(exchange)
-    first = administrator.ask("/live").body
     exchange.checkauth()
-    assert administrator.ask("/live").body == first
-    assert "Сеансы".encode() in administrator.ask("/live", Accept_Language="ru").body
+    first = part(administrator, "/sessions")
+    exchange.checkauth()
+    assert part(administrator, "/sessions") == first
+    assert "Сеансы" in part(administrator, "/sessions", Accept_Language="ru")
     exchange.clock.advance(PART_FRESH_FOR)
+    second = part(administrator, "/sessions")
+    assert second != first
+    exchange.checkauth()
+    administrator.press("/handoffs/x/retry")
 
-    assert administrator.ask("/live").body != first
+    assert part(administrator, "/sessions") != second
+
+
+def test_parts_in_memory_are_few(administrator: Administrator) -> None:
+    """However many queries somebody thinks of."""
+    for number in range(PARTS_CACHED + 5):
+        part(administrator, f"/exchanges?file={number}")
+
+    assert "exchanges" in part(administrator, "/exchanges?file=0")

@@ -113,3 +113,43 @@ def test_what_was_found_in_documents_is_looked_for_again(cursor: Cursor) -> None
     assert again is not None
 
     assert (again.checked, outcomes.checked(cursor, again.id), outcomes.checked(cursor, "x")) == ("", "", "")
+
+
+def test_what_was_delivered_waits_again(cursor: Cursor) -> None:
+    """Under another id and in its place; what waits or failed is left to others."""
+    handoff = settled(cursor, "a", "import0_1.xml", "b.xml")
+    assert outcomes.redeliver(cursor, handoff.id, 4.0) is None
+    note(cursor, handoff, SUCCEEDED, "import0_1.xml")
+    again = outcomes.redeliver(cursor, handoff.id, 4.0)
+
+    assert again is not None
+    assert again.id != handoff.id
+    assert (again.number, again.state, again.tries) == (handoff.number, WAITING, 0)
+    assert outcomes.redeliver(cursor, handoff.id, 5.0) is None
+
+
+def test_an_older_document_is_not_delivered_again(cursor: Cursor) -> None:
+    """After a newer one of its name the site must not get it."""
+    older, newer = settled(cursor, "a", "import0_1.xml"), settled(cursor, "b", "import0_1.xml")
+    for one in (older, newer):
+        note(cursor, one, SUCCEEDED, "import0_1.xml")
+
+    with pytest.raises(outcomes.Superseded):
+        outcomes.redeliver(cursor, older.id, 4.0)
+    assert outcomes.redeliver(cursor, newer.id, 4.0) is not None
+
+
+@pytest.mark.parametrize("by_request", [True, False])
+def test_files_that_are_gone_are_not_delivered_again(cursor: Cursor, by_request: bool) -> None:
+    """The session was emptied since."""
+    if by_request:
+        session = Session("a", "shop", 1, 0, 1.0)
+        statements.open_session(cursor, "a", "a", "shop", 1.0)
+        statements.commit(cursor, session, "a.xml", None, 5, 1000, 1.0, "catalog")
+        handoff = outbox.import_requested(cursor, session, "catalog", "a.xml", "", 5, 2.0)
+    else:
+        handoff = settled(cursor, "a", "a.xml")
+    note(cursor, handoff, SUCCEEDED, "a.xml")
+    cursor.execute("DELETE FROM files WHERE sessid = 'a'")
+
+    assert outcomes.redeliver(cursor, handoff.id, 4.0) is None

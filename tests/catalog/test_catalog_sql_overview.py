@@ -12,8 +12,9 @@ from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import outcomes
 from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.catalog.sql.overview import MANY_FILES, overview, summary
+from onec_twisted.catalog.sql.overview import MANY_FILES, matching, overview, summary
 from onec_twisted.catalog.sqlite import opened
+from onec_twisted.model.journal import HandoffFilter
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Session
 
 if TYPE_CHECKING:
@@ -110,3 +111,21 @@ def test_many_sessions_with_failed_hand_offs(cursor: Cursor) -> None:
     rows = [row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {plan}")]
 
     assert rows == ["SEARCH handoffs USING COVERING INDEX handoffs_of_session (sessid=? AND state=?)"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "states"),
+    [
+        (HandoffFilter(), [WAITING, FAILED, SUCCEEDED]),
+        (HandoffFilter(state=FAILED), [FAILED]),
+        (HandoffFilter(username="other"), []),
+        (HandoffFilter(username="shop", limit=1), [WAITING]),
+        (HandoffFilter(before=2), [SUCCEEDED]),
+    ],
+)
+def test_hand_offs_that_a_filter_lets_through(cursor: Cursor, wanted: HandoffFilter, states: list[str]) -> None:
+    """The newest first; how many of its user have failed is counted whatever the state and the page."""
+    found, failed = matching(cursor, wanted)
+
+    assert [handoff.state for handoff in found] == states
+    assert failed == (0 if wanted.username == "other" else 1)

@@ -148,11 +148,11 @@ class Witnessed(Site):
         for _ in range(10_000):
             if self.witness.inner.running:
                 self.witness.end(0, None)
-            elif not self.relay.progress():
+            elif not self.relay.prospects():
                 return
             else:
                 self.clock.advance(10)
-        raise AssertionError(self.relay.progress())
+        raise AssertionError(self.relay.prospects())
 
 
 @pytest.fixture

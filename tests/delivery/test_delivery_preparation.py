@@ -256,8 +256,8 @@ def test_how_it_may_end(waiting_node: Node, slow: Slow, reason: Exception, words
     waiting_node.exchange.clock.advance(0.4)
     waiting_node.exchange.clock.advance(9.6 if words.startswith(b"failure") else 0)
     if words.startswith(b"progress"):
-        (progress,) = waiting_node.exchange.parts.relay.progress().values()
-        assert progress.encode().startswith(words[9:])
+        (prospect,) = waiting_node.exchange.parts.relay.prospects().values()
+        assert prospect.words.encode().startswith(words[9:])
         waiting.addErrback(lambda _: None)
         waiting.cancel()
         return

@@ -107,13 +107,26 @@ def test_one_that_waits_for_its_next_try_holds_back_its_type(site: Site) -> None
     site.clock.advance(0.5)
     waits = "Import waits for an earlier one, a: The site is asleep - try 2 of 3 in 1 s"
     assert [one.words for one in outcomes] == [waits]
-    assert site.relay.progress()[second.id] == waits
+    assert site.relay.prospects()[second.id].words == waits
     site.clock.advance(1)
     assert site.delivered == ["a", "o"], "the user's turn is taken"
     site.importer.end()
     site.importer.end()
 
     assert site.delivered == ["a", "o", "a", "b"]
+
+
+def test_what_is_to_come(site: Site) -> None:
+    """One runs, the next waits for it; after a failure it is known in how many seconds it is tried again."""
+    first, second = site.hand_off("a"), site.hand_off("b", "t")
+    known = site.relay.prospects()
+    assert [(known[one.id].runs, known[one.id].pause) for one in (first, second)] == [(True, None), (False, None)]
+    site.importer.end(ImportInterrupted("The site is asleep"))
+    site.clock.advance(0.25)
+    known = site.relay.prospects()
+
+    assert [(known[one.id].runs, known[one.id].pause) for one in (first, second)] == [(False, 0.75), (False, None)]
+    assert known[second.id].words.startswith("Import waits for an earlier one, a: The site is asleep")
 
 
 def test_one_that_was_sealed_earlier_comes_first(site: Site) -> None:

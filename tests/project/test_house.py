@@ -25,7 +25,7 @@ ORDER = [f"{package}.{module}" for package, modules in PACKAGES.items() for modu
 PROGRAMS = ["delivery.launch", "delivery.confinement", "delivery.examine", "delivery.prepare", "delivery.check"]
 BESIDE = ["testing", *PROGRAMS, *(f"node.{module}" for module in NODE)]
 MODULES = [*ORDER, *BESIDE, "tap", "onec_node"]
-PACKAGE_FILES = {"", "model.refusals", "catalog.sql", "node", *PACKAGES}
+PACKAGE_FILES = {"", "model.refusals", "catalog.sql", "admin.words", "admin.pages", "node", *PACKAGES}
 
 ONE_WORD = re.compile(r"_?[A-Z]+")
 LONGEST_MODULE, LONGEST_FUNCTION, MOST_METHODS = 350, 60, 20
@@ -33,6 +33,8 @@ WITHOUT_TESTS = {
     *(f"model.{module}" for module in PACKAGES["model"] if module.startswith("refusals.")),
     "model.journal",
     "daemon.parameters",
+    "admin.words.english",
+    "admin.words.russian",
     "auth.interfaces",
     "storage.interfaces",
     "storage.file",

@@ -14,7 +14,7 @@ from documents import DOCS, ROOT, TOOLS, kinds, text_of, words_of
 from handed_off import SCHEMA
 from processes import free_port
 
-from onec_twisted.admin.words import RUSSIAN
+from onec_twisted.admin.words.russian import RUSSIAN
 from onec_twisted.daemon.options import Options
 from onec_twisted.model.errors import ImportFailed
 from onec_twisted.node.command import main

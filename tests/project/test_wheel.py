@@ -54,7 +54,7 @@ def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
         licences = [name for name in archive.namelist() if name.endswith("/licenses/LICENSE")]
     expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "onec_twisted").rglob("*.py")}
     expected |= {f"twisted/plugins/{path.name}" for path in (ROOT / "twisted" / "plugins").glob("*.py")}
-    expected |= {f"onec_twisted/admin/status.{kind}" for kind in ("css", "js", "svg")}
+    expected |= {f"onec_twisted/admin/{name}" for name in ("status.css", "status.js", "status.svg", "alarm.svg")}
 
     assert names == expected | {"onec_twisted/py.typed"}
     assert len(licences) == 1

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.model.records import Handoff
 
-__all__ = ["Superseded", "checked", "drop", "note_checked", "note_outcome", "note_reported", "retry"]
+__all__ = ["Superseded", "checked", "drop", "note_checked", "note_outcome", "note_reported", "redeliver", "retry"]
 
 
 def note_outcome(
@@ -115,6 +115,36 @@ def retry(cursor: Cursor, failed: str, now: float) -> Handoff | None:
     if found[0].event == "import" and not found[0].failure_reported:
         owe_documents(cursor, found[0].sessid)
     return again(cursor, found[0], now)
+
+
+def redeliver(cursor: Cursor, delivered: str, now: float) -> Handoff | None:
+    """Let a delivered hand-off wait again, and return it; None if there is none, or its files are no longer there.
+
+    Raises ``Superseded`` if a newer one has brought one of its documents since: the site must not get the older one.
+    """
+    found = where(cursor, "id = ? AND state = ?", delivered, SUCCEEDED)
+    if not found or not _has_files(cursor, found[0]):
+        return None
+    handoff = found[0]
+    cursor.execute("SELECT documents FROM handoffs WHERE number = ?", (handoff.number,))
+    documents = frozenset(json.loads(cursor.fetchone()[0]))
+    cursor.execute(
+        "SELECT documents FROM handoffs WHERE username = ? AND type = ? AND state = ? AND number > ?",
+        (handoff.username, handoff.type, SUCCEEDED, handoff.number),
+    )
+    if any(documents.intersection(json.loads(newer)) for (newer,) in cursor.fetchall()):
+        raise Superseded
+    return again(cursor, handoff, now)
+
+
+def _has_files(cursor: Cursor, handoff: Handoff) -> bool:
+    """Return whether the files of a hand-off are still those of its session; an event has none."""
+    name = handoff.archive or handoff.filename
+    if name:
+        cursor.execute("SELECT COUNT(*) FROM files WHERE sessid = ? AND name = ?", (handoff.sessid, name))
+    else:
+        cursor.execute("SELECT COUNT(*) FROM files WHERE sessid = ? AND sealed = ?", (handoff.sessid, handoff.number))
+    return bool(cursor.fetchone()[0] >= handoff.count)
 
 
 def drop(cursor: Cursor, failed: str) -> bool:

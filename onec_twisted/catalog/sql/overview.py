@@ -18,9 +18,20 @@ from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Session
 if TYPE_CHECKING:
     from sqlite3 import Cursor
 
+    from onec_twisted.model.journal import HandoffFilter
     from onec_twisted.model.records import Handoff
 
-__all__ = ["FEW_FILES", "MANY_FILES", "Overview", "SessionLine", "Summary", "latest", "overview", "summary"]
+__all__ = [
+    "FEW_FILES",
+    "MANY_FILES",
+    "Overview",
+    "SessionLine",
+    "Summary",
+    "latest",
+    "matching",
+    "overview",
+    "summary",
+]
 
 MANY_FILES = 1000
 """Files of a session that are counted; a session with more has many."""
@@ -83,11 +94,29 @@ def summary(cursor: Cursor) -> Summary:
     return Summary(sessions, owing, damaged, handoffs, row[0] if row else None, uploads.unfinished(cursor))
 
 
+def _numbered(cursor: Cursor) -> list[Handoff]:
+    """Return the hand-offs whose numbers were selected, each with its first files."""
+    handoffs = [outbox.where(cursor, "number = ?", number)[0] for (number,) in cursor.fetchall()]
+    return [evolve(handoff, files=tuple(outbox.files_of(cursor, handoff, FEW_FILES))) for handoff in handoffs]
+
+
 def latest(cursor: Cursor, state: str, most: int) -> list[Handoff]:
     """Return at most ``most`` hand-offs in a state, the newest first, each with its first files."""
     cursor.execute("SELECT number FROM handoffs WHERE state = ? ORDER BY number DESC LIMIT ?", (state, most))
-    handoffs = [outbox.where(cursor, "number = ?", number)[0] for (number,) in cursor.fetchall()]
-    return [evolve(handoff, files=tuple(outbox.files_of(cursor, handoff, FEW_FILES))) for handoff in handoffs]
+    return _numbered(cursor)
+
+
+def matching(cursor: Cursor, wanted: HandoffFilter) -> tuple[tuple[Handoff, ...], int]:
+    """Return the hand-offs that a filter lets through, the newest first; and how many of its user have failed."""
+    user = wanted.username, wanted.username
+    cursor.execute(
+        "SELECT number FROM handoffs WHERE (? = '' OR username = ?) AND (? = '' OR state = ?)"
+        " AND (? IS NULL OR number < ?) ORDER BY number DESC LIMIT ?",
+        (*user, wanted.state, wanted.state, wanted.before, wanted.before, wanted.limit),
+    )
+    found = tuple(_numbered(cursor))
+    cursor.execute("SELECT COUNT(*) FROM handoffs WHERE state = ? AND (? = '' OR username = ?)", (FAILED, *user))
+    return found, cursor.fetchone()[0]
 
 
 def overview(cursor: Cursor, most: int) -> Overview:

@@ -1,0 +1,217 @@
+"""The family of pages: which page a path names, and the values that it is made from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+
+from onec_twisted.admin.pages.exchange import exchange_page, missing_page
+from onec_twisted.admin.pages.exchanges import LARGEST_NUMBER, exchange_filter, exchanges
+from onec_twisted.admin.pages.frame import PAGES, Frame
+from onec_twisted.admin.pages.handoffs import handoff_filter, handoffs
+from onec_twisted.admin.pages.overview import Look, overview
+from onec_twisted.admin.pages.refusals import refusal_filter, refusals
+from onec_twisted.admin.pages.sessions import sessions
+from onec_twisted.admin.pages.settings import settings
+from onec_twisted.admin.verdict import Facts, Verdict, judge
+from onec_twisted.model.journal import ExchangeFilter, RefusalFilter
+from onec_twisted.model.records import FAILED
+from onec_twisted.runtime.singleflight import SingleFlight
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from onec_twisted.admin.health import HealthCheck
+    from onec_twisted.admin.status import Observed, Status
+    from onec_twisted.admin.words.text import Words
+    from onec_twisted.model.journal import Minute, UserRow
+
+__all__ = ["Asked", "Family", "Made"]
+
+FACTS_FRESH_FOR = 0.5
+"""Seconds for which what all pages are made from is cached."""
+
+DAY_SHOWN = 86400.0
+"""Seconds before now that the overview shows."""
+
+MOST_EXCHANGES_PLOTTED = 2000
+"""Exchanges whose imports are plotted."""
+
+MOST_REFUSALS_JUDGED = 200
+"""Lines of refusals that the verdict looks at."""
+
+
+@frozen(kw_only=True)
+class Asked:
+    """A request for a page: its path in segments, its query, and the language. ``token`` goes into its forms."""
+
+    path: tuple[str, ...]
+    query: Mapping[str, str]
+    words: Words
+    token: str
+
+
+@frozen
+class Made:
+    """A page: its frame, its title, and its content; ``status`` is that of the answer."""
+
+    frame: Frame
+    title: str
+    content: Any
+    status: int = 200
+
+
+@frozen(kw_only=True)
+class _Known:
+    """What all pages are made from."""
+
+    now: float
+    status: Status
+    verdict: Verdict
+    minutes: tuple[Minute, ...]
+    users: tuple[UserRow, ...]
+
+    @property
+    def usernames(self) -> Sequence[str]:
+        """Return the users, by name."""
+        return sorted(row.username for row in self.users)
+
+
+@define(eq=False, kw_only=True)
+class Family:
+    """Makes the pages. ``settings`` are the options in force with their values."""
+
+    observed: Observed
+    health: HealthCheck
+    settings: Sequence[tuple[str, str]]
+    version: str
+    _known: _Known | None = field(default=None, init=False)
+    _known_at: float = field(default=0.0, init=False)
+    _looking: SingleFlight[_Known] = field(factory=SingleFlight, init=False)
+
+    @staticmethod
+    def has(path: Sequence[str]) -> bool:
+        """Return whether there may be a page at a path."""
+        return (len(path) == 1 and path[0] in PAGES) or (
+            len(path) == 2 and path[0] == "exchanges" and _number(path[1]) is not None
+        )
+
+    async def page(self, asked: Asked) -> Made:
+        """Return a page at a path that ``has`` accepts; if that fails with the disk or the database, it says so."""
+        try:
+            return await self._page(asked)
+        except Exception:
+            health = await self.health.look()
+            if health.ready:
+                raise
+            verdict = judge(Facts(now=self.observed.now(), health=health.reasons))
+            frame = self._frame(asked, verdict, self.observed.now())
+            return Made(
+                frame, asked.words.pages[frame.page] if frame.page else "", missing_page(frame, "unknown"), 503
+            )
+
+    def _frame(self, asked: Asked, verdict: Verdict, now: float) -> Frame:
+        return Frame(
+            words=asked.words,
+            page=asked.path[0],
+            root="../" * (len(asked.path) - 1),
+            here=_here(asked.path, asked.query),
+            verdict=verdict,
+            now=now,
+            version=self.version,
+            token=asked.token,
+        )
+
+    async def _page(self, asked: Asked) -> Made:
+        """Return a page with its content."""
+        known = await self._facts()
+        frame = self._frame(asked, known.verdict, known.now)
+        if len(asked.path) == 2:
+            return await self._exchange(frame, asked, known)
+        title = asked.words.pages[frame.page] if frame.page else ""
+        return Made(frame, title, await self._content(frame, asked.query, known))
+
+    async def _content(self, frame: Frame, query: Mapping[str, str], known: _Known) -> Any:
+        """Return the content of a page of the navigation."""
+        journal, within, users = self.observed.journal, self.observed.within, known.usernames
+        if frame.page == "exchanges":
+            return exchanges(frame, query, await within(journal.exchanges(exchange_filter(query))), users)
+        if frame.page == "handoffs":
+            found, failed = await within(journal.handoffs(handoff_filter(query)))
+            prospects = known.status.prospects
+            return handoffs(frame, query, found, failed=failed, prospects=prospects, users=users)
+        if frame.page == "refusals":
+            return refusals(frame, query, await within(journal.refusals(refusal_filter(query))), users)
+        if frame.page == "sessions":
+            return sessions(frame, known.status.overview)
+        if frame.page == "settings":
+            return settings(frame, known.status, self.settings)
+        last_day = ExchangeFilter(since=known.now - DAY_SHOWN, limit=MOST_EXCHANGES_PLOTTED)
+        recent = await within(journal.exchanges(last_day))
+        return overview(frame, Look(status=known.status, minutes=known.minutes, users=known.users, recent=recent))
+
+    async def _exchange(self, frame: Frame, asked: Asked, known: _Known) -> Made:
+        """Return the page of one exchange."""
+        number = _number(asked.path[1])
+        journal = self.observed.journal
+        found = await self.observed.within(journal.exchange(number or 0))
+        title = f"{frame.words.exchange} {number}"
+        if found is None:
+            return Made(frame, title, missing_page(frame, "gone"), 404)
+        return Made(frame, title, exchange_page(frame, found, kept=frozenset()))
+
+    def forget(self) -> None:
+        """Forget what is cached, because somebody has changed something and is about to look."""
+        self._known = None
+
+    def back_to(self, here: str, notice: str) -> str:
+        """Return where a button leads that was pressed ``here``, with a notice; the overview, if there is no page."""
+        place, _, query = here.partition("?")
+        path = tuple(place.split("/"))
+        return _here(path if self.has(path) else ("",), {**dict(parse_qsl(query)), "notice": notice})
+
+    async def _facts(self) -> _Known:
+        """Return what all pages are made from, at most half a second old."""
+        if self._known is not None and self.observed.seconds() - self._known_at < FACTS_FRESH_FOR:
+            return self._known
+        return await self._looking.call("facts", self._look)
+
+    async def _look(self) -> _Known:
+        observed = self.observed
+        journal, within = observed.journal, observed.within
+        looking = Deferred.fromCoroutine(self.health.look())  # meanwhile: each waits for seconds if the disk does
+        status, now = await observed.status(), observed.now()
+        minutes = await within(journal.minutes(now - DAY_SHOWN))
+        users = await within(journal.users())
+        refused = await within(journal.refusals(RefusalFilter(limit=MOST_REFUSALS_JUDGED)))
+        health = await looking
+        seen = status.overview
+        failures = [handoff for handoff in seen.handoffs if handoff.state == FAILED]
+        facts = Facts(
+            now=now,
+            health=health.reasons,
+            failed=seen.summary.handoffs[FAILED],
+            failure=failures[0].words if failures else "",
+            damaged=seen.summary.damaged,
+            reserved=status.reserved,
+            users=users,
+            refusals=refused,
+            minutes=minutes,
+        )
+        self._known = _Known(now=now, status=status, verdict=judge(facts), minutes=minutes, users=users)
+        self._known_at = observed.seconds()
+        return self._known
+
+
+def _here(path: Sequence[str], query: Mapping[str, str]) -> str:
+    """Return the path of a page from the overview's, with its query."""
+    return "/".join(path) + (f"?{urlencode(query)}" if query else "")
+
+
+def _number(text: str) -> int | None:
+    """Return the number of an exchange, None if a text is none."""
+    is_number = text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= LARGEST_NUMBER
+    return int(text) if is_number else None

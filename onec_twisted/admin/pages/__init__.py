@@ -1,0 +1,1 @@
+"""The pages: pure functions from values to tags, one module for each page."""
