@@ -43,6 +43,7 @@ PACKAGES = {
         "file",
         "folders",
         "splice",
+        "copies",
         "local",
     ],
     "http": [
@@ -97,7 +98,7 @@ PACKAGES = {
         "catalog",
         "registry",
     ],
-    "auth": ["interfaces", "guesses", "htpasswd", "access", "shard", "sessions"],
+    "auth": ["interfaces", "guesses", "htpasswd", "userfile", "access", "shard", "sessions"],
     "ingest": [
         "locks",
         "space",
@@ -174,6 +175,8 @@ PACKAGES = {
         "service",
         "parts",
         "assembly",
+        "backup",
+        "command",
     ],
 }
 """A package imports only from those above it, a module of its own package only from its left."""

@@ -6,7 +6,7 @@ import os
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from onec_twisted.catalog.sql.contents import lengths, moved
+from onec_twisted.catalog.sql.contents import epochs, lengths, moved
 from onec_twisted.catalog.sql.schema import SCHEMA_VERSION, has_counts, script_from, version_of
 from onec_twisted.catalog.sql.sessions import damage_files
 from onec_twisted.catalog.sqlite import CatalogUnusable, opened, usable
@@ -14,7 +14,14 @@ from onec_twisted.catalog.sqlite import CatalogUnusable, opened, usable
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["create_catalog", "record_damage", "recorded_folders", "recorded_lengths"]
+__all__ = [
+    "copy_catalog",
+    "create_catalog",
+    "record_damage",
+    "recorded_epochs",
+    "recorded_folders",
+    "recorded_lengths",
+]
 
 
 def create_catalog(path: Path) -> None:
@@ -50,6 +57,20 @@ def recorded_folders(path: Path) -> dict[str, str]:
     """Return the names of folders that are not their session's sessid, by sessid. Blocks; for the start."""
     with usable(path), closing(opened(path)) as connection:
         return moved(connection.cursor())
+
+
+def recorded_epochs(path: Path) -> dict[str, tuple[int, str]]:
+    """Return the epoch of each session, and its folder if that is not its sessid. Blocks."""
+    with usable(path), closing(opened(path)) as connection:
+        return epochs(connection.cursor())
+
+
+def copy_catalog(path: Path, to: Path) -> None:
+    """Copy the database as it is at one moment, also while a daemon writes to it. Blocks."""
+    with usable(path), closing(opened(path)) as connection:
+        os.close(os.open(to, os.O_RDWR | os.O_CREAT, 0o600))
+        with closing(opened(to)) as copy:
+            connection.backup(copy)
 
 
 def record_damage(path: Path, damaged: list[tuple[str, str]]) -> None:

@@ -16,4 +16,6 @@ Modules, each of which imports only from those above it:
 * ``service``: start and stop of the daemon
 * ``parts``: the front doors, and the parts behind them
 * ``assembly``: puts all parts of a real daemon together
+* ``backup``: copies a media root while the daemon runs, and back
+* ``command``: the command ``onec-exchange``
 """

@@ -13,5 +13,6 @@ Modules, each of which imports only from those above it:
 * ``file``: one file, open for one piece: write, splice, sync, compare, roll back; no Twisted
 * ``folders``: walk, recover and remove a session's folder; its manifest
 * ``splice``: pipes between sockets and files, for splice
+* ``copies``: copies of files that may grow meanwhile
 * ``local``: the media root, and the only paths; no Twisted
 """

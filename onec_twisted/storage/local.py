@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from onec_twisted.model.description import UploadedFile
     from onec_twisted.model.names import SafeName
 
-__all__ = ["MediaRootTaken", "Store"]
+__all__ = ["MediaRootTaken", "Store", "path_in"]
 
 GONE = ".gone-"
 
@@ -297,6 +297,11 @@ class Store:
         with tempfile.TemporaryFile(dir=self.temp) as file:
             file.write(b"x")
             file.flush()
+
+
+def path_in(folder: str, name: str) -> str:
+    """Return the path of a file on record in a session's folder, for who copies it."""
+    return f"{folder}/{on_disk(name)}"
 
 
 def _path(folder: str, name: SafeName) -> str:

@@ -24,7 +24,7 @@ FRONT_DOORS = {"exchange", "tus"}
 ORDER = [f"{package}.{module}" for package, modules in PACKAGES.items() for module in modules]
 PROGRAMS = ["delivery.launch", "delivery.confinement", "delivery.examine", "delivery.prepare", "delivery.check"]
 BESIDE = ["testing", *PROGRAMS, *(f"node.{module}" for module in NODE)]
-MODULES = [*ORDER, *BESIDE, "tap", "onec_node"]
+MODULES = [*ORDER, *BESIDE, "tap", "onec_node", "onec_exchange"]
 PACKAGE_FILES = {"", "model.refusals", "catalog.sql", "admin.words", "admin.pages", "node", *PACKAGES}
 
 ONE_WORD = re.compile(r"_?[A-Z]+")

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import bcrypt
+import click
 import pytest
 from daemon import PATIENCE, SCRIPTS, Daemon, start
 from documents import DOCS, ROOT, TOOLS, kinds, text_of, words_of
@@ -15,6 +16,8 @@ from handed_off import SCHEMA
 from processes import free_port
 
 from onec_twisted.admin.words.russian import RUSSIAN
+from onec_twisted.daemon.command import EXIT_CODES
+from onec_twisted.daemon.command import command as onec_exchange
 from onec_twisted.daemon.options import Options
 from onec_twisted.model.errors import ImportFailed
 from onec_twisted.node.command import main
@@ -159,7 +162,13 @@ def in_both_languages(name: str) -> tuple[str, str]:
     return (DOCS / name).read_text(encoding="utf-8"), (DOCS / "ru" / name).read_text(encoding="utf-8")
 
 
-NODE_OPTIONS = {option for command in main.commands.values() for one in command.params for option in one.opts}
+def options_of(command: click.Command) -> set[str]:
+    """Return the options of a command and of those below it."""
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    return {option for one in command.params for option in one.opts}.union(*map(options_of, below))
+
+
+COMMAND_OPTIONS = options_of(main) | options_of(onec_exchange)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -167,7 +176,23 @@ def test_options_that_are_named_exist(page: Path) -> None:
     """Nobody copies one that does not."""
     known = {f"--{name.rstrip('=')}" for name in Options().longOpt} | {"--deploy-hook"}  # which is certbot's
 
-    assert set(re.findall(r"`(--[a-z-]+)", page.read_text(encoding="utf-8"))) <= known | NODE_OPTIONS
+    assert set(re.findall(r"`(--[a-z-]+)", page.read_text(encoding="utf-8"))) <= known | COMMAND_OPTIONS
+
+
+@pytest.mark.parametrize("page", ["docs/onec-exchange.md", "docs/ru/onec-exchange.md"])
+def test_onec_exchange_is_described(page: str) -> None:
+    """Each of its commands, and each exit code, has a row; nothing else has."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    groups = [onec_exchange, *(one for one in onec_exchange.commands.values() if isinstance(one, click.Group))]
+    leaves = {
+        f"{'' if group is onec_exchange else f'{group.name} '}{name}"
+        for group in groups
+        for name, one in group.commands.items()
+        if not isinstance(one, click.Group)
+    }
+
+    assert set(re.findall(r"^\| `onec-exchange ([a-z ]+?)(?: [A-ZА-Я ]+)?` \|", text, re.MULTILINE)) == leaves
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)} == set(EXIT_CODES)
 
 
 def test_onec_node_is_the_same_in_both_languages() -> None:

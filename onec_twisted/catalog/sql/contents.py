@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlite3 import Cursor
 
-__all__ = ["amount", "archives", "holders", "lengths", "moved"]
+__all__ = ["amount", "archives", "epochs", "holders", "lengths", "moved"]
 
 
 def archives(cursor: Cursor, sessid: str, most: int) -> dict[str, int]:
@@ -53,6 +53,12 @@ def lengths(cursor: Cursor) -> dict[str, dict[str, int]]:
     for sessid, name, committed in cursor:
         lengths.setdefault(sessid, {})[name] = int(committed)
     return lengths
+
+
+def epochs(cursor: Cursor) -> dict[str, tuple[int, str]]:
+    """Return each session's epoch, and the name of its folder, empty if that is its sessid."""
+    cursor.execute("SELECT sessid, epoch, folder FROM sessions")
+    return {sessid: (epoch, folder) for sessid, epoch, folder in cursor}
 
 
 def moved(cursor: Cursor) -> dict[str, str]:
