@@ -11,6 +11,7 @@ from in_memory import InMemory, Reply
 from line import Line
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred, maybeDeferred
 
 from onec_twisted.admin.actions import Actions
 from onec_twisted.admin.gauges import Gauges
@@ -18,8 +19,10 @@ from onec_twisted.admin.health import HealthCheck
 from onec_twisted.admin.site import AdminParts, AdminSite
 from onec_twisted.admin.status import Observed
 from onec_twisted.auth.access import Access, NodeRealm
+from onec_twisted.delivery.peeking import Peeked
 from onec_twisted.http.connections import Connections
 from onec_twisted.http.server import Limits
+from onec_twisted.storage.archive import ArchiveDamaged, Held, listed
 from onec_twisted.testing import LateWorkers
 
 if TYPE_CHECKING:
@@ -67,6 +70,18 @@ def actions(exchange: InMemory) -> Actions:
     )
 
 
+def peek_inline(fd: int, size: int) -> Deferred[Peeked]:
+    """List an archive immediately, without a process; see ``Peeker``."""
+
+    def look() -> Peeked:
+        try:
+            return Peeked(tuple((one.names()[0], one.size or 0) for one in listed(Held(fd, size))), 0, "")
+        except ArchiveDamaged as damaged:
+            return Peeked((), 0, str(damaged))
+
+    return maybeDeferred(look)
+
+
 @define(eq=False)
 class Administrator:
     """Asks an exchange's status page; with ``passwords`` it has a lock."""
@@ -92,6 +107,7 @@ class Administrator:
             actions=actions(self.exchange),
             access=access,
             settings=(("--importer", "keep"),),
+            peek=peek_inline,
             note_refusal=lambda _: None,
         )
         self.site = AdminSite(parts, self.exchange.clock, Limits(), Connections())

@@ -11,6 +11,7 @@ Modules, each of which imports only from those above it:
 * ``health``: whether an upload would be accepted now, and why not
 * ``gauges``: metrics that are read at scrape time instead of being counted
 * ``actions``: what the buttons do
+* ``download``: a file on its way to the administrator
 * ``outlook``: what the past leads to expect of the disk and of users
 * ``verdict``: one verdict on the daemon, with reasons
 * ``pages.names``: foreign text, shown safely

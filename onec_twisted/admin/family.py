@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 
+from onec_twisted.admin.download import Download
 from onec_twisted.admin.pages.exchange import exchange_page, missing_page
 from onec_twisted.admin.pages.exchanges import LARGEST_NUMBER, exchange_filter, exchanges
 from onec_twisted.admin.pages.frame import PAGES, Frame
@@ -17,12 +19,16 @@ from onec_twisted.admin.pages.refusals import refusal_filter, refusals
 from onec_twisted.admin.pages.sessions import sessions
 from onec_twisted.admin.pages.settings import settings
 from onec_twisted.admin.verdict import Facts, Verdict, judge
+from onec_twisted.delivery.peeking import Peeked
+from onec_twisted.delivery.processes import TooMuchAsked
+from onec_twisted.model.errors import FileNotFound, Refused
 from onec_twisted.model.journal import ExchangeFilter, RefusalFilter
+from onec_twisted.model.names import SafeName
 from onec_twisted.model.records import FAILED
 from onec_twisted.runtime.singleflight import SingleFlight
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from onec_twisted.admin.health import HealthCheck
     from onec_twisted.admin.status import Observed, Status
@@ -82,12 +88,18 @@ class _Known:
 
 @define(eq=False, kw_only=True)
 class Family:
-    """Makes the pages. ``settings`` are the options in force with their values."""
+    """Makes the pages.
+
+    ``settings`` are the options in force with their values; who looks ``can_read`` files if there is a password.
+    ``peek`` lists what is in the archive in the first bytes of an open file.
+    """
 
     observed: Observed
     health: HealthCheck
     settings: Sequence[tuple[str, str]]
     version: str
+    can_read: bool
+    peek: Callable[[int, int], Deferred[Peeked]]
     _known: _Known | None = field(default=None, init=False)
     _known_at: float = field(default=0.0, init=False)
     _looking: SingleFlight[_Known] = field(factory=SingleFlight, init=False)
@@ -161,10 +173,35 @@ class Family:
         title = f"{frame.words.exchange} {number}"
         if found is None:
             return Made(frame, title, missing_page(frame, "gone"), 404)
-        return Made(frame, title, exchange_page(frame, found, kept=frozenset()))
+        archive = asked.query.get("inside", "")
+        inside = await self._look_inside(found.line.number, archive) if archive else None
+        return Made(frame, title, exchange_page(frame, found, can_read=self.can_read, archive=archive, inside=inside))
+
+    async def _look_inside(self, number: int, archive: str) -> Peeked:
+        """Return what is in an archive of an exchange, or why nobody knows."""
+        try:
+            file = await self.open_file(number, archive)
+            try:
+                return await self.peek(file.fd, file.size)
+            finally:
+                os.close(file.fd)
+        except (Refused, OSError, TooMuchAsked) as error:
+            return Peeked((), 0, str(getattr(error, "words", error)))
+
+    async def open_file(self, number: int, name: str) -> Download:
+        """Open a file of an exchange, which the caller closes. Raises ``FileNotFound``."""
+        observed = self.observed
+        held = await observed.within(observed.journal.held_file(number, name))
+        if held is None:
+            raise FileNotFound(name)
+        sessid, size = held
+        fd = await observed.within(
+            observed.workers(observed.store.open_archive, sessid, SafeName((*name.split("/"),)))
+        )
+        return Download(fd, size, name)
 
     def forget(self) -> None:
-        """Forget what is cached, because somebody has changed something and is about to look."""
+        """Forget what is cached: somebody has changed something, or wants to know."""
         self._known = None
 
     def back_to(self, here: str, notice: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from hmac import compare_digest
 from importlib.resources import files
@@ -19,13 +20,14 @@ from twisted.web.template import flattenString
 
 import onec_twisted
 from onec_twisted.admin.door import MOST_CONNECTIONS, AdminDoor
+from onec_twisted.admin.download import Download, send
 from onec_twisted.admin.family import Asked, Family
 from onec_twisted.admin.words.language import words_for
 from onec_twisted.http.answer import Answer
 from onec_twisted.http.head import fields_of_target
 from onec_twisted.http.refusals import Refusals, address_of
 from onec_twisted.http.server import Server
-from onec_twisted.model.errors import MissingCredentials, Refused, Unforeseen
+from onec_twisted.model.errors import FileNotFound, MissingCredentials, Refused, Unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from onec_twisted.admin.health import HealthCheck
     from onec_twisted.admin.status import Observed
     from onec_twisted.auth.access import Access
+    from onec_twisted.delivery.peeking import Peeked
     from onec_twisted.http.connections import Connections
     from onec_twisted.http.server import Limits
     from onec_twisted.model.journal import RefusedRequest
@@ -95,6 +98,7 @@ class AdminParts:
     actions: Actions
     access: Access | None
     settings: Sequence[tuple[str, str]]
+    peek: Callable[[int, int], Deferred[Peeked]]
     note_refusal: Callable[[RefusedRequest], None]
 
 
@@ -118,10 +122,15 @@ class Admin(Resource):
         self._access = parts.access
         self._token = secrets.token_urlsafe(32)
         self._family = Family(
-            observed=parts.observed, health=parts.health, settings=parts.settings, version=onec_twisted.__version__
+            observed=parts.observed,
+            health=parts.health,
+            settings=parts.settings,
+            version=onec_twisted.__version__,
+            can_read=parts.access is not None,
+            peek=parts.peek,
         )
         self._parts: dict[tuple[object, ...], tuple[float, Answer]] = {}
-        self._seconds = parts.observed.seconds
+        self._seconds, self._workers = parts.observed.seconds, parts.observed.workers
         self._assets = {name: Answer(body=_asset(name), content_type=kind) for name, kind in ASSETS.items()}
         self._pages: dict[str, Callable[[Request], Awaitable[Answer]]] = {
             "metrics": self._metrics,
@@ -148,6 +157,11 @@ class Admin(Resource):
             self._log.failure("{path} failed", **fields_of_target(request.method, request.uri))
             answer = worded(Unforeseen())
         if gone.called:
+            if isinstance(answer, Download):
+                os.close(answer.fd)
+            return
+        if isinstance(answer, Download):
+            await self._send(answer, request)
             return
         request.setResponseCode(answer.status)
         for name, value in (*HEADERS.items(), *answer.headers):
@@ -157,7 +171,12 @@ class Admin(Resource):
         request.write(b"" if request.method == b"HEAD" else answer.body)
         request.finish()
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _send(self, download: Download, request: Request) -> None:
+        for name, value in (*HEADERS.items(), *download.headers().items()):
+            request.setHeader(name, value)
+        await send(download, request, self._workers)
+
+    async def _answer(self, request: Request) -> Answer | Download:
         path = [part.decode("utf-8", "replace") for part in request.postpath or []]
         if path[:1] == ["health"] and request.method in {b"GET", b"HEAD"}:
             return await self._health(path[1:])
@@ -168,6 +187,8 @@ class Admin(Resource):
         page = self._page if self._family.has(path) else page
         if page is not None and request.method in {b"GET", b"HEAD"}:
             return await page(request)
+        if len(path) == 3 and path[::2] == ["exchanges", "file"] and request.method == b"GET":
+            return await self._file(path[1], request)
         if len(path) == 3 and request.method == b"POST":
             return await self._act(path, request)
         return Answer(404 if page is None else 405, b"Nothing here\n")
@@ -214,6 +235,7 @@ class Admin(Resource):
         )
         if _header(request, PART_HEADER.encode("ascii")) == "main":
             return await self._part(asked)
+        self._family.forget()  # who loads a page wants to see what is there now
         made = await self._family.page(asked)
         document = await flattenString(None, made.frame.document(made.title, made.content, notice))
         return Answer(made.status, b"<!DOCTYPE html>\n" + document, content_type=HTML)
@@ -231,6 +253,16 @@ class Admin(Resource):
         answer = Answer(made.status, body, content_type=HTML)
         self._parts[key] = self._seconds(), answer
         return answer
+
+    async def _file(self, number: str, request: Request) -> Answer | Download:
+        """Return a file of an exchange, if a password was needed to come here."""
+        if self._access is None:
+            return Answer(403, b"Files can be downloaded with --admin-auth only\n")
+        name = _field(request, b"name")
+        try:
+            return await self._family.open_file(int(number) if self._family.has(("exchanges", number)) else 0, name)
+        except (FileNotFound, OSError):
+            return Answer(404, b"The file is no longer there\n")
 
     async def _act(self, path: list[str], request: Request) -> Answer:
         """Carry out a button's action, if the form is one of ours; then show the page."""

@@ -41,6 +41,10 @@ class Journal:
         """Return all that is on record of an exchange, None if there is none of this number."""
         return await self.recorder.survey(history.exchange, number)
 
+    async def held_file(self, number: int, name: str) -> tuple[str, int] | None:
+        """Return the sessid and the committed length of a file of an exchange, None if it is not on the disk."""
+        return await self.recorder.survey(history.held_file, number, name)
+
     async def handoffs(self, wanted: HandoffFilter) -> tuple[tuple[Handoff, ...], int]:
         """Return the hand-offs that a filter lets through; see ``sql.overview.matching``."""
         return await self.recorder.survey(overview.matching, wanted)

@@ -36,6 +36,7 @@ from onec_twisted.delivery.client import SiteClient, address_of, basic
 from onec_twisted.delivery.examination import Examiner
 from onec_twisted.delivery.importers import make_importer
 from onec_twisted.delivery.interfaces import Surroundings
+from onec_twisted.delivery.peeking import Peeker
 from onec_twisted.delivery.preparation import Preparer
 from onec_twisted.exchange.orders import Orders
 from onec_twisted.http.connections import Connections
@@ -68,6 +69,9 @@ ERRAND_THREADS = 4
 
 ARCHIVE_TIMEOUT = 300.0
 """Most seconds for reading one archive, which waits for the disk and yields to all other work."""
+
+PEEK_TIMEOUT = 20.0
+"""Most seconds for listing an archive to a person who waits."""
 
 CHECK_TIMEOUT = 3600.0
 """Most seconds for reading the documents of one hand-off."""
@@ -296,6 +300,7 @@ def _add_admin(
         access=Access.by(checkers, reactor, most=MOST_CONNECTIONS // 2) if checkers else None,
         note_refusal=parts.refused.note,
         settings=in_force(config),
+        peek=Peeker(reactor, PEEK_TIMEOUT),
     )
     connections = Connections(config.connections_per_address, site.server.connections.trusted)
     admin_site = AdminSite(admin, reactor, site.server.limits, connections)

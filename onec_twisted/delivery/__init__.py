@@ -16,6 +16,7 @@ Modules, each of which imports only from those above it:
 * ``tries``: one try to deliver a hand-off, and its record
 * ``relay``: delivers hand-offs, each at least once, in order for each user
 * ``examination``: starts ``examine`` for an archive, and terminates it
+* ``peeking``: starts ``peek`` for an archive that a person looks into
 * ``archives``: the contents of archives, each read once for all requests, with users taking turns
 * ``handoffs``: what is handed off, and when
 
@@ -24,6 +25,7 @@ Standalone programs, run by path:
 * ``launch``: supervises an importer's program, and terminates it when the daemon orders it to or dies
 * ``confinement``: what the others share: limits, and their end with the daemon
 * ``examine``: reads an archive in a separate process
+* ``peek``: lists an archive in a separate process
 * ``prepare``: unpacks archives in a separate process
 * ``check``: reads documents in a separate process
 """

@@ -147,12 +147,16 @@ class RefusalLine:
 
 @frozen
 class Exchange:
-    """All that is on record of an exchange. Of many files, the documents and the first others are there."""
+    """All that is on record of an exchange. Of many files, the documents and the first others are there.
+
+    An exchange is ``live`` while its files are those of its session, and on the disk.
+    """
 
     line: ExchangeLine
     files: tuple[ExchangeFile, ...]
     imports: tuple[ExchangeImport, ...]
     refusals: tuple[RefusalLine, ...]
+    live: bool
 
 
 @frozen

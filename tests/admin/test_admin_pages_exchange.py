@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from pages import HOSTILE, HOSTILE_TEXT, NOW, exchange_line, frame, read, refusal, source_of
+import pytest
+from pages import HOSTILE, HOSTILE_TEXT, NOW, Document, exchange_line, frame, read, refusal, source_of
 
-from onec_twisted.admin.pages.exchange import MOST_FILES, MOST_STEPS, Inside, exchange_page, missing_page
+from onec_twisted.admin.pages.exchange import MOST_FILES, MOST_STEPS, exchange_page, missing_page
 from onec_twisted.admin.words.english import ENGLISH
+from onec_twisted.delivery.peeking import Peeked
 from onec_twisted.model.journal import Exchange, ExchangeFile, ExchangeImport, ImportTry
 
 SUMMARY = {"name": "import0_1.xml", "products": 120, "missing": 2}
@@ -30,20 +33,19 @@ def made(**changes: Any) -> Exchange:
         ),
         "imports": (one,),
         "refusals": (refusal(last=NOW - 2500),),
+        "live": True,
     }
     return Exchange(**(values | changes))
 
 
 def steps(exchange: Exchange) -> str:
     """Return the time line as text."""
-    source = source_of(exchange_page(frame(), exchange, kept=frozenset()))
+    source = source_of(exchange_page(frame(), exchange, can_read=False))
     return read_text(source[source.index('id="steps"') :])
 
 
 def read_text(source: str) -> str:
     """Return the text of a source."""
-    from pages import Document
-
     return Document(source[source.index(">") + 1 :]).text
 
 
@@ -65,24 +67,32 @@ def test_the_time_line() -> None:
     assert "failed, 10 s: no price" in told
 
 
-def test_files() -> None:
-    """With sizes, and what is in them; those that are still there can be had, and looked into."""
-    document = read(exchange_page(frame(root="../"), made(), kept=frozenset({"v8.zip"})))
-    links = [link["href"] for link in document.all("a")]
+@pytest.mark.parametrize(
+    ("live", "can_read", "expected"),
+    [
+        (True, True, ["file?name=import0_1.xml", "file?name=v8.zip", "?inside=v8.zip#inside"]),
+        (True, False, ["?inside=v8.zip#inside"]),
+        (False, True, []),
+    ],
+)
+def test_files(live: bool, can_read: bool, expected: list[str]) -> None:
+    """With sizes, and what is in them; those that are still there can be looked into, and had by a password."""
+    document = read(exchange_page(frame(root="../"), made(live=live), can_read=can_read))
 
-    assert links == ["../exchanges/7/file?name=v8.zip", "../exchanges/7?inside=v8.zip#inside"]
+    assert [re.sub(r"^../exchanges/7/?", "", str(link["href"])) for link in document.all("a")] == expected
     assert "products: 120, pictures missing: 2" in document.text
     assert "2.0 MB" in document.text
 
 
 def test_what_can_be_done() -> None:
-    """What was delivered can be delivered again, what failed is retried; what waits has its own page."""
-    document = read(exchange_page(frame(), made(), kept=frozenset()))
+    """What was delivered can be delivered again, what failed is retried, while its files are there."""
+    document = read(exchange_page(frame(), made(), can_read=False))
     assert [form["action"] for form in document.all("form")] == ["handoffs/i1/again"]
     failed = made(imports=(ExchangeImport("i2", "settled", "", "", NOW, NOW, "failed", "no", (), ()),))
-    document = read(exchange_page(frame(), failed, kept=frozenset()))
+    document = read(exchange_page(frame(), failed, can_read=False))
     assert [form["action"] for form in document.all("form")] == ["handoffs/i2/retry"]
     assert document.all("button")[0]["aria-label"] == "Retry: quiet session"
+    assert read(exchange_page(frame(), made(live=False), can_read=True)).all("form") == []
 
 
 def test_a_hostile_name_is_text_everywhere() -> None:
@@ -96,8 +106,8 @@ def test_a_hostile_name_is_text_everywhere() -> None:
         imports=(one,),
         refusals=(refusal(words=HOSTILE, asked=HOSTILE),),
     )
-    inside = Inside(HOSTILE, ((HOSTILE, 5),))
-    content = exchange_page(frame(), exchange, kept=frozenset({HOSTILE}), inside=inside)
+    inside = Peeked(((HOSTILE, 5),), 0, "")
+    content = exchange_page(frame(), exchange, can_read=True, archive=HOSTILE, inside=inside)
 
     assert "<script" not in source_of(content)
     assert "\u202e" not in source_of(content)
@@ -110,7 +120,7 @@ def test_many_files_and_steps() -> None:
     one = ExchangeImport("i", "import", "catalog", "a", NOW, None, "waiting", "", (), tries)
     files = tuple(ExchangeFile(f"{place}.png", 5, "catalog") for place in range(1000))
     exchange = made(line=exchange_line(files=100_000), files=files, imports=(one,))
-    source = source_of(exchange_page(frame(), exchange, kept=frozenset()))
+    source = source_of(exchange_page(frame(), exchange, can_read=False))
 
     assert f"Not shown: {100_000 - MOST_FILES}" in source
     assert f"Not shown: {1000 + 4 - MOST_STEPS}" in source
@@ -119,8 +129,9 @@ def test_many_files_and_steps() -> None:
 
 def test_inside_an_archive() -> None:
     """Names and sizes, or why it cannot be read."""
-    good = read(exchange_page(frame(), made(), kept=frozenset(), inside=Inside("v8.zip", (("a.xml", 1024),), 5)))
-    bad = read(exchange_page(frame(), made(), kept=frozenset(), inside=Inside("v8.zip", said="it is cut off")))
+    looked: dict[str, Any] = {"can_read": False, "archive": "v8.zip"}
+    good = read(exchange_page(frame(), made(), **looked, inside=Peeked((("a.xml", 1024),), 5, "")))
+    bad = read(exchange_page(frame(), made(), **looked, inside=Peeked((), 0, "it is cut off")))
 
     assert "a.xml1.0 KB" in good.text
     assert "Not shown: 5" in good.text

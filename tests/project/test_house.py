@@ -22,7 +22,14 @@ NODE_CLOCKS = {"node.check", "node.command"}
 
 FRONT_DOORS = {"exchange", "tus"}
 ORDER = [f"{package}.{module}" for package, modules in PACKAGES.items() for module in modules]
-PROGRAMS = ["delivery.launch", "delivery.confinement", "delivery.examine", "delivery.prepare", "delivery.check"]
+PROGRAMS = [
+    "delivery.launch",
+    "delivery.confinement",
+    "delivery.examine",
+    "delivery.peek",
+    "delivery.prepare",
+    "delivery.check",
+]
 BESIDE = ["testing", *PROGRAMS, *(f"node.{module}" for module in NODE)]
 MODULES = [*ORDER, *BESIDE, "tap", "onec_node", "onec_exchange"]
 PACKAGE_FILES = {"", "model.refusals", "catalog.sql", "admin.words", "admin.pages", "node", *PACKAGES}

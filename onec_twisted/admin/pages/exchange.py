@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from attrs import frozen
 from twisted.web.template import Tag, tags
 
 from onec_twisted.admin.pages.names import shown
@@ -17,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from onec_twisted.admin.pages.frame import Frame
+    from onec_twisted.delivery.peeking import Peeked
     from onec_twisted.model.journal import Exchange, ExchangeFile, ExchangeImport, ImportTry
 
-__all__ = ["Inside", "exchange_page", "missing_page"]
+__all__ = ["exchange_page", "missing_page"]
 
 MOST_STEPS = 200
 """Steps of the time line that are shown."""
@@ -28,30 +28,23 @@ MOST_FILES = 300
 """Files that are shown."""
 
 
-@frozen
-class Inside:
-    """What an archive of an exchange contains: names and sizes in bytes; ``said`` is why it could not be read."""
-
-    archive: str
-    entries: tuple[tuple[str, int], ...] = ()
-    hidden: int = 0
-    said: str = ""
-
-
 def missing_page(frame: Frame, notice: str) -> list[Any]:
     """Return the content for what is not on record, or cannot be read; ``notice`` is a key of ``Words.notices``."""
     return [tags.p(frame.words.notices[notice], class_="quiet")]
 
 
 def exchange_page(
-    frame: Frame, exchange: Exchange, *, kept: frozenset[str], inside: Inside | None = None
+    frame: Frame, exchange: Exchange, *, can_read: bool, archive: str = "", inside: Peeked | None = None
 ) -> list[Any]:
-    """Return the content for an exchange; of the files ``kept`` are still on the disk."""
+    """Return the content for an exchange, and what is ``inside`` an archive of it, if that was looked into.
+
+    Who looks ``can_read`` the files that are still on the disk, or may know no more than their names.
+    """
     return [
         _facts(frame, exchange),
         _imports(frame, exchange),
-        _files(frame, exchange, kept),
-        *([_inside(frame, inside)] if inside is not None else []),
+        _files(frame, exchange, can_read=can_read),
+        *([_inside(frame, archive, inside)] if inside is not None else []),
         _time_line(frame, exchange),
         *([_refusals(frame, exchange)] if exchange.refusals else []),
     ]
@@ -87,12 +80,14 @@ def _imports(frame: Frame, exchange: Exchange) -> Tag:
         Column(words.last_words, "words"),
         Column(words.actions, "acts"),
     ]
-    rows = {f"handoff-{one.id}": _import_cells(frame, one) for one in exchange.imports[:MOST_STEPS]}
+    rows = {
+        f"handoff-{one.id}": _import_cells(frame, one, live=exchange.live) for one in exchange.imports[:MOST_STEPS]
+    }
     table = Table(key="imports", title=words.handoffs, columns=columns, rows=rows, empty=words.no_handoffs)
     return table.section()
 
 
-def _import_cells(frame: Frame, one: ExchangeImport) -> list[Any]:
+def _import_cells(frame: Frame, one: ExchangeImport, *, live: bool) -> list[Any]:
     words = frame.words
     about = one.filename or words.events.get(one.event, one.event)
     what = [
@@ -102,9 +97,9 @@ def _import_cells(frame: Frame, one: ExchangeImport) -> list[Any]:
     ]
     seconds = sum(one_try.ended - one_try.begun for one_try in one.tries)
     actions = []
-    if one.state == FAILED:
+    if live and one.state == FAILED:
         actions.append(frame.button(f"handoffs/{one.id}/retry", words.retry, about))
-    if one.state == SUCCEEDED:
+    if live and one.state == SUCCEEDED:
         actions.append(frame.button(f"handoffs/{one.id}/again", words.again, about, question=words.again_question))
     return [
         what,
@@ -117,7 +112,7 @@ def _import_cells(frame: Frame, one: ExchangeImport) -> list[Any]:
     ]
 
 
-def _files(frame: Frame, exchange: Exchange, kept: frozenset[str]) -> Tag:
+def _files(frame: Frame, exchange: Exchange, *, can_read: bool) -> Tag:
     words, line = frame.words, exchange.line
     columns = [
         Column(words.file, "long"),
@@ -127,7 +122,7 @@ def _files(frame: Frame, exchange: Exchange, kept: frozenset[str]) -> Tag:
         Column(words.actions, "acts"),
     ]
     rows = {
-        f"file-{place}": _file_cells(frame, line.number, one, is_kept=one.name in kept)
+        f"file-{place}": _file_cells(frame, exchange, one, can_read=can_read)
         for place, one in enumerate(exchange.files[:MOST_FILES])
     }
     hidden = line.files - len(rows)
@@ -135,25 +130,25 @@ def _files(frame: Frame, exchange: Exchange, kept: frozenset[str]) -> Tag:
     return Table(key="files", title=words.files, columns=columns, rows=rows, empty=words.no_files).section(after=rest)
 
 
-def _file_cells(frame: Frame, number: int, one: ExchangeFile, *, is_kept: bool) -> list[Any]:
-    words, place = frame.words, f"{frame.root}exchanges/{number}"
+def _file_cells(frame: Frame, exchange: Exchange, one: ExchangeFile, *, can_read: bool) -> list[Any]:
+    words, place = frame.words, f"{frame.root}exchanges/{exchange.line.number}"
     actions: list[Any] = []
-    if is_kept:
-        name = quote(one.name, safe="")
+    name = quote(one.name, safe="")
+    if exchange.live and can_read:
         actions.append(tags.a(words.download, href=f"{place}/file?name={name}", class_="action"))
-        if one.name.casefold().endswith(".zip"):
-            actions.append(tags.a(words.look_inside, href=f"{place}?inside={name}#inside", class_="action"))
+    if exchange.live and one.name.casefold().endswith(".zip"):
+        actions.append(tags.a(words.look_inside, href=f"{place}?inside={name}#inside", class_="action"))
     summary = found_in((one.summary,), words) if one.summary else ""
     return [shown(one.name), frame.size(one.size), one.type, summary, actions or tags.span("–", class_="quiet")]
 
 
-def _inside(frame: Frame, inside: Inside) -> Tag:
+def _inside(frame: Frame, archive: str, inside: Peeked) -> Tag:
     words = frame.words
     columns = [Column(words.file, "long"), Column(words.held, "number")]
     rows = {f"entry-{place}": [shown(name), frame.size(size)] for place, (name, size) in enumerate(inside.entries)}
     rest = [tags.p(f"{words.not_shown}: {inside.hidden}", class_="quiet")] if inside.hidden > 0 else []
     table = Table(key="inside", title=words.inside, columns=columns, rows=rows, empty=inside.said or words.no_files)
-    return table.section(shown(inside.archive), after=rest)
+    return table.section(shown(archive), after=rest)
 
 
 def _time_line(frame: Frame, exchange: Exchange) -> Tag:
@@ -163,7 +158,10 @@ def _time_line(frame: Frame, exchange: Exchange) -> Tag:
     for one in exchange.imports:
         about = one.filename or words.events.get(one.event, one.event)
         steps.append((one.created, WAITING, [words.asked_for, " ", shown(about)]))
-        steps += [(tried.ended, tried.outcome, _try(frame, about, tried)) for tried in one.tries]
+        steps += [
+            (tried.ended, SUCCEEDED if tried.outcome == SUCCEEDED else FAILED, _try(frame, about, tried))
+            for tried in one.tries
+        ]
     steps += [
         (refused.last, FAILED, [f"{words.refusal} {refused.status}", f" × {refused.count}: ", shown(refused.words)])
         for refused in exchange.refusals

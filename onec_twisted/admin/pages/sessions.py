@@ -26,7 +26,7 @@ def sessions(frame: Frame, seen: Overview) -> list[Any]:
         Column(words.files, "number"),
         Column(words.held, "number"),
         Column(words.state),
-        Column(words.session),
+        Column(words.session, "wide"),
         Column(words.actions, "acts"),
     ]
     rows = {f"session-{line.session.sessid}": _cells(frame, line) for line in seen.sessions}

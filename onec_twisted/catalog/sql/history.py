@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.model.journal import ExchangeFilter, RefusalFilter
 
-__all__ = ["exchange", "exchanges", "minutes", "refusals", "users"]
+__all__ = ["exchange", "exchanges", "held_file", "minutes", "refusals", "users"]
 
 RECENT_SHOWN = 30
 """Exchanges of a user that are shown in its row."""
@@ -99,7 +99,8 @@ def exchange(cursor: Cursor, number: int) -> Exchange | None:
     imports = _imports(cursor, number)
     found = {one["name"]: one for made in imports for one in made.summaries}
     cursor.execute("SELECT live FROM exchanges WHERE number = ?", (number,))
-    if cursor.fetchone()[0]:
+    live = bool(cursor.fetchone()[0])
+    if live:
         cursor.execute(
             "SELECT name, committed, type FROM files WHERE sessid = ? ORDER BY"
             " LOWER(name) LIKE '%.xml' OR LOWER(name) LIKE '%.zip' DESC, place LIMIT ?",
@@ -115,7 +116,18 @@ def exchange(cursor: Cursor, number: int) -> Exchange | None:
         f"SELECT {REFUSAL} FROM refusals WHERE sessid = ? AND last >= ? ORDER BY last LIMIT ?",
         (line.sessid, line.started, MOST_SHOWN),
     )
-    return Exchange(line, files, imports, tuple(RefusalLine(*refused) for refused in cursor.fetchall()))
+    return Exchange(line, files, imports, tuple(RefusalLine(*refused) for refused in cursor.fetchall()), live)
+
+
+def held_file(cursor: Cursor, number: int, name: str) -> tuple[str, int] | None:
+    """Return the sessid and the committed length of a file of a live exchange; None if it is not on the disk."""
+    cursor.execute(
+        "SELECT files.sessid, committed FROM exchanges JOIN files ON files.sessid = exchanges.sessid"
+        " WHERE number = ? AND live <> 0 AND name = ?",
+        (number, name),
+    )
+    row = cursor.fetchone()
+    return None if row is None else (row[0], row[1])
 
 
 def _imports(cursor: Cursor, number: int) -> tuple[ExchangeImport, ...]:
