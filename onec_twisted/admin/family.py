@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 from attrs import define, field, frozen
+from cachetools import TTLCache
 from twisted.internet.defer import Deferred
 
 from onec_twisted.admin.download import Download
@@ -39,6 +40,12 @@ __all__ = ["Asked", "Family", "Made"]
 
 FACTS_FRESH_FOR = 0.5
 """Seconds for which what all pages are made from is cached."""
+
+PEEKED_ARCHIVES = 20
+"""Archives whose lists are in memory."""
+
+PEEKED_FOR = 60.0
+"""Seconds for which such a list is taken for right, as long as the archive has the same size."""
 
 DAY_SHOWN = 86400.0
 """Seconds before now that the overview shows."""
@@ -102,7 +109,13 @@ class Family:
     peek: Callable[[int, int], Deferred[Peeked]]
     _known: _Known | None = field(default=None, init=False)
     _known_at: float = field(default=0.0, init=False)
+    _peeked: TTLCache[tuple[int, str, int], Peeked] = field(init=False)
+    """What archives contain: a page that updates itself does not start a process each time."""
     _looking: SingleFlight[_Known] = field(factory=SingleFlight, init=False)
+
+    @_peeked.default
+    def _nothing_peeked(self) -> TTLCache[tuple[int, str, int], Peeked]:
+        return TTLCache(PEEKED_ARCHIVES, PEEKED_FOR, self.observed.seconds)
 
     @staticmethod
     def has(path: Sequence[str]) -> bool:
@@ -182,7 +195,10 @@ class Family:
         try:
             file = await self.open_file(number, archive)
             try:
-                return await self.peek(file.fd, file.size)
+                key = number, archive, file.size
+                if key not in self._peeked:
+                    self._peeked[key] = await self.peek(file.fd, file.size)
+                return self._peeked[key]
             finally:
                 os.close(file.fd)
         except (Refused, OSError, TooMuchAsked) as error:

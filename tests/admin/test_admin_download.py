@@ -11,6 +11,7 @@ from line import Line
 from pages import Document
 
 from onec_twisted.admin.download import Download
+from onec_twisted.admin.family import PEEKED_FOR
 
 if TYPE_CHECKING:
     from in_memory import InMemory
@@ -126,3 +127,23 @@ def test_names_in_a_header() -> None:
     headers = Download(0, 5, 'import_files/a\r\nb"ф.xml').headers()
 
     assert headers[b"content-disposition"] == b"attachment; filename*=UTF-8''a%0D%0Ab%22%D1%84.xml"
+
+
+def test_a_page_that_updates_itself_starts_no_processes(administrator: Administrator) -> None:
+    """An archive is listed once a minute."""
+    listed: list[int] = []
+    family = administrator.site.resource._family
+    peek = family.peek
+
+    def note(fd: int, size: int) -> Any:
+        listed.append(size)
+        return peek(fd, size)
+
+    family.peek = note
+    for _ in range(3):
+        ask(administrator, "/exchanges/1?inside=a.zip")
+    assert listed == [10]
+    administrator.exchange.clock.advance(PEEKED_FOR + 1)
+    ask(administrator, "/exchanges/1?inside=a.zip")
+
+    assert listed == [10, 10]

@@ -46,6 +46,7 @@ def test_a_hostile_name_is_text() -> None:
     document = read(shown(HOSTILE))
     assert document.text == HOSTILE_TEXT
     assert document.all("bdi") == [{}]
+    assert shown("") == ""
 
 
 def test_a_heap_of_marks_does_not_cover_the_lines_around() -> None:

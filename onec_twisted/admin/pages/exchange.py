@@ -188,7 +188,7 @@ def _try(frame: Frame, about: str, tried: ImportTry) -> list[Any]:
 def _refusals(frame: Frame, exchange: Exchange) -> Tag:
     words = frame.words
     columns = [
-        Column(words.last),
+        Column(words.last_one),
         Column(words.count, "number"),
         Column(words.answer, "words"),
         Column(words.asked, "long"),

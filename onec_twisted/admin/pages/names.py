@@ -49,7 +49,9 @@ def spelled(text: str) -> str:
     return f"{made}…" if len(text) > LONGEST_SHOWN else made
 
 
-def shown(text: str) -> Tag:
-    """Return a text for the page, with what cannot be seen written out."""
+def shown(text: str) -> Tag | str:
+    """Return a text for the page, with what cannot be seen written out; an empty one stays empty."""
+    if not text:
+        return ""
     made = [tags.span(_codes(part), class_="mark") if odd else part for part, odd in _parts(text)]
     return tags.bdi(made, "…" if len(text) > LONGEST_SHOWN else "")

@@ -46,7 +46,7 @@ def refusals(frame: Frame, query: Mapping[str, str], found: Sequence[RefusalLine
     offered = [("", words.any), *((user, user) for user in users)]
     fields = [choices("user", words.user, known.get("user", ""), offered)]
     columns = [
-        Column(words.last),
+        Column(words.last_one),
         Column(words.first, "wide"),
         Column(words.count, "number"),
         Column(words.user, "long"),
