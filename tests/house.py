@@ -159,6 +159,7 @@ PACKAGES = {
         "pages.refusals",
         "pages.settings",
         "family",
+        "api",
         "door",
         "site",
     ],
@@ -178,6 +179,9 @@ PACKAGES = {
         "parts",
         "assembly",
         "backup",
+        "remote",
+        "reports",
+        "watching",
         "command",
     ],
 }

@@ -26,6 +26,7 @@ Modules, each of which imports only from those above it:
 * ``pages.refusals``: refused requests
 * ``pages.settings``: settings in force, totals, limits
 * ``family``: which page a path names, and the values that it is made from
+* ``api``: the same as JSON, for programs
 * ``door``: limits on connections, time, and the size of requests
 * ``site``: paths, access to them, and protection against other sites' pages
 """

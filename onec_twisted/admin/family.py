@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from onec_twisted.admin.words.text import Words
     from onec_twisted.model.journal import Minute, UserRow
 
-__all__ = ["Asked", "Family", "Made"]
+__all__ = ["Asked", "Family", "Known", "Made"]
 
 FACTS_FRESH_FOR = 0.5
 """Seconds for which what all pages are made from is cached."""
@@ -78,7 +78,7 @@ class Made:
 
 
 @frozen(kw_only=True)
-class _Known:
+class Known:
     """What all pages are made from."""
 
     now: float
@@ -107,11 +107,11 @@ class Family:
     version: str
     can_read: bool
     peek: Callable[[int, int], Deferred[Peeked]]
-    _known: _Known | None = field(default=None, init=False)
+    _known: Known | None = field(default=None, init=False)
     _known_at: float = field(default=0.0, init=False)
     _peeked: TTLCache[tuple[int, str, int], Peeked] = field(init=False)
     """What archives contain: a page that updates itself does not start a process each time."""
-    _looking: SingleFlight[_Known] = field(factory=SingleFlight, init=False)
+    _looking: SingleFlight[Known] = field(factory=SingleFlight, init=False)
 
     @_peeked.default
     def _nothing_peeked(self) -> TTLCache[tuple[int, str, int], Peeked]:
@@ -159,7 +159,7 @@ class Family:
         title = asked.words.pages[frame.page] if frame.page else ""
         return Made(frame, title, await self._content(frame, asked.query, known))
 
-    async def _content(self, frame: Frame, query: Mapping[str, str], known: _Known) -> Any:
+    async def _content(self, frame: Frame, query: Mapping[str, str], known: Known) -> Any:
         """Return the content of a page of the navigation."""
         journal, within, users = self.observed.journal, self.observed.within, known.usernames
         if frame.page == "exchanges":
@@ -178,7 +178,7 @@ class Family:
         recent = await within(journal.exchanges(last_day))
         return overview(frame, Look(status=known.status, minutes=known.minutes, users=known.users, recent=recent))
 
-    async def _exchange(self, frame: Frame, asked: Asked, known: _Known) -> Made:
+    async def _exchange(self, frame: Frame, asked: Asked, known: Known) -> Made:
         """Return the page of one exchange."""
         number = _number(asked.path[1])
         journal = self.observed.journal
@@ -216,6 +216,10 @@ class Family:
         )
         return Download(fd, size, name)
 
+    async def known(self) -> Known:
+        """Return what all pages are made from, for the API."""
+        return await self._facts()
+
     def forget(self) -> None:
         """Forget what is cached: somebody has changed something, or wants to know."""
         self._known = None
@@ -226,13 +230,13 @@ class Family:
         path = tuple(place.split("/"))
         return _here(path if self.has(path) else ("",), {**dict(parse_qsl(query)), "notice": notice})
 
-    async def _facts(self) -> _Known:
+    async def _facts(self) -> Known:
         """Return what all pages are made from, at most half a second old."""
         if self._known is not None and self.observed.seconds() - self._known_at < FACTS_FRESH_FOR:
             return self._known
         return await self._looking.call("facts", self._look)
 
-    async def _look(self) -> _Known:
+    async def _look(self) -> Known:
         observed = self.observed
         journal, within = observed.journal, observed.within
         looking = Deferred.fromCoroutine(self.health.look())  # meanwhile: each waits for seconds if the disk does
@@ -254,7 +258,7 @@ class Family:
             refusals=refused,
             minutes=minutes,
         )
-        self._known = _Known(now=now, status=status, verdict=judge(facts), minutes=minutes, users=users)
+        self._known = Known(now=now, status=status, verdict=judge(facts), minutes=minutes, users=users)
         self._known_at = observed.seconds()
         return self._known
 

@@ -19,6 +19,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from twisted.web.template import flattenString
 
 import onec_twisted
+from onec_twisted.admin.api import API_VERSION, Api
 from onec_twisted.admin.door import MOST_CONNECTIONS, AdminDoor
 from onec_twisted.admin.download import Download, send
 from onec_twisted.admin.family import Asked, Family
@@ -129,6 +130,7 @@ class Admin(Resource):
             can_read=parts.access is not None,
             peek=parts.peek,
         )
+        self._api = Api(family=self._family, observed=parts.observed, actions=parts.actions)
         self._parts: dict[tuple[object, ...], tuple[float, Answer]] = {}
         self._seconds, self._workers = parts.observed.seconds, parts.observed.workers
         self._assets = {name: Answer(body=_asset(name), content_type=kind) for name, kind in ASSETS.items()}
@@ -183,6 +185,12 @@ class Admin(Resource):
         if self._access is None and not _names_us(request):
             return Answer(403, b"Open this page by its address, as in http://127.0.0.1:PORT/\n")
         await self._login(request)
+        return await self._answer_administrator(path, request)
+
+    async def _answer_administrator(self, path: list[str], request: Request) -> Answer | Download:
+        """Return the answer to a request of somebody who has access."""
+        if path[:2] == ["api", API_VERSION]:
+            return await self._api.respond(path[2:], request)
         page = self._pages.get(path[0]) if len(path) == 1 else None
         page = self._page if self._family.has(path) else page
         if page is not None and request.method in {b"GET", b"HEAD"}:

@@ -17,5 +17,8 @@ Modules, each of which imports only from those above it:
 * ``parts``: the front doors, and the parts behind them
 * ``assembly``: puts all parts of a real daemon together
 * ``backup``: copies a media root while the daemon runs, and back
+* ``remote``: asks a running daemon by its API
+* ``reports``: what the command shows of a daemon
+* ``watching``: the commands that ask a running daemon
 * ``command``: the command ``onec-exchange``
 """

@@ -1,4 +1,4 @@
-"""The command ``onec-exchange``, for who runs a daemon: its users, and backups. Exit codes: see ``EXIT_CODES``."""
+"""The command ``onec-exchange``: what a daemon does, its users, and backups. Exit codes: see ``EXIT_CODES``."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ from onec_twisted.auth.userfile import (
 )
 from onec_twisted.catalog.sqlite import CatalogUnusable
 from onec_twisted.daemon.backup import BackupFailed, back_up, restore
+from onec_twisted.daemon.remote import RemoteFailed
+from onec_twisted.daemon.watching import AS_JSON, handoffs, journal, sessions, status
 from onec_twisted.model.shown import harmless
 
 if TYPE_CHECKING:
@@ -34,11 +36,12 @@ if TYPE_CHECKING:
 
 __all__ = ["EXIT_CODES", "main"]
 
-FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+FAILED, WRONG_USAGE, ATTENTION, INTERRUPTED = 1, 2, 4, 130
 EXIT_CODES = {
     0: "success",
     FAILED: "it could not be done; the message says why",
     WRONG_USAGE: "the command line is wrong",
+    ATTENTION: "status: something needs attention",
     INTERRUPTED: "Ctrl-C",
 }
 
@@ -53,13 +56,16 @@ MEDIA_ROOT = click.option(
     show_default=True,
     help="The daemon's --media-root.",
 )
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="onec-exchange")
 def command() -> None:
     """Look after a daemon that runs as ``twistd onec-exchange``."""
+
+
+for one in (status, sessions, handoffs, journal):
+    command.add_command(one)
 
 
 @command.group()
@@ -183,21 +189,22 @@ def _replace(file: Path, content: bytes) -> None:
 def _run(run: Callable[[], Any]) -> int:
     """Run the command; return its exit code, after one line about what went wrong."""
     try:
-        run()
+        return int(run() or 0)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (BackupFailed, CatalogUnusable, HtpasswdUnreadable, UserFileError) as error:
+    except (BackupFailed, CatalogUnusable, HtpasswdUnreadable, RemoteFailed, UserFileError) as error:
         click.echo(f"onec-exchange: {harmless(str(error))}", err=True)
         return FAILED
     except OSError as error:
         where = f"{harmless(os.fsdecode(error.filename))}: " if error.filename else ""
         click.echo(f"onec-exchange: {where}{error.strerror or error}", err=True)
         return FAILED
-    return 0
 
 
 def main() -> None:

@@ -85,7 +85,6 @@ def test_a_password_that_is_asked_for(told: Told, tmp_path: Path, monkeypatch: p
         (("backup", "B", "--media-root=F"), "", 1, "is no media root"),
         (("restore", "PLAIN"), "", 2, "is a file"),
         (("nonsense",), "", 2, "No such command"),
-        ((), "", 2, "Usage"),
     ],
 )
 def test_what_goes_wrong(

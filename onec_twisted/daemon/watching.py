@@ -1,0 +1,144 @@
+"""The commands of ``onec-exchange`` that ask a running daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from onec_twisted.daemon.remote import Remote
+from onec_twisted.daemon.reports import (
+    exchange_report,
+    exchanges_report,
+    handoffs_report,
+    sessions_report,
+    status_report,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ADMIN_PASSWORD", "AS_JSON", "handoffs", "journal", "sessions", "status"]
+
+ADMIN_PASSWORD = "ONEC_ADMIN_AUTH"  # noqa: S105 - the name of a variable
+"""The variable with ``USER:PASSWORD`` for the daemon; a password is never an argument."""
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
+
+
+def _asking(run: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the daemon that it asks."""
+
+    @click.option(
+        "--admin",
+        default="http://127.0.0.1:9090",
+        envvar="ONEC_ADMIN",
+        show_default=True,
+        help="Where the daemon's --admin listens: unix:PATH, or a URL.",
+    )
+    @wraps(run)
+    def asking(admin: str, **options: Any) -> None:
+        run(Remote(admin, os.environ.get(ADMIN_PASSWORD, "")), **options)
+
+    return asking
+
+
+def _show(found: Any, report: Callable[[Any], str], *, as_json: bool) -> None:
+    click.echo(json.dumps(found, ensure_ascii=False) if as_json else report(found))
+
+
+USER = click.option("--user", default="", help="Only those of this user.")
+MOST = click.option(
+    "--most", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many to show."
+)
+
+
+@click.command("status")
+@_asking
+@AS_JSON
+def status(remote: Remote, *, as_json: bool) -> None:
+    """Show whether all is well; the exit code is 4 if something needs attention."""
+    found = remote.get("status")
+    _show(found, status_report, as_json=as_json)
+    if not found["good"]:
+        raise click.exceptions.Exit(4)
+
+
+@click.command("sessions")
+@_asking
+@AS_JSON
+def sessions(remote: Remote, *, as_json: bool) -> None:
+    """Show the sessions that were used last."""
+    _show(remote.get("sessions")["items"], sessions_report, as_json=as_json)
+
+
+@click.group()
+def handoffs() -> None:
+    """Show what is on its way to the site, retry or drop it."""
+
+
+@handoffs.command("list")
+@_asking
+@USER
+@MOST
+@click.option(
+    "--state", type=click.Choice(["waiting", "succeeded", "failed"]), default=None, help="Only in this state."
+)
+@AS_JSON
+def list_handoffs(remote: Remote, *, user: str, most: int, state: str | None, as_json: bool) -> None:
+    """Show hand-offs, the newest first."""
+    _show(list(remote.pages("handoffs", most, user=user, state=state or "")), handoffs_report, as_json=as_json)
+
+
+@handoffs.command("retry")
+@click.argument("handoff", metavar="ID|all")
+@_asking
+@USER
+def retry_handoff(remote: Remote, *, handoff: str, user: str) -> None:
+    """Retry a hand-off that failed or waits for its next try, or all that failed."""
+    click.echo(remote.post(f"handoffs/{handoff}/retry", {"user": user})["outcome"])
+
+
+@handoffs.command("drop")
+@click.argument("handoff", metavar="ID|all")
+@_asking
+@USER
+def drop_handoff(remote: Remote, *, handoff: str, user: str) -> None:
+    """Drop a hand-off that failed, give up one that waits, or drop all that failed."""
+    click.echo(remote.post(f"handoffs/{handoff}/drop", {"user": user})["outcome"])
+
+
+@click.command("journal")
+@click.argument("number", type=click.IntRange(1), required=False)
+@_asking
+@USER
+@MOST
+@click.option(
+    "--state",
+    type=click.Choice(["running", "importing", "succeeded", "failed", "broken", "empty"]),
+    default=None,
+    help="Only in this state.",
+)
+@click.option("--day", default="", help="Only those that began on this day, as in 2026-11-26.")
+@click.option("--file", "name", default="", help="Only those with a file whose name contains this.")
+@AS_JSON
+def journal(
+    remote: Remote,
+    *,
+    number: int | None,
+    user: str,
+    most: int,
+    state: str | None,
+    day: str,
+    name: str,
+    as_json: bool,
+) -> None:
+    """Show exchanges, the newest first; or all of the exchange with this NUMBER."""
+    if number is not None:
+        _show(remote.get(f"exchanges/{number}"), exchange_report, as_json=as_json)
+        return
+    found = list(remote.pages("exchanges", most, user=user, state=state or "", day=day, file=name))
+    _show(found, exchanges_report, as_json=as_json)

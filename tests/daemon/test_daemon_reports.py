@@ -1,0 +1,86 @@
+"""What the command shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onec_twisted.daemon.reports import (
+    exchange_report,
+    exchanges_report,
+    handoffs_report,
+    sessions_report,
+    size,
+    status_report,
+    table,
+)
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "admin-api.md").read_text(encoding="utf-8")
+
+
+def example(path: str) -> Any:
+    """Return what the documents show of an answer."""
+    found = re.search(rf"`GET /api/v1/{path}`\n\n```json\n(.*?)```", DOCUMENT, re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0B"), (1023, "1023B"), (1536, "1.5K"), (20 * 2**20, "20M"), (3 * 2**40, "3.0T")]
+)
+def test_sizes(count: int, text: str) -> None:
+    """In powers of 1024."""
+    assert size(count) == text
+
+
+def test_columns_are_aligned_and_foreign_text_is_harmless() -> None:
+    """Nothing of a name reaches the terminal as a command."""
+    assert (
+        table(("A", "B"), [("long name", "x\x1b[31m"), ("b", "y")])
+        == "A          B\nlong name  x\\x1b[31m\nb          y"
+    )
+
+
+def test_a_status() -> None:
+    """Its verdict comes first, with reasons if it is bad."""
+    good = example("status")
+    assert status_report(good).startswith("all is well\nonec-exchange 0.1.0, running for 1.0 h\nfree 76G")
+    reason = {"kind": "failed", "username": "", "count": 3, "since": None, "said": "no such group"}
+    bad = status_report({**good, "good": False, "reasons": [reason]})
+    assert bad.startswith("needs attention:\n  failed (3): no such group\n")
+
+
+def test_lists() -> None:
+    """A line each."""
+    assert "17" in exchanges_report(example("exchanges")["items"])
+    assert "import import0_1.xml - The site answered 503" in handoffs_report(example("handoffs")["items"])
+    session = {
+        "sessid": "5f0c",
+        "touched": 1.0,
+        "files": 2,
+        "held": 2048,
+        "waiting": 0,
+        "failed": 1,
+        "username": "shop",
+    }
+    assert re.search(r"5f0c +\S+ \S+ +2 +2\.0K +0 +1 +shop", sessions_report([session]))
+
+
+def test_one_exchange() -> None:
+    """Its files, its tries, and what was refused; what there is none of is left out."""
+    (line,) = example("exchanges")["items"]
+    made = {
+        "event": "import",
+        "filename": "import0_1.xml",
+        "tries": [{"begun": 1.0, "ended": 2.0, "outcome": "failed", "words": "no"}],
+    }
+    file = {"name": "import0_1.xml", "size": 10, "type": "catalog", "summary": None}
+    shown = exchange_report({"line": line, "files": [file], "imports": [made], "refusals": []})
+
+    assert "from 192.0.2.10, 1C+Enterprise/8.3" in shown
+    assert "failed   import import0_1.xml no" in shown
+    assert "REFUSED" not in shown
