@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from administrator import Administrator
 from line import Line
 from pages import Document
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.error import ConnectionDone
 
-from onec_twisted.admin.download import Download
+from onec_twisted.admin.download import BLOCK_SIZE, Download, send
 from onec_twisted.admin.family import PEEKED_FOR
+from onec_twisted.testing import inline
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from in_memory import InMemory
+    from twisted.web.server import Request
 
 AUTHORIZATION = "Basic " + b64encode(b"root:toor").decode()
 CONTENT = bytes(range(256)) * 8
@@ -147,3 +154,81 @@ def test_a_page_that_updates_itself_starts_no_processes(administrator: Administr
     ask(administrator, "/exchanges/1?inside=a.zip")
 
     assert listed == [10, 10]
+
+
+class SlowRequest:
+    """A request whose connection takes one block at a time."""
+
+    transport = None
+
+    def __init__(self) -> None:
+        """Wait for what is written."""
+        self.written: list[bytes] = []
+        self.gone: Deferred[None] = Deferred()
+        self.is_finished = False
+        self.producer: Any = None
+
+    def notifyFinish(self) -> Deferred[None]:
+        """Return what fails when the browser goes."""
+        return self.gone
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Remember who produces."""
+        assert streaming
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:
+        """Forget who produces."""
+        self.producer = None
+
+    def write(self, block: bytes) -> None:
+        """Take a block, and no more for now."""
+        self.written.append(block)
+        self.producer.pauseProducing()
+
+    def finish(self) -> None:
+        """Note the end."""
+        self.is_finished = True
+
+
+@pytest.fixture
+def download(tmp_path: Path) -> Download:
+    """A file of four blocks."""
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * 3 * BLOCK_SIZE + b"y")
+    return Download(os.open(path, os.O_RDONLY), path.stat().st_size, "a")
+
+
+def is_open(fd: int) -> bool:
+    """Return whether a descriptor is open."""
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def test_a_slow_browser_gets_it_at_its_pace(download: Download) -> None:
+    """The next block is read when the last one has gone; at the end the file is closed."""
+    request = SlowRequest()
+    ensureDeferred(send(download, cast("Request", request), inline))
+    assert [len(block) for block in request.written] == [BLOCK_SIZE]
+    for _ in range(3):
+        request.producer.resumeProducing()
+    assert [len(block) for block in request.written] == [BLOCK_SIZE] * 3 + [1]
+    assert not request.is_finished
+    request.producer.resumeProducing()
+
+    assert request.is_finished
+    assert not is_open(download.fd)
+
+
+def test_a_browser_that_goes_in_the_middle(download: Download) -> None:
+    """Nothing more is read, and the file is closed."""
+    request = SlowRequest()
+    ensureDeferred(send(download, cast("Request", request), inline))
+    request.gone.errback(ConnectionDone())
+
+    assert len(request.written) == 1
+    assert not request.is_finished
+    assert not is_open(download.fd)

@@ -190,8 +190,7 @@ def _imports(frame: Frame, look: Look) -> Tag:
 def _users(frame: Frame, users: Sequence[UserRow]) -> Tag:
     """Return a row for each user: its last exchanges, and how old the last one is."""
     words = frame.words
-    troubled = [row for row in users if _is_troubled(frame, row)]
-    ordered = [*troubled, *(row for row in users if not _is_troubled(frame, row))][:MOST_USERS_SHOWN]
+    ordered = sorted(users, key=lambda row: not _is_troubled(frame, row))[:MOST_USERS_SHOWN]
     columns = [
         Column(words.user, "long"),
         Column(words.last_exchanges, "fill"),
