@@ -158,7 +158,7 @@ ENGLISH = Words(
         "A list shows {exchanges} exchanges or {refusals} lines of refusals at a time, and leads to older "
         "ones; of pieces in transfer and of sessions it shows {others}. Exchanges are remembered for "
         "--history days, and at most 100,000; refusals are remembered as 1,000 lines, totals by the minute "
-        "for two days."
+        "for eight days."
     ),
     per_second="/s",
     decimal=".",
