@@ -22,6 +22,9 @@ REASONS = ("unhealthy", "refusing", "disk", "failed", "damaged", "overdue")
 REFUSALS_MATTER = 86400.0
 """Seconds for which a refused request of a user counts, unless a later exchange of that user succeeds."""
 
+RETRY_LATER, LASTING = 503, 300.0
+"""The status of refusals after which nodes try again by themselves; they count when they last so many seconds."""
+
 SAID_BY_HANDOFFS = reason_of(ImportFailed)
 """The refusal that a failed import is to its node: the failed hand-off is the reason, for as long as it is there."""
 
@@ -101,12 +104,18 @@ def _refused(facts: Facts) -> list[Reason]:
     for line in facts.refusals:  # the latest first
         recent = known.get(line.username, ())
         is_over = facts.now - line.last > REFUSALS_MATTER or any(_is_later(one, line.last) for one in recent)
-        if is_over or not recent or line.username in found or line.code == SAID_BY_HANDOFFS:
+        if is_over or not recent or line.username in found or _is_harmless(line):
             continue
         found[line.username] = Reason(
             kind="refusing", username=line.username, count=line.count, since=line.last, said=line.words
         )
     return list(found.values())
+
+
+def _is_harmless(line: RefusalLine) -> bool:
+    """Return whether a refusal needs nobody's attention by itself."""
+    is_passing = line.status == RETRY_LATER and line.last - line.first < LASTING
+    return is_passing or line.code == SAID_BY_HANDOFFS
 
 
 def _is_later(exchange: ExchangeLine, then: float) -> bool:

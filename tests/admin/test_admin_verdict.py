@@ -96,3 +96,12 @@ def test_a_failed_import_is_one_reason() -> None:
     row = habit("shop", DAY)
 
     assert judged(refusals=(refusal(status=200, code="import_failed"),), users=(row,)) == ()
+
+
+@pytest.mark.parametrize(("status", "lasted", "is_red"), [(503, 10, False), (503, 600, True), (507, 0, True)])
+def test_what_a_node_repeats_by_itself(status: int, lasted: float, is_red: bool) -> None:
+    """An answer to try again later is part of a busy day, until it lasts."""
+    row = UserRow("shop", (exchange_line(started=NOW - 3600, ended=None, state=RUNNING),))
+    refused = refusal(status=status, first=NOW - 60 - lasted)
+
+    assert bool(judged(refusals=(refused,), users=(row,))) is is_red
