@@ -109,6 +109,7 @@ class Administrator:
             settings=(("--importer", "keep"),),
             peek=peek_inline,
             note_refusal=lambda _: None,
+            expect_every=None,
         )
         self.site = AdminSite(parts, self.exchange.clock, Limits(), Connections())
 

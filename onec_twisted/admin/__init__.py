@@ -14,6 +14,8 @@ Modules, each of which imports only from those above it:
 * ``download``: a file on its way to the administrator
 * ``outlook``: what the past leads to expect of the disk and of users
 * ``verdict``: one verdict on the daemon, with reasons
+* ``notices``: decides what somebody is told, by one verdict after the other
+* ``notifying``: looks at the verdict, and lets those know who want to
 * ``pages.names``: foreign text, shown safely
 * ``pages.plots``: plots as inline SVG
 * ``pages.frame``: what all pages have in common

@@ -98,7 +98,8 @@ class Family:
     """Makes the pages.
 
     ``settings`` are the options in force with their values; who looks ``can_read`` files if there is a password.
-    ``peek`` lists what is in the archive in the first bytes of an open file.
+    ``peek`` lists what is in the archive in the first bytes of an open file. Each user is expected to begin an
+    exchange every ``expect_every`` seconds, if that is not None.
     """
 
     observed: Observed
@@ -107,6 +108,7 @@ class Family:
     version: str
     can_read: bool
     peek: Callable[[int, int], Deferred[Peeked]]
+    expect_every: float | None
     _known: Known | None = field(default=None, init=False)
     _known_at: float = field(default=0.0, init=False)
     _peeked: TTLCache[tuple[int, str, int], Peeked] = field(init=False)
@@ -216,6 +218,16 @@ class Family:
         )
         return Download(fd, size, name)
 
+    async def verdict(self) -> Verdict:
+        """Return the verdict on the daemon; if the disk or the database fails, that is what it says."""
+        try:
+            return (await self._facts()).verdict
+        except Exception:
+            health = await self.health.look()
+            if health.ready:
+                raise
+            return judge(Facts(now=self.observed.now(), health=health.reasons))
+
     async def known(self) -> Known:
         """Return what all pages are made from, for the API."""
         return await self._facts()
@@ -257,6 +269,7 @@ class Family:
             users=users,
             refusals=refused,
             minutes=minutes,
+            expect_every=self.expect_every,
         )
         self._known = Known(now=now, status=status, verdict=judge(facts), minutes=minutes, users=users)
         self._known_at = observed.seconds()

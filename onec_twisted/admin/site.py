@@ -99,6 +99,7 @@ class AdminParts:
     actions: Actions
     access: Access | None
     settings: Sequence[tuple[str, str]]
+    expect_every: float | None
     peek: Callable[[int, int], Deferred[Peeked]]
     note_refusal: Callable[[RefusedRequest], None]
 
@@ -129,6 +130,7 @@ class Admin(Resource):
             version=onec_twisted.__version__,
             can_read=parts.access is not None,
             peek=parts.peek,
+            expect_every=parts.expect_every,
         )
         self._api = Api(family=self._family, observed=parts.observed, actions=parts.actions)
         self._parts: dict[tuple[object, ...], tuple[float, Answer]] = {}

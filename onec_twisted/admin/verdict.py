@@ -12,6 +12,8 @@ from onec_twisted.model.records import SUCCEEDED
 from onec_twisted.runtime.metrics import reason_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from onec_twisted.model.journal import ExchangeLine, Minute, RefusalLine, UserRow
 
 __all__ = ["REASONS", "Facts", "Reason", "Verdict", "judge"]
@@ -38,6 +40,7 @@ class Facts:
 
     ``health`` are the reasons of ``/health``; ``failed`` counts hand-offs, of which ``failure`` is the newest's
     message; ``damaged`` counts files. ``minutes`` are those of the last day, ``reserved`` is ``--min-free`` in bytes.
+    Each user is expected to begin an exchange every ``expect_every`` seconds; None leaves that to the user's habit.
     """
 
     now: float
@@ -49,6 +52,7 @@ class Facts:
     users: tuple[UserRow, ...] = ()
     refusals: tuple[RefusalLine, ...] = ()
     minutes: tuple[Minute, ...] = ()
+    expect_every: float | None = None
 
 
 @frozen(kw_only=True)
@@ -90,11 +94,18 @@ def judge(facts: Facts) -> Verdict:
         reasons.append(Reason(kind="failed", count=facts.failed, said=facts.failure))
     if facts.damaged:
         reasons.append(Reason(kind="damaged", count=facts.damaged))
-    late = [row for row in facts.users if is_overdue(row.recent, facts.now)]
+    late = [row for row in facts.users if _is_late(row.recent, facts)]
     reasons += [
         Reason(kind="overdue", username=row.username, since=row.recent[0].started) for row in late[:MOST_REASONS]
     ]
     return Verdict(tuple(reasons))
+
+
+def _is_late(recent: Sequence[ExchangeLine], facts: Facts) -> bool:
+    """Return whether a user has been silent for too long."""
+    if facts.expect_every is None or not recent:
+        return is_overdue(recent, facts.now)
+    return facts.now - recent[0].started > facts.expect_every
 
 
 def _refused(facts: Facts) -> list[Reason]:

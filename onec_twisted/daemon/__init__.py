@@ -15,6 +15,7 @@ Modules, each of which imports only from those above it:
 * ``revocation``: ends the sessions of users who may no longer log in
 * ``service``: start and stop of the daemon
 * ``parts``: the front doors, and the parts behind them
+* ``administration``: adds what administrators look at, and what tells them
 * ``assembly``: puts all parts of a real daemon together
 * ``backup``: copies a media root while the daemon runs, and back
 * ``remote``: asks a running daemon by its API

@@ -17,15 +17,14 @@ from twisted.application.internet import TimerService
 
 import twisted
 from onec_twisted import __version__
-from onec_twisted.auth.access import Access
 from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.database import Database
 from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.catalog.refused import REFUSALS_INTERVAL
+from onec_twisted.daemon.administration import add_admin, add_notices
 from onec_twisted.daemon.announcement import announce
 from onec_twisted.daemon.config import CannotStart
-from onec_twisted.daemon.in_force import in_force
-from onec_twisted.daemon.listening import listening, warn_of_strangers
+from onec_twisted.daemon.listening import listening
 from onec_twisted.daemon.minutes import MINUTES_INTERVAL, Minutes
 from onec_twisted.daemon.parts import Means, Parts, make_parts, make_site
 from onec_twisted.daemon.revocation import LOOK_INTERVAL, Revocation
@@ -36,10 +35,8 @@ from onec_twisted.delivery.client import SiteClient, address_of, basic
 from onec_twisted.delivery.examination import Examiner
 from onec_twisted.delivery.importers import make_importer
 from onec_twisted.delivery.interfaces import Surroundings
-from onec_twisted.delivery.peeking import Peeker
 from onec_twisted.delivery.preparation import Preparer
 from onec_twisted.exchange.orders import Orders
-from onec_twisted.http.connections import Connections
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.runtime.presence import PRESENCE_INTERVAL, Presence
 from onec_twisted.runtime.workers import DiskWorkers
@@ -51,7 +48,6 @@ if TYPE_CHECKING:
     from onec_twisted.daemon.config import Config
     from onec_twisted.daemon.listening import Certificate
     from onec_twisted.delivery.interfaces import IImporter
-    from onec_twisted.http.site import ExchangeSite
 
 __all__ = ["Holdings", "collect_seldom", "make_daemon", "make_holdings", "make_means", "run_evenly"]
 
@@ -69,9 +65,6 @@ ERRAND_THREADS = 4
 
 ARCHIVE_TIMEOUT = 300.0
 """Most seconds for reading one archive, which waits for the disk and yields to all other work."""
-
-PEEK_TIMEOUT = 20.0
-"""Most seconds for listing an archive to a person who waits."""
 
 CHECK_TIMEOUT = 3600.0
 """Most seconds for reading the documents of one hand-off."""
@@ -201,7 +194,9 @@ def make_daemon(
         service = listening("listen", description, site, reactor, certificates, addresses=addresses)
         service.setServiceParent(daemon)
     if config.admin is not None:
-        _add_admin(daemon, config.admin, config, means, parts, site, certificates)
+        add_admin(daemon, config.admin, config, means, parts, site, certificates)
+    if config.notify:
+        add_notices(daemon, config, means, parts, site)
     parts.relay.setServiceParent(daemon)
     parts.archives.setServiceParent(daemon)
     _add_timers(daemon, config, means, parts, holdings)
@@ -245,65 +240,3 @@ def _add_timers(daemon: ExchangeService, config: Config, means: Means, parts: Pa
         timer.clock = means.reactor
         timer.setServiceParent(daemon)
     daemon.at_end = (parts.refused.flush, minutes.once)
-
-
-def _add_admin(
-    daemon: ExchangeService,
-    endpoint: str,
-    config: Config,
-    means: Means,
-    parts: Parts,
-    site: ExchangeSite,
-    certificates: list[Certificate],
-) -> None:
-    """Add the administrator's site to the daemon. Raises ``CannotStart``."""
-    # Imported here, so that a daemon without it starts faster
-    from onec_twisted.admin.actions import Actions
-    from onec_twisted.admin.door import MOST_CONNECTIONS
-    from onec_twisted.admin.gauges import Gauges, LagMeter
-    from onec_twisted.admin.health import HealthCheck
-    from onec_twisted.admin.site import AdminParts, AdminSite
-    from onec_twisted.admin.status import Observed
-
-    reactor, store, catalog, checkers = means.reactor, means.store, means.catalog, config.admin_auth
-    observed = Observed(
-        recorder=catalog.recorder,
-        files=catalog.files,
-        journal=catalog.journal,
-        store=store,
-        relay=parts.relay,
-        transfers=parts.ingest.transfers,
-        server=site.server,
-        metrics=means.metrics,
-        workers=means.workers,
-        min_free=config.min_free,
-        now=means.now,
-        seconds=means.seconds,
-        clock=reactor,
-    )
-    health = HealthCheck(observed, parts.locks)
-    admin = AdminParts(
-        observed=observed,
-        health=health,
-        gauges=Gauges(observed, health, lambda: {one.endpoint: one.expires() for one in certificates}),
-        actions=Actions(
-            sessions=catalog.sessions,
-            records=catalog.handoffs,
-            journal=catalog.journal,
-            store=store,
-            locks=parts.locks,
-            handoffs=parts.handoffs,
-            relay=parts.relay,
-            proofs=parts.proofs,
-            workers=means.errands,
-        ),
-        access=Access.by(checkers, reactor, most=MOST_CONNECTIONS // 2) if checkers else None,
-        note_refusal=parts.refused.note,
-        settings=in_force(config),
-        peek=Peeker(reactor, PEEK_TIMEOUT),
-    )
-    connections = Connections(config.connections_per_address, site.server.connections.trusted)
-    admin_site = AdminSite(admin, reactor, site.server.limits, connections)
-    on_listening = None if checkers and endpoint.startswith("ssl:") else warn_of_strangers
-    listening("admin", endpoint, admin_site, reactor, certificates, on_listening).setServiceParent(daemon)
-    LagMeter(means.metrics.reactor_lag, reactor).setServiceParent(daemon)

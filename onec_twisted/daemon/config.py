@@ -94,6 +94,9 @@ class Config:
     import_secret: bytes | None = field(repr=False)
     import_auth: bytes | None = field(repr=False)
     orders: str | None = field(repr=False)
+    notify: tuple[str, ...] = field(converter=_tuple, repr=False)
+    expect_every: float | None
+    """Seconds; None leaves it to each user's habit."""
     unpack: bool
     unpack_limit: int
     """Bytes that an archive may become."""

@@ -57,6 +57,7 @@ class Options(usage.Options, AuthOptionMixin):
         self["trusted-proxy"] = []
         self["cors-origin"] = []
         self["cors-header"] = []
+        self["notify"] = []
 
     def opt_listen(self, endpoint: str) -> None:
         """Twisted endpoint to serve on: tcp:, unix:, ssl:, systemd:; may be repeated. [default: tcp:8080:interface=127.0.0.1]."""  # noqa: E501 - usage shows it as it stands
@@ -83,6 +84,10 @@ class Options(usage.Options, AuthOptionMixin):
         except ValueError:
             _wrong("trusted-proxy", address, "write an address, a network as in 10.0.0.0/8, or unix")
         self["trusted-proxy"].append(address)
+
+    def opt_notify(self, description: str) -> None:
+        """Who is told when something is wrong: exec:/PROGRAM, or a URL; may be repeated; without it, nobody."""
+        self["notify"].append(description)
 
     def opt_cors_origin(self, origin: str) -> None:
         """Origin whose pages may upload by tus, as in https://shop.example; may be repeated; without it, none."""
@@ -132,7 +137,7 @@ class Options(usage.Options, AuthOptionMixin):
         if self["admin-auth"] and self["admin"] is None:
             _wrong("admin-auth", "", "there is no --admin to protect")
         for name in TIMES:
-            self[name] = _seconds(name, self[name])
+            self[name] = _seconds(name, self[name]) if self[name] is not None else None
         for name, choices in CHOICES.items():
             if self[name] not in choices:
                 _wrong(name, self[name], f"must be {' or '.join(choices)}")

@@ -30,7 +30,7 @@ CHOICES = {
 SIZES = ("file-limit", "body-limit", "session-quota", "min-free", "unpack-limit")
 TIMES = (
     *("session-ttl", "lock-timeout", "idle-timeout", "header-timeout"),
-    *("import-hold", "import-timeout", "settle", "keep", "history"),
+    *("import-hold", "import-timeout", "settle", "keep", "history", "expect-every"),
 )
 NUMBERS = {
     **dict.fromkeys(("connections-per-address", "sessions-per-user", "max-uploads"), 0),
@@ -55,6 +55,7 @@ PARAMETERS: Sequence[Sequence[Any]] = [
     ["import-secret", None, None, "File with the secret that signs requests to the site."],
     ["import-auth", None, None, "File with USER:PASSWORD for the site; without it, $ONEC_IMPORT_AUTH."],
     ["orders", None, None, "Address of the site's orders: http://... or https://...; without it, none."],
+    ["expect-every", None, None, "How often each user is expected to exchange; without it, by the user's habit."],
     ["unpack", None, "yes", "Whether importers get what archives hold instead of archives: yes or no."],
     ["unpack-limit", None, "10G", "Bytes that an archive may become; a larger one is not imported."],
     ["unpack-files", None, "250000", "Files, or folders, that an archive may hold."],

@@ -9,6 +9,7 @@ Modules, each of which imports only from those above it:
 * ``results``: what the text of a site's answer says
 * ``webhook``: the importer that posts to a URL
 * ``importers``: the available importers, as Twisted plugins
+* ``notifiers``: how notices reach somebody
 * ``processes``: starts the programs below that read archives
 * ``preparation``: makes a hand-off ready: starts ``prepare`` if its session has archives
 * ``checking``: starts ``check`` for the documents of a hand-off; a broken one fails in words

@@ -19,6 +19,7 @@ Modules, each importing only from those above it:
 * ``names``: turns a filename as a node sends it into a safe relative path
 * ``records``: sessions, files and hand-offs as values
 * ``journal``: what the journal says of exchanges, refusals and minutes, as values
+* ``notice``: what somebody is told who does not look at the status page
 * ``uploads``: a resumable upload as a value, and whether it is complete
 * ``description``: what an importer receives about a hand-off, and its JSON
 """

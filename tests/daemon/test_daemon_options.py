@@ -74,6 +74,8 @@ def test_defaults() -> None:
         "unpack-depth": 32,
         "check-documents": "yes",
         "language": "en",
+        "notify": [],
+        "expect-every": None,
         "history": 90 * 86400.0,
     }
 
