@@ -37,6 +37,7 @@ from onec_twisted.delivery.importers import make_importer
 from onec_twisted.delivery.interfaces import Surroundings
 from onec_twisted.delivery.preparation import Preparer
 from onec_twisted.exchange.orders import Orders
+from onec_twisted.ingest.received import QUIET_INTERVAL
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.runtime.presence import PRESENCE_INTERVAL, Presence
 from onec_twisted.runtime.workers import DiskWorkers
@@ -235,6 +236,7 @@ def _add_timers(daemon: ExchangeService, config: Config, means: Means, parts: Pa
         (PRESENCE_INTERVAL, Presence(holdings.check, means.workers).once),
         (MINUTES_INTERVAL, minutes.once),
         (REFUSALS_INTERVAL, parts.refused.flush),
+        (QUIET_INTERVAL, parts.received.end_quiet),
     ):
         timer = TimerService(interval, call)
         timer.clock = means.reactor

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from onec_twisted.daemon.config import Config
     from onec_twisted.delivery.interfaces import IImporter
     from onec_twisted.exchange.orders import Orders
+    from onec_twisted.ingest.received import ReceivedFiles
     from onec_twisted.model.document import Document
     from onec_twisted.runtime.metrics import Metrics
     from onec_twisted.runtime.workers import Workers
@@ -96,6 +97,7 @@ class Parts:
     access: Access
     sessions: Sessions
     refused: RefusedRequests
+    received: ReceivedFiles
 
 
 def make_parts(config: Config, means: Means) -> Parts:
@@ -116,6 +118,7 @@ def make_parts(config: Config, means: Means) -> Parts:
         logs_each=config.access_log,
     )
     proofs = Proofs(catalog.files, clock)
+    pieces = Pieces(ingest, proofs, config.body_limit, config.session_quota)
     archives = Archives(store, means.workers, clock, means.examine)
     relay = Relay(
         most_tries=config.import_tries,
@@ -132,7 +135,8 @@ def make_parts(config: Config, means: Means) -> Parts:
         locks=locks,
         ingest=ingest,
         proofs=proofs,
-        pieces=Pieces(ingest, proofs, config.body_limit, config.session_quota),
+        pieces=pieces,
+        received=pieces.received,
         archives=archives,
         relay=relay,
         handoffs=Handoffs(

@@ -10,7 +10,10 @@ from twisted.logger import Logger
 if TYPE_CHECKING:
     from onec_twisted.model.records import Session
 
-__all__ = ["ReceivedFiles"]
+__all__ = ["QUIET_INTERVAL", "ReceivedFiles"]
+
+QUIET_INTERVAL = 60.0
+"""Seconds after which a node that sends nothing more has sent its last file."""
 
 MOST_LOGGED = 100
 """Files that are logged by name until a session does something else; of others there is one line."""
@@ -27,6 +30,7 @@ class _Progress:
     name: str
     size: int = 0
     pieces: int = 0
+    is_fresh: bool = True
     logged: int = 0
     others: int = 0
     size_of_others: int = 0
@@ -46,6 +50,7 @@ class ReceivedFiles:
             progress = self._next(session, name, progress)
         progress.size = committed
         progress.pieces += 1
+        progress.is_fresh = True
 
     def _next(self, session: Session, name: str, before: _Progress | None) -> _Progress:
         """Log the file before, and remember the next one."""
@@ -63,6 +68,14 @@ class ReceivedFiles:
         progress = self._sending.pop(sessid, None)
         if progress is not None:
             self._end(progress)
+
+    def end_quiet(self) -> None:
+        """Log what is left of sessions that have sent nothing since the last call."""
+        quiet = [sessid for sessid, progress in self._sending.items() if not progress.is_fresh]
+        for progress in self._sending.values():
+            progress.is_fresh = False
+        for sessid in quiet:
+            self.over(sessid)
 
     def _log_file(self, progress: _Progress) -> None:
         if progress.logged >= MOST_LOGGED:

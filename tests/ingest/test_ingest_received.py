@@ -47,6 +47,20 @@ def test_many_files(nothing_left_behind: list[dict[str, Any]], monkeypatch: pyte
     assert told(nothing_left_behind) == [("s", "0.jpg", 10), ("s", "1.jpg", 10), ("s", 3, 30)]
 
 
+def test_a_node_that_falls_silent(nothing_left_behind: list[dict[str, Any]]) -> None:
+    """Its last file is logged all the same, once nothing came for a while."""
+    files = ReceivedFiles()
+    files.stored(S, "a", 1)
+    files.end_quiet()
+    files.stored(S, "a", 2)
+    files.end_quiet()
+    assert told(nothing_left_behind) == []
+    files.end_quiet()
+    files.end_quiet()
+
+    assert told(nothing_left_behind) == [("s", "a", 2)]
+
+
 def test_sessions_that_never_end(nothing_left_behind: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest are forgotten, with their line."""
     monkeypatch.setattr(received, "MOST_SESSIONS", 1)
