@@ -146,11 +146,13 @@ class Api:
     async def respond(self, path: Sequence[str], request: Request) -> Answer:
         """Return the answer to a request for a path below the version, whatever goes wrong as JSON."""
         try:
-            return await self.answer(_understood(path, request))
-        except defer.TimeoutError:
-            return worded_json(503, "the disk or the database does not answer")
+            understood = _understood(path, request)
         except ValueError:
             return worded_json(400, "the body is no JSON object of texts")
+        try:
+            return await self.answer(understood)
+        except defer.TimeoutError:
+            return worded_json(503, "the disk or the database does not answer")
 
     async def answer(self, request: ApiRequest) -> Answer:
         """Return the answer to a request."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -71,4 +71,7 @@ class Journal:
 
     async def forget(self, before: float) -> int:
         """Forget some exchanges that ended before a time; return how many, 0 when none is left to forget."""
-        return cast("int", await self.recorder.record("", lambda: (journal.forget_exchanges, (before,))))
+        numbers = await self.recorder.survey(history.outdated, before)
+        if numbers:
+            await self.recorder.record("", lambda: (journal.forget_exchanges, (numbers,)))
+        return len(numbers)

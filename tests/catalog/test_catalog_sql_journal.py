@@ -227,6 +227,13 @@ def test_minutes(cursor: Cursor) -> None:
     assert history.minutes(cursor, 0) == (Minute(7, 6, 4, 2, 2, 2, 2, 50),)
 
 
+def forget(cursor: Cursor, before: float, most: int = history.MOST_EXCHANGES) -> int:
+    """Forget what is outdated; return how many exchanges that were."""
+    numbers = history.outdated(cursor, before, most)
+    journal.forget_exchanges(cursor, numbers)
+    return len(numbers)
+
+
 def test_what_is_old_is_forgotten(cursor: Cursor) -> None:
     """A few at a time, with all that belongs to them; sessions that go on stay."""
     sent(cursor, "import0_1.xml")
@@ -235,9 +242,9 @@ def test_what_is_old_is_forgotten(cursor: Cursor) -> None:
     statements.end_session(cursor, "s")
     statements.open_session(cursor, "t", "other", "shop", 1.0)
 
-    assert journal.forget_exchanges(cursor, 5.0) == 0
-    assert journal.forget_exchanges(cursor, 5.1) == 1
-    assert journal.forget_exchanges(cursor, 10.0) == 0
+    assert forget(cursor, 5.0) == 0
+    assert forget(cursor, 5.1) == 1
+    assert forget(cursor, 10.0) == 0
     assert [line.sessid for line in lines(cursor)] == ["t"]
     for table in ("imports", "tries", "exchange_files"):
         cursor.execute(f"SELECT COUNT(*) FROM {table}")
@@ -249,6 +256,6 @@ def test_there_are_only_so_many(cursor: Cursor) -> None:
     for number in range(10):
         statements.open_session(cursor, f"{number}", f"{number}", "shop", 1.0)
         statements.end_session(cursor, f"{number}")
-    assert journal.forget_exchanges(cursor, 0.0, 4) == 6  # the first is a session that goes on
+    assert forget(cursor, 0.0, 4) == 6  # the first is a session that goes on
 
     assert [line.sessid for line in lines(cursor)] == ["s", "6", "7", "8", "9"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.model.journal import ExchangeFilter, RefusalFilter
 
-__all__ = ["exchange", "exchanges", "held_file", "minutes", "refusals", "users"]
+__all__ = ["exchange", "exchanges", "held_file", "minutes", "outdated", "refusals", "users"]
 
 RECENT_SHOWN = 30
 """Exchanges of a user that are shown in its row."""
@@ -55,6 +55,12 @@ HAS_FILE = """
     OR live AND EXISTS (SELECT 1 FROM files WHERE files.sessid = exchanges.sessid
         AND CASEFOLD(name) LIKE ? ESCAPE '\\'))
 """
+
+MOST_EXCHANGES = 100_000
+"""Exchanges that are remembered, however young they are."""
+
+EXCHANGES_AT_ONCE = 20
+"""Exchanges that are forgotten in one transaction: with them go up to a thousand files each."""
 
 REFUSAL = ", ".join(one.name for one in fields(RefusalLine))
 MINUTE = ", ".join(one.name for one in fields(Minute))
@@ -178,3 +184,15 @@ def minutes(cursor: Cursor, since: int) -> tuple[Minute, ...]:
     """Return the totals of all minutes from ``since`` on, in order; those in which the daemon did not run lack."""
     cursor.execute(f"SELECT {MINUTE} FROM minutes WHERE minute >= ? ORDER BY minute", (since,))
     return tuple(Minute(*row) for row in cursor.fetchall())
+
+
+def outdated(cursor: Cursor, before: float, most: int = MOST_EXCHANGES) -> list[int]:
+    """Return the numbers of some exchanges that ended before a time, or that are there beyond ``most``."""
+    cursor.execute("SELECT number FROM exchanges WHERE live = 0 AND ended < ? LIMIT ?", (before, EXCHANGES_AT_ONCE))
+    numbers = {number for (number,) in cursor.fetchall()}
+    cursor.execute(
+        "SELECT number FROM exchanges WHERE live = 0 AND number <="
+        " (SELECT number FROM exchanges ORDER BY number DESC LIMIT 1 OFFSET ?) ORDER BY number LIMIT ?",
+        (most, EXCHANGES_AT_ONCE),
+    )
+    return sorted(numbers | {number for (number,) in cursor.fetchall()})

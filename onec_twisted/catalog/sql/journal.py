@@ -43,12 +43,6 @@ MOST_FILES = 1000
 MOST_REFUSALS = 1000
 """Lines of refusals that are remembered."""
 
-MOST_EXCHANGES = 100_000
-"""Exchanges that are remembered, however young they are."""
-
-EXCHANGES_AT_ONCE = 20
-"""Exchanges that are forgotten in one transaction: with them go up to a thousand files each."""
-
 CURRENT = "(SELECT MAX(number) FROM exchanges WHERE sessid = ? AND live <> 0)"
 
 
@@ -229,19 +223,12 @@ def note_minute(cursor: Cursor, minute: Minute, oldest: int) -> None:
     cursor.execute("DELETE FROM minutes WHERE minute < ?", (oldest,))
 
 
-def forget_exchanges(cursor: Cursor, before: float, most: int = MOST_EXCHANGES) -> int:
-    """Forget some exchanges that ended before a time, or beyond ``most``; return how many, 0 when none is left."""
-    cursor.execute(
-        "SELECT number FROM exchanges WHERE live = 0 AND (ended < ? OR number <="
-        " (SELECT number FROM exchanges ORDER BY number DESC LIMIT 1 OFFSET ?)) ORDER BY number LIMIT ?",
-        (before, most, EXCHANGES_AT_ONCE),
-    )
-    numbers = cursor.fetchall()
+def forget_exchanges(cursor: Cursor, numbers: Sequence[int]) -> None:
+    """Forget exchanges, with all that belongs to them."""
     for statement in (
         "DELETE FROM tries WHERE import IN (SELECT id FROM imports WHERE exchange = ?)",
         "DELETE FROM imports WHERE exchange = ?",
         "DELETE FROM exchange_files WHERE exchange = ?",
         "DELETE FROM exchanges WHERE number = ?",
     ):
-        cursor.executemany(statement, numbers)
-    return len(numbers)
+        cursor.executemany(statement, [(number,) for number in numbers])
