@@ -1,8 +1,10 @@
-"""Limits for the administrator's site: on connections, time, and the size of requests."""
+"""Limits for the administrator's site: on connections, time, the size of requests, and the names it goes by."""
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
 from twisted.web.server import Request
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from onec_twisted.http.channel import ExchangeChannel
     from onec_twisted.http.server import Server
 
-__all__ = ["MOST_CONNECTIONS", "AdminDoor"]
+__all__ = ["MOST_CONNECTIONS", "AdminDoor", "names_us"]
 
 MOST_CONNECTIONS = 100
 """Most connections of administrators and monitoring programs."""
@@ -78,3 +80,18 @@ class AdminDoor(GuardedSite):
     def __init__(self, resource: Resource, server: Server) -> None:
         """Serve a resource."""
         super().__init__(resource, server, requestFactory=AdminRequest)
+
+
+def names_us(request: Request) -> bool:
+    """Return whether a request names this server by an address or by ``localhost``, or arrived over a unix socket.
+
+    An attacker may point another site's name at this address, and the browser would then treat its pages as ours (DNS
+    rebinding). Where a password is required, that gains nothing.
+    """
+    if not hasattr(request.getClientAddress(), "host"):
+        return True
+    try:
+        host = urlsplit(f"//{(request.getHeader(b'host') or b'localhost').decode('latin-1')}").hostname or ""
+        return host == "localhost" or bool(ip_address(host))
+    except ValueError:
+        return False

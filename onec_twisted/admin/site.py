@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from hmac import compare_digest
 from importlib.resources import files
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from attrs import define, evolve
 from twisted.internet import defer
@@ -19,8 +18,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 from twisted.web.template import flattenString
 
 import onec_twisted
-from onec_twisted.admin.api import API_VERSION, Api
-from onec_twisted.admin.door import MOST_CONNECTIONS, AdminDoor
+from onec_twisted.admin.api import API_VERSION, Api, worded_json
+from onec_twisted.admin.door import MOST_CONNECTIONS, AdminDoor, names_us
 from onec_twisted.admin.download import Download, send
 from onec_twisted.admin.family import Asked, Family
 from onec_twisted.admin.words.language import words_for
@@ -56,9 +55,6 @@ PARTS_CACHED = 50
 
 LONGEST_FIELD = 1000
 """Characters of a field of a query that are looked at."""
-
-PART_HEADER = "x-part"
-"""With the value ``main``, the script requests the part of a page that changes."""
 
 POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -184,13 +180,15 @@ class Admin(Resource):
         path = [part.decode("utf-8", "replace") for part in request.postpath or []]
         if path[:1] == ["health"] and request.method in {b"GET", b"HEAD"}:
             return await self._health(path[1:])
-        if self._access is None and not _names_us(request):
+        if self._access is None and not names_us(request):
             return Answer(403, b"Open this page by its address, as in http://127.0.0.1:PORT/\n")
         await self._login(request)
         return await self._answer_administrator(path, request)
 
     async def _answer_administrator(self, path: list[str], request: Request) -> Answer | Download:
         """Return the answer to a request of somebody who has access."""
+        if path[:3] == ["api", API_VERSION, "pages"] and request.method in {b"GET", b"HEAD"}:
+            return await self._part(path[3:], request)
         if path[:2] == ["api", API_VERSION]:
             return await self._api.respond(path[2:], request)
         page = self._pages.get(path[0]) if len(path) == 1 else None
@@ -232,35 +230,41 @@ class Admin(Resource):
     async def _asset(self, request: Request) -> Answer:
         return self._assets[(request.postpath or [b""])[0].decode("ascii")]
 
-    async def _page(self, request: Request) -> Answer:
-        """Return a page, or the part of it that changes."""
-        path = tuple(part.decode("utf-8", "replace") for part in request.postpath or [])
-        query = {name: _field(request, name) for name in request.args}
-        notice = query.pop(b"notice", "")
-        asked = Asked(
-            path=path,
+    def _asked(self, path: Sequence[str], request: Request) -> Asked:
+        """Return a request for a page as a value."""
+        query = {name: _field(request, name) for name in request.args if name != b"notice"}
+        return Asked(
+            path=tuple(path),
             query={name.decode("utf-8", "replace"): value for name, value in query.items()},
             words=words_for(_header(request, b"accept-language")),
             token=self._token,
         )
-        if _header(request, PART_HEADER.encode("ascii")) == "main":
-            return await self._part(asked)
+
+    async def _page(self, request: Request) -> Answer:
+        """Return a page."""
+        path = [part.decode("utf-8", "replace") for part in request.postpath or []]
         self._family.forget()  # who loads a page wants to see what is there now
-        made = await self._family.page(asked)
-        document = await flattenString(None, made.frame.document(made.title, made.content, notice))
+        made = await self._family.page(self._asked(path, request))
+        document = await flattenString(
+            None, made.frame.document(made.title, made.content, _field(request, b"notice"))
+        )
         return Answer(made.status, b"<!DOCTYPE html>\n" + document, content_type=HTML)
 
-    async def _part(self, asked: Asked) -> Answer:
-        """Return the part of a page that changes, at most half a second old."""
+    async def _part(self, path: list[str], request: Request) -> Answer:
+        """Return the part of a page that changes, for its script: as JSON, at most half a second old."""
+        if not self._family.has(path):
+            return worded_json(404, "there is no such page")
+        asked = self._asked(path, request)
         key = asked.words.language, asked.path, *sorted(asked.query.items())
         made_at, answer = self._parts.get(key, (float("-inf"), Answer()))
         if self._seconds() - made_at < PART_FRESH_FOR:
             return answer
         made = await self._family.page(asked)
-        body = await flattenString(None, made.frame.main(made.title, made.content))
+        html = await flattenString(None, made.frame.main(made.title, made.content))
         if len(self._parts) >= PARTS_CACHED:
             self._parts.clear()
-        answer = Answer(made.status, body, content_type=HTML)
+        body = json.dumps({"html": html.decode("utf-8")}).encode("ascii")
+        answer = Answer(made.status, body, content_type=JSON)
         self._parts[key] = self._seconds(), answer
         return answer
 
@@ -298,21 +302,6 @@ class Admin(Resource):
         self._parts.clear()
         back = self._family.back_to(_field(request, b"back"), notice)
         return Answer(303, headers=((b"Location", f"../../{back}".encode("ascii")),))
-
-
-def _names_us(request: HTTPRequest) -> bool:
-    """Return whether a request names this server by an address or by ``localhost``, or arrived over a unix socket.
-
-    An attacker may point another site's name at this address, and the browser would then treat its pages as ours (DNS
-    rebinding). Where a password is required, that gains nothing.
-    """
-    if not hasattr(request.getClientAddress(), "host"):
-        return True
-    try:
-        host = urlsplit(f"//{_header(request, b'host') or 'localhost'}").hostname or ""
-        return host == "localhost" or bool(ip_address(host))
-    except ValueError:
-        return False
 
 
 def _header(request: HTTPRequest, name: bytes) -> str:

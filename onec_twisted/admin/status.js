@@ -48,10 +48,10 @@
 
     async function update() {
         try {
-            const answer = await fetch(location.href, {
-                cache: "no-store", headers: { "X-Part": "main" }, signal: AbortSignal.timeout(15000),
+            const answer = await fetch(new URL(main.dataset.api, location.href), {
+                cache: "no-store", signal: AbortSignal.timeout(15000),
             });
-            const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+            const parsed = new DOMParser().parseFromString((await answer.json()).html || "", "text/html");
             const fresh = parsed.getElementById("main");
             if (!fresh) throw new Error(String(answer.status));
             const focused = document.activeElement;

@@ -84,6 +84,7 @@ class Frame:
             {
                 "data-title": self._title(title),
                 "data-icon": f"{self.root}{self._icon()}",
+                "data-api": f"{self.root}api/v1/pages/{self.here}",
                 "data-time": f"{datetime.fromtimestamp(self.now).astimezone():%H:%M:%S}",
             }
         )
