@@ -5,9 +5,13 @@ Modules, each of which imports only from those above it:
 * ``config``: the administrator's settings, as a value
 * ``logs``: the log, as text or as JSON
 * ``parameters``: the options that take one value, with their defaults
+* ``values``: turns the text of an option into its value
+* ``given``: what was given for an option, and where
+* ``configfile``: the file of ``--config``
 * ``in_force``: the options in force, for the status page
 * ``checkers``: makes the checkers of passwords
-* ``options``: the command line
+* ``printed``: what ``--print-config`` prints
+* ``options``: the command line, the environment and the file together
 * ``announcement``: what the log says once the daemon is ready
 * ``listening``: endpoints that reload renewed certificates
 * ``sweep``: removes unused sessions, uploads and folders, and what is old in the journal

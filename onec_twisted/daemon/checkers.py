@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from twisted.cred.checkers import FilePasswordDB, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.credentials import IUsernamePassword
-from twisted.cred.strcred import InvalidAuthType, StrcredException, makeChecker
-from twisted.python import usage
+from twisted.cred.strcred import StrcredException, findCheckerFactories
 
 from onec_twisted.auth.access import PasswordFile
 from onec_twisted.auth.htpasswd import HtpasswdChecker
+from onec_twisted.daemon.values import wrong
 from onec_twisted.model.text import decoded
 from onec_twisted.model.written import NotPlain
 
 __all__ = ["make_checker", "shown"]
+
+
+@cache
+def _factories() -> dict[str, Any]:
+    """Return what makes checkers, by its name; looking for plugins takes milliseconds."""
+    return {factory.authType: factory for factory in findCheckerFactories()}
 
 
 def shown(checker: Any) -> str:
@@ -28,16 +35,17 @@ def shown(checker: Any) -> str:
 
 
 def make_checker(option: str, description: str) -> Any:
-    """Return the checker for a strcred description. Raises ``UsageError`` for one that is known to be unusable."""
+    """Return the checker for a strcred description. Raises ``Wrong`` for one that is known to be unusable."""
     kind, _, words = description.partition(":")
     if kind == "memory" and (words.count(":") != 1 or not all(words.split(":"))):
-        raise usage.UsageError(f"--{option}=memory: write memory:USER:PASSWORD, without a colon in either")
+        wrong(option, kind, "write memory:USER:PASSWORD, without a colon in either")
+    factory = _factories().get(kind)
+    if factory is None:
+        wrong(option, kind, "no such method; --help-auth lists them")
     try:
-        checker = makeChecker(description)
-    except InvalidAuthType:
-        raise usage.UsageError(f"--{option}={kind}: no such method; --help-auth lists them") from None
+        checker = factory.generateChecker(words)
     except (StrcredException, ValueError) as error:
-        raise usage.UsageError(f"--{option}={kind}: {error or 'is malformed; see --help-auth'}") from None
+        wrong(option, kind, str(error) or "is malformed; see --help-auth")
     if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
         # strcred returns text from the command line, HTTP delivers bytes
         checker.users = {_as_bytes(user): _as_bytes(word) for user, word in checker.users.items()}
@@ -46,11 +54,11 @@ def make_checker(option: str, description: str) -> Any:
         try:
             checker.read()
         except OSError as error:
-            raise usage.UsageError(f"--{option}=file: cannot read {checker.filename}: {error.strerror}") from error
+            wrong(option, kind, f"cannot read {checker.filename}: {error.strerror}")
         except NotPlain as error:
-            raise usage.UsageError(f"--{option}=file: {checker.filename} {error}") from error
+            wrong(option, kind, f"{checker.filename} {error}")
     if IUsernamePassword not in checker.credentialInterfaces:
-        raise usage.UsageError(f"--{option}: this method checks no passwords; --help-auth lists those that do")
+        wrong(option, "", "this method checks no passwords; --help-auth lists those that do")
     return checker
 
 

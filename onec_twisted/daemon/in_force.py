@@ -13,7 +13,7 @@ from onec_twisted.model.shown import hidden
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["in_force"]
+__all__ = ["in_force", "text_of"]
 
 SECRETS = ("import-secret", "import-auth")
 """Options whose values nobody is shown."""
@@ -22,10 +22,13 @@ SECRETS = ("import-secret", "import-auth")
 def in_force(config: Config) -> tuple[tuple[str, str], ...]:
     """Return the options that are set, with their values: no secrets, no passwords in addresses."""
     known = {one.name.replace("_", "-"): getattr(config, one.name) for one in fields(Config)}
-    return tuple((f"--{name}", _value(name, value)) for name, value in known.items() if value not in {None, ()})
+    return tuple(
+        (f"--{name}", text_of(name, value)) for name, value in known.items() if value is not None and value != ()
+    )
 
 
-def _value(name: str, value: Any) -> str:
+def text_of(name: str, value: Any) -> str:
+    """Return the value of an option as it would be written, without secrets."""
     said: Callable[[Any], str] = _size if name in SIZES else _time if name in TIMES else _said
     return "***" if name in SECRETS else hidden(said(value))
 

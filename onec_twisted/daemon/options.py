@@ -1,9 +1,11 @@
-"""Parses and checks the command line of ``twistd onec-exchange``: a wrong value ends the start with one line."""
+"""Parses the command line, the environment and the file of ``twistd onec-exchange``.
+
+A wrong value ends the start with one line.
+"""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,14 +14,25 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.strcred import AuthOptionMixin
 from twisted.python import usage
 
-from onec_twisted.auth.shard import is_shard_name
 from onec_twisted.daemon.checkers import make_checker
 from onec_twisted.daemon.config import CannotStart, Config
-from onec_twisted.daemon.parameters import CHOICES, NUMBERS, PARAMETERS, SIZES, TIMES, YES_OR_NO
-from onec_twisted.delivery.importers import factory_of, importers_help
-from onec_twisted.http.connections import TrustedProxies
-from onec_twisted.model.written import DURATION, LONGEST_TIME, SIZE, NotPlain, parse_duration, parse_size, plain_bytes
-from onec_twisted.tus.origins import parse_header, parse_origin
+from onec_twisted.daemon.configfile import OPTIONS_IN_FILES, read_config
+from onec_twisted.daemon.given import Given, foreign_variables, given_in_environment, given_on_line
+from onec_twisted.daemon.parameters import CHOICES, FLAGS, PARAMETERS, REPEATABLE, YES_OR_NO
+from onec_twisted.daemon.printed import printed
+from onec_twisted.daemon.values import (
+    InFile,
+    Wrong,
+    check_fit,
+    check_paths,
+    content_of,
+    one_of_several,
+    site_auth_of,
+    tus_path_of,
+    value_of,
+    wrong,
+)
+from onec_twisted.delivery.importers import importers_help
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +48,10 @@ IMPORT_AUTH = "ONEC_IMPORT_AUTH"
 
 
 class Options(usage.Options, AuthOptionMixin):
-    """The administrator's settings; after ``parseOptions`` sizes are in bytes and times in seconds."""
+    """The administrator's settings; after ``parseOptions`` sizes are in bytes and times in seconds.
+
+    What stands on the command line counts for more than the environment, and that for more than the file.
+    """
 
     supportedInterfaces = (IUsernamePassword,)
     synopsis = "--auth=SPEC [options]"
@@ -43,21 +59,20 @@ class Options(usage.Options, AuthOptionMixin):
         "Receives the exports of 1C:Enterprise nodes for a web site. Give 1C the address "
         "http://HOST:PORT/1c_exchange.php with a user and password of --auth. "
         "Files appear in MEDIA_ROOT/1c_temp/<sessid>/. "
-        "Sizes take K, M, G (powers of 1024); times are seconds, or take s, m, h, d."
+        "Sizes take K, M, G (powers of 1024); times are seconds, or take s, m, h, d. "
+        "Options may also stand in the file of --config, or in variables as ONEC_EXCHANGE_FILE_LIMIT."
     )
     optParameters: Sequence[Sequence[Any]] = PARAMETERS
+    optFlags: Sequence[Sequence[Any]] = FLAGS
 
     def __init__(self) -> None:
         """Start with the defaults."""
         super().__init__()
-        self["listen"] = []
-        self["path"] = []
-        self["credCheckers"] = []
-        self["admin-auth"] = []
-        self["trusted-proxy"] = []
-        self["cors-origin"] = []
-        self["cors-header"] = []
-        self["notify"] = []
+        for name in REPEATABLE:
+            self["credCheckers" if name == "auth" else name] = []
+        self.given: dict[str, Given] = {}
+        """Where each option is from that has not its default."""
+        self._arguments: list[str] = []
 
     def opt_listen(self, endpoint: str) -> None:
         """Twisted endpoint to serve on: tcp:, unix:, ssl:, systemd:; may be repeated. [default: tcp:8080:interface=127.0.0.1]."""  # noqa: E501 - usage shows it as it stands
@@ -65,9 +80,7 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_path(self, path: str) -> None:
         """URL path to answer at; may be repeated. [default: /1c_exchange.php and /bitrix/admin/1c_exchange.php]."""
-        if not path.startswith("/") or not path.isascii() or set(path) & set("?# "):
-            raise usage.UsageError(f"--path={path}: write a path as in /1c_exchange.php")
-        self["path"].append(path)
+        self["path"].append(one_of_several("path", path))
 
     def opt_auth(self, description: str) -> None:
         """Who may upload; required, may be repeated: htpasswd:PATH, file:PATH, memory:USER:PASSWORD; see --help-auth."""  # noqa: E501 - usage shows it as it stands
@@ -79,11 +92,7 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_trusted_proxy(self, address: str) -> None:
         """Proxy whose X-Forwarded-For is trusted: an address, a network, or 'unix'; may be repeated."""
-        try:
-            TrustedProxies.of([address])
-        except ValueError:
-            _wrong("trusted-proxy", address, "write an address, a network as in 10.0.0.0/8, or unix")
-        self["trusted-proxy"].append(address)
+        self["trusted-proxy"].append(one_of_several("trusted-proxy", address))
 
     def opt_notify(self, description: str) -> None:
         """Who is told when something is wrong: exec:/PROGRAM, or a URL; may be repeated; without it, nobody."""
@@ -91,24 +100,51 @@ class Options(usage.Options, AuthOptionMixin):
 
     def opt_cors_origin(self, origin: str) -> None:
         """Origin whose pages may upload by tus, as in https://shop.example; may be repeated; without it, none."""
-        try:
-            self["cors-origin"].append(parse_origin(origin))
-        except ValueError:
-            _wrong("cors-origin", origin, "write scheme, host and port as browsers do, as in https://shop.example")
+        self["cors-origin"].append(one_of_several("cors-origin", origin))
 
     def opt_cors_header(self, name: str) -> None:
         """Header that pages of --cors-origin may send, besides those of tus and of tracing; may be repeated."""
-        try:
-            self["cors-header"].append(parse_header(name))
-        except ValueError:
-            _wrong("cors-header", name, "write the name of one header, as in X-CSRF-Token")
+        self["cors-header"].append(one_of_several("cors-header", name))
+
+    def opt_help_importers(self) -> NoReturn:
+        """Show all importers available."""
+        sys.stdout.write(f"{importers_help()}\n")
+        raise SystemExit(0)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Parse the command line. Raises ``CannotStart`` with one line if it is wrong."""
+        """Parse the command line, with what the environment and the file add to it.
+
+        Raises ``CannotStart`` with one line if anything is wrong.
+        """
+        self._arguments = list(sys.argv[1:] if options is None else options)
+        self._parse()
+        if self["print-config"]:
+            sys.stdout.write(printed(self.config(), self.given, foreign_variables(os.environ)))
+            raise SystemExit(0)
+
+    def _parse(self) -> None:
+        """Parse everything. Raises ``CannotStart``."""
         try:
-            super().parseOptions(options)
+            super().parseOptions([*self._beside(), *self._arguments])
+        except Wrong as error:
+            given = self.given.get(error.name)
+            raise CannotStart(_in_a_line(given.explain(error) if given else str(error), given)) from None
+        except InFile as error:
+            raise CannotStart(str(error)) from None
         except usage.UsageError as error:
-            raise CannotStart(f"{str(error).rstrip('.')}; see twistd onec-exchange --help") from None
+            raise CannotStart(_in_a_line(str(error), None)) from None
+
+    def _beside(self) -> list[str]:
+        """Return what the environment and the file give beside the command line, in its words. Raises ``Wrong``."""
+        line = given_on_line(self._arguments, self.shortOpt, self.longOpt)
+        environment = given_in_environment({*OPTIONS_IN_FILES, "config"}, os.environ)
+        named = line.get("config") or environment.get("config")
+        if named is not None:
+            self.given = {"config": named}
+            self.given |= read_config(Path(named.texts[-1]).absolute()).given()
+        self.given |= environment
+        self.given |= line
+        return [f"--{name}={text}" for name, one in self.given.items() if name not in line for text in one.texts]
 
     def parseArgs(self, *extra: str) -> None:
         """Reject arguments: a word without ``--`` is a mistake."""
@@ -118,132 +154,50 @@ class Options(usage.Options, AuthOptionMixin):
     def postOptions(self) -> None:
         """Convert texts to values, and check that they fit together."""
         if not self["credCheckers"]:
-            _wrong("auth", "", "say who may upload, for example --auth=htpasswd:/etc/onec.htpasswd")
+            wrong("auth", "", "say who may upload, for example --auth=htpasswd:/etc/onec.htpasswd")
         if self["body-limit"] is None:
             self["body-limit"] = self["file-limit"]
-        for name in SIZES:
-            try:
-                self[name] = parse_size(self[name])
-            except ValueError:
-                _wrong(name, self[name], f"is not a size; {SIZE}")
-        for name in ("file-limit", "session-quota", "unpack-limit"):
-            if not self[name]:
-                _wrong(name, "0", "must be more than 0")
-        if self["body-limit"] < self["file-limit"]:
-            _wrong(
-                "body-limit", self["body-limit"], "is less than --file-limit: pieces of that size would be rejected"
-            )
-        self._check_limits()
+        for name, *_ in PARAMETERS:
+            if self[name] is not None and name not in ("config", "tus-path"):
+                self[name] = value_of(name, self[name])
+        check_fit(self)
         if self["admin-auth"] and self["admin"] is None:
-            _wrong("admin-auth", "", "there is no --admin to protect")
-        for name in TIMES:
-            self[name] = _seconds(name, self[name]) if self[name] is not None else None
-        for name, choices in CHOICES.items():
-            if self[name] not in choices:
-                _wrong(name, self[name], f"must be {' or '.join(choices)}")
+            wrong("admin-auth", "", "there is no --admin to protect")
         if self["cors-header"] and not self["cors-origin"]:
-            _wrong("cors-header", "", "has no effect without --cors-origin")
-        self._check_places()
-        self._check_site()
+            wrong("cors-header", "", "has no effect without --cors-origin")
+        self["listen"] = self["listen"] or [DEFAULT_LISTEN]
+        self["path"] = self["path"] or list(DEFAULT_PATHS)
+        self["tus-path"] = tus_path_of(self["tus-path"])
+        if self["cors-origin"] and self["tus-path"] is None:
+            wrong("cors-origin", "", "pages cannot upload while --tus-path is off")
+        check_paths(self["path"], self["tus-path"])
+        self._read_secrets()
 
     def config(self) -> Config:
         """Return the settings as a value; call it after ``parseOptions``."""
-        chosen = {name: value for name, value in self.items() if not name.startswith("cred")}
+        flags = {name for name, *_ in FLAGS}
+        chosen = {
+            name: value
+            for name, value in self.items()
+            if not name.startswith("cred") and name not in flags and name != "config"
+        }
         chosen |= {name: chosen[name] == "yes" for name, choices in CHOICES.items() if choices == YES_OR_NO}
         return Config(auth=self["credCheckers"], **{name.replace("-", "_"): value for name, value in chosen.items()})
 
-    def opt_help_importers(self) -> NoReturn:
-        """Show all importers available."""
-        sys.stdout.write(f"{importers_help()}\n")
-        raise SystemExit(0)
-
-    def _check_limits(self) -> None:
-        """Check the limits on clients and archives."""
-        try:
-            self["min-rate"] = parse_size(self["min-rate"])
-        except ValueError:
-            _wrong("min-rate", self["min-rate"], f"is not a number of bytes per second; {SIZE}")
-        for name, least in NUMBERS.items():
-            if re.fullmatch(r"\d{1,9}", self[name]) is None or int(self[name]) < least:
-                _wrong(name, self[name], f"must be a number, {'1 or more' if least else 'or 0 for no limit'}")
-            self[name] = int(self[name])
-
-    def _check_site(self) -> None:
-        """Check the importer, its credentials, and the source of orders."""
-        try:
-            factory_of(self["importer"])
-        except LookupError:
-            _wrong("importer", self["importer"], "no such importer; --help-importers lists them")
-        self._read("import-secret", "write a secret with: openssl rand -hex 32")
-        self._read_import_auth()
-        if self["orders"] is not None and not self["orders"].startswith(("http:", "https:")):
-            _wrong("orders", self["orders"], "write an address, as in http://127.0.0.1:8000/1c-orders")
-
-    def _read_import_auth(self) -> None:
-        """Read the site's user and password from the first line of the file, else of the variable."""
-        self._read("import-auth", "write USER:PASSWORD into it")
-        if self["import-auth"] is None and IMPORT_AUTH in os.environ:
-            self["import-auth"] = os.fsencode(os.environ[IMPORT_AUTH])
+    def _read_secrets(self) -> None:
+        """Replace the paths of secrets by what is in the files, or in the variable."""
+        if self["import-secret"] is not None:
+            cure = "write a secret with: openssl rand -hex 32"
+            self["import-secret"] = content_of("import-secret", self["import-secret"], cure)
+        content = None
         if self["import-auth"] is not None:
-            self["import-auth"] = self["import-auth"].split(b"\n", 1)[0].strip()
-            if b":" not in self["import-auth"]:
-                _wrong("import-auth", "", f"the file, or {IMPORT_AUTH}, has no USER:PASSWORD in its first line")
-
-    def _read(self, name: str, cure: str) -> None:
-        """Replace an option's path by the contents of the file, if it is set."""
-        if self[name] is None:
-            return
-        try:
-            content = plain_bytes(Path(self[name]).read_bytes()).strip()
-        except OSError as error:
-            # If the value is not a path but the secret itself, it must not get into a log
-            path = self[name] if "/" in self[name] and ":" not in self[name] else ""
-            _wrong(name, path, f"{'' if path else 'the file '}cannot be read: {error.strerror}")
-        except NotPlain as error:
-            _wrong(name, self[name], str(error))
-        if not content:
-            _wrong(name, "", f"the file is empty; {cure}")
-        self[name] = content
-
-    def _check_places(self) -> None:
-        """Check the media root, the shard's name, endpoints, and URL paths."""
-        if not self["media-root"]:
-            _wrong("media-root", "", "name a folder")
-        if self["shard"] is not None and not is_shard_name(self["shard"]):
-            _wrong("shard", self["shard"], "write 1 to 8 letters (A to Z) and digits, as in a or shop2")
-        self["listen"] = self["listen"] or [DEFAULT_LISTEN]
-        self["path"] = self["path"] or list(DEFAULT_PATHS)
-        for path in self["path"]:
-            if any(other.startswith(f"{path}/") for other in self["path"]):
-                _wrong("path", path, "is above another --path")
-        self._check_tus_path()
-
-    def _check_tus_path(self) -> None:
-        """Check that the path of tus is valid and unused by others; set it to None if tus is off."""
-        path = self["tus-path"]
-        if path == "off":
-            if self["cors-origin"]:
-                _wrong("cors-origin", "", "pages cannot upload while --tus-path is off")
-            self["tus-path"] = None
-            return
-        bare = path.rstrip("/")
-        if re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", bare) is None:
-            _wrong("tus-path", path, "write a path as in /files/, or off")
-        for other in self["path"]:
-            if f"{other}/".startswith(f"{bare}/") or bare.startswith(f"{other}/"):
-                _wrong("tus-path", path, f"must not be at, above or below --path={other}")
+            content = content_of("import-auth", self["import-auth"], "write USER:PASSWORD into it")
+        elif IMPORT_AUTH in os.environ:
+            content = os.fsencode(os.environ[IMPORT_AUTH])
+        self["import-auth"] = site_auth_of(content, IMPORT_AUTH) if content is not None else None
 
 
-def _wrong(name: str, value: object, words: str) -> NoReturn:
-    raise usage.UsageError(f"--{name}{f'={value}' if value != '' else ''}: {words}")
-
-
-def _seconds(name: str, text: str) -> float:
-    """Return a duration in seconds, more than 0 and at most a thousand years."""
-    try:
-        seconds = parse_duration(text)
-    except ValueError:
-        _wrong(name, text, f"is not a number of seconds; {DURATION}")
-    if not 0 < seconds < LONGEST_TIME:
-        _wrong(name, text, "must be more than 0 seconds, and finite")
-    return seconds
+def _in_a_line(words: str, given: Given | None) -> str:
+    """Return a complaint, with where to read more if the command line is what is wrong."""
+    on_line = given is None or given.origin() == "command line"
+    return f"{words.rstrip('.')}; see twistd onec-exchange --help" if on_line else words

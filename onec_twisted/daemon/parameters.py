@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-__all__ = ["CHOICES", "NUMBERS", "PARAMETERS", "SIZES", "TIMES", "YES_OR_NO"]
+__all__ = ["CHOICES", "FLAGS", "NUMBERS", "PARAMETERS", "PATHS", "REPEATABLE", "SIZES", "TIMES", "YES_OR_NO"]
 
 YES_OR_NO = ("yes", "no")
 CHOICES = {
@@ -38,7 +38,14 @@ NUMBERS = {
 }
 """The least value of each; 0 stands for no limit."""
 
+PATHS = ("media-root", "import-secret", "import-auth")
+"""Options that name a file or a folder."""
+
+REPEATABLE = ("listen", "path", "auth", "admin-auth", "trusted-proxy", "cors-origin", "cors-header", "notify")
+"""Options that may be given several times."""
+
 PARAMETERS: Sequence[Sequence[Any]] = [
+    ["config", None, None, "File with options, in TOML; the command line and $ONEC_EXCHANGE_... count for more."],
     ["media-root", None, "media", "Folder for uploads and records; created if it does not exist."],
     ["file-limit", None, "100M", "Size of the pieces into which nodes cut files."],
     ["body-limit", None, None, "Largest body, by default --file-limit; beyond that, 413."],
@@ -87,3 +94,8 @@ PARAMETERS: Sequence[Sequence[Any]] = [
     ["admin", None, None, "Twisted endpoint for the status page, /metrics and /health; without it, none."],
 ]
 """As ``usage.Options`` wants them: name, no short name, default, help."""
+
+FLAGS: Sequence[Sequence[Any]] = [
+    ["print-config", None, "Print the options in force, and where each is from; start nothing."],
+]
+"""Options without a value: name, no short name, help."""

@@ -63,6 +63,8 @@ def test_defaults() -> None:
         "path": list(DEFAULT_PATHS),
         "sessid": "required",
         "session-quota": 20 * 2**30,
+        "config": None,
+        "print-config": 0,
         "session-ttl": 86400.0,
         "shard": None,
         "status-codes": "http",

@@ -1,0 +1,185 @@
+"""Turns the text of one option into its value: a wrong one is named, with what to write instead."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from twisted.python import usage
+
+from onec_twisted.auth.shard import is_shard_name
+from onec_twisted.daemon.parameters import CHOICES, NUMBERS, SIZES, TIMES
+from onec_twisted.delivery.importers import factory_of
+from onec_twisted.http.connections import TrustedProxies
+from onec_twisted.model.written import DURATION, LONGEST_TIME, SIZE, NotPlain, parse_duration, parse_size, plain_bytes
+from onec_twisted.tus.origins import parse_header, parse_origin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "InFile",
+    "Wrong",
+    "check_fit",
+    "check_paths",
+    "content_of",
+    "one_of_several",
+    "site_auth_of",
+    "tus_path_of",
+    "value_of",
+    "wrong",
+]
+
+NEVER_ZERO = ("file-limit", "session-quota", "unpack-limit")
+"""Sizes that must be more than nothing."""
+
+
+class Wrong(usage.UsageError):
+    """The value of an option is wrong: ``words`` say why, and what to write."""
+
+    def __init__(self, name: str, value: str, words: str) -> None:
+        """Word it as on a command line; an empty ``value`` is not repeated: it may be secret."""
+        super().__init__(f"--{name}{f'={value}' if value else ''}: {words}")
+        self.name = name
+        self.value = value
+        self.words = words
+
+
+class InFile(usage.UsageError):
+    """Something in a file is wrong: the message says where, why, and what to write."""
+
+
+def wrong(name: str, value: object, words: str) -> NoReturn:
+    """Raise ``Wrong``."""
+    raise Wrong(name, str(value), words)
+
+
+def value_of(name: str, text: str) -> Any:
+    """Return the value of an option that takes one: bytes, seconds, a number, or the text. Raises ``Wrong``."""
+    if name in SIZES:
+        return _size(name, text, "is not a size")
+    if name == "min-rate":
+        return _size(name, text, "is not a number of bytes per second")
+    if name in TIMES:
+        return _seconds(name, text)
+    if name in NUMBERS:
+        return _number(name, text)
+    if name in CHOICES and text not in CHOICES[name]:
+        wrong(name, text, f"must be {' or '.join(CHOICES[name])}")
+    if name == "importer":
+        _check_importer(text)
+    if name == "orders" and not text.startswith(("http:", "https:")):
+        wrong(name, text, "write an address, as in http://127.0.0.1:8000/1c-orders")
+    if name == "media-root" and not text:
+        wrong(name, "", "name a folder")
+    if name == "shard" and not is_shard_name(text):
+        wrong(name, text, "write 1 to 8 letters (A to Z) and digits, as in a or shop2")
+    return text
+
+
+def _size(name: str, text: str, words: str) -> int:
+    try:
+        size = parse_size(text)
+    except ValueError:
+        wrong(name, text, f"{words}; {SIZE}")
+    if not size and name in NEVER_ZERO:
+        wrong(name, text, "must be more than 0")
+    return size
+
+
+def _seconds(name: str, text: str) -> float:
+    """Return a duration in seconds, more than 0 and at most a thousand years."""
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        wrong(name, text, f"is not a number of seconds; {DURATION}")
+    if not 0 < seconds < LONGEST_TIME:
+        wrong(name, text, "must be more than 0 seconds, and finite")
+    return seconds
+
+
+def _number(name: str, text: str) -> int:
+    least = NUMBERS[name]
+    if re.fullmatch(r"\d{1,9}", text, re.ASCII) is None or int(text) < least:
+        wrong(name, text, f"must be a number, {'1 or more' if least else 'or 0 for no limit'}")
+    return int(text)
+
+
+def _check_importer(text: str) -> None:
+    try:
+        factory_of(text)
+    except LookupError:
+        wrong("importer", text, "no such importer; --help-importers lists them")
+
+
+def one_of_several(name: str, text: str) -> Any:
+    """Return one value of a repeatable option. Raises ``Wrong``."""
+    if name == "path" and (not text.startswith("/") or not text.isascii() or set(text) & set("?# ")):
+        wrong(name, text, "write a path as in /1c_exchange.php")
+    try:
+        if name == "trusted-proxy":
+            TrustedProxies.of([text])
+        if name == "cors-origin":
+            return parse_origin(text)
+        if name == "cors-header":
+            return parse_header(text)
+    except ValueError:
+        wrong(name, text, _SAMPLES[name])
+    return text
+
+
+_SAMPLES = {
+    "trusted-proxy": "write an address, a network as in 10.0.0.0/8, or unix",
+    "cors-origin": "write scheme, host and port as browsers do, as in https://shop.example",
+    "cors-header": "write the name of one header, as in X-CSRF-Token",
+}
+
+
+def tus_path_of(text: str) -> str | None:
+    """Return the path of tus, None if it is off. Raises ``Wrong``."""
+    if text == "off":
+        return None
+    if re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text.rstrip("/")) is None:
+        wrong("tus-path", text, "write a path as in /files/, or off")
+    return text
+
+
+def check_paths(paths: Sequence[str], tus_path: str | None) -> None:
+    """Check that no path is at, above or below another one. Raises ``Wrong``."""
+    for path in paths:
+        if any(other.startswith(f"{path}/") for other in paths):
+            wrong("path", path, "is above another --path")
+    bare = (tus_path or "").rstrip("/")
+    for other in paths if bare else ():
+        if f"{other}/".startswith(f"{bare}/") or bare.startswith(f"{other}/"):
+            wrong("tus-path", tus_path, f"must not be at, above or below --path={other}")
+
+
+def check_fit(values: Mapping[str, Any]) -> None:
+    """Check that values fit together. Raises ``Wrong``."""
+    if values["body-limit"] < values["file-limit"]:
+        wrong("body-limit", values["body-limit"], "is less than --file-limit: pieces of that size would be rejected")
+
+
+def content_of(name: str, path: str, cure: str) -> bytes:
+    """Return what is in the file that an option names, without blanks around it. Blocks. Raises ``Wrong``."""
+    try:
+        content = plain_bytes(Path(path).read_bytes()).strip()
+    except OSError as error:
+        # If the value is not a path but the secret itself, it must not get into a log
+        shown = path if "/" in path and ":" not in path else ""
+        wrong(name, shown, f"{'' if shown else 'the file '}cannot be read: {error.strerror}")
+    except NotPlain as error:
+        wrong(name, path, str(error))
+    if not content:
+        wrong(name, "", f"the file is empty; {cure}")
+    return content
+
+
+def site_auth_of(content: bytes, variable: str) -> bytes:
+    """Return the site's user and password from a first line; ``variable`` may hold them, too. Raises ``Wrong``."""
+    first = content.split(b"\n", 1)[0].strip()
+    if b":" not in first:
+        wrong("import-auth", "", f"the file, or {variable}, has no USER:PASSWORD in its first line")
+    return first
