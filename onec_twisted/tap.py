@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from onec_twisted.daemon.assembly import collect_seldom, make_daemon, make_holdings, make_means, run_evenly
+from onec_twisted.daemon.assembly import (
+    collect_seldom,
+    make_daemon,
+    make_holdings,
+    make_means,
+    run_evenly,
+    wall_clock,
+)
 from onec_twisted.daemon.logs import log_of
 from onec_twisted.daemon.options import Options
+from onec_twisted.daemon.preflight import FAIL, findings, table
 from onec_twisted.daemon.service import ExchangeService, obey_signals
 
 __all__ = ["ExchangeService", "Options", "makeService"]
@@ -16,9 +25,14 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
     """Put the daemon together.
 
     ``options`` are already parsed; ``reactor`` is Twisted's, or a test's: then log and signals are left alone.
-    Raises ``CannotStart`` with one line that says what to do.
+    Raises ``CannotStart`` with one line that says what to do. With ``--check`` it only tries all that can be tried
+    without serving, prints that, and raises ``SystemExit``.
     """
     config = options.config()
+    if options["check"]:
+        found = list(findings(config, wall_clock()))
+        sys.stdout.write(table(found))
+        raise SystemExit(int(any(one.state == FAIL for one in found)))
     twistd_runs_it = reactor is None
     if twistd_runs_it:
         from twisted.internet import reactor

@@ -187,6 +187,7 @@ PACKAGES = {
         "parts",
         "administration",
         "assembly",
+        "preflight",
         "backup",
         "remote",
         "reports",

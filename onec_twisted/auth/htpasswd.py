@@ -155,6 +155,10 @@ class HtpasswdChecker:
     def has(self, user: bytes) -> bool:
         return user in self._file.users
 
+    def users(self) -> frozenset[bytes]:
+        """Return the users at the last look."""
+        return frozenset(self._file.users)
+
     def _decoy(self, cost: int) -> bytes:
         """Return a hash of a password that nobody knows."""
         return self._bcrypt.hashpw(os.urandom(8).hex().encode(), self._bcrypt.gensalt(cost))

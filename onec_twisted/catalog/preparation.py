@@ -21,6 +21,7 @@ __all__ = [
     "recorded_epochs",
     "recorded_folders",
     "recorded_lengths",
+    "recorded_version",
 ]
 
 
@@ -42,6 +43,17 @@ def create_catalog(path: Path) -> None:
                 )
             if version < SCHEMA_VERSION:
                 cursor.executescript(script_from(version, counts=has_counts(cursor)))
+
+
+def recorded_version(path: Path) -> int | None:
+    """Return the version of a database's schema, None if there is no database. Blocks.
+
+    Raises ``CatalogUnusable``.
+    """
+    if not path.exists():
+        return None
+    with usable(path), closing(opened(path)) as connection:
+        return version_of(connection.cursor()) or None
 
 
 def recorded_lengths(path: Path) -> dict[str, dict[str, int]]:

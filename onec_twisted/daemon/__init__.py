@@ -21,6 +21,7 @@ Modules, each of which imports only from those above it:
 * ``parts``: the front doors, and the parts behind them
 * ``administration``: adds what administrators look at, and what tells them
 * ``assembly``: puts all parts of a real daemon together
+* ``preflight``: tries what ``--check`` tries, without serving
 * ``backup``: copies a media root while the daemon runs, and back
 * ``remote``: asks a running daemon by its API
 * ``reports``: what the command shows of a daemon

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from onec_twisted.daemon.listening import Certificate
     from onec_twisted.delivery.interfaces import IImporter
 
-__all__ = ["Holdings", "collect_seldom", "make_daemon", "make_holdings", "make_means", "run_evenly"]
+__all__ = ["Holdings", "collect_seldom", "make_daemon", "make_holdings", "make_means", "run_evenly", "wall_clock"]
 
 GC_ALLOCATIONS = 10_000
 """Allocations after which young objects are collected; Python's 700 take 2 to 3 % of a small piece's time."""
@@ -141,6 +141,11 @@ def make_means(config: Config, reactor: Any, holdings: Holdings) -> Means:
         prepare=Preparer(reactor, UNPACK_TIMEOUT),
         check=Checker(reactor, CHECK_TIMEOUT),
     )
+
+
+def wall_clock() -> float:
+    """Return the seconds since 1970."""
+    return time.time()
 
 
 def _anchored_now(offset: float) -> float:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from twisted.cred.checkers import FilePasswordDB, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.credentials import IUsernamePassword
-from twisted.cred.strcred import StrcredException, findCheckerFactories
+from twisted.cred.strcred import InvalidAuthType, StrcredException, makeChecker
 
 from onec_twisted.auth.access import PasswordFile
 from onec_twisted.auth.htpasswd import HtpasswdChecker
@@ -16,13 +15,7 @@ from onec_twisted.daemon.values import wrong
 from onec_twisted.model.text import decoded
 from onec_twisted.model.written import NotPlain
 
-__all__ = ["make_checker", "shown"]
-
-
-@cache
-def _factories() -> dict[str, Any]:
-    """Return what makes checkers, by its name; looking for plugins takes milliseconds."""
-    return {factory.authType: factory for factory in findCheckerFactories()}
+__all__ = ["known_users", "make_checker", "shown"]
 
 
 def shown(checker: Any) -> str:
@@ -34,16 +27,24 @@ def shown(checker: Any) -> str:
     return f"file:{checker.filename}" if isinstance(checker, PasswordFile) else type(checker).__name__
 
 
+def known_users(checker: Any) -> frozenset[bytes] | None:
+    """Return the users of a checker; None if it cannot list them. Blocks."""
+    if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
+        return frozenset(checker.users)
+    if isinstance(checker, HtpasswdChecker):
+        return checker.users()
+    return frozenset(checker.read()) if isinstance(checker, PasswordFile) else None
+
+
 def make_checker(option: str, description: str) -> Any:
     """Return the checker for a strcred description. Raises ``Wrong`` for one that is known to be unusable."""
     kind, _, words = description.partition(":")
     if kind == "memory" and (words.count(":") != 1 or not all(words.split(":"))):
         wrong(option, kind, "write memory:USER:PASSWORD, without a colon in either")
-    factory = _factories().get(kind)
-    if factory is None:
-        wrong(option, kind, "no such method; --help-auth lists them")
     try:
-        checker = factory.generateChecker(words)
+        checker = makeChecker(description)
+    except InvalidAuthType:
+        wrong(option, kind, "no such method; --help-auth lists them")
     except (StrcredException, ValueError) as error:
         wrong(option, kind, str(error) or "is malformed; see --help-auth")
     if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from calendar import timegm
 from ipaddress import ip_address
+from itertools import pairwise
 from pathlib import Path
 from time import strptime
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ LISTEN_BACKLOG = 1024
 Twisted's default is 50, which any burst of connections reaches.
 """
 
-__all__ = ["Certificate", "ListeningReactor", "is_local", "listening", "warn_of_strangers"]
+__all__ = ["Certificate", "ListeningReactor", "certificate_of", "is_local", "listening", "warn_of_strangers"]
 
 
 class _Catcher:
@@ -107,6 +108,15 @@ class Certificate:
         moment = certificate.get_notAfter() or b"19700101000000Z"
         return float(timegm(strptime(moment.decode("ascii"), "%Y%m%d%H%M%SZ")))
 
+    def chain(self) -> list[Any]:
+        """Return the certificate and those that are sent after it, as pyOpenSSL has them."""
+        return [self.context.certificate, *(self.context.extraCertChain or ())]
+
+    def is_linked(self) -> bool:
+        """Return whether each certificate of the chain was issued by the one that follows."""
+        chain = [one.to_cryptography() for one in self.chain()]
+        return all(one.issuer == issuer.subject for one, issuer in pairwise(chain))
+
     def reload(self) -> None:
         """Reload the files; if they are unreadable or do not match, log it and keep the old certificate."""
         try:
@@ -122,6 +132,11 @@ class Certificate:
         if _chain(fresh) != _chain(self.context):
             self.context = fresh
             self._log.info("{endpoint}: renewed certificate loaded", endpoint=self.endpoint)
+
+
+def certificate_of(description: str) -> Certificate:
+    """Return the certificate of an ``ssl:`` endpoint from its files. Blocks. Raises what reading them raises."""
+    return Certificate(description, _context_of(description))
 
 
 def _chain(context: Any) -> list[bytes]:

@@ -96,6 +96,7 @@ PARAMETERS: Sequence[Sequence[Any]] = [
 """As ``usage.Options`` wants them: name, no short name, default, help."""
 
 FLAGS: Sequence[Sequence[Any]] = [
+    ["check", None, "Try all that can be tried without serving, print what to do, and exit with 0 or 1."],
     ["print-config", None, "Print the options in force, and where each is from; start nothing."],
 ]
 """Options without a value: name, no short name, help."""

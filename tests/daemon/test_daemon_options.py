@@ -65,6 +65,7 @@ def test_defaults() -> None:
         "session-quota": 20 * 2**30,
         "config": None,
         "print-config": 0,
+        "check": 0,
         "session-ttl": 86400.0,
         "shard": None,
         "status-codes": "http",

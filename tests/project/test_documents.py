@@ -32,7 +32,10 @@ DOCUMENTS = [
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
-NO_VALUES = {"help", "version", "help-auth", "help-auth-type", "help-importers", "help-admin-auth", "print-config"}
+NO_VALUES = {"help", "version", "help-auth", "help-auth-type", "help-importers", "help-admin-auth"} | {
+    "print-config",
+    "check",
+}
 """Options that show something and end."""
 
 

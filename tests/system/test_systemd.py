@@ -102,6 +102,7 @@ def test_the_units_fit_one_another_and_the_daemon() -> None:
     (command,) = setting(SERVICE, "ExecStart")
 
     assert f"--listen=systemd:domain=INET:name={name} " in command
+    assert setting(SERVICE, "ExecStartPre") == [f"{command} --check"]
     assert setting(SERVICE, "Requires") == [SOCKET.name]
     assert int(setting(SERVICE, "TimeoutStopSec")[0]) > 30 + 30
     assert setting(SERVICE, "ReadWritePaths") == [re.findall(r"--media-root=(\S+)", command)[0]]
