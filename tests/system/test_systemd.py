@@ -79,7 +79,8 @@ def units(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
     folder.mkdir()
     service, port = (folder / unit.name.replace("@", "@1") for unit in request.param)
     settings = request.param[0].read_text(encoding="utf-8")
-    service.write_text(replaced(settings, {TWISTD: f"{SCRIPTS}/twistd -n"}), "utf-8")
+    assert settings.count(TWISTD) == 2, "the check, and the daemon"
+    service.write_text(settings.replace(TWISTD, f"{SCRIPTS}/twistd -n"), "utf-8")
     shutil.copy(request.param[1], port)
     return service, port
 
@@ -102,7 +103,7 @@ def test_the_units_fit_one_another_and_the_daemon() -> None:
     (command,) = setting(SERVICE, "ExecStart")
 
     assert f"--listen=systemd:domain=INET:name={name} " in command
-    assert setting(SERVICE, "ExecStartPre") == [f"{command} --check"]
+    assert [check.split() for check in setting(SERVICE, "ExecStartPre")] == [[*command.split(), "--check"]]
     assert setting(SERVICE, "Requires") == [SOCKET.name]
     assert int(setting(SERVICE, "TimeoutStopSec")[0]) > 30 + 30
     assert setting(SERVICE, "ReadWritePaths") == [re.findall(r"--media-root=(\S+)", command)[0]]
