@@ -228,9 +228,9 @@ def _try_unix(path: bytes) -> None:
         try:
             tried.connect(path)
         except (ConnectionRefusedError, FileNotFoundError):
-            folder = os.path.dirname(path) or b"."
+            folder = Path(os.fsdecode(path)).parent
             if not os.access(folder, os.W_OK | os.X_OK):
-                raise OSError(f"{os.fsdecode(folder)} cannot be written") from None
+                raise OSError(f"{folder} cannot be written") from None
             return
     raise OSError("somebody listens on it")
 
