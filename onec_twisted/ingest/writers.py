@@ -60,6 +60,12 @@ MOST_WAITS = 3
 What is readable and never moved, such as urgent data, the reactor must read.
 """
 
+WAITS_IN_TURN = 500
+"""Waits after which a worker returns to the reactor: one second, for a sender whose bytes trickle in.
+
+Until then nobody checks how slow it is, shows how far it is, or records what came.
+"""
+
 
 def _nothing() -> None:
     """Write nothing more: a checkpoint commits what has been written."""
@@ -277,13 +283,13 @@ class DirectWriter(BufferedWriter):
         except Exception:
             return 0, Failure()
         carrier = carrier_of(source)
-        moved, waits = 0, 0
+        moved, waits, left = 0, 0, WAITS_IN_TURN
         try:
             while moved < most and not self._ending:
                 size = carrier.take(most - moved)
-                may_wait = size is None and waits < MOST_WAITS and not self.workers.crowded()
+                may_wait = size is None and waits < MOST_WAITS and left and not self.workers.crowded()
                 if may_wait and readable_soon(source.fileno()):
-                    waits += 1
+                    waits, left = waits + 1, left - 1
                     continue
                 if not size:
                     break

@@ -15,7 +15,14 @@ from zope.interface.verify import verifyObject
 
 from onec_twisted.http.interfaces import IBodyConsumer, IBodySource, ISocketConsumer
 from onec_twisted.http.sources import SocketSource
-from onec_twisted.ingest.writers import HIGH_WATER, LOW_WATER, WRITE_SIZE, BufferedWriter, DirectWriter
+from onec_twisted.ingest.writers import (
+    HIGH_WATER,
+    LOW_WATER,
+    WAITS_IN_TURN,
+    WRITE_SIZE,
+    BufferedWriter,
+    DirectWriter,
+)
 from onec_twisted.model.errors import ConnectionDropped, InsufficientStorage
 from onec_twisted.storage.interfaces import IStoredFile
 from onec_twisted.testing import FakeBody, LateWorkers, inline
@@ -315,6 +322,19 @@ def test_a_worker_waits_a_few_times(line: Line, told: list[bytes | None], data: 
     moving.workers.run()
 
     assert (moving.moved, moving.file.data, source.reads) == ([len(data)], data, reads)
+
+
+def test_a_worker_comes_back_from_a_sender_that_trickles(line: Line) -> None:
+    """However often a byte arrives in time: until then its rate is not checked, and nothing of it is recorded."""
+    ours, theirs = line
+    theirs.send(b"?")
+    moving = Moving()
+    source = Told(ours.fileno(), [None, b"a"] * (WAITS_IN_TURN + 1))
+    moving.intake.move(source, 10**9).addCallback(moving.moved.append)
+    moving.workers.run()
+
+    assert moving.moved == [WAITS_IN_TURN]
+    assert moving.file.data == b"a" * WAITS_IN_TURN
 
 
 def test_a_worker_does_not_wait_while_others_do(line: Line) -> None:
