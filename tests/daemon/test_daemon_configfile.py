@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +18,6 @@ from onec_twisted.daemon.options import Options
 from onec_twisted.daemon.parameters import CHOICES, NUMBERS, PARAMETERS, SIZES, TIMES, YES_OR_NO
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from onec_twisted.daemon.config import Config
 
 AUTH = 'auth = ["memory:shop:secret"]\n'
@@ -222,3 +222,25 @@ def test_the_file_knows_every_option() -> None:
     assert known - OPTIONS_IN_FILES == {"config", "help-auth-type"}
     assert {name for name, *_ in PARAMETERS} - OPTIONS_IN_FILES == {"config"}
     assert YES_OR_NO == ("yes", "no")
+
+
+SAMPLE = Path(__file__).parents[2] / "deploy" / "onec-exchange.toml"
+
+
+def test_the_sample_has_every_option_with_its_default(tmp_path: Path) -> None:
+    """What is commented out is the default, where there is one; with all of it, the file still says what it may."""
+    lines = SAMPLE.read_text(encoding="utf-8").splitlines()
+    settings = [line.removeprefix("# ") for line in lines if re.match(r"(# )?[a-z-]+ = ", line)]
+    defaults = {name: default for name, _, default, *_ in PARAMETERS if default is not None}
+    active = {line.partition(" = ")[0] for line in lines if re.match(r"[a-z-]+ = ", line)}
+
+    assert sorted(line.partition(" = ")[0] for line in settings) == sorted(OPTIONS_IN_FILES)
+    assert active == {"auth", "listen", "media-root", "importer"}
+    for line in settings:
+        name, _, value = line.partition(" = ")
+        if name in defaults and name not in active:
+            assert {"true": "yes", "false": "no"}.get(value, value.strip('"')) == defaults[name], name
+    (tmp_path / "import-secret").write_text("hush")
+    (tmp_path / "import-auth").write_text("user:hush")
+    whole = re.sub(r"htpasswd:[^\"]+", "memory:shop:secret", "\n".join(settings))
+    assert read(tmp_path / "onec.toml", whole).shard == "a"
