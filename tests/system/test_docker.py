@@ -1,4 +1,4 @@
-"""The Dockerfile: what it says is read here, and done with the daemon that is installed; nothing is built."""
+"""The Dockerfile and the compose file: what they say is read here, and done with the daemon that is installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import zipfile
 from http.client import HTTPConnection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import frozen
@@ -183,3 +183,55 @@ def is_live(port: int) -> bool:
         return False
     finally:
         line.close()
+
+
+def composed() -> dict[str, Any]:
+    """Return the compose file."""
+    import yaml  # only the environment has it that runs these tests
+
+    read: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    return read
+
+
+def test_the_compose_file_fits_the_image() -> None:
+    """Volumes, secret and settings stand where the command line and the image look for them; no password is in it."""
+    services = composed()["services"]
+    daemon, nginx = services["onec-exchange"], services["nginx"]
+    mounted = {place.split(":")[1]: place.split(":")[0] for place in daemon["volumes"]}
+
+    assert (DEPLOY / daemon["build"]["context"] / daemon["build"]["dockerfile"]).is_file()
+    assert mounted.keys() == {"/etc/onec-exchange.toml", *only("VOLUME").listed}
+    assert f"--config={next(iter(mounted))}" in daemon["command"]
+    assert f"--auth=htpasswd:/run/secrets/{daemon['secrets'][0]}" in daemon["command"]
+    assert composed()["secrets"] == {"htpasswd": {"file": "./htpasswd"}}
+    assert daemon["stop_grace_period"] == "90s"
+    assert nginx["network_mode"] == "service:onec-exchange"
+    assert mounted["/media"] in composed()["volumes"]
+
+
+def test_the_settings_of_the_compose_file_serve(tmp_path: Path) -> None:
+    """The image's command line and the compose file's, with the sample of all options: a node can log in."""
+    ports = {"8080": free_port(), "8081": free_port()}
+    shutil.copy(DEPLOY / "onec-exchange.toml", tmp_path / "settings.toml")
+    users = htpasswd(tmp_path / "htpasswd")
+    command = only("ENTRYPOINT").listed + composed()["services"]["onec-exchange"]["command"]
+    places = {"/etc/onec-exchange.toml": f"{tmp_path}/settings.toml", "/run/secrets/htpasswd": str(users)}
+    for shown, used in places.items():
+        command = [word.replace(shown, used) for word in command]
+    daemon = launch(tmp_path / "run", outside(command, ports, tmp_path))
+    node = Client("127.0.0.1", ports["8080"])
+    node.checkauth()
+    node.close()
+    assert daemon.stop() in (0, -signal.SIGTERM)
+
+
+def test_nginx_of_the_compose_file_is_the_sites(tmp_path: Path) -> None:
+    """What the comment says to copy is there, and its paths are those that are mounted."""
+    mounted = {place.split(":")[1] for place in composed()["services"]["nginx"]["volumes"]}
+    site = (DEPLOY / "nginx" / "https.conf").read_text(encoding="utf-8")
+
+    assert "cp nginx/https.conf site.conf" in (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+    assert "server 127.0.0.1:8080;" in site
+    assert "alias /srv/shop/media/;" in site
+    assert re.findall(r"ssl_certificate(?:_key)? (/etc/letsencrypt)/", site) == ["/etc/letsencrypt"] * 2
+    assert {"/etc/letsencrypt", "/srv/shop/media", "/etc/nginx/conf.d/default.conf"} == mounted
