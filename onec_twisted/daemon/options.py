@@ -137,6 +137,8 @@ class Options(usage.Options, AuthOptionMixin):
     def _beside(self) -> list[str]:
         """Return what the environment and the file give beside the command line, in its words. Raises ``Wrong``."""
         line = given_on_line(self._arguments, self.shortOpt, self.longOpt)
+        if any(name.startswith(("help", "version")) for name in line):
+            return []  # whoever asks for help may have a file that is wrong
         environment = given_in_environment({*OPTIONS_IN_FILES, "config"}, os.environ)
         named = line.get("config") or environment.get("config")
         if named is not None:

@@ -209,6 +209,15 @@ def test_a_list_replaces_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert options.config().trusted_proxy == ("unix",), "a variable may name the file"
 
 
+def test_help_needs_no_file(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever asks for it may do so because the file is wrong."""
+    monkeypatch.setenv("ONEC_EXCHANGE_CONFIG", "/nowhere/onec.toml")
+    with pytest.raises(SystemExit) as caught:
+        Options().parseOptions(["--help"])
+    assert caught.value.code == 0
+    assert "--config=" in capsys.readouterr().out
+
+
 def test_a_slip_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Is told by the variable's name."""
     monkeypatch.setenv("ONEC_EXCHANGE_ZIP", "maybe")
