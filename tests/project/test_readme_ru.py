@@ -14,6 +14,7 @@ from daemon import PATIENCE, SCRIPTS, Daemon, start
 from documents import DOCS, ROOT, TOOLS, kinds, text_of, words_of
 from handed_off import SCHEMA
 from processes import free_port
+from twisted.scripts.twistd import ServerOptions
 
 from onec_twisted.admin.words.russian import RUSSIAN
 from onec_twisted.daemon.command import EXIT_CODES
@@ -185,7 +186,8 @@ COMMAND_OPTIONS = options_of(main) | options_of(onec_exchange)
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_options_that_are_named_exist(page: Path) -> None:
     """Nobody copies one that does not."""
-    known = {f"--{name.rstrip('=')}" for name in Options().longOpt} | {"--deploy-hook"}  # which is certbot's
+    of_twistd = [*ServerOptions().longOpt, *Options().longOpt]
+    known = {f"--{name.rstrip('=')}" for name in of_twistd} | {"--deploy-hook"}  # which is certbot's
 
     assert set(re.findall(r"`(--[a-z-]+)", page.read_text(encoding="utf-8"))) <= known | COMMAND_OPTIONS
 
