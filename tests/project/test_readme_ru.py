@@ -14,7 +14,7 @@ from daemon import PATIENCE, SCRIPTS, Daemon, start
 from documents import DOCS, ROOT, TOOLS, kinds, text_of, words_of
 from handed_off import SCHEMA
 from processes import free_port
-from twisted.scripts.twistd import ServerOptions
+from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]  # it is in another module on Windows
 
 from onec_twisted.admin.words.russian import RUSSIAN
 from onec_twisted.daemon.command import EXIT_CODES
