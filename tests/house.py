@@ -25,6 +25,7 @@ PACKAGES = {
         "segments",
         "document",
         "names",
+        "shops",
         "records",
         "journal",
         "notice",

@@ -17,6 +17,7 @@ Modules, each importing only from those above it:
 * ``segments``: the rules for names on the disk, and the names that are the daemon's own
 * ``document``: what is in a document, as a value
 * ``names``: turns a filename as a node sends it into a safe relative path
+* ``shops``: shops, and whose each user is
 * ``records``: sessions, files and hand-offs as values
 * ``journal``: what the journal says of exchanges, refusals and minutes, as values
 * ``notice``: what somebody is told who does not look at the status page
