@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from onec_twisted.catalog.sql import journal
 from onec_twisted.model.journal import STATES, Minute, RefusalLine
+from onec_twisted.model.shops import DEFAULT_SHOP, account_of, shop_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,17 +16,37 @@ NAMES = ("import0_1.xml", "offers0_1.xml", "Товары {}.xml", "import{}_1.xm
 
 
 def fill(
-    cursor: Cursor, *, exchanges: int, users: int = 10, refusals: int = 0, minutes: int = 0, since: float = 0.0
+    cursor: Cursor,
+    *,
+    exchanges: int,
+    users: int = 10,
+    refusals: int = 0,
+    minutes: int = 0,
+    since: float = 0.0,
+    shops: Sequence[str] = (DEFAULT_SHOP,),
 ) -> None:
-    """Write exchanges that ended, one a minute since then, each with an import and four files; all by plain SQL."""
+    """Write exchanges that ended, one a minute since then, each with an import and four files; all by plain SQL.
+
+    User by user, each belongs to the next of the shops.
+    """
+    accounts = [account_of(shops[number % len(shops)], f"user{number}") for number in range(max(users, refusals))]
     cursor.execute("BEGIN")
     for number in range(exchanges):
         state, began = STATES[number % len(STATES)], since + 60.0 * number
         cursor.execute(
             "INSERT INTO exchanges"
-            " (sessid, username, address, agent, started, ended, state, live, files, size, imports)"
-            " VALUES (?, ?, '192.0.2.1', '1C+Enterprise/8.3', ?, ?, ?, 0, ?, ?, 1)",
-            (f"{number:032x}", f"user{number % users}", began, began + 50, state, len(NAMES), 1000 * number),
+            " (sessid, username, shop, address, agent, started, ended, state, live, files, size, imports)"
+            " VALUES (?, ?, ?, '192.0.2.1', '1C+Enterprise/8.3', ?, ?, ?, 0, ?, ?, 1)",
+            (
+                f"{number:032x}",
+                accounts[number % users],
+                shop_of(accounts[number % users]),
+                began,
+                began + 50,
+                state,
+                len(NAMES),
+                1000 * number,
+            ),
         )
         exchange = cursor.lastrowid
         names = [name.format(number) for name in NAMES]
@@ -44,8 +65,10 @@ def fill(
     journal.add_refusals(
         cursor,
         [
-            RefusalLine(0, float(at), float(at), 1, f"user{at}", "192.0.2.1", "", 401, "no", "No", "GET /")
-            for at in range(refusals)
+            RefusalLine(
+                0, float(at), float(at), 1, user, "192.0.2.1", "", 401, "no", "No", "GET /", shop=shop_of(user)
+            )
+            for at, user in enumerate(accounts[:refusals])
         ],
     )
     for minute in range(minutes):
@@ -98,10 +121,10 @@ def _one_of_night(cursor: Cursor, key: str, user: str, began: float, state: str)
     )
     took = 40.0 + int(key, 16) % 97
     cursor.execute(
-        "INSERT INTO exchanges (sessid, username, address, agent, started, ended, state, live, files, size, imports,"
-        " words, seconds) VALUES (?, ?, '192.0.2.17', '1C+Enterprise/8.3', ?, ?, ?, 0, ?, ?, 1, ?, ?)",
+        "INSERT INTO exchanges (sessid, username, shop, address, agent, started, ended, state, live, files, size,"
+        " imports, words, seconds) VALUES (?, ?, ?, '192.0.2.17', '1C+Enterprise/8.3', ?, ?, ?, 0, ?, ?, 1, ?, ?)",
         (
-            key, user, began, began + 90 + took, state, len(files), sum(size for _, size in files),
+            key, user, shop_of(user), began, began + 90 + took, state, len(files), sum(size for _, size in files),
             FAILURE if state == "failed" else "", took,
         ),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from attrs import frozen
 from onec_twisted.catalog.sql import history, journal, overview
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from onec_twisted.catalog.recorder import Recorder
     from onec_twisted.model.journal import (
@@ -49,9 +49,9 @@ class Journal:
         """Return the hand-offs that a filter lets through; see ``sql.overview.matching``."""
         return await self.recorder.survey(overview.matching, wanted)
 
-    async def users(self) -> tuple[UserRow, ...]:
-        """Return the last exchanges of each user; see ``sql.history.users``."""
-        return await self.recorder.survey(history.users)
+    async def users(self, shop: str = "") -> tuple[UserRow, ...]:
+        """Return the last exchanges of each user of a shop, of any if that is empty; see ``sql.history.users``."""
+        return await self.recorder.survey(history.users, shop)
 
     async def refusals(self, wanted: RefusalFilter) -> tuple[RefusalLine, ...]:
         """Return the refusals that a filter lets through, the latest first."""
@@ -69,9 +69,12 @@ class Journal:
         """Add a minute's totals, and forget the minutes before ``oldest``."""
         await self.recorder.record("", lambda: (journal.note_minute, (minute, oldest)))
 
-    async def forget(self, before: float) -> int:
-        """Forget some exchanges that ended before a time; return how many, 0 when none is left to forget."""
-        numbers = await self.recorder.survey(history.outdated, before)
+    async def forget(self, before: float, of_shops: Mapping[str, float]) -> int:
+        """Forget some exchanges that ended before a time; return how many, 0 when none is left to forget.
+
+        ``of_shops`` has the time for shops that have one of their own.
+        """
+        numbers = await self.recorder.survey(history.outdated, before, of_shops)
         if numbers:
             await self.recorder.record("", lambda: (journal.forget_exchanges, (numbers,)))
         return len(numbers)

@@ -53,6 +53,7 @@ class RefusedRequests:
                 refused.code,
                 refused.words,
                 refused.asked,
+                refused.shop,
             )
 
     def flush(self) -> Deferred[None]:

@@ -223,6 +223,7 @@ def _add_timers(daemon: ExchangeService, config: Config, means: Means, parts: Pa
         keep=config.keep,
         journal=catalog.journal,
         history=config.history,
+        history_of_shops=dict,
         now=means.now,
     )
     minutes = Minutes(catalog.journal, means.metrics, means.free, means.now)

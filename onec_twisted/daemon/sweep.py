@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from onec_twisted.model.errors import CatalogBusy, StorageRemoved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from onec_twisted.catalog.journal import Journal
     from onec_twisted.catalog.recorder import Recorder
@@ -40,8 +40,8 @@ class Sweep:
 
     A removed upload is remembered for as long again, so that its client learns that it existed. A session whose files
     were all imported is kept ``keep`` seconds; one that was not handed off is never removed, and one with a running
-    transfer is in use. The journal forgets an exchange ``history`` seconds after its end. ``now`` returns seconds
-    since 1970.
+    transfer is in use. The journal forgets an exchange ``history`` seconds after its end; ``history_of_shops``
+    returns the seconds of those shops that have their own. ``now`` returns seconds since 1970.
     """
 
     recorder: Recorder
@@ -53,6 +53,7 @@ class Sweep:
     keep: float
     journal: Journal
     history: float
+    history_of_shops: Callable[[], Mapping[str, float]]
     now: Callable[[], float]
     _log = Logger()
 
@@ -109,7 +110,9 @@ class Sweep:
 
     async def _old(self) -> None:
         """Forget what is old in the journal, a little at a time."""
-        while not self.locks.closed and await self.journal.forget(self.now() - self.history):
+        now = self.now()
+        of_shops = {shop: now - history for shop, history in self.history_of_shops().items()}
+        while not self.locks.closed and await self.journal.forget(now - self.history, of_shops):
             pass
 
     async def _remove(self, sessid: str, ended: float, kept: float) -> None:

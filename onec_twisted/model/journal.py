@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from onec_twisted.model.shops import DEFAULT_SHOP
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -73,6 +75,7 @@ class ExchangeLine:
     imports: int
     words: str
     import_seconds: float
+    shop: str = DEFAULT_SHOP
 
 
 @frozen
@@ -116,7 +119,7 @@ class RefusedRequest:
     """A request that was refused; empty where unknown.
 
     ``username`` is whom it claims to come from, ``code`` the reason, as in the metric of refusals, ``words`` the
-    answer; ``asked`` is its method and target, without secrets.
+    answer; ``asked`` is its method and target, without secrets; ``shop`` is the one that it was for.
     """
 
     username: str
@@ -126,6 +129,7 @@ class RefusedRequest:
     code: str
     words: str
     asked: str
+    shop: str = DEFAULT_SHOP
 
 
 @frozen
@@ -143,6 +147,7 @@ class RefusalLine:
     code: str
     words: str
     asked: str
+    shop: str = DEFAULT_SHOP
 
 
 @frozen
@@ -189,11 +194,12 @@ class UserRow:
 class ExchangeFilter:
     """Which exchanges to list; empty or None means any.
 
-    They are of a user, in a state, began from ``since`` until before ``until``, have a file whose name contains
-    ``file``, and a number less than ``before``; ``limit`` at most.
+    They are of a user, of a shop, in a state, began from ``since`` until before ``until``, have a file whose name
+    contains ``file``, and a number less than ``before``; ``limit`` at most.
     """
 
     username: str = ""
+    shop: str = ""
     state: str = ""
     since: float | None = None
     until: float | None = None
@@ -207,6 +213,7 @@ class RefusalFilter:
     """Which refusals to list, as in ``ExchangeFilter``; ``before`` is the ``last`` time of a line."""
 
     username: str = ""
+    shop: str = ""
     before: float | None = None
     limit: int = 50
 
@@ -216,6 +223,7 @@ class HandoffFilter:
     """Which hand-offs to list, as in ``ExchangeFilter``; ``before`` is their number."""
 
     username: str = ""
+    shop: str = ""
     state: str = ""
     before: int | None = None
     limit: int = 50

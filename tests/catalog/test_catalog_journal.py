@@ -37,7 +37,7 @@ def test_exchanges(catalog: Catalog) -> None:
     assert found.line == line
     assert [(row.username, row.recent) for row in now_of(journal.users())] == [("shop", (line,))]
     now_of(catalog.sessions.end("s"))
-    assert now_of(journal.forget(2.0)) == 1
+    assert now_of(journal.forget(2.0, {})) == 1
     assert now_of(journal.exchanges(ExchangeFilter())) == ()
 
 

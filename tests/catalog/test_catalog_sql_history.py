@@ -26,18 +26,19 @@ COUNT = 300
 
 @pytest.fixture(scope="module")
 def cursor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cursor]:
-    """A catalog with 300 exchanges of five users."""
+    """A catalog with 300 exchanges of five users in three shops, the default one among them."""
     path = tmp_path_factory.mktemp("history") / "catalog.sqlite3"
     create_catalog(path)
     with closing(opened(path)) as connection:
         cursor = connection.cursor()
-        fill(cursor, exchanges=COUNT, users=5, refusals=50)
+        fill(cursor, exchanges=COUNT, users=5, refusals=50, shops=("default", "north", "south"))
         yield cursor
 
 
 FILTERS = st.builds(
     ExchangeFilter,
-    username=st.sampled_from(["", "user0", "user3", "nobody"]),
+    username=st.sampled_from(["", "user0", "user3", "north:user1", "nobody"]),
+    shop=st.sampled_from(["", "default", "north", "nor", "south", "west"]),
     state=st.sampled_from(["", *STATES]),
     since=st.none() | st.floats(0, 60.0 * COUNT),
     until=st.none() | st.floats(0, 60.0 * COUNT),
@@ -60,6 +61,7 @@ def test_filters(cursor: Cursor, wanted: ExchangeFilter) -> None:
         line
         for line in every
         if wanted.username in {"", line.username}
+        and wanted.shop in {"", line.shop}
         and wanted.state in {"", line.state}
         and (wanted.since is None or line.started >= wanted.since)
         and (wanted.until is None or line.started < wanted.until)
@@ -92,12 +94,30 @@ def test_users(cursor: Cursor) -> None:
     """Each has its last thirty; whose exchange is the newest comes first."""
     rows = history.users(cursor)
 
-    assert {row.username for row in rows} >= {f"user{number}" for number in range(5)}
+    assert {row.username for row in rows} >= {"user0", "north:user1", "south:user2", "user3", "north:user4"}
     for row in rows:
         numbers = [line.number for line in row.recent]
         assert numbers == sorted(numbers, reverse=True)
         assert len(numbers) <= history.RECENT_SHOWN
     assert [row.recent[0].number for row in rows] == sorted((row.recent[0].number for row in rows), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("shop", "users"),
+    [("default", {"user0", "user3"}), ("north", {"north:user1", "north:user4"}), ("nor", set()), ("south:", set())],
+)
+def test_users_of_a_shop(cursor: Cursor, shop: str, users: set[str]) -> None:
+    """They are those whose accounts belong to it, not to one whose name begins alike."""
+    found = {row.username for row in history.users(cursor, shop)}
+
+    assert found - {"user9"} == users, "whose session may have gone on in the test before"
+
+
+def test_refusals_of_a_shop(cursor: Cursor) -> None:
+    """Only they are there."""
+    found = history.refusals(cursor, RefusalFilter(shop="south"))
+
+    assert [one.username for one in found] == [f"south:user{number}" for number in range(47, 0, -3)]
 
 
 def test_refusals(cursor: Cursor) -> None:

@@ -227,9 +227,14 @@ def test_minutes(cursor: Cursor) -> None:
     assert history.minutes(cursor, 0) == (Minute(7, 6, 4, 2, 2, 2, 2, 50),)
 
 
-def forget(cursor: Cursor, before: float, most: int = history.MOST_EXCHANGES) -> int:
+def forget(
+    cursor: Cursor,
+    before: float,
+    most: int = history.MOST_EXCHANGES,
+    of_shops: dict[str, float] | None = None,
+) -> int:
     """Forget what is outdated; return how many exchanges that were."""
-    numbers = history.outdated(cursor, before, most)
+    numbers = history.outdated(cursor, before, of_shops or {}, most)
     journal.forget_exchanges(cursor, numbers)
     return len(numbers)
 
@@ -249,6 +254,33 @@ def test_what_is_old_is_forgotten(cursor: Cursor) -> None:
     for table in ("imports", "tries", "exchange_files"):
         cursor.execute(f"SELECT COUNT(*) FROM {table}")
         assert cursor.fetchone() == (0,)
+
+
+def test_a_shop_with_its_own_time(cursor: Cursor) -> None:
+    """Its exchanges are kept longer or shorter than those of all others."""
+    for number, user in enumerate(("north:u", "south:u", "west:u", "u")):
+        statements.open_session(cursor, f"{number}", f"{number}", user, 5.0)
+        statements.end_session(cursor, f"{number}")
+
+    assert forget(cursor, 6.0, of_shops={"north": 1.0, "unknown": 9.0}) == 3
+    assert [line.username for line in lines(cursor)] == ["shop", "north:u"]
+    assert forget(cursor, 1.0, of_shops={"north": 6.0}) == 1
+
+
+def test_whose_an_exchange_is(cursor: Cursor) -> None:
+    """It is of the shop of its account, also after ``init``; what was refused in it, too."""
+    statements.open_session(cursor, "n", "n", "north:u", 1.0)
+    statements.commit(cursor, Session("n", "north:u", 1, 0, 1.0), "a.xml", None, 5, 10**12, 2.0)
+    statements.start_epoch(cursor, "n", 7.0)
+    journal.add_refusals(cursor, [refusal(10.0, sessid="n"), refusal(11.0)])
+    journal.add_refusals(cursor, [evolve(refusal(12.0), shop="north")])
+
+    assert [line.shop for line in lines(cursor)] == ["default", "north", "north"]
+    assert [(one.username, one.shop) for one in history.refusals(cursor, RefusalFilter())] == [
+        ("", "north"),
+        ("", "default"),
+        ("north:u", "north"),
+    ]
 
 
 def test_there_are_only_so_many(cursor: Cursor) -> None:

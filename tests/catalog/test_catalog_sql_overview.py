@@ -119,13 +119,15 @@ def test_many_sessions_with_failed_hand_offs(cursor: Cursor) -> None:
         (HandoffFilter(), [WAITING, FAILED, SUCCEEDED]),
         (HandoffFilter(state=FAILED), [FAILED]),
         (HandoffFilter(username="other"), []),
+        (HandoffFilter(shop="default"), [WAITING, FAILED, SUCCEEDED]),
+        (HandoffFilter(shop="other"), []),
         (HandoffFilter(username="shop", limit=1), [WAITING]),
         (HandoffFilter(before=2), [SUCCEEDED]),
     ],
 )
 def test_hand_offs_that_a_filter_lets_through(cursor: Cursor, wanted: HandoffFilter, states: list[str]) -> None:
-    """The newest first; how many of its user have failed is counted whatever the state and the page."""
+    """The newest first; how many of its user and shop have failed is counted whatever the state and the page."""
     found, failed = matching(cursor, wanted)
 
     assert [handoff.state for handoff in found] == states
-    assert failed == (0 if wanted.username == "other" else 1)
+    assert failed == (0 if "other" in {wanted.username, wanted.shop} else 1)

@@ -98,6 +98,22 @@ def test_a_database_of_the_first_day_of_version_3(path: Path, tmp_path: Path) ->
         assert connection.execute("SELECT imports, state FROM exchanges").fetchall() == [(1, "failed")]
 
 
+def test_a_database_of_version_5(path: Path, tmp_path: Path) -> None:
+    """All that its journal knows is of the default shop."""
+    old = tmp_path / "old.sqlite3"
+    with closing(sqlite3.connect(old)) as connection:
+        connection.executescript(VERSION_1)
+        connection.executescript("".join(MIGRATIONS[number] for number in range(1, 5)) + "PRAGMA user_version = 5;")
+        connection.execute("INSERT INTO refusals VALUES (1, 1.0, 2.0, 1, 'u', 'a', '', 401, 'no', 'No', 'GET /')")
+        connection.commit()
+    create_catalog(old)
+
+    assert shape(old) == shape(path)
+    with closing(sqlite3.connect(old)) as connection:
+        assert connection.execute("SELECT username, shop FROM exchanges").fetchall() == [("shop", "default")]
+        assert connection.execute("SELECT username, shop FROM refusals").fetchall() == [("u", "default")]
+
+
 def test_a_migration_that_breaks_off_has_changed_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next start, or the version before, finds it as it was."""
     old = tmp_path / "old.sqlite3"

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from in_memory import InMemory, flush_failures
 from node_in_memory import Node
+from records import now_of
 from twisted.internet.defer import Deferred
 
 from onec_twisted.daemon.sweep import AT_ONCE, Sweep, interval_for
 from onec_twisted.model.errors import ImportFailed
+from onec_twisted.model.journal import ExchangeFilter
 from onec_twisted.testing import FakeBody, FakeImporter
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def sweep(exchange: InMemory) -> Sweep:
         keep=KEEP,
         journal=means.catalog.journal,
         history=86400.0,
+        history_of_shops=lambda: {"north": 100.0},
         now=means.now,
     )
 
@@ -226,6 +229,21 @@ def test_a_folder_without_a_record_goes(exchange: InMemory, sweep: Sweep) -> Non
     sweep.once()
 
     assert exchange.files() == {f"{known}/a": b"x"}
+
+
+def test_the_journal_forgets(exchange: InMemory, sweep: Sweep, clock: Clock) -> None:
+    """What is older than its history, or than that of its shop."""
+    journal, sessions = exchange.catalog.journal, exchange.catalog.sessions
+    for user in ("shop", "north:shop"):
+        now_of(sessions.open(user, user, user, exchange.means.now()))
+        now_of(sessions.end(user))
+    clock.advance(101)
+    sweep.once()
+    assert [line.username for line in now_of(journal.exchanges(ExchangeFilter()))] == ["shop"]
+    clock.advance(86400)
+    sweep.once()
+
+    assert now_of(journal.exchanges(ExchangeFilter())) == ()
 
 
 def test_an_error_does_not_end_the_sweeping(

@@ -221,6 +221,7 @@ def test_the_sweep_tidies(make_exchange: Callable[..., InMemory], monkeypatch: p
         keep=60,
         journal=means.catalog.journal,
         history=86400.0,
+        history_of_shops=dict,
         now=means.now,
     )
     sweep.once()

@@ -621,6 +621,7 @@ class TestExpiration:
             keep=600,
             journal=means.catalog.journal,
             history=86400.0,
+            history_of_shops=dict,
             now=means.now,
         )
         path = tus.made(100)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import fields
 
+from onec_twisted.catalog.sql.overview import of_shop
 from onec_twisted.model.journal import (
     Exchange,
     ExchangeFile,
@@ -19,7 +20,7 @@ from onec_twisted.model.journal import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from sqlite3 import Cursor
     from typing import Any
 
@@ -45,7 +46,7 @@ SELECT number, sessid, username, address, agent, started, ended, state,
         ELSE size END,
     (SELECT COALESCE(SUM(count), 0) FROM refusals WHERE refusals.sessid = exchanges.sessid
         AND refusals.last >= started AND (ended IS NULL OR live OR refusals.first <= ended)),
-    imports, words, seconds
+    imports, words, seconds, shop
 FROM exchanges
 """
 """What is shown of an exchange. The files of a live one are those of its session."""
@@ -78,6 +79,8 @@ def exchanges(cursor: Cursor, wanted: ExchangeFilter) -> tuple[ExchangeLine, ...
     conditions: list[tuple[str, Sequence[Any]]] = []
     if wanted.username:
         conditions.append(("username = ?", [wanted.username]))
+    if wanted.shop:
+        conditions.append(("shop = ?", [wanted.shop]))
     if wanted.state:
         conditions.append(("state = ?", [wanted.state]))
     if wanted.since is not None:
@@ -158,10 +161,15 @@ def _imports(cursor: Cursor, number: int) -> tuple[ExchangeImport, ...]:
     return tuple(ExchangeImport(*row) for row in rows)
 
 
-def users(cursor: Cursor) -> tuple[UserRow, ...]:
-    """Return the last exchanges of each user, beginning with the user whose exchange is the newest."""
+def users(cursor: Cursor, shop: str = "") -> tuple[UserRow, ...]:
+    """Return the last exchanges of each user, beginning with the user whose exchange is the newest.
+
+    The users are those of a shop, or of any if that is empty.
+    """
+    condition, values = of_shop(shop)
     cursor.execute(
-        "SELECT username, MAX(number) FROM exchanges GROUP BY username ORDER BY 2 DESC LIMIT ?", (MOST_USERS,)
+        f"SELECT username, MAX(number) FROM exchanges WHERE {condition} GROUP BY username ORDER BY 2 DESC LIMIT ?",
+        (*values, MOST_USERS),
     )
     rows = []
     for username, _ in cursor.fetchall():
@@ -173,9 +181,14 @@ def users(cursor: Cursor) -> tuple[UserRow, ...]:
 def refusals(cursor: Cursor, wanted: RefusalFilter) -> tuple[RefusalLine, ...]:
     """Return the refusals that a filter lets through, the latest first."""
     cursor.execute(
-        f"SELECT {REFUSAL} FROM refusals WHERE (? = '' OR username = ?) AND (? IS NULL OR last < ?)"
-        " ORDER BY last DESC, number DESC LIMIT ?",
-        (wanted.username, wanted.username, wanted.before, wanted.before, wanted.limit),
+        f"SELECT {REFUSAL} FROM refusals WHERE (? = '' OR username = ?) AND (? = '' OR shop = ?)"
+        " AND (? IS NULL OR last < ?) ORDER BY last DESC, number DESC LIMIT ?",
+        (
+            *(wanted.username, wanted.username),
+            *(wanted.shop, wanted.shop),
+            *(wanted.before, wanted.before),
+            wanted.limit,
+        ),
     )
     return tuple(RefusalLine(*row) for row in cursor.fetchall())
 
@@ -186,13 +199,33 @@ def minutes(cursor: Cursor, since: int) -> tuple[Minute, ...]:
     return tuple(Minute(*row) for row in cursor.fetchall())
 
 
-def outdated(cursor: Cursor, before: float, most: int = MOST_EXCHANGES) -> list[int]:
-    """Return the numbers of some exchanges that ended before a time, or that are there beyond ``most``."""
-    cursor.execute("SELECT number FROM exchanges WHERE live = 0 AND ended < ? LIMIT ?", (before, EXCHANGES_AT_ONCE))
-    numbers = {number for (number,) in cursor.fetchall()}
+def outdated(cursor: Cursor, before: float, of_shops: Mapping[str, float], most: int = MOST_EXCHANGES) -> list[int]:
+    """Return the numbers of some exchanges that ended before a time, or that are there beyond ``most``.
+
+    ``of_shops`` has the time for shops that have one of their own.
+    """
+    numbers: set[int] = set()
+    shop = _shop_after(cursor, "")
+    while shop is not None and len(numbers) < EXCHANGES_AT_ONCE:
+        cursor.execute(
+            "SELECT number FROM exchanges WHERE live = 0 AND shop = ? AND ended < ? ORDER BY ended LIMIT ?",
+            (shop, of_shops.get(shop, before), EXCHANGES_AT_ONCE - len(numbers)),
+        )
+        numbers.update(number for (number,) in cursor.fetchall())
+        shop = _shop_after(cursor, shop)
     cursor.execute(
         "SELECT number FROM exchanges WHERE live = 0 AND number <="
         " (SELECT number FROM exchanges ORDER BY number DESC LIMIT 1 OFFSET ?) ORDER BY number LIMIT ?",
         (most, EXCHANGES_AT_ONCE),
     )
     return sorted(numbers | {number for (number,) in cursor.fetchall()})
+
+
+def _shop_after(cursor: Cursor, shop: str) -> str | None:
+    """Return the next shop, in the order of their names, that has exchanges which ended; None if it was the last.
+
+    Each is one step in the index, however many exchanges a shop has.
+    """
+    cursor.execute("SELECT shop FROM exchanges WHERE live = 0 AND shop > ? ORDER BY shop, ended LIMIT 1", (shop,))
+    row = cursor.fetchone()
+    return None if row is None else row[0]

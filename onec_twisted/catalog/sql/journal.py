@@ -11,6 +11,7 @@ from attrs import evolve
 
 from onec_twisted.model.journal import BROKEN, EMPTY, IMPORTING, RUNNING
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING
+from onec_twisted.model.shops import shop_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,8 +50,8 @@ CURRENT = "(SELECT MAX(number) FROM exchanges WHERE sessid = ? AND live <> 0)"
 def begin_exchange(cursor: Cursor, sessid: str, username: str, sender: Sender, now: float) -> None:
     """Note that a session begins."""
     cursor.execute(
-        "INSERT INTO exchanges (sessid, username, address, agent, started, state) VALUES (?, ?, ?, ?, ?, ?)",
-        (sessid, username, sender.address, sender.agent, now, RUNNING),
+        "INSERT INTO exchanges (sessid, username, shop, address, agent, started, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (sessid, username, shop_of(username), sender.address, sender.agent, now, RUNNING),
     )
 
 
@@ -65,8 +66,8 @@ def restart_exchange(cursor: Cursor, sessid: str, now: float) -> None:
     if row is None or row[0]:
         end_exchange(cursor, sessid)
         cursor.execute(
-            "INSERT INTO exchanges (sessid, username, address, agent, started, state)"
-            " SELECT sessid, username, address, agent, ?, ? FROM exchanges WHERE number ="
+            "INSERT INTO exchanges (sessid, username, shop, address, agent, started, state)"
+            " SELECT sessid, username, shop, address, agent, ?, ? FROM exchanges WHERE number ="
             " (SELECT MAX(number) FROM exchanges WHERE sessid = ?)",
             (now, RUNNING, sessid),
         )
@@ -173,17 +174,18 @@ def note_found(cursor: Cursor, handoff: str, found: str) -> None:
 def add_refusals(cursor: Cursor, refusals: Sequence[RefusalLine]) -> None:
     """Add refused requests to those that were refused alike, and forget the oldest lines."""
     for line in [_attributed(cursor, refused) for refused in refusals]:
-        alike = line.username, line.address, line.code, line.asked
+        alike = line.shop, line.username, line.address, line.code, line.asked
         cursor.execute(
             "UPDATE refusals SET last = ?, count = count + ?, words = ?, sessid = ?, status = ? WHERE number ="
-            " (SELECT MAX(number) FROM refusals WHERE username = ? AND address = ? AND code = ? AND asked = ?"
-            " AND first >= ?)",
+            " (SELECT MAX(number) FROM refusals WHERE shop = ? AND username = ? AND address = ? AND code = ?"
+            " AND asked = ? AND first >= ?)",
             (line.last, line.count, line.words, line.sessid, line.status, *alike, line.first - 86400),
         )
         if not cursor.rowcount:
             cursor.execute(
-                "INSERT INTO refusals (first, last, count, username, address, code, asked, sessid, status, words)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO refusals"
+                " (first, last, count, shop, username, address, code, asked, sessid, status, words)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (line.first, line.last, line.count, *alike, line.sessid, line.status, line.words),
             )
     cursor.execute(
@@ -193,12 +195,12 @@ def add_refusals(cursor: Cursor, refusals: Sequence[RefusalLine]) -> None:
 
 
 def _attributed(cursor: Cursor, refused: RefusalLine) -> RefusalLine:
-    """Return a refusal with the user of its session, if it is on record; a node does not send its name again."""
+    """Return a refusal with the user and shop of its session, if it is on record: a node sends its name only once."""
     if refused.username or not refused.sessid:
         return refused
-    cursor.execute("SELECT username FROM exchanges WHERE sessid = ? LIMIT 1", (refused.sessid,))
+    cursor.execute("SELECT username, shop FROM exchanges WHERE sessid = ? LIMIT 1", (refused.sessid,))
     row = cursor.fetchone()
-    return evolve(refused, username=row[0]) if row else refused
+    return evolve(refused, username=row[0], shop=row[1]) if row else refused
 
 
 def note_minute(cursor: Cursor, minute: Minute, oldest: int) -> None:

@@ -14,6 +14,7 @@ from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import uploads
 from onec_twisted.catalog.sql.sessions import SESSION_COLUMNS
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Session
+from onec_twisted.model.shops import DEFAULT_SHOP, SEPARATOR
 
 if TYPE_CHECKING:
     from sqlite3 import Cursor
@@ -29,9 +30,12 @@ __all__ = [
     "Summary",
     "latest",
     "matching",
+    "of_shop",
     "overview",
     "summary",
 ]
+
+# ruff: noqa: S608 - the statements are composed of constants only
 
 MANY_FILES = 1000
 """Files of a session that are counted; a session with more has many."""
@@ -94,6 +98,18 @@ def summary(cursor: Cursor) -> Summary:
     return Summary(sessions, owing, damaged, handoffs, row[0] if row else None, uploads.unfinished(cursor))
 
 
+def of_shop(shop: str) -> tuple[str, list[str]]:
+    """Return the condition that a username is of a shop, of any if that is empty, with its values.
+
+    Accounts of a shop are next to one another in an index: they are what is between ``SHOP:`` and ``SHOP;``.
+    """
+    if not shop:
+        return "1 = 1", []
+    if shop == DEFAULT_SHOP:
+        return f"username NOT LIKE '%{SEPARATOR}%'", []
+    return "username >= ? AND username < ?", [shop + SEPARATOR, shop + chr(ord(SEPARATOR) + 1)]
+
+
 def _numbered(cursor: Cursor) -> list[Handoff]:
     """Return the hand-offs whose numbers were selected, each with its first files."""
     handoffs = [outbox.where(cursor, "number = ?", number)[0] for (number,) in cursor.fetchall()]
@@ -107,22 +123,24 @@ def latest(cursor: Cursor, state: str, most: int) -> list[Handoff]:
 
 
 def matching(cursor: Cursor, wanted: HandoffFilter) -> tuple[tuple[Handoff, ...], int]:
-    """Return the hand-offs that a filter lets through, the newest first; and how many of its user have failed."""
-    user = wanted.username, wanted.username
+    """Return the hand-offs that a filter lets through, the newest first; and how many of its user and shop failed."""
+    condition, values = of_shop(wanted.shop)
+    if wanted.username:
+        condition, values = f"{condition} AND username = ?", [*values, wanted.username]
     cursor.execute(
-        "SELECT number FROM handoffs WHERE (? = '' OR username = ?) AND (? = '' OR state = ?)"
+        f"SELECT number FROM handoffs WHERE {condition} AND (? = '' OR state = ?)"
         " AND (? IS NULL OR number < ?) ORDER BY number DESC LIMIT ?",
-        (*user, wanted.state, wanted.state, wanted.before, wanted.before, wanted.limit),
+        (*values, wanted.state, wanted.state, wanted.before, wanted.before, wanted.limit),
     )
     found = tuple(_numbered(cursor))
-    cursor.execute("SELECT COUNT(*) FROM handoffs WHERE state = ? AND (? = '' OR username = ?)", (FAILED, *user))
+    cursor.execute(f"SELECT COUNT(*) FROM handoffs WHERE state = ? AND {condition}", (FAILED, *values))
     return found, cursor.fetchone()[0]
 
 
 def overview(cursor: Cursor, most: int) -> Overview:
     """Return what the status page shows: at most ``most`` sessions, and as many hand-offs in each state."""
     cursor.execute(
-        f"SELECT {SESSION_COLUMNS}, owed,"  # noqa: S608 - constants
+        f"SELECT {SESSION_COLUMNS}, owed,"
         " (SELECT COUNT(*) FROM (SELECT 1 FROM files WHERE files.sessid = sessions.sessid LIMIT ?) AS some),"
         " EXISTS (SELECT 1 FROM files WHERE files.sessid = sessions.sessid AND damaged <> 0),"
         f" (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = '{WAITING}'),"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LOCK_PATIENCE", "MIGRATIONS", "SCHEMA_VERSION", "has_counts", "script_from", "version_of"]
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 SCHEMA = """
 CREATE TABLE sessions (
@@ -116,7 +116,6 @@ CREATE TABLE exchanges (
 CREATE INDEX exchanges_of_session ON exchanges (sessid, number);
 CREATE INDEX exchanges_of_user ON exchanges (username, number);
 CREATE INDEX exchanges_in_state ON exchanges (state, number);
-CREATE INDEX exchanges_ended ON exchanges (ended) WHERE live = 0;
 CREATE TABLE exchange_files (
     exchange INTEGER NOT NULL,
     place    INTEGER NOT NULL,
@@ -176,6 +175,15 @@ CREATE TABLE minutes (
 );
 """
 
+SHOPS = """
+ALTER TABLE exchanges ADD COLUMN shop TEXT NOT NULL DEFAULT 'default';
+ALTER TABLE refusals ADD COLUMN shop TEXT NOT NULL DEFAULT 'default';
+CREATE INDEX exchanges_of_shop ON exchanges (shop, number);
+CREATE INDEX exchanges_ended ON exchanges (shop, ended) WHERE live = 0;
+CREATE INDEX refusals_of_shop ON refusals (shop, last);
+"""
+"""What version 6 has given the journal. Before it, every user was in the default shop."""
+
 FIRST_EXCHANGES = """
 INSERT INTO exchanges (sessid, username, address, agent, started, ended, state, imports, words)
 SELECT sessid, username, '', '', touched,
@@ -224,7 +232,8 @@ bytes, ``changed`` when the last import succeeded.
 ``exchanges``, ``exchange_files``, ``imports`` and ``tries`` are the journal (``model.journal``), which outlives
 sessions: ``live`` means that the session goes on with it; until then ``files`` and ``size`` are 0, because its files
 are in ``files``. ``folded`` is a name for searches, whatever its case; ``checked`` is that of the hand-off.
-``refusals`` are requests that were refused, ``minutes`` totals by the minute.
+``refusals`` are requests that were refused, ``minutes`` totals by the minute. ``shop`` is that of the user
+(``model.shops``).
 
 ``uploads`` are those of tus: ``length`` is NULL until it is known, ``metadata`` is as received; ``own`` means that
 the session was made for the upload alone; ``brought`` is how many bytes of its file the upload has received;
@@ -263,7 +272,8 @@ CREATE INDEX handoffs_of_user ON handoffs (username, type, state, number);
 ALTER TABLE sessions ADD COLUMN folder TEXT NOT NULL DEFAULT '';
 """
     + KEPT,
-    4: JOURNAL + FIRST_EXCHANGES,
+    4: JOURNAL + "CREATE INDEX exchanges_ended ON exchanges (ended) WHERE live = 0;" + FIRST_EXCHANGES,
+    5: "DROP INDEX exchanges_ended;" + SHOPS,
 }
 """The migration from each version to the next."""
 
@@ -291,7 +301,7 @@ def script_from(version: int, *, counts: bool = True) -> str:
 
     ``counts`` is whether its hand-offs have counts, which version 3 has had since its second day.
     """
-    whole = [SCHEMA, UPLOADS, KEPT, JOURNAL, INDEXES]
+    whole = [SCHEMA, UPLOADS, KEPT, JOURNAL, SHOPS, INDEXES]
     steps = [MIGRATIONS[old] for old in range(version, SCHEMA_VERSION)] if version else whole
     if version == 3 and not counts:
         steps.insert(0, COUNTS)
