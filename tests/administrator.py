@@ -28,7 +28,7 @@ from onec_twisted.testing import LateWorkers
 if TYPE_CHECKING:
     from in_memory import InMemory
 
-if TYPE_CHECKING:
+    from onec_twisted.model.shops import ShopView
     from onec_twisted.runtime.workers import Workers
 
 MIN_FREE = 1000
@@ -90,6 +90,7 @@ class Administrator:
     passwords: dict[str, bytes] = field(factory=dict)
     address: str = "127.0.0.1"
     expiries: dict[str, float] = field(factory=dict)
+    shops: list[ShopView] = field(factory=list)
     looked_at: Observed = field(init=False)
     site: AdminSite = field(init=False)
 
@@ -110,6 +111,7 @@ class Administrator:
             peek=peek_inline,
             note_refusal=lambda _: None,
             expect_every=None,
+            shops=lambda: self.shops,
         )
         self.site = AdminSite(parts, self.exchange.clock, Limits(), Connections())
 
@@ -131,14 +133,18 @@ class Administrator:
         assert reply.status == 200, reply
         return reply.body.decode()
 
-    def press(self, action: str, token: str | None = None, back: str = "", user: str = "", **headers: str) -> Reply:
+    def press(
+        self, action: str, token: str | None = None, back: str = "", user: str = "", shop: str = "", **headers: str
+    ) -> Reply:
         """Press a button, with the token of a page with buttons, and with the way back."""
         if token is None:
             found = re.search(r'name="token" value="([^"]+)"', self.ask("/sessions").body.decode())
             assert found is not None
             token = found[1]
         headers["Content_Type"] = "application/x-www-form-urlencoded"
-        return self.ask(action, "POST", urlencode({"token": token, "back": back, "user": user}), **headers)
+        return self.ask(
+            action, "POST", urlencode({"token": token, "back": back, "user": user, "shop": shop}), **headers
+        )
 
 
 def waiting(exchange: InMemory, *paths: str) -> tuple[Administrator, LateWorkers, list[Line]]:

@@ -86,17 +86,17 @@ class Actions:
         self._log.info("hand-off {handoff} delivered again by the administrator", handoff=handoff)
         return "redelivered"
 
-    async def retry_all(self, username: str) -> str:
-        """Retry all failed hand-offs, of a user or of everybody, the oldest first."""
-        return await self._for_all(username, self.retry, "retried", "retried_all")
+    async def retry_all(self, of: HandoffFilter) -> str:
+        """Retry all failed hand-offs of a filter's user and shop, or of everybody, the oldest first."""
+        return await self._for_all(of, self.retry, "retried", "retried_all")
 
-    async def drop_all(self, username: str) -> str:
-        """Delete all failed hand-offs, of a user or of everybody."""
-        return await self._for_all(username, self.drop, "dropped", "dropped_all")
+    async def drop_all(self, of: HandoffFilter) -> str:
+        """Delete all failed hand-offs of a filter's user and shop, or of everybody."""
+        return await self._for_all(of, self.drop, "dropped", "dropped_all")
 
-    async def _for_all(self, username: str, act: Callable[[str], Awaitable[str]], done: str, notice: str) -> str:
+    async def _for_all(self, of: HandoffFilter, act: Callable[[str], Awaitable[str]], done: str, notice: str) -> str:
         """Do something to all failed hand-offs; return a notice, that of the last if nothing was ``done`` to any."""
-        wanted = HandoffFilter(username=username, state=FAILED, limit=READ_AT_ONCE)
+        wanted = HandoffFilter(username=of.username, shop=of.shop, state=FAILED, limit=READ_AT_ONCE)
         ids: list[str] = []
         while True:
             found, _ = await self.journal.handoffs(wanted)

@@ -12,6 +12,8 @@ from onec_twisted.admin.pages.exchanges import EXCHANGES_SHOWN, exchange_filter,
 from onec_twisted.admin.pages.handoffs import HANDOFFS_SHOWN, handoff_filter, handoffs_query
 from onec_twisted.admin.pages.refusals import REFUSALS_SHOWN, refusal_filter, refusals_query
 from onec_twisted.http.answer import Answer
+from onec_twisted.model.records import FAILED, WAITING
+from onec_twisted.model.shops import shop_of, user_of
 from onec_twisted.model.text import decoded
 
 if TYPE_CHECKING:
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from onec_twisted.admin.status import Observed
     from onec_twisted.catalog.sql.overview import SessionLine
     from onec_twisted.delivery.lines import Prospect
+    from onec_twisted.model.journal import ShopTotals
     from onec_twisted.model.records import Handoff
+    from onec_twisted.model.shops import ShopView
 
 __all__ = ["API_VERSION", "Api", "ApiRequest", "worded_json"]
 
@@ -94,6 +98,18 @@ def _page(lines: Sequence[Any], most: int, before: str) -> dict[str, Any]:
     return {"items": shown, "next": shown[-1][before] if len(lines) > most else None}
 
 
+def _owned(value: Any) -> Any:
+    """Return a value in which whatever has a ``username``, which is an account, also has its shop and its user."""
+    if isinstance(value, dict):
+        told = {name: _owned(inner) for name, inner in value.items()}
+        if "username" in told:
+            account = told["username"]
+            told.setdefault("shop", shop_of(account) if account else "")
+            told["user"] = user_of(account)
+        return told
+    return [_owned(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
 def _check_fields(given: Mapping[str, str], known: Mapping[str, str], names: Sequence[str]) -> None:
     """Raise ``WrongRequest`` for a field that there is not, or a value that the filter has not understood."""
     for name, value in given.items():
@@ -135,6 +151,20 @@ def plain_handoff(handoff: Handoff, prospects: Mapping[str, Prospect], now: floa
     }
 
 
+def plain_shop(shop: ShopView, totals: ShopTotals) -> dict[str, Any]:
+    """Return a shop with its totals; ``settings`` are those that it has of its own."""
+    return {
+        "name": shop.name,
+        "quota": shop.quota,
+        "held": totals.held,
+        "sessions": totals.sessions,
+        "waiting": totals.handoffs[WAITING],
+        "failed": totals.handoffs[FAILED],
+        "last": asdict(totals.last) if totals.last is not None else None,
+        "settings": dict(shop.own),
+    }
+
+
 @frozen(eq=False, kw_only=True)
 class Api:
     """Answers requests whose sender is known to be the administrator."""
@@ -165,7 +195,9 @@ class Api:
             if ask is None or len(request.path) > (2 if request.path[0] == "exchanges" else 1):
                 return worded_json(404, "nothing here; see docs/admin-api.md")
             found = await ask(request)
-            return Answer(body=_json(found), content_type=JSON) if found is not None else worded_json(404, "gone")
+            if found is None:
+                return worded_json(404, "gone")
+            return Answer(body=_json(_owned(found)), content_type=JSON)
         except WrongRequest as wrong:
             return worded_json(400, str(wrong))
 
@@ -173,6 +205,7 @@ class Api:
         return {
             "status": self._status,
             "users": self._users,
+            "shops": self._shops,
             "exchanges": self._exchanges,
             "handoffs": self._handoffs,
             "refusals": self._refusals,
@@ -193,12 +226,22 @@ class Api:
             "reasons": [asdict(reason) for reason in known.verdict.reasons],
             **{name: getattr(status, name) for name in figures},
             "summary": asdict(summary),
-            "transfers": [asdict(transfer) for transfer in status.transfers],
+            "transfers": [{**asdict(transfer), "username": transfer.user} for transfer in status.transfers],
         }
 
     async def _users(self, request: ApiRequest) -> dict[str, Any]:
+        """Return each user with the last exchanges, of a shop or of any."""
+        query = request.fields
+        _check_fields(query, query, ("shop",))
+        if not query.get("shop"):
+            return {"items": [asdict(row) for row in (await self.family.known()).users]}
+        journal, within = self.observed.journal, self.observed.within
+        return {"items": [asdict(row) for row in await within(journal.users(query["shop"]))]}
+
+    async def _shops(self, request: ApiRequest) -> dict[str, Any]:
+        """Return each shop with its totals and its own settings; none if there is only the default shop."""
         known = await self.family.known()
-        return {"items": [asdict(row) for row in known.users]}
+        return {"items": [plain_shop(shop, known.totals[shop.name]) for shop in known.shops]}
 
     async def _exchanges(self, request: ApiRequest) -> dict[str, Any] | None:
         """Return a page of exchanges, or one with all that is on record of it."""
@@ -210,13 +253,13 @@ class Api:
             found = await within(journal.exchange(int(number)))
             return asdict(found) if found is not None else None
         query = request.fields
-        _check_fields(query, exchanges_query(query), ("user", "state", "day", "file", "before"))
+        _check_fields(query, exchanges_query(query), ("user", "shop", "state", "day", "file", "before"))
         return _page(await within(journal.exchanges(exchange_filter(query))), EXCHANGES_SHOWN, "number")
 
     async def _handoffs(self, request: ApiRequest) -> dict[str, Any]:
         """Return a page of hand-offs; ``failed`` is how many have failed in all."""
         query = request.fields
-        _check_fields(query, handoffs_query(query), ("user", "state", "before"))
+        _check_fields(query, handoffs_query(query), ("user", "shop", "state", "before"))
         observed = self.observed
         journal, relay = observed.journal, observed.relay
         found, failed = await observed.within(journal.handoffs(handoff_filter(query)))
@@ -230,7 +273,7 @@ class Api:
 
     async def _refusals(self, request: ApiRequest) -> dict[str, Any]:
         query = request.fields
-        _check_fields(query, refusals_query(query), ("user", "before"))
+        _check_fields(query, refusals_query(query), ("user", "shop", "before"))
         journal = self.observed.journal
         found = await self.observed.within(journal.refusals(refusal_filter(query)))
         return _page(found, REFUSALS_SHOWN, "last")
@@ -262,7 +305,7 @@ class Api:
         if len(request.path) != 3:
             return worded_json(404, "nothing here; see docs/admin-api.md")
         kind, name, verb = request.path
-        user = request.fields.get("user", "")
+        of = handoff_filter(request.fields)
         acts: dict[tuple[str, str], Callable[[], Awaitable[str]]] = {
             ("handoffs", "retry"): lambda: self.actions.retry(name),
             ("handoffs", "drop"): lambda: self.actions.drop(name),
@@ -271,8 +314,8 @@ class Api:
         }
         if (kind, name) == ("handoffs", "all"):
             acts = {
-                ("handoffs", "retry"): lambda: self.actions.retry_all(user),
-                ("handoffs", "drop"): lambda: self.actions.drop_all(user),
+                ("handoffs", "retry"): lambda: self.actions.retry_all(of),
+                ("handoffs", "drop"): lambda: self.actions.drop_all(of),
             }
         act = acts.get((kind, verb))
         if act is None:

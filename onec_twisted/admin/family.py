@@ -26,6 +26,7 @@ from onec_twisted.model.errors import FileNotFound, Refused
 from onec_twisted.model.journal import ExchangeFilter, RefusalFilter
 from onec_twisted.model.names import SafeName
 from onec_twisted.model.records import FAILED
+from onec_twisted.model.shops import DEFAULT_SHOP, ShopView
 from onec_twisted.runtime.singleflight import SingleFlight
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from onec_twisted.admin.health import HealthCheck
     from onec_twisted.admin.status import Observed, Status
     from onec_twisted.admin.words.text import Words
-    from onec_twisted.model.journal import Minute, UserRow
+    from onec_twisted.model.journal import Minute, ShopTotals, UserRow
 
 __all__ = ["Asked", "Family", "Known", "Made"]
 
@@ -79,13 +80,19 @@ class Made:
 
 @frozen(kw_only=True)
 class Known:
-    """What all pages are made from."""
+    """What all pages are made from.
+
+    ``shops`` are all shops if there is one besides the default one, which comes last, and only if something of it is
+    on record; ``totals`` are theirs, by name.
+    """
 
     now: float
     status: Status
     verdict: Verdict
     minutes: tuple[Minute, ...]
     users: tuple[UserRow, ...]
+    shops: tuple[ShopView, ...]
+    totals: Mapping[str, ShopTotals]
 
     @property
     def usernames(self) -> Sequence[str]:
@@ -99,7 +106,7 @@ class Family:
 
     ``settings`` are the options in force with their values; who looks ``can_read`` files if there is a password.
     ``peek`` lists what is in the archive in the first bytes of an open file. Each user is expected to begin an
-    exchange every ``expect_every`` seconds, if that is not None.
+    exchange every ``expect_every`` seconds, if that is not None. ``shops`` returns the shops but the default one.
     """
 
     observed: Observed
@@ -109,6 +116,7 @@ class Family:
     can_read: bool
     peek: Callable[[int, int], Deferred[Peeked]]
     expect_every: float | None
+    shops: Callable[[], Sequence[ShopView]]
     _known: Known | None = field(default=None, init=False)
     _known_at: float = field(default=0.0, init=False)
     _peeked: TTLCache[tuple[int, str, int], Peeked] = field(init=False)
@@ -255,6 +263,8 @@ class Family:
         status, now = await observed.status(), observed.now()
         minutes = await within(journal.minutes(now - DAY_SHOWN))
         users = await within(journal.users())
+        shops = tuple(self.shops())
+        totals = await within(journal.shops(shop.name for shop in shops)) if shops else {}
         refused = await within(journal.refusals(RefusalFilter(limit=MOST_REFUSALS_JUDGED)))
         health = await looking
         seen = status.overview
@@ -271,7 +281,15 @@ class Family:
             minutes=minutes,
             expect_every=self.expect_every,
         )
-        self._known = Known(now=now, status=status, verdict=judge(facts), minutes=minutes, users=users)
+        self._known = Known(
+            now=now,
+            status=status,
+            verdict=judge(facts),
+            minutes=minutes,
+            users=users,
+            shops=(*shops, *([ShopView(DEFAULT_SHOP, None, ())] if DEFAULT_SHOP in totals else [])),
+            totals=totals,
+        )
         self._known_at = observed.seconds()
         return self._known
 

@@ -22,6 +22,7 @@ from onec_twisted.admin.api import API_VERSION, Api, worded_json
 from onec_twisted.admin.door import MOST_CONNECTIONS, AdminDoor, names_us
 from onec_twisted.admin.download import Download, send
 from onec_twisted.admin.family import Asked, Family
+from onec_twisted.admin.pages.handoffs import handoff_filter
 from onec_twisted.admin.words.language import words_for
 from onec_twisted.http.answer import Answer
 from onec_twisted.http.head import fields_of_target
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from onec_twisted.http.connections import Connections
     from onec_twisted.http.server import Limits
     from onec_twisted.model.journal import RefusedRequest
+    from onec_twisted.model.shops import ShopView
 
 __all__ = ["AdminParts", "AdminSite"]
 
@@ -86,7 +88,7 @@ HTML, JSON = b"text/html; charset=utf-8", b"application/json"
 class AdminParts:
     """The parts that the site uses. ``access`` is None if everybody who can connect may see it.
 
-    ``settings`` are the options in force with their values.
+    ``settings`` are the options in force with their values; ``shops`` returns the shops but the default one.
     """
 
     observed: Observed
@@ -96,6 +98,7 @@ class AdminParts:
     access: Access | None
     settings: Sequence[tuple[str, str]]
     expect_every: float | None
+    shops: Callable[[], Sequence[ShopView]]
     peek: Callable[[int, int], Deferred[Peeked]]
     note_refusal: Callable[[RefusedRequest], None]
 
@@ -127,6 +130,7 @@ class Admin(Resource):
             can_read=parts.access is not None,
             peek=parts.peek,
             expect_every=parts.expect_every,
+            shops=parts.shops,
         )
         self._api = Api(family=self._family, observed=parts.observed, actions=parts.actions)
         self._parts: dict[tuple[object, ...], tuple[float, Answer]] = {}
@@ -297,7 +301,8 @@ class Admin(Resource):
             self._log.warn("a form was refused, because it was not sent by the status page")
             return Answer(403, b"This form is not of this page, or too old. Go back, and reload the page.\n")
         is_for_all = (kind, name) == ("handoffs", "all") and verb in of_all
-        notice = await (of_all[verb](_field(request, b"user")) if is_for_all else act(name))
+        of = handoff_filter({"user": _field(request, b"user"), "shop": _field(request, b"shop")})
+        notice = await (of_all[verb](of) if is_for_all else act(name))
         self._family.forget()
         self._parts.clear()
         back = self._family.back_to(_field(request, b"back"), notice)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from onec_twisted.catalog.sql import history, journal, overview
+from onec_twisted.catalog.sql import history, journal, overview, shops
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from onec_twisted.catalog.recorder import Recorder
     from onec_twisted.model.journal import (
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Minute,
         RefusalFilter,
         RefusalLine,
+        ShopTotals,
         UserRow,
     )
     from onec_twisted.model.records import Handoff
@@ -52,6 +53,14 @@ class Journal:
     async def users(self, shop: str = "") -> tuple[UserRow, ...]:
         """Return the last exchanges of each user of a shop, of any if that is empty; see ``sql.history.users``."""
         return await self.recorder.survey(history.users, shop)
+
+    async def shops(self, names: Iterable[str]) -> dict[str, ShopTotals]:
+        """Return how much of each shop is on record, by name; see ``sql.shops.shops``."""
+        return await self.recorder.survey(shops.shops, tuple(names))
+
+    async def on_record(self) -> dict[str, ShopTotals]:
+        """Return the same of all shops that have sessions or hand-offs, without their last exchanges."""
+        return await self.recorder.survey(shops.on_record)
 
     async def refusals(self, wanted: RefusalFilter) -> tuple[RefusalLine, ...]:
         """Return the refusals that a filter lets through, the latest first."""

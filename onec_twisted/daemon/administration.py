@@ -74,6 +74,7 @@ def add_notices(daemon: ExchangeService, config: Config, means: Means, parts: Pa
         can_read=False,
         peek=Peeker(means.reactor, PEEK_TIMEOUT),
         expect_every=config.expect_every,
+        shops=lambda: (),
     )
     notifying = Notifying(family.verdict, Subjects(config.language, LANGUAGES[config.language]), outboxes, means.now)
     timer = TimerService(NOTICES_INTERVAL, notifying.once)
@@ -120,6 +121,7 @@ def add_admin(
         note_refusal=parts.refused.note,
         settings=in_force(config),
         expect_every=config.expect_every,
+        shops=lambda: (),
         peek=Peeker(reactor, PEEK_TIMEOUT),
     )
     connections = Connections(config.connections_per_address, site.server.connections.trusted)

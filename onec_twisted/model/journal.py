@@ -9,6 +9,7 @@ from attrs import frozen
 from onec_twisted.model.shops import DEFAULT_SHOP
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "RefusalLine",
     "RefusedRequest",
     "Sender",
+    "ShopTotals",
     "UserRow",
 ]
 
@@ -188,6 +190,16 @@ class UserRow:
 
     username: str
     recent: tuple[ExchangeLine, ...]
+
+
+@frozen(kw_only=True)
+class ShopTotals:
+    """What is on record of a shop: sessions, the bytes that they hold, hand-offs by state, and the last exchange."""
+
+    sessions: int
+    held: int
+    handoffs: Mapping[str, int]
+    last: ExchangeLine | None = None
 
 
 @frozen(kw_only=True)

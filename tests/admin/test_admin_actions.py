@@ -244,20 +244,20 @@ def states(exchange: InMemory) -> list[str]:
 
 
 def test_all_that_failed(exchange: InMemory, importer: FakeImporter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Is retried or dropped with one button, however many there are; of a user, or of everybody."""
+    """Is retried or dropped with one button, however many there are; of a user, a shop, or everybody."""
     monkeypatch.setattr("onec_twisted.admin.actions.READ_AT_ONCE", 2)
     for number in range(5):
         send_and_fail(exchange, importer, f"{number}.xml")
 
-    assert done(actions(exchange).retry_all("nobody")) == "gone"
-    assert done(actions(exchange).drop_all("nobody")) == "gone"
+    assert done(actions(exchange).retry_all(HandoffFilter(username="nobody"))) == "gone"
+    assert done(actions(exchange).drop_all(HandoffFilter(shop="north"))) == "gone"
     assert states(exchange) == ["failed"] * 5
-    assert done(actions(exchange).retry_all("shop")) == "retried_all"
+    assert done(actions(exchange).retry_all(HandoffFilter(username="shop", shop="default"))) == "retried_all"
     assert states(exchange) == ["waiting"] * 5
     for _ in range(4):
         importer.end(ImportFailed("no"))
     assert states(exchange) == ["waiting", *["failed"] * 4]  # in their order
-    assert done(actions(exchange).drop_all("")) == "dropped_all"
+    assert done(actions(exchange).drop_all(HandoffFilter())) == "dropped_all"
     assert states(exchange) == ["waiting"]
     importer.end()
 

@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from administrator import Administrator
+from records import now_of
+from shops import NORTH, SOUTH, traded
+
+from onec_twisted.model.journal import RefusalLine
+from onec_twisted.model.records import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,9 +72,68 @@ def test_an_exchange_in_all_its_forms(administrator: Administrator) -> None:
     assert (session["sessid"], session["files"]) == (line["sessid"], 1)
     (handoff,) = asked(administrator, "handoffs")["items"]
     assert (handoff["filename"], handoff["username"]) == ("import0_1.xml", "shop")
+    assert {(one["shop"], one["user"]) for one in (line, session, handoff)} == {("default", "shop")}
+    assert asked(administrator, "shops") == {"items": []}
     assert asked(administrator, "settings") == {"items": {"--importer": "keep"}}
     assert asked(administrator, "minutes") == {"items": []}
     assert asked(administrator, "refusals") == {"items": [], "next": None}
+
+
+@pytest.fixture
+def shops(administrator: Administrator) -> Administrator:
+    """Who asks of two shops, where something is on record of one, and of the default one."""
+    administrator.shops += [NORTH, SOUTH]
+    exchange = administrator.exchange
+    traded(exchange, "north:alice", "1" * 32)
+    traded(exchange, "north:bob", "2" * 32, state=FAILED, words="no price")
+    traded(exchange, "alice", "3" * 32)
+    refused = RefusalLine(0, 5.0, 5.0, 1, "", "a", "2" * 32, 401, "no", "No", "GET /")
+    now_of(exchange.catalog.journal.note_refusals([refused]))
+    return administrator
+
+
+@pytest.mark.parametrize("path", ["exchanges", "handoffs", "refusals", "users"])
+def test_lines_of_a_shop(shops: Administrator, path: str) -> None:
+    """Each says whose it is; a user is an account, or is one of the shop's."""
+    listed = asked(shops, f"{path}?shop=north")["items"]
+
+    assert listed
+    assert {(one["username"], one["shop"], one["user"]) for one in listed} <= {
+        ("north:alice", "north", "alice"),
+        ("north:bob", "north", "bob"),
+    }
+    assert asked(shops, f"{path}?shop=south")["items"] == []
+    if path != "users":
+        of_bob = [one for one in listed if one["user"] == "bob"]
+        assert asked(shops, f"{path}?shop=north&user=bob")["items"] == of_bob
+        assert asked(shops, f"{path}?user=north:bob")["items"] == of_bob
+
+
+def test_shops(shops: Administrator) -> None:
+    """Each has its totals, and its own settings; the default one is there if anything of it is on record."""
+    north, south, default = asked(shops, "shops")["items"]
+
+    assert north["last"]["user"] == "bob"
+    assert {**north, "last": None} == {
+        "name": "north",
+        "quota": 1000,
+        "held": 10,
+        "sessions": 2,
+        "waiting": 0,
+        "failed": 1,
+        "last": None,
+        "settings": {"--history": "90 days"},
+    }
+    assert (south["name"], south["sessions"], south["last"]) == ("south", 0, None)
+    assert (default["name"], default["sessions"], default["last"]["user"]) == ("default", 1, "alice")
+
+
+def test_actions_for_a_shop(shops: Administrator) -> None:
+    """Other shops keep what has failed of theirs."""
+    assert done(shops, "handoffs/all/drop", '{"shop": "south"}') == (404, {"outcome": "gone"})
+    assert done(shops, "handoffs/all/drop", '{"shop": "north", "user": "alice"}') == (404, {"outcome": "gone"})
+    assert done(shops, "handoffs/all/drop", '{"shop": "north", "user": "bob"}') == (200, {"outcome": "dropped_all"})
+    assert asked(shops, "handoffs?state=failed")["items"] == []
 
 
 def test_pages_of_many(administrator: Administrator) -> None:
@@ -102,6 +166,8 @@ def test_pages_of_many(administrator: Administrator) -> None:
         ("exchanges?colour=red", 400, "there is no field colour"),
         ("handoffs?state=x", 400, "state=x"),
         ("refusals?before=x", 400, "before=x"),
+        ("users?user=shop", 400, "there is no field user"),
+        ("shops/north", 404, "nothing here"),
     ],
 )
 def test_what_cannot_be_answered(administrator: Administrator, path: str, status: int, words: str) -> None:
@@ -182,11 +248,15 @@ def shape(value: Any) -> Any:
 def test_the_document_shows_what_is_answered(administrator: Administrator) -> None:
     """Each example has the names that the answer has."""
     failed_import(administrator.exchange)
+    administrator.shops += [NORTH, SOUTH]
+    traded(administrator.exchange, "north:alice", "1" * 32)
     examples = re.findall(r"`GET /api/v1/([a-z0-9/]+)`.*?```json\n(.*?)```", DOCUMENT, re.DOTALL)
 
     assert {path.partition("/")[0] for path, _ in examples} >= {"status", "exchanges", "handoffs"}
     for path, example in examples:
         told, answered = json.loads(example), asked(administrator, path)
+        if path == "shops":
+            told["items"][0]["settings"] = dict(NORTH.own)
         if path == "status":
             told["reasons"], told["transfers"] = [], []
         assert shape(told) == shape(answered), path

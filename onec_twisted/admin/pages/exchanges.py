@@ -9,6 +9,7 @@ from attrs import evolve
 from twisted.web.template import tags
 
 from onec_twisted.admin.pages.names import shown
+from onec_twisted.admin.pages.owners import account_asked
 from onec_twisted.admin.pages.tables import Column, Table, choices, entry, filters, further
 from onec_twisted.model.journal import STATES, ExchangeFilter
 
@@ -40,7 +41,7 @@ def _day(text: str) -> tuple[float, float] | None:
 
 def exchanges_query(query: Mapping[str, str]) -> dict[str, str]:
     """Return what of a query this page understands."""
-    made = {name: query[name] for name in ("user", "state", "day", "file", "before") if query.get(name)}
+    made = {name: query[name] for name in ("user", "shop", "state", "day", "file", "before") if query.get(name)}
     if made.get("state") not in STATES:
         made.pop("state", None)
     if _day(made.get("day", "")) is None:
@@ -56,7 +57,8 @@ def exchange_filter(query: Mapping[str, str]) -> ExchangeFilter:
     known = exchanges_query(query)
     day = _day(known.get("day", ""))
     wanted = ExchangeFilter(
-        username=known.get("user", ""),
+        username=account_asked(known),
+        shop=known.get("shop", ""),
         state=known.get("state", ""),
         file=known.get("file", ""),
         before=int(known["before"]) if "before" in known else None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.web.template import Tag, tags
 
 from onec_twisted.admin.pages.names import shown
+from onec_twisted.admin.pages.owners import account_asked
 from onec_twisted.admin.pages.tables import Column, Table, choices, filters, further
 from onec_twisted.admin.words.figures import found
 from onec_twisted.catalog.sql.overview import FEW_FILES
@@ -31,7 +32,7 @@ HANDOFF_STATES = (FAILED, WAITING, SUCCEEDED)
 
 def handoffs_query(query: Mapping[str, str]) -> dict[str, str]:
     """Return what of a query this page understands."""
-    made = {name: query[name] for name in ("user", "state", "before") if query.get(name)}
+    made = {name: query[name] for name in ("user", "shop", "state", "before") if query.get(name)}
     if made.get("state") not in HANDOFF_STATES:
         made.pop("state", None)
     before = made.get("before", "")
@@ -44,7 +45,8 @@ def handoff_filter(query: Mapping[str, str]) -> HandoffFilter:
     """Return the filter of a query: one more than a page shows, so that it is known whether there is one."""
     known = handoffs_query(query)
     return HandoffFilter(
-        username=known.get("user", ""),
+        username=account_asked(known),
+        shop=known.get("shop", ""),
         state=known.get("state", ""),
         before=int(known["before"]) if "before" in known else None,
         limit=HANDOFFS_SHOWN + 1,

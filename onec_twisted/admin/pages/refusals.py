@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onec_twisted.admin.pages.names import shown
+from onec_twisted.admin.pages.owners import account_asked
 from onec_twisted.admin.pages.tables import Column, Table, choices, filters, further
 from onec_twisted.model.journal import RefusalFilter
 
@@ -22,7 +23,7 @@ REFUSALS_SHOWN = 50
 
 def refusals_query(query: Mapping[str, str]) -> dict[str, str]:
     """Return what of a query this page understands."""
-    made = {name: query[name] for name in ("user", "before") if query.get(name)}
+    made = {name: query[name] for name in ("user", "shop", "before") if query.get(name)}
     try:
         is_time = 0 <= float(made.get("before", "")) < 1e12
     except ValueError:
@@ -36,7 +37,9 @@ def refusal_filter(query: Mapping[str, str]) -> RefusalFilter:
     """Return the filter of a query: one more line than a page shows, so that it is known whether there is one."""
     known = refusals_query(query)
     before = float(known["before"]) if "before" in known else None
-    return RefusalFilter(username=known.get("user", ""), before=before, limit=REFUSALS_SHOWN + 1)
+    return RefusalFilter(
+        username=account_asked(known), shop=known.get("shop", ""), before=before, limit=REFUSALS_SHOWN + 1
+    )
 
 
 def refusals(frame: Frame, query: Mapping[str, str], found: Sequence[RefusalLine], users: Sequence[str]) -> list[Any]:
