@@ -75,6 +75,7 @@ def frame(**changes: Any) -> Frame:
         "now": NOW,
         "version": "1.2.3",
         "token": "secret-token",
+        "shops": (),
     }
     return Frame(**(values | changes))
 

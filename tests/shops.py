@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from in_memory import InMemory
 
-NORTH = ShopView("north", 1000, (("--history", "90 days"),))
+NORTH = ShopView("north", 1024, (("--history", "90 days"),))
 SOUTH = ShopView("south", None, ())
 
 

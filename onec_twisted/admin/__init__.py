@@ -17,14 +17,15 @@ Modules, each of which imports only from those above it:
 * ``notices``: decides what somebody is told, by one verdict after the other
 * ``notifying``: looks at the verdict, and lets those know who want to
 * ``pages.names``: foreign text, shown safely
-* ``pages.owners``: whose something is
 * ``pages.plots``: plots as inline SVG
 * ``pages.frame``: what all pages have in common
 * ``pages.tables``: tables, filters and pages of them
+* ``pages.owners``: whose something is
 * ``pages.overview``: how it goes, at a look
 * ``pages.exchanges``: the list of exchanges
 * ``pages.exchange``: one exchange
 * ``pages.handoffs``: the hand-offs
+* ``pages.shops``: the shops, and one shop
 * ``pages.sessions``: the sessions
 * ``pages.refusals``: refused requests
 * ``pages.settings``: settings in force, totals, limits

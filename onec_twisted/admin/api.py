@@ -104,7 +104,7 @@ def _owned(value: Any) -> Any:
         told = {name: _owned(inner) for name, inner in value.items()}
         if "username" in told:
             account = told["username"]
-            told.setdefault("shop", shop_of(account) if account else "")
+            told["shop"] = told.get("shop") or (shop_of(account) if account else "")
             told["user"] = user_of(account)
         return told
     return [_owned(inner) for inner in value] if isinstance(value, (list, tuple)) else value

@@ -13,20 +13,21 @@ from twisted.internet.defer import Deferred
 from onec_twisted.admin.download import Download
 from onec_twisted.admin.pages.exchange import exchange_page, missing_page
 from onec_twisted.admin.pages.exchanges import LARGEST_NUMBER, exchange_filter, exchanges
-from onec_twisted.admin.pages.frame import PAGES, Frame
+from onec_twisted.admin.pages.frame import PAGES_OF_SHOPS, Frame
 from onec_twisted.admin.pages.handoffs import handoff_filter, handoffs
 from onec_twisted.admin.pages.overview import Look, overview
 from onec_twisted.admin.pages.refusals import refusal_filter, refusals
 from onec_twisted.admin.pages.sessions import sessions
 from onec_twisted.admin.pages.settings import settings
+from onec_twisted.admin.pages.shops import LINES_OF_SHOP, ShopLook, shop_page, shops
 from onec_twisted.admin.verdict import Facts, Verdict, judge
 from onec_twisted.delivery.peeking import Peeked
 from onec_twisted.delivery.processes import TooMuchAsked
 from onec_twisted.model.errors import FileNotFound, Refused
-from onec_twisted.model.journal import ExchangeFilter, RefusalFilter
+from onec_twisted.model.journal import ExchangeFilter, HandoffFilter, RefusalFilter
 from onec_twisted.model.names import SafeName
-from onec_twisted.model.records import FAILED
-from onec_twisted.model.shops import DEFAULT_SHOP, ShopView
+from onec_twisted.model.records import FAILED, WAITING
+from onec_twisted.model.shops import DEFAULT_SHOP, ShopView, is_shop_name, shop_of
 from onec_twisted.runtime.singleflight import SingleFlight
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ class Made:
 class Known:
     """What all pages are made from.
 
-    ``shops`` are all shops if there is one besides the default one, which comes last, and only if something of it is
-    on record; ``totals`` are theirs, by name.
+    ``shops`` are all shops, if there is one besides the default one: those of the configuration, and others of which
+    something is on record; ``totals`` are theirs, by name.
     """
 
     now: float
@@ -130,9 +131,12 @@ class Family:
     @staticmethod
     def has(path: Sequence[str]) -> bool:
         """Return whether there may be a page at a path."""
-        return (len(path) == 1 and path[0] in PAGES) or (
-            len(path) == 2 and path[0] == "exchanges" and _number(path[1]) is not None
-        )
+        if len(path) == 1:
+            return path[0] in PAGES_OF_SHOPS
+        if len(path) != 2:
+            return False
+        is_shop = path[1] == DEFAULT_SHOP or is_shop_name(path[1])
+        return (path[0] == "shops" and is_shop) or (path[0] == "exchanges" and _number(path[1]) is not None)
 
     async def page(self, asked: Asked) -> Made:
         """Return a page at a path that ``has`` accepts; if that fails with the disk or the database, it says so."""
@@ -143,12 +147,13 @@ class Family:
             if health.ready:
                 raise
             verdict = judge(Facts(now=self.observed.now(), health=health.reasons))
-            frame = self._frame(asked, verdict, self.observed.now())
+            names = tuple(shop.name for shop in self.shops())
+            frame = self._frame(asked, verdict, self.observed.now(), names)
             return Made(
                 frame, asked.words.pages[frame.page] if frame.page else "", missing_page(frame, "unknown"), 503
             )
 
-    def _frame(self, asked: Asked, verdict: Verdict, now: float) -> Frame:
+    def _frame(self, asked: Asked, verdict: Verdict, now: float, shops: tuple[str, ...]) -> Frame:
         return Frame(
             words=asked.words,
             page=asked.path[0],
@@ -158,12 +163,15 @@ class Family:
             now=now,
             version=self.version,
             token=asked.token,
+            shops=shops,
         )
 
     async def _page(self, asked: Asked) -> Made:
         """Return a page with its content."""
         known = await self._facts()
-        frame = self._frame(asked, known.verdict, known.now)
+        frame = self._frame(asked, known.verdict, known.now, tuple(shop.name for shop in known.shops))
+        if asked.path[0] == "shops":
+            return await self._shops(frame, asked, known)
         if len(asked.path) == 2:
             return await self._exchange(frame, asked, known)
         title = asked.words.pages[frame.page] if frame.page else ""
@@ -187,6 +195,28 @@ class Family:
         last_day = ExchangeFilter(since=known.now - DAY_SHOWN, limit=MOST_EXCHANGES_PLOTTED)
         recent = await within(journal.exchanges(last_day))
         return overview(frame, Look(status=known.status, minutes=known.minutes, users=known.users, recent=recent))
+
+    async def _shops(self, frame: Frame, asked: Asked, known: Known) -> Made:
+        """Return the page of all shops, or of one."""
+        words, by_name = frame.words, {shop.name: shop for shop in known.shops}
+        shop = by_name.get(asked.path[-1])
+        if len(asked.path) == 1 and by_name:
+            every = [(one, known.totals[one.name]) for one in known.shops]
+            return Made(frame, words.pages["shops"], shops(frame, asked.query, every, known.users))
+        if shop is None or len(asked.path) == 1:
+            return Made(frame, words.shop, missing_page(frame, "gone"), 404)
+        journal, within = self.observed.journal, self.observed.within
+        failed = await within(journal.handoffs(HandoffFilter(shop=shop.name, state=FAILED, limit=LINES_OF_SHOP)))
+        waiting = await within(journal.handoffs(HandoffFilter(shop=shop.name, state=WAITING, limit=LINES_OF_SHOP)))
+        look = ShopLook(
+            shop=shop,
+            totals=known.totals[shop.name],
+            users=await within(journal.users(shop.name)),
+            recent=await within(journal.exchanges(ExchangeFilter(shop=shop.name, limit=LINES_OF_SHOP))),
+            handoffs=(*failed[0], *waiting[0]),
+            prospects=known.status.prospects,
+        )
+        return Made(frame, f"{words.shop} {shop.name}", shop_page(frame, look))
 
     async def _exchange(self, frame: Frame, asked: Asked, known: Known) -> Made:
         """Return the page of one exchange."""
@@ -263,17 +293,19 @@ class Family:
         status, now = await observed.status(), observed.now()
         minutes = await within(journal.minutes(now - DAY_SHOWN))
         users = await within(journal.users())
-        shops = tuple(self.shops())
-        totals = await within(journal.shops(shop.name for shop in shops)) if shops else {}
+        views = {shop.name: shop for shop in self.shops()}
+        totals = await within(journal.shops(views)) if views else {}
         refused = await within(journal.refusals(RefusalFilter(limit=MOST_REFUSALS_JUDGED)))
         health = await looking
         seen = status.overview
-        failures = [handoff for handoff in seen.handoffs if handoff.state == FAILED]
+        failures = {shop_of(one.username): one.words for one in reversed(seen.handoffs) if one.state == FAILED}
+        newest = [one.words for one in seen.handoffs if one.state == FAILED]
         facts = Facts(
             now=now,
             health=health.reasons,
-            failed=seen.summary.handoffs[FAILED],
-            failure=failures[0].words if failures else "",
+            failed=0 if totals else seen.summary.handoffs[FAILED],
+            failure=newest[0] if newest else "",
+            failed_of={name: (one.handoffs[FAILED], failures.get(name, "")) for name, one in totals.items()},
             damaged=seen.summary.damaged,
             reserved=status.reserved,
             users=users,
@@ -287,7 +319,7 @@ class Family:
             verdict=judge(facts),
             minutes=minutes,
             users=users,
-            shops=(*shops, *([ShopView(DEFAULT_SHOP, None, ())] if DEFAULT_SHOP in totals else [])),
+            shops=tuple(views.get(name) or ShopView(name, None, ()) for name in totals),
             totals=totals,
         )
         self._known_at = observed.seconds()

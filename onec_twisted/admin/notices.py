@@ -8,6 +8,7 @@ from attrs import define, field
 
 from onec_twisted.admin.words.language import LANGUAGES
 from onec_twisted.model.notice import RAISED, RECOVERED, Notice
+from onec_twisted.model.shops import DEFAULT_SHOP, shop_of, user_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,19 +102,27 @@ class Subjects:
         text = raised if state == RAISED else recovered
         is_health = reason.kind == "unhealthy"
         said = LANGUAGES[self.language].health(reason.said) if is_health else self.translate(reason.said)
-        words = text.format(user=reason.username, count=reason.count, said=said)
+        words = text.format(user=user_of(reason.username), count=reason.count, said=said)
+        shop = _shop(reason)
         return Notice(
             event=reason.kind,
             subject=name,
             state=state,
             user=reason.username,
-            words=words,
+            words=f"{shop}: {words}" if shop else words,
             time=now,
             since=reason.since,
             count=reason.count,
         )
 
 
+def _shop(reason: Reason) -> str:
+    """Return the shop that a reason is about, empty for the default one."""
+    shop = reason.shop or shop_of(reason.username)
+    return "" if shop == DEFAULT_SHOP else shop
+
+
 def _name(reason: Reason) -> str:
     """Return the subject of a reason."""
-    return f"{reason.kind}:{reason.username}" if reason.username else reason.kind
+    about = reason.username or _shop(reason)
+    return f"{reason.kind}:{about}" if about else reason.kind

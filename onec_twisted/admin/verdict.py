@@ -12,7 +12,7 @@ from onec_twisted.model.records import SUCCEEDED
 from onec_twisted.runtime.metrics import reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from onec_twisted.model.journal import ExchangeLine, Minute, RefusalLine, UserRow
 
@@ -39,7 +39,8 @@ class Facts:
     """What is judged.
 
     ``health`` are the reasons of ``/health``; ``failed`` counts hand-offs, of which ``failure`` is the newest's
-    message; ``damaged`` counts files. ``minutes`` are those of the last day, ``reserved`` is ``--min-free`` in bytes.
+    message; if there are shops, ``failed_of`` has both for each one instead. ``damaged`` counts files.
+    ``minutes`` are those of the last day, ``reserved`` is ``--min-free`` in bytes.
     Each user is expected to begin an exchange every ``expect_every`` seconds; None leaves that to the user's habit.
     """
 
@@ -47,6 +48,7 @@ class Facts:
     health: tuple[str, ...] = ()
     failed: int = 0
     failure: str = ""
+    failed_of: Mapping[str, tuple[int, str]] = field(factory=dict)
     damaged: int = 0
     reserved: int = 0
     users: tuple[UserRow, ...] = ()
@@ -60,7 +62,8 @@ class Reason:
     """A reason why the verdict is bad.
 
     ``kind`` is one of ``REASONS``. ``username``, ``count``, ``since`` and ``said`` are given where they make sense:
-    ``since`` in seconds since 1970, ``said`` in words of somebody else.
+    ``since`` in seconds since 1970, ``said`` in words of somebody else. ``shop`` is given for what is of a shop, but
+    of none of its users.
     """
 
     kind: str
@@ -68,6 +71,7 @@ class Reason:
     count: int = 0
     since: float | None = None
     said: str = ""
+    shop: str = ""
 
 
 @frozen
@@ -92,6 +96,10 @@ def judge(facts: Facts) -> Verdict:
         reasons.append(Reason(kind="disk", count=HOURS_AHEAD))
     if facts.failed:
         reasons.append(Reason(kind="failed", count=facts.failed, said=facts.failure))
+    of_shops = sorted(facts.failed_of.items(), key=lambda one: -one[1][0])  # the worst first
+    reasons += [
+        Reason(kind="failed", shop=shop, count=count, said=said) for shop, (count, said) in of_shops if count
+    ][:MOST_REASONS]
     if facts.damaged:
         reasons.append(Reason(kind="damaged", count=facts.damaged))
     late = [row for row in facts.users if _is_late(row.recent, facts)]

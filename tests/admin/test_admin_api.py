@@ -116,7 +116,7 @@ def test_shops(shops: Administrator) -> None:
     assert north["last"]["user"] == "bob"
     assert {**north, "last": None} == {
         "name": "north",
-        "quota": 1000,
+        "quota": 1024,
         "held": 10,
         "sessions": 2,
         "waiting": 0,

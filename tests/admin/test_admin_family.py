@@ -10,12 +10,14 @@ from administrator import Administrator
 from journal_rows import NIGHT_USERS, night
 from line import Line, post
 from pages import Document
+from shops import NORTH, SOUTH, traded
 
 from onec_twisted.admin.family import FACTS_FRESH_FOR, Family
 from onec_twisted.admin.words.english import ENGLISH
 from onec_twisted.admin.words.russian import RUSSIAN
 from onec_twisted.catalog.sqlite import opened
 from onec_twisted.model.errors import ImportFailed
+from onec_twisted.model.records import FAILED
 from onec_twisted.storage.local import Store
 from onec_twisted.testing import FakeImporter
 
@@ -70,12 +72,18 @@ def read(administrator: Administrator, path: str, **headers: str) -> Document:
         (["exchanges", "1", "x"], False),
         (["exchanges", ""], False),
         (["sessions", "12"], False),
+        (["shops"], True),
+        (["shops", "north"], True),
+        (["shops", "default"], True),
+        (["shops", ""], False),
+        (["shops", "North\r\n"], False),
+        (["shops", "north", "x"], False),
         (["x"], False),
         ([], False),
     ],
 )
 def test_paths(path: list[str], is_there: bool) -> None:
-    """Those of the navigation, and one for each exchange."""
+    """Those of the navigation, and one for each exchange and each shop."""
     assert Family.has(path) is is_there
 
 
@@ -187,3 +195,67 @@ def test_a_month_of_nights(administrator: Administrator, exchange: InMemory, wor
             assert not any(name.startswith("on") or name == "style" for name in attributes), tag
             for name in ("src", "href", "action"):
                 assert ":" not in (attributes.get(name) or "").partition("?")[0]
+
+
+@pytest.fixture
+def shops(administrator: Administrator) -> Administrator:
+    """Who looks at two shops, one of which has failed."""
+    administrator.shops += [NORTH, SOUTH]
+    traded(administrator.exchange, "north:alice", "1" * 32)
+    traded(administrator.exchange, "north:bob", "2" * 32, state=FAILED, words="no price")
+    traded(administrator.exchange, "alice", "3" * 32, state=FAILED)
+    return administrator
+
+
+def test_shops_are_on_the_pages(shops: Administrator) -> None:
+    """In the navigation, in the verdict, beside users, as filters, and each with a page."""
+    overview = read(shops, "/")
+    assert "Failed hand-offs (north): 1 – no price" in overview.text
+    assert "shops" in [link["href"] for link in overview.all("a")]
+    for path in ("/exchanges", "/handoffs"):
+        assert read(shops, f"{path}?shop=north").text.count("alicenorth") == 1
+        assert "alicenorth" not in read(shops, f"{path}?shop=south").text
+    for path in ("/exchanges", "/handoffs", "/refusals"):
+        assert [field["name"] for field in read(shops, path).all("select")][:2] == ["shop", "user"]
+    listed = read(shops, "/shops")
+    rows = [row["id"] for row in listed.all("tr") if row.get("id")]
+    assert rows == ["shop-north", "shop-default", "shop-south"]
+    page = read(shops, "/shops/north")
+    assert "Shop north" in page.text
+    assert "90 days" in page.text
+    assert "no price" in page.text
+
+
+@pytest.mark.parametrize("path", ["/shops/west", "/shops"])
+def test_shops_that_there_are_not(administrator: Administrator, path: str) -> None:
+    """There is no page of them, nor of all of them, if there are none."""
+    reply = administrator.ask(path)
+
+    assert reply.status == 404
+    assert b"shops" not in reply.body.partition(b"<main")[0]
+
+
+def test_what_failed_of_a_shop_is_dropped(shops: Administrator) -> None:
+    """Other shops keep theirs, and the page is the same again."""
+    reply = shops.press("/handoffs/all/drop", back="shops/north", shop="north")
+
+    assert reply.headers["location"] == "../../shops/north?notice=dropped_all"
+    assert "no price" not in read(shops, "/handoffs").text
+    assert "Failed hand-offs (default): 1" in read(shops, "/").text
+
+
+def test_shops_stay_in_the_navigation_when_the_disk_fails(
+    shops: Administrator, exchange: InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are known without it."""
+    monkeypatch.setattr(type(exchange.catalog.journal), "users", failing)
+    monkeypatch.setattr(type(exchange.store), "free", lambda _: 10)
+    reply = shops.ask("/exchanges")
+
+    assert reply.status == 503
+    assert b'href="shops"' in reply.body
+
+
+async def failing(*_: object) -> None:
+    """Do as a disk that fails."""
+    raise OSError

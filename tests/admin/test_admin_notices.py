@@ -7,6 +7,7 @@ import re
 import string
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +34,29 @@ def test_trouble_and_recovery_are_told_once() -> None:
     assert told(subjects, 60.0, FAILED, SILENT) == []
     assert told(subjects, 90.0, SILENT) == [("failed", RECOVERED)]
     assert told(subjects, 120.0, SILENT) == []
+
+
+def test_shops_are_named() -> None:
+    """Each is a subject of its own; the default one is as if there were no other."""
+    subjects = Subjects("en", str)
+    reasons = (
+        evolve(FAILED, shop="north"),
+        evolve(FAILED, shop="default"),
+        evolve(SILENT, username="north:alice"),
+        SILENT,
+    )
+    found = subjects.update(reasons, 0.0)
+
+    assert [notice.subject for notice in found] == [
+        "failed:north",
+        "failed",
+        "overdue:north:alice",
+        "overdue:shop",
+    ]
+    assert found[0].words.startswith("north: 2 imports have failed")
+    assert found[2].words == "north: alice has sent nothing for longer than expected"
+    assert [notice.user for notice in found] == ["", "", "north:alice", "shop"]
+    assert found[3].words.startswith("shop has")
 
 
 def test_what_comes_and_goes_is_told_once_an_hour() -> None:

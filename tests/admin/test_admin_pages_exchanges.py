@@ -17,7 +17,8 @@ from onec_twisted.admin.words.english import ENGLISH
     ("query", "wanted"),
     [
         ({}, {"username": "", "state": "", "file": "", "before": None, "since": None}),
-        ({"user": "Иван"}, {"username": "Иван"}),
+        ({"user": "Иван"}, {"username": "Иван", "shop": ""}),
+        ({"user": "Иван", "shop": "north"}, {"username": "north:Иван", "shop": "north"}),
         ({"state": "failed"}, {"state": "failed"}),
         ({"state": "anything"}, {"state": ""}),
         ({"file": "import 0%"}, {"file": "import 0%"}),
@@ -47,11 +48,13 @@ def test_a_day() -> None:
     assert made.until - made.since == 86400
 
 
-@given(st.dictionaries(st.sampled_from(["user", "state", "day", "file", "before", "x"]), st.text(max_size=30)))
+@given(
+    st.dictionaries(st.sampled_from(["user", "shop", "state", "day", "file", "before", "x"]), st.text(max_size=30))
+)
 def test_whatever_is_asked(query: dict[str, str]) -> None:
     """There is a filter, and a page with what of it was understood."""
     made = exchange_filter(query)
-    assert set(exchanges_query(query)) <= {"user", "state", "day", "file", "before"}
+    assert set(exchanges_query(query)) <= {"user", "shop", "state", "day", "file", "before"}
     assert made.before is None or 0 <= made.before < 2**63
     assert read(exchanges(frame(page="exchanges"), query, (), ())).all("form")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pages import HOSTILE, NOW, frame, read, source_of
 
-from onec_twisted.admin.pages.frame import LEADS_TO, PAGES
+from onec_twisted.admin.pages.frame import LEADS_TO, PAGES, PAGES_OF_SHOPS
 from onec_twisted.admin.verdict import REASONS, Reason, Verdict
 from onec_twisted.admin.words.english import ENGLISH
 from onec_twisted.admin.words.russian import RUSSIAN
@@ -68,6 +68,49 @@ def test_other_pages_say_it_in_one_line() -> None:
     (line,) = document.of_class("verdict")
     assert line["href"] == "../"
     assert "no price" not in document.text
+
+
+def test_reasons_name_the_shop() -> None:
+    """If there are any, beside the user, or of what has failed; more is one step away."""
+    verdict = Verdict(
+        (
+            Reason(kind="refusing", username="north:alice", count=12),
+            Reason(kind="failed", count=3, shop="north", said="no price"),
+            Reason(kind="overdue", username="bob"),
+        )
+    )
+    document = read(frame(verdict=verdict, shops=("north", "default")).main("", []))
+
+    for said in (
+        "Requests refused: alice (north) – 12",
+        "Failed hand-offs (north): 3 – no price",
+        "Silent for longer than usual: bob (default)",
+    ):
+        assert said in document.text
+    assert [link["href"] for link in document.all("a")] == [
+        "refusals?shop=north",
+        "handoffs?state=failed&shop=north",
+        "exchanges?shop=default",
+    ]
+    assert "bob (" not in read(frame(verdict=verdict).main("", [])).text
+
+
+def test_whose_something_is() -> None:
+    """The user, with the shop beside if there are any."""
+    some = frame(shops=("north",))
+
+    assert read(some.owner("north:alice")).text == "alicenorth"
+    assert read(some.owner("bob", "south")).text == "bobdefault"
+    assert read(some.owner("", "south")).text == "south"
+    assert read(frame().owner("bob")).text == "bob"
+    assert read(frame().owner("", "default")).text == ""
+
+
+def test_shops_have_a_page() -> None:
+    """If there are any besides the default one."""
+    links = [link["href"] for link in read(frame(shops=("north",)).document("", [])).all("a")]
+
+    assert [link for link in links if link in PAGES_OF_SHOPS] == list(PAGES_OF_SHOPS[1:])
 
 
 def test_navigation() -> None:

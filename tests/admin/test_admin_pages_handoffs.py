@@ -118,3 +118,15 @@ def test_a_hostile_name_is_text() -> None:
 
     assert "<script" not in source
     assert "\u202e" not in source
+
+
+def test_all_that_failed_of_a_shop() -> None:
+    """The buttons are for what the filter shows: no other shop's."""
+    made = frame(page="handoffs", shops=("north",))
+    query = {"user": "alice", "shop": "north"}
+    document = read(handoffs(made, query, (), failed=3, prospects={}, users=[]))
+    fields = [(field["name"], field["value"]) for field in document.all("input")]
+
+    assert fields.count(("shop", "north")) == 2
+    assert fields.count(("user", "north:alice")) == 2
+    assert handoff_filter(query).username == "north:alice"

@@ -33,3 +33,14 @@ def test_pages_of_a_list() -> None:
     links = [link["href"] for link in read(refusals(frame(), {}, lines, [])).all("a") if link.get("rel")]
 
     assert links == [f"?before={1000.25 - REFUSALS_SHOWN + 1!r}"]
+
+
+def test_refusals_of_a_shop() -> None:
+    """Those without a user say which shop they were for."""
+    lines = [refusal(username="", shop="north"), refusal(number=4, username="north:alice", shop="north")]
+    made = frame(page="refusals", shops=("north",))
+    text = read(refusals(made, {"shop": "north"}, lines, ["north:alice"])).text
+
+    assert refusal_filter({"shop": "north", "user": "alice"}).username == "north:alice"
+    assert "alicenorth" in text
+    assert text.count("north") >= 3

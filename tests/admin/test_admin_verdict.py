@@ -46,6 +46,17 @@ def test_each_reason_turns_it_red() -> None:
     assert (reasons[5].username, reasons[5].since) == ("late", NOW - 3 * DAY)
 
 
+def test_what_failed_of_each_shop() -> None:
+    """It is a reason of its own, the worst first; shops without failures have none."""
+    reasons = judged(failed_of={"north": (1, "no price"), "south": (0, ""), "default": (7, "no group")})
+
+    assert [(one.kind, one.shop, one.count, one.said) for one in reasons] == [
+        ("failed", "default", 7, "no group"),
+        ("failed", "north", 1, "no price"),
+    ]
+    assert len(judged(failed_of={f"{number}": (1, "") for number in range(1000)})) == MOST_REASONS
+
+
 def test_a_disk_that_is_full_already_is_said_once() -> None:
     """By the reason that ``/health`` gives."""
     assert judged(minutes=minutes(1440, free=GB, loss=2**21), reserved=GB) == ()

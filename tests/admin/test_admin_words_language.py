@@ -9,7 +9,7 @@ from attrs import fields
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onec_twisted.admin.pages.frame import PAGES
+from onec_twisted.admin.pages.frame import PAGES_OF_SHOPS
 from onec_twisted.admin.verdict import REASONS
 from onec_twisted.admin.words.english import ENGLISH
 from onec_twisted.admin.words.language import LANGUAGES, words_for
@@ -81,7 +81,7 @@ def _texts(value: object) -> list[str]:
 
 def test_what_has_a_name_in_the_program_has_one_here() -> None:
     """Pages, reasons, states, events."""
-    assert tuple(ENGLISH.pages) == PAGES
+    assert tuple(ENGLISH.pages) == PAGES_OF_SHOPS
     assert tuple(ENGLISH.reasons) == REASONS
     assert ENGLISH.states.keys() == {*STATES, WAITING, SUCCEEDED, FAILED, "runs", "repeated"}
     assert ENGLISH.events.keys() == {"import", "upload", "settled", "complete", "deactivate"}

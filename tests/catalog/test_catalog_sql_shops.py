@@ -50,7 +50,7 @@ def test_the_default_shop(cursor: Cursor) -> None:
     """It comes last, if anything of it is on record, also when its last session has ended."""
     assert "default" not in shops(cursor, ["north"])
     trade(cursor, "alice", "4")
-    assert list(shops(cursor, ["north"])) == ["north", "default"]
+    assert list(shops(cursor, ["north"])) == ["north", "north2", "default"]
     statements.end_session(cursor, "4")
 
     found = shops(cursor, ["north"])["default"]

@@ -53,7 +53,7 @@ def exchange_page(
 def _facts(frame: Frame, exchange: Exchange) -> Tag:
     words, line = frame.words, exchange.line
     rows = [
-        (words.user, shown(line.username)),
+        (words.user, frame.owner(line.username)),
         (words.state, frame.state(line.state)),
         (words.started, frame.moment(line.started)),
         (words.ended, frame.moment(line.ended) or "–"),

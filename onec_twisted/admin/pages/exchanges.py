@@ -9,7 +9,7 @@ from attrs import evolve
 from twisted.web.template import tags
 
 from onec_twisted.admin.pages.names import shown
-from onec_twisted.admin.pages.owners import account_asked
+from onec_twisted.admin.pages.owners import account_asked, owner_fields
 from onec_twisted.admin.pages.tables import Column, Table, choices, entry, filters, further
 from onec_twisted.model.journal import STATES, ExchangeFilter
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onec_twisted.admin.pages.frame import Frame
     from onec_twisted.model.journal import ExchangeLine
 
-__all__ = ["EXCHANGES_SHOWN", "LARGEST_NUMBER", "exchange_filter", "exchanges", "exchanges_query"]
+__all__ = ["EXCHANGES_SHOWN", "LARGEST_NUMBER", "exchange_filter", "exchanges", "exchanges_query", "exchanges_table"]
 
 EXCHANGES_SHOWN = 50
 """Exchanges on one page."""
@@ -74,7 +74,7 @@ def exchanges(
     words, known = frame.words, exchanges_query(query)
     lines = found[:EXCHANGES_SHOWN]
     fields = [
-        choices("user", words.user, known.get("user", ""), [("", words.any), *((user, user) for user in users)]),
+        *owner_fields(frame, known, users),
         choices(
             "state",
             words.state,
@@ -84,6 +84,14 @@ def exchanges(
         entry("day", words.day, known.get("day", ""), "date"),
         entry("file", words.file_name, known.get("file", "")),
     ]
+    before = str(lines[-1].number) if len(found) > len(lines) else ""
+    table = exchanges_table(frame, lines, words.newest_first)
+    return [filters(frame, fields, is_set=bool(known)), table.section(after=further(frame, known, before))]
+
+
+def exchanges_table(frame: Frame, lines: Sequence[ExchangeLine], title: str) -> Table:
+    """Return exchanges as a table."""
+    words = frame.words
     columns = [
         Column(words.started),
         Column(words.user, "long"),
@@ -96,16 +104,14 @@ def exchanges(
         Column(words.last_words, "words"),
     ]
     rows = {f"exchange-{line.number}": _cells(frame, line) for line in lines}
-    before = str(lines[-1].number) if len(found) > len(lines) else ""
-    table = Table(key="exchanges", title=words.newest_first, columns=columns, rows=rows, empty=words.none_found)
-    return [filters(frame, fields, is_set=bool(known)), table.section(after=further(frame, known, before))]
+    return Table(key="exchanges", title=title, columns=columns, rows=rows, empty=words.none_found)
 
 
 def _cells(frame: Frame, line: ExchangeLine) -> list[Any]:
     took = frame.took(line.ended - line.started) if line.ended is not None else ""
     return [
         tags.a(frame.moment(line.started), href=f"{frame.root}exchanges/{line.number}"),
-        shown(line.username),
+        frame.owner(line.username),
         frame.state(line.state),
         str(line.files),
         frame.size(line.size),

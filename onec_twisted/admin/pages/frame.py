@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from attrs import frozen
 from twisted.web.template import Tag, tags
 
 from onec_twisted.admin.pages.names import shown, spelled
 from onec_twisted.admin.words.figures import duration, size
+from onec_twisted.model.shops import shop_of, user_of
 
 if TYPE_CHECKING:
     from onec_twisted.admin.verdict import Reason, Verdict
     from onec_twisted.admin.words.text import Words
 
-__all__ = ["PAGES", "Frame"]
+__all__ = ["PAGES", "PAGES_OF_SHOPS", "Frame"]
 
 PAGES = ("", "exchanges", "handoffs", "sessions", "refusals", "settings")
 """The pages that the navigation leads to; the first is the overview."""
+
+PAGES_OF_SHOPS = (*PAGES[:1], "shops", *PAGES[1:])
+"""The same, if there are shops besides the default one."""
 
 SESSID_SHOWN = 8
 """Characters of a sessid that are shown, after the name of a shard; the title contains all of it."""
@@ -38,8 +43,9 @@ LEADS_TO = {
 class Frame:
     """What all pages have in common.
 
-    ``page`` is one of ``PAGES``; ``root`` leads from the page's path to the overview's, and ``here`` back, with its
-    query; ``now`` is in seconds since 1970; ``token`` proves that a form came from one of our pages.
+    ``page`` is one of ``PAGES_OF_SHOPS``; ``root`` leads from the page's path to the overview's, and ``here`` back,
+    with its query; ``now`` is in seconds since 1970; ``token`` proves that a form came from one of our pages.
+    ``shops`` are their names, none if there is only the default one.
     """
 
     words: Words
@@ -50,10 +56,11 @@ class Frame:
     now: float
     version: str
     token: str
+    shops: tuple[str, ...]
 
     def document(self, title: str, content: Any, notice: str = "") -> Tag:
         """Return a whole page; ``notice`` is a key of ``Words.notices``."""
-        words = self.words
+        words, pages = self.words, PAGES_OF_SHOPS if self.shops else PAGES
         head = tags.head(
             tags.meta(charset="utf-8"),
             tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
@@ -66,7 +73,7 @@ class Frame:
             tags.a(words.skip, href="#main", class_="skip"),
             tags.header(
                 tags.a(words.title, href=self.root or "./", class_="brand"),
-                tags.nav(tags.ul([self._link(page) for page in PAGES]), **{"aria-label": words.navigation}),
+                tags.nav(tags.ul([self._link(page) for page in pages]), **{"aria-label": words.navigation}),
             ),
             tags.p(words.notices.get(notice, ""), role="status", id="notice"),
             tags.p(
@@ -117,10 +124,15 @@ class Frame:
 
     def _reason(self, reason: Reason) -> list[Any]:
         """Return a reason in words, with the words of others, and a link to more."""
-        words = self.words
-        made: list[Any] = [tags.a(words.reasons[reason.kind], href=self.root + LEADS_TO[reason.kind])]
+        words, link = self.words, self.root + LEADS_TO[reason.kind]
+        shop = reason.shop or (shop_of(reason.username) if reason.username else "")
+        if shop and self.shops:
+            link += f"{'&' if '?' in link else '?'}shop={quote(shop)}"
+        made: list[Any] = [tags.a(words.reasons[reason.kind], href=link)]
         if reason.username:
-            made += [" ", shown(reason.username)]
+            made += [" ", shown(user_of(reason.username) if self.shops else reason.username)]
+        if shop and self.shops:
+            made += [" (", shown(shop), ")"]
         if reason.kind == "disk":
             made += [" ", words.within, f" {reason.count} {words.times[2]}"]
         elif reason.count:
@@ -175,6 +187,16 @@ class Frame:
     def state(self, state: str) -> Tag:
         """Return the state of an exchange or a hand-off."""
         return tags.span(self.words.states[state], class_=f"state {state}")
+
+    def owner(self, account: str, shop: str = "") -> Any:
+        """Return whose something is: the user, with the shop beside if there are shops; empty if nobody's.
+
+        ``shop`` is that of something without a user.
+        """
+        if not self.shops:
+            return shown(account)
+        beside = shop_of(account) if account else shop
+        return [shown(user_of(account)), tags.span(shown(beside), class_="quiet")] if beside else ""
 
     def sessid(self, sessid: str) -> Tag:
         """Return the beginning of a sessid, which is what one compares."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.web.template import Tag, tags
 
 from onec_twisted.admin.pages.names import shown
-from onec_twisted.admin.pages.owners import account_asked
+from onec_twisted.admin.pages.owners import account_asked, owner_fields
 from onec_twisted.admin.pages.tables import Column, Table, choices, filters, further
 from onec_twisted.admin.words.figures import found
 from onec_twisted.catalog.sql.overview import FEW_FILES
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from onec_twisted.delivery.lines import Prospect
     from onec_twisted.model.records import Handoff
 
-__all__ = ["HANDOFFS_SHOWN", "HANDOFF_STATES", "handoff_filter", "handoffs", "handoffs_query"]
+__all__ = [
+    "HANDOFFS_SHOWN",
+    "HANDOFF_STATES",
+    "for_all_failed",
+    "handoff_filter",
+    "handoffs",
+    "handoffs_query",
+    "handoffs_table",
+]
 
 HANDOFFS_SHOWN = 50
 """Hand-offs on one page."""
@@ -67,9 +75,18 @@ def handoffs(
     shown_lines = lines[:HANDOFFS_SHOWN]
     offered = [("", words.any), *((state, words.states[state]) for state in HANDOFF_STATES)]
     fields = [
-        choices("user", words.user, known.get("user", ""), [("", words.any), *((user, user) for user in users)]),
+        *owner_fields(frame, known, users),
         choices("state", words.state, known.get("state", ""), offered),
     ]
+    before = str(shown_lines[-1].number) if len(lines) > len(shown_lines) else ""
+    table = handoffs_table(frame, shown_lines, prospects, words.newest_first)
+    section = table.section(for_all_failed(frame, known, failed), after=further(frame, known, before))
+    return [filters(frame, fields, is_set=bool(known)), section]
+
+
+def handoffs_table(frame: Frame, lines: Sequence[Handoff], prospects: Mapping[str, Prospect], title: str) -> Table:
+    """Return hand-offs as a table."""
+    words = frame.words
     columns = [
         Column(words.asked_at),
         Column(words.user, "long"),
@@ -80,27 +97,21 @@ def handoffs(
         Column(words.session, "wide"),
         Column(words.actions, "acts"),
     ]
-    rows = {f"handoff-{one.id}": _cells(frame, one, prospects.get(one.id)) for one in shown_lines}
-    before = str(shown_lines[-1].number) if len(lines) > len(shown_lines) else ""
-    table = Table(key="handoffs", title=words.newest_first, columns=columns, rows=rows, empty=words.no_handoffs)
-    section = table.section(_of_all(frame, known, failed), after=further(frame, known, before))
-    return [filters(frame, fields, is_set=bool(known)), section]
+    rows = {f"handoff-{one.id}": _cells(frame, one, prospects.get(one.id)) for one in lines}
+    return Table(key="handoffs", title=title, columns=columns, rows=rows, empty=words.no_handoffs)
 
 
-def _of_all(frame: Frame, known: Mapping[str, str], failed: int) -> Tag | str:
+def for_all_failed(frame: Frame, known: Mapping[str, str], failed: int) -> Tag | str:
     """Return the buttons for all failed hand-offs that the filter shows, on whatever page of it."""
     words = frame.words
     if not failed or known.get("state") not in {None, FAILED}:
         return ""
-    about, user = f"{words.failed}: {failed}", known.get("user", "")
+    about, of = f"{words.failed}: {failed}", {"user": account_asked(known), "shop": known.get("shop", "")}
     label = f"{words.retry_all}: {failed}"
-    retry = frame.button("handoffs/all/retry", label, about, question=words.retry_all_question, user=user)
+    retry = frame.button("handoffs/all/retry", label, about, question=words.retry_all_question, **of)
     label = f"{words.drop_all}: {failed}"
-    return tags.div(
-        retry,
-        frame.button("handoffs/all/drop", label, about, question=words.drop_all_question, user=user),
-        class_="all",
-    )
+    drop = frame.button("handoffs/all/drop", label, about, question=words.drop_all_question, **of)
+    return tags.div(retry, drop, class_="all")
 
 
 def _files(handoff: Handoff) -> str:
@@ -121,7 +132,7 @@ def _cells(frame: Frame, handoff: Handoff, prospect: Prospect | None) -> list[An
     said = prospect.words if prospect is not None and handoff.state == WAITING else handoff.words
     return [
         frame.moment(handoff.created),
-        shown(handoff.username),
+        frame.owner(handoff.username),
         what,
         _state(frame, handoff, prospect),
         str(handoff.tries),

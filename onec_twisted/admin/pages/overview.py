@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from onec_twisted.admin.status import Status, TransferLine
     from onec_twisted.model.journal import ExchangeLine, Minute, UserRow
 
-__all__ = ["Look", "overview"]
+__all__ = ["Look", "dots_of", "is_troubled", "overview", "users_section"]
 
 MINUTES_SHOWN = 24 * 60
 """Minutes of the plots along time."""
@@ -52,7 +52,7 @@ def overview(frame: Frame, look: Look) -> list[Any]:
         _totals(frame, look),
         _transfers(frame, look.status),
         tags.div(_traffic(frame, look), _disk(frame, look), _imports(frame, look), class_="plots"),
-        _users(frame, look.users),
+        users_section(frame, look.users),
     ]
 
 
@@ -101,7 +101,7 @@ def _transfer_cells(frame: Frame, line: TransferLine) -> list[Any]:
     before = f"{words.after} {frame.size(line.committed)}" if line.committed else ""
     name = [shown(line.name), tags.span(before, class_="quiet")]
     rate = "" if line.waits else f"{frame.size(line.rate)}{words.per_second}"
-    return [shown(line.user), name, progress, rate, frame.took(line.age), frame.sessid(line.sessid)]
+    return [frame.owner(line.user), name, progress, rate, frame.took(line.age), frame.sessid(line.sessid)]
 
 
 def _axis(frame: Frame, hours: Sequence[float]) -> Tag:
@@ -187,10 +187,10 @@ def _imports(frame: Frame, look: Look) -> Tag:
     )
 
 
-def _users(frame: Frame, users: Sequence[UserRow]) -> Tag:
+def users_section(frame: Frame, users: Sequence[UserRow]) -> Tag:
     """Return a row for each user: its last exchanges, and how old the last one is."""
     words = frame.words
-    ordered = sorted(users, key=lambda row: not _is_troubled(frame, row))[:MOST_USERS_SHOWN]
+    ordered = sorted(users, key=lambda row: not is_troubled(frame, row))[:MOST_USERS_SHOWN]
     columns = [
         Column(words.user, "long"),
         Column(words.last_exchanges, "fill"),
@@ -205,16 +205,21 @@ def _users(frame: Frame, users: Sequence[UserRow]) -> Tag:
     return table.section(legend if rows else "", after=rest)
 
 
-def _is_troubled(frame: Frame, row: UserRow) -> bool:
+def is_troubled(frame: Frame, row: UserRow) -> bool:
+    """Return whether a user is silent for too long, or has failed."""
     return is_overdue(row.recent, frame.now) or (bool(row.recent) and plots.kind_of(row.recent[0]) == "failed")
+
+
+def dots_of(frame: Frame, recent: Sequence[ExchangeLine]) -> Tag:
+    """Return exchanges as a row of dots, with what it shows in words."""
+    words, kinds = frame.words, [plots.kind_of(line) for line in recent]
+    said = ", ".join(f"{words.legend[kind]}: {kinds.count(kind)}" for kind in words.legend if kind in kinds)
+    return tags.div(plots.dots(recent), role="img", **{"aria-label": said})
 
 
 def _user_cells(frame: Frame, row: UserRow) -> list[Any]:
     words, last = frame.words, row.recent[0]
-    kinds = [plots.kind_of(line) for line in row.recent]
-    said = ", ".join(f"{words.legend[kind]}: {kinds.count(kind)}" for kind in words.legend if kind in kinds)
     late = tags.span(words.overdue, class_="state failed") if is_overdue(row.recent, frame.now) else ""
-    name = tags.a(shown(row.username), href=f"{frame.root}exchanges?user={quote(row.username, safe='')}")
-    dots = tags.div(plots.dots(row.recent), role="img", **{"aria-label": said})
+    name = tags.a(frame.owner(row.username), href=f"{frame.root}exchanges?user={quote(row.username, safe='')}")
     state = tags.a(frame.state(last.state), href=f"{frame.root}exchanges/{last.number}")
-    return [name, dots, state, [frame.ago(last.started), late]]
+    return [name, dots_of(frame, row.recent), state, [frame.ago(last.started), late]]

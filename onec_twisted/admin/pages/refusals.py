@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onec_twisted.admin.pages.names import shown
-from onec_twisted.admin.pages.owners import account_asked
-from onec_twisted.admin.pages.tables import Column, Table, choices, filters, further
+from onec_twisted.admin.pages.owners import account_asked, owner_fields
+from onec_twisted.admin.pages.tables import Column, Table, filters, further
 from onec_twisted.model.journal import RefusalFilter
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def refusals(frame: Frame, query: Mapping[str, str], found: Sequence[RefusalLine
     """Return the content of the list: the lines of ``refusal_filter``, and users to choose from."""
     words, known = frame.words, refusals_query(query)
     lines = found[:REFUSALS_SHOWN]
-    offered = [("", words.any), *((user, user) for user in users)]
-    fields = [choices("user", words.user, known.get("user", ""), offered)]
+    fields = owner_fields(frame, known, users)
     columns = [
         Column(words.last_one),
         Column(words.first, "wide"),
@@ -62,7 +61,7 @@ def refusals(frame: Frame, query: Mapping[str, str], found: Sequence[RefusalLine
             frame.moment(one.last),
             frame.moment(one.first),
             str(one.count),
-            shown(one.username),
+            frame.owner(one.username, one.shop),
             shown(one.address),
             [f"{one.status} ", shown(one.words)],
             shown(one.asked),

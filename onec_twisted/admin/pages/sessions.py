@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.web.template import tags
 
-from onec_twisted.admin.pages.names import shown
 from onec_twisted.admin.pages.tables import Column, Table
 from onec_twisted.catalog.sql.overview import MANY_FILES
 
@@ -48,7 +47,7 @@ def _cells(frame: Frame, line: SessionLine) -> list[Any]:
     button = frame.button(f"sessions/{session.sessid}/end", words.end, session.username, question=question)
     return [
         frame.moment(session.touched),
-        shown(session.username),
+        frame.owner(session.username),
         str(line.files) if line.files <= MANY_FILES else f"{words.and_more} {MANY_FILES}",
         frame.size(session.held),
         state,

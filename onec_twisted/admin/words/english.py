@@ -25,6 +25,7 @@ ENGLISH = Words(
     no_script="Without JavaScript this page does not update itself: reload it.",
     # Columns and fields
     user="User",
+    shop="Shop",
     file="File",
     session="Session",
     state="State",
@@ -141,6 +142,14 @@ ENGLISH = Words(
     # Refusals
     refusals="Refused requests",
     no_refusals="No request was refused.",
+    # Shops
+    shops="Shops",
+    shop_name="Name contains",
+    takes="On the disk",
+    exchanges="Last exchanges",
+    all_of_shop="All of this shop",
+    own_settings="Settings of its own",
+    no_own_settings="It has none: those of the daemon apply.",
     # Settings
     version="Version",
     connections="Connections",
@@ -165,6 +174,7 @@ ENGLISH = Words(
     # What has a name in the program
     pages={
         "": "Overview",
+        "shops": "Shops",
         "exchanges": "Exchanges",
         "handoffs": "Hand-offs",
         "sessions": "Sessions",

@@ -25,6 +25,7 @@ RUSSIAN = Words(
     no_script="Без JavaScript страница не обновляется сама: обновите её.",
     # Columns and fields
     user="Пользователь",
+    shop="Магазин",
     file="Файл",
     session="Сеанс",
     state="Состояние",
@@ -141,6 +142,14 @@ RUSSIAN = Words(
     # Refusals
     refusals="Отказы",
     no_refusals="Отказов не было.",
+    # Shops
+    shops="Магазины",
+    shop_name="Название содержит",
+    takes="Занято на диске",
+    exchanges="Последние обмены",
+    all_of_shop="Всё этого магазина",
+    own_settings="Собственные параметры",
+    no_own_settings="Их нет: действуют параметры службы.",
     # Settings
     version="Версия",
     connections="Соединений",
@@ -165,6 +174,7 @@ RUSSIAN = Words(
     # What has a name in the program
     pages={
         "": "Обзор",
+        "shops": "Магазины",
         "exchanges": "Обмены",
         "handoffs": "Передачи",
         "sessions": "Сеансы",

@@ -40,6 +40,7 @@ class Words:
 
     # Columns and fields
     user: str
+    shop: str
     file: str
     session: str
     state: str
@@ -162,6 +163,15 @@ class Words:
     # Refusals
     refusals: str
     no_refusals: str
+
+    # Shops
+    shops: str
+    shop_name: str
+    takes: str
+    exchanges: str
+    all_of_shop: str
+    own_settings: str
+    no_own_settings: str
 
     # Settings
     version: str

@@ -45,9 +45,10 @@ def on_record(cursor: Cursor) -> dict[str, ShopTotals]:
 
 
 def shops(cursor: Cursor, names: Iterable[str]) -> dict[str, ShopTotals]:
-    """Return the totals of shops, by name; the default shop's, too, if anything of it is on record."""
+    """Return the totals of shops, by name, and of others of which anything is on record; the default shop is last."""
     known, found = on_record(cursor), {}
-    for name in dict.fromkeys([*names, DEFAULT_SHOP]):
+    others = sorted(known.keys() - {DEFAULT_SHOP})
+    for name in dict.fromkeys([*names, *others, DEFAULT_SHOP]):
         last = exchanges(cursor, ExchangeFilter(shop=name, limit=1))
         totals = known.get(name, NOTHING)
         if name != DEFAULT_SHOP or name in known or last:
