@@ -213,8 +213,8 @@ def test_shops_are_on_the_pages(shops: Administrator) -> None:
     assert "Failed hand-offs (north): 1 – no price" in overview.text
     assert "shops" in [link["href"] for link in overview.all("a")]
     for path in ("/exchanges", "/handoffs"):
-        assert read(shops, f"{path}?shop=north").text.count("alicenorth") == 1
-        assert "alicenorth" not in read(shops, f"{path}?shop=south").text
+        assert read(shops, f"{path}?shop=north").text.count("alice north") == 1
+        assert "alice north" not in read(shops, f"{path}?shop=south").text
     for path in ("/exchanges", "/handoffs", "/refusals"):
         assert [field["name"] for field in read(shops, path).all("select")][:2] == ["shop", "user"]
     listed = read(shops, "/shops")

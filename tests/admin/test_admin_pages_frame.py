@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 from pages import HOSTILE, NOW, frame, read, source_of
 
 from onec_twisted.admin.pages.frame import LEADS_TO, PAGES, PAGES_OF_SHOPS
@@ -96,12 +97,15 @@ def test_reasons_name_the_shop() -> None:
 
 
 def test_whose_something_is() -> None:
-    """The user, with the shop beside if there are any."""
+    """The user, with the shop beside if there are any; not on the page of that shop."""
     some = frame(shops=("north",))
 
-    assert read(some.owner("north:alice")).text == "alicenorth"
-    assert read(some.owner("bob", "south")).text == "bobdefault"
-    assert read(some.owner("", "south")).text == "south"
+    assert read(some.owner("north:alice")).text == "alice north"
+    linked = read(some.owner("north:alice", link="x"))
+    assert [link["href"] for link in linked.all("a")] == ["x"]
+    assert read(evolve(some, here="shops/north?x=1").owner("north:alice")).text == "alice"
+    assert read(some.owner("bob", "south")).text == "bob default"
+    assert read(some.owner("", "south")).text == " south"
     assert read(frame().owner("bob")).text == "bob"
     assert read(frame().owner("", "default")).text == ""
 

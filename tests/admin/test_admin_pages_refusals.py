@@ -42,5 +42,5 @@ def test_refusals_of_a_shop() -> None:
     text = read(refusals(made, {"shop": "north"}, lines, ["north:alice"])).text
 
     assert refusal_filter({"shop": "north", "user": "alice"}).username == "north:alice"
-    assert "alicenorth" in text
+    assert "alice north" in text
     assert text.count("north") >= 3

@@ -188,15 +188,17 @@ class Frame:
         """Return the state of an exchange or a hand-off."""
         return tags.span(self.words.states[state], class_=f"state {state}")
 
-    def owner(self, account: str, shop: str = "") -> Any:
-        """Return whose something is: the user, with the shop beside if there are shops; empty if nobody's.
+    def owner(self, account: str, shop: str = "", *, link: str = "") -> Any:
+        """Return whose something is: the user, with the shop beside, if there are any, and this is not its page.
 
-        ``shop`` is that of something without a user.
+        ``shop`` is that of something without a user; the user may be a ``link``.
         """
-        if not self.shops:
-            return shown(account)
+        user = shown(user_of(account) if self.shops else account)
+        made = tags.a(user, href=link) if link else user
         beside = shop_of(account) if account else shop
-        return [shown(user_of(account)), tags.span(shown(beside), class_="quiet")] if beside else ""
+        if not self.shops or not beside or self.here.partition("?")[0] == f"shops/{beside}":
+            return made
+        return [made, " ", tags.span(shown(beside), class_="quiet")]
 
     def sessid(self, sessid: str) -> Tag:
         """Return the beginning of a sessid, which is what one compares."""

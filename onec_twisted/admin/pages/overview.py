@@ -220,6 +220,6 @@ def dots_of(frame: Frame, recent: Sequence[ExchangeLine]) -> Tag:
 def _user_cells(frame: Frame, row: UserRow) -> list[Any]:
     words, last = frame.words, row.recent[0]
     late = tags.span(words.overdue, class_="state failed") if is_overdue(row.recent, frame.now) else ""
-    name = tags.a(frame.owner(row.username), href=f"{frame.root}exchanges?user={quote(row.username, safe='')}")
+    name = frame.owner(row.username, link=f"{frame.root}exchanges?user={quote(row.username, safe='')}")
     state = tags.a(frame.state(last.state), href=f"{frame.root}exchanges/{last.number}")
     return [name, dots_of(frame, row.recent), state, [frame.ago(last.started), late]]

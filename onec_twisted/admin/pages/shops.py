@@ -65,8 +65,8 @@ def shops(
         Column(words.last_exchanges, "fill"),
         Column(words.last_one, "number"),
         Column(words.takes, "number"),
-        Column(words.waiting_now, "number"),
-        Column(words.reasons[FAILED], "number"),
+        Column(words.states[WAITING].capitalize(), "number"),
+        Column(words.states[FAILED].capitalize(), "number"),
     ]
     rows = {
         f"shop-{shop.name}": _cells(frame, shop, totals, of_shops.get(shop.name, ()))

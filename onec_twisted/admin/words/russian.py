@@ -145,7 +145,7 @@ RUSSIAN = Words(
     # Shops
     shops="Магазины",
     shop_name="Название содержит",
-    takes="Занято на диске",
+    takes="Занято",
     exchanges="Последние обмены",
     all_of_shop="Всё этого магазина",
     own_settings="Собственные параметры",
