@@ -5,12 +5,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from onec_twisted.model.shops import DEFAULT_SHOP
 from onec_twisted.model.shown import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["exchange_report", "exchanges_report", "handoffs_report", "sessions_report", "status_report", "table"]
+__all__ = [
+    "exchange_report",
+    "exchanges_report",
+    "handoffs_report",
+    "sessions_report",
+    "shops_report",
+    "status_report",
+    "table",
+    "users_report",
+]
 
 
 def moment(seconds: float | None) -> str:
@@ -37,13 +47,29 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     )
 
 
+def _owned_table(
+    heads: Sequence[str], items: Iterable[Mapping[str, Any]], cells: Callable[[Mapping[str, Any]], Sequence[object]]
+) -> str:
+    """Return a table of lines with a column USER, and before it SHOP if any line is of another than the default shop.
+
+    ``cells`` returns the cells of a line; that of its user is empty, and filled in here.
+    """
+    items, place = list(items), heads.index("USER")
+    if all(one.get("shop", DEFAULT_SHOP) == DEFAULT_SHOP for one in items):
+        rows = [(*row[:place], one["username"], *row[place + 1 :]) for one in items for row in [cells(one)]]
+        return table(heads, rows)
+    rows = [(*row[:place], one["shop"], one["user"], *row[place + 1 :]) for one in items for row in [cells(one)]]
+    return table((*heads[:place], "SHOP", *heads[place:]), rows)
+
+
 def status_report(status: Mapping[str, Any]) -> str:
     """Return the verdict and the figures of a daemon."""
     summary = status["summary"]
     waiting, failed = summary["handoffs"]["waiting"], summary["handoffs"]["failed"]
     lines = ["all is well" if status["good"] else "needs attention:"]
     for reason in status["reasons"]:
-        about = [str(reason[name]) for name in ("username", "said") if reason.get(name)]
+        names = ("username" if reason.get("username") else "shop", "said")
+        about = [str(reason[name]) for name in names if reason.get(name)]
         count = f" ({reason['count']})" if reason.get("count") else ""
         lines.append(f"  {reason['kind']}{count}" + (f": {harmless(' - '.join(about))}" if about else ""))
     lines += [
@@ -60,54 +86,86 @@ def status_report(status: Mapping[str, Any]) -> str:
 
 def sessions_report(items: Iterable[Mapping[str, Any]]) -> str:
     """Return the sessions."""
-    rows = (
-        (
+    return _owned_table(
+        ("SESSID", "LAST USED", "FILES", "SIZE", "WAITING", "FAILED", "USER"),
+        items,
+        lambda one: (
             one["sessid"],
             moment(one["touched"]),
             one["files"],
             size(one["held"]),
             one["waiting"],
             one["failed"],
-            one["username"],
+            "",
+        ),
+    )
+
+
+def shops_report(items: Iterable[Mapping[str, Any]]) -> str:
+    """Return the shops, each with its last exchange."""
+    rows = (
+        (
+            one["name"],
+            size(one["held"]),
+            size(one["quota"]) if one["quota"] is not None else "-",
+            one["sessions"],
+            one["waiting"],
+            one["failed"],
+            moment(one["last"]["started"] if one["last"] else None),
+            f"{one['last']['state']} {one['last']['user']}" if one["last"] else "-",
         )
         for one in items
     )
-    return table(("SESSID", "LAST USED", "FILES", "SIZE", "WAITING", "FAILED", "USER"), rows)
+    return table(("SHOP", "SIZE", "QUOTA", "SESSIONS", "WAITING", "FAILED", "LAST BEGAN", "LAST"), rows)
+
+
+def users_report(items: Iterable[Mapping[str, Any]]) -> str:
+    """Return users, each with the last exchange."""
+    return _owned_table(
+        ("USER", "LAST BEGAN", "STATE", "MESSAGE"),
+        items,
+        lambda one: (
+            "",
+            moment(one["recent"][0]["started"]),
+            one["recent"][0]["state"],
+            one["recent"][0]["words"],
+        ),
+    )
 
 
 def handoffs_report(items: Iterable[Mapping[str, Any]]) -> str:
     """Return the hand-offs."""
-    rows = (
-        (
+    return _owned_table(
+        ("ID", "CREATED", "STATE", "TRIES", "NEXT TRY", "USER", "WHAT"),
+        items,
+        lambda one: (
             one["id"],
             moment(one["created"]),
             "running" if one["running"] else one["state"],
             one["tries"],
             moment(one["next_try"]),
-            one["username"],
+            "",
             f"{one['event']} {one['filename']}".strip() + (f" - {one['words']}" if one["words"] else ""),
-        )
-        for one in items
+        ),
     )
-    return table(("ID", "CREATED", "STATE", "TRIES", "NEXT TRY", "USER", "WHAT"), rows)
 
 
 def exchanges_report(items: Iterable[Mapping[str, Any]]) -> str:
     """Return exchanges."""
-    rows = (
-        (
+    return _owned_table(
+        ("NUMBER", "BEGAN", "ENDED", "STATE", "FILES", "SIZE", "USER", "MESSAGE"),
+        items,
+        lambda one: (
             one["number"],
             moment(one["started"]),
             moment(one["ended"]),
             one["state"],
             one["files"],
             size(one["size"]),
-            one["username"],
+            "",
             one["words"],
-        )
-        for one in items
+        ),
     )
-    return table(("NUMBER", "BEGAN", "ENDED", "STATE", "FILES", "SIZE", "USER", "MESSAGE"), rows)
 
 
 def exchange_report(found: Mapping[str, Any]) -> str:

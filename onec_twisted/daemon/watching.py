@@ -15,13 +15,15 @@ from onec_twisted.daemon.reports import (
     exchanges_report,
     handoffs_report,
     sessions_report,
+    shops_report,
     status_report,
+    users_report,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ADMIN_PASSWORD", "AS_JSON", "handoffs", "journal", "sessions", "status"]
+__all__ = ["ADMIN_PASSWORD", "AS_JSON", "handoffs", "journal", "seen_users", "sessions", "shops", "status"]
 
 ADMIN_PASSWORD = "ONEC_ADMIN_AUTH"  # noqa: S105 - the name of a variable
 """The variable with ``USER:PASSWORD`` for the daemon; a password is never an argument."""
@@ -51,6 +53,7 @@ def _show(found: Any, report: Callable[[Any], str], *, as_json: bool) -> None:
 
 
 USER = click.option("--user", default="", help="Only those of this user.")
+SHOP = click.option("--shop", default="", help="Only those of this shop.")
 MOST = click.option(
     "--most", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many to show."
 )
@@ -75,6 +78,23 @@ def sessions(remote: Remote, *, as_json: bool) -> None:
     _show(remote.get("sessions")["items"], sessions_report, as_json=as_json)
 
 
+@click.command("shops")
+@_asking
+@AS_JSON
+def shops(remote: Remote, *, as_json: bool) -> None:
+    """Show the shops: what each holds, its hand-offs, and its last exchange."""
+    _show(remote.get("shops")["items"], shops_report, as_json=as_json)
+
+
+@click.command("seen")
+@_asking
+@SHOP
+@AS_JSON
+def seen_users(remote: Remote, *, shop: str, as_json: bool) -> None:
+    """Show the users that have exchanged, each with the last exchange."""
+    _show(remote.get("users", shop=shop)["items"], users_report, as_json=as_json)
+
+
 @click.group()
 def handoffs() -> None:
     """Show what is on its way to the site, retry or drop it."""
@@ -83,38 +103,43 @@ def handoffs() -> None:
 @handoffs.command("list")
 @_asking
 @USER
+@SHOP
 @MOST
 @click.option(
     "--state", type=click.Choice(["waiting", "succeeded", "failed"]), default=None, help="Only in this state."
 )
 @AS_JSON
-def list_handoffs(remote: Remote, *, user: str, most: int, state: str | None, as_json: bool) -> None:
+def list_handoffs(remote: Remote, *, user: str, shop: str, most: int, state: str | None, as_json: bool) -> None:
     """Show hand-offs, the newest first."""
-    _show(list(remote.pages("handoffs", most, user=user, state=state or "")), handoffs_report, as_json=as_json)
+    found = list(remote.pages("handoffs", most, user=user, shop=shop, state=state or ""))
+    _show(found, handoffs_report, as_json=as_json)
 
 
 @handoffs.command("retry")
 @click.argument("handoff", metavar="ID|all")
 @_asking
 @USER
-def retry_handoff(remote: Remote, *, handoff: str, user: str) -> None:
+@SHOP
+def retry_handoff(remote: Remote, *, handoff: str, user: str, shop: str) -> None:
     """Retry a hand-off that failed or waits for its next try, or all that failed."""
-    click.echo(remote.post(f"handoffs/{handoff}/retry", {"user": user})["outcome"])
+    click.echo(remote.post(f"handoffs/{handoff}/retry", {"user": user, "shop": shop})["outcome"])
 
 
 @handoffs.command("drop")
 @click.argument("handoff", metavar="ID|all")
 @_asking
 @USER
-def drop_handoff(remote: Remote, *, handoff: str, user: str) -> None:
+@SHOP
+def drop_handoff(remote: Remote, *, handoff: str, user: str, shop: str) -> None:
     """Drop a hand-off that failed, give up one that waits, or drop all that failed."""
-    click.echo(remote.post(f"handoffs/{handoff}/drop", {"user": user})["outcome"])
+    click.echo(remote.post(f"handoffs/{handoff}/drop", {"user": user, "shop": shop})["outcome"])
 
 
 @click.command("journal")
 @click.argument("number", type=click.IntRange(1), required=False)
 @_asking
 @USER
+@SHOP
 @MOST
 @click.option(
     "--state",
@@ -130,6 +155,7 @@ def journal(
     *,
     number: int | None,
     user: str,
+    shop: str,
     most: int,
     state: str | None,
     day: str,
@@ -140,5 +166,5 @@ def journal(
     if number is not None:
         _show(remote.get(f"exchanges/{number}"), exchange_report, as_json=as_json)
         return
-    found = list(remote.pages("exchanges", most, user=user, state=state or "", day=day, file=name))
+    found = list(remote.pages("exchanges", most, user=user, shop=shop, state=state or "", day=day, file=name))
     _show(found, exchanges_report, as_json=as_json)

@@ -14,9 +14,11 @@ from onec_twisted.daemon.reports import (
     exchanges_report,
     handoffs_report,
     sessions_report,
+    shops_report,
     size,
     status_report,
     table,
+    users_report,
 )
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "admin-api.md").read_text(encoding="utf-8")
@@ -52,6 +54,8 @@ def test_a_status() -> None:
     reason = {"kind": "failed", "username": "", "count": 3, "since": None, "said": "no such group"}
     bad = status_report({**good, "good": False, "reasons": [reason]})
     assert bad.startswith("needs attention:\n  failed (3): no such group\n")
+    of_shop = status_report({**good, "good": False, "reasons": [{**reason, "shop": "north"}]})
+    assert of_shop.startswith("needs attention:\n  failed (3): north - no such group\n")
 
 
 def test_lists() -> None:
@@ -68,6 +72,42 @@ def test_lists() -> None:
         "username": "shop",
     }
     assert re.search(r"5f0c +\S+ \S+ +2 +2\.0K +0 +1 +shop", sessions_report([session]))
+
+
+def test_shops_have_a_column() -> None:
+    """If any line is of another than the default one; beside it stands the user's plain name."""
+    (line,) = example("exchanges")["items"]
+    assert "SHOP" not in exchanges_report([line])
+    other = {**line, "username": "north:alice", "shop": "north", "user": "alice"}
+    heads, first, second = exchanges_report([line, other]).splitlines()
+
+    assert heads.split()[6:] == ["SHOP", "USER", "MESSAGE"]
+    assert first.split()[-2:] == ["default", "shop"]
+    assert second.split()[-2:] == ["north", "alice"]
+    old = {name: value for name, value in line.items() if name not in {"shop", "user"}}
+    assert exchanges_report([old]) == exchanges_report([line])
+
+
+def test_shops() -> None:
+    """What each holds of its quota, its hand-offs, and its last exchange."""
+    (shop,) = example("shops")["items"]
+    _, line, silent = shops_report([shop, {**shop, "name": "south", "quota": None, "last": None}]).splitlines()
+
+    assert re.search(r"north +5\.0G +100G +4 +0 +1 +\S+ \S+ +succeeded alice", line)
+    assert re.search(r"south +5\.0G +- .* - +-$", silent)
+
+
+def test_users() -> None:
+    """Each with the last exchange."""
+    (line,) = example("exchanges")["items"]
+    row = {
+        "username": "shop",
+        "shop": "default",
+        "user": "shop",
+        "recent": [{**line, "state": "failed", "words": "no"}],
+    }
+
+    assert re.search(r"^shop +\S+ \S+ +failed +no$", users_report([row]), re.MULTILINE)
 
 
 def test_one_exchange() -> None:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from administrator import Administrator
+from shops import NORTH, SOUTH, traded
 
 from onec_twisted.admin.api import API_VERSION
 from onec_twisted.daemon import command
 from onec_twisted.daemon.remote import Remote, RemoteFailed
+from onec_twisted.model.records import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,11 +23,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
+def administrator(exchange: InMemory) -> Administrator:
+    """The site that is asked, of an exchange in memory."""
+    return Administrator(exchange)
+
+
+@pytest.fixture
 def told(
-    exchange: InMemory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    administrator: Administrator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[int, str, str]]:
     """Run the command against an exchange in memory; return its exit code, and what it writes."""
-    administrator = Administrator(exchange)
 
     def ask(self: Remote, method: str, path: str, body: str | None) -> Any:
         headers = {"Content_Type": "application/json"} if body is not None else {}
@@ -62,6 +69,25 @@ def test_what_is_there(exchange: InMemory, told: Told) -> None:
     assert "import0_1.xml" in told("journal", str(line["number"]))[1]
     assert told("journal", "--user=nobody")[1].count("\n") == 1
     assert json.loads(told("journal", "--file=OFFERS", "--json")[1]) == []
+
+
+def test_shops(exchange: InMemory, administrator: Administrator, told: Told) -> None:
+    """All of them, or what is of one; nothing of others is retried or dropped."""
+    assert told("shops")[1].count("\n") == 1
+    administrator.shops += [NORTH, SOUTH]
+    traded(exchange, "north:alice", "1" * 32, state=FAILED)
+    traded(exchange, "alice", "2" * 32, state=FAILED)
+    exchange.clock.advance(1)
+
+    assert [line.split()[0] for line in told("shops")[1].splitlines()] == ["SHOP", "north", "south", "default"]
+    assert [one["name"] for one in json.loads(told("shops", "--json")[1])] == ["north", "south", "default"]
+    for arguments in (("journal",), ("handoffs", "list"), ("users", "seen")):
+        assert "SHOP" in told(*arguments)[1]
+        (line,) = json.loads(told(*arguments, "--shop=north", "--json")[1])
+        assert (line["shop"], line["user"]) == ("north", "alice")
+    assert "south" not in told("handoffs", "drop", "all", "--shop=south")[1]
+    assert told("handoffs", "drop", "all", "--shop=north")[:2] == (0, "dropped_all\n")
+    assert [one["username"] for one in json.loads(told("handoffs", "list", "--json")[1])] == ["alice"]
 
 
 def test_status_tells_by_its_exit_code(exchange: InMemory, told: Told) -> None:
