@@ -32,7 +32,17 @@ PACKAGES = {
         "uploads",
         "description",
     ],
-    "runtime": ["backoff", "workers", "singleflight", "metrics", "fairness", "descriptors", "presence", "seldom"],
+    "runtime": [
+        "backoff",
+        "workers",
+        "singleflight",
+        "tallies",
+        "metrics",
+        "fairness",
+        "descriptors",
+        "presence",
+        "seldom",
+    ],
     "storage": [
         "spelling",
         "archive",

@@ -82,7 +82,7 @@ class Gauges:
 
         If the disk or the database does not answer, their gauges are NaN; the other metrics are still returned.
         """
-        transfers = self.observed.transfers
+        transfers, of_shops = self.observed.transfers, self.observed.metrics.of_shops
         health = await self.health.look()
         self._set(
             onec_ready=health.ready,
@@ -103,10 +103,14 @@ class Gauges:
             )
             for state, count in summary.handoffs.items():
                 self._handoffs.labels(state).set(count)
+            if of_shops.labels:
+                journal, within = self.observed.journal, self.observed.within
+                of_shops.see(await within(journal.on_record()))
         except Exception as error:
             self._report(error)
             self._set(**dict.fromkeys(UNKNOWN, float("nan")))
             self._handoffs.clear()
+            of_shops.see(None)
         for endpoint, moment in self.expiries().items():
             self._expiry.labels(endpoint).set(moment)
         encode, content_type = choose_encoder(accept)

@@ -91,7 +91,7 @@ class Tries:
         if state == WAITING and handoff.tries >= self.most:
             state, words = FAILED, f"Given up after {handoff.tries} tries: {words}"
         handoff = evolve(handoff, state=state, words=harmless(" ".join(words[:WORDS_LIMIT].splitlines())))
-        self.metrics.tried("interrupted" if handoff.state == WAITING else handoff.state)
+        self.metrics.tried("interrupted" if handoff.state == WAITING else handoff.state, handoff.username)
         self._log_outcome(handoff)
         return handoff, documents
 

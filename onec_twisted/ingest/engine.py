@@ -109,14 +109,15 @@ class Ingest:
                     metrics.lock_wait.observe(transfer.begun - transfer.requested)
                     stored = await append.store(room)
         except BaseException as error:
-            metrics.piece(_outcome_of(error, body), began)
+            outcome = _outcome_of(error, body)
+            metrics.piece(outcome, began, account=session.username, accepted=body.accepted)
             if transfer is not None:
                 await append.broke_off(error)
             raise
         finally:
             if transfer is not None:
                 self.transfers.end(transfer)
-        metrics.piece(stored.outcome, began)
+        metrics.piece(stored.outcome, began, account=session.username, accepted=body.accepted)
         if self.logs_each:
             self._log.info(
                 "{sessid}: {name}: {size} bytes stored in {seconds:.3f} s, {committed} in total",

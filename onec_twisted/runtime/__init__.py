@@ -5,6 +5,7 @@ Modules, each importing only from those above it:
 * ``backoff``: pauses between retries, each twice as long as the one before
 * ``workers``: the threads that wait for the disk
 * ``singleflight``: one call shared by all concurrent requests for the same thing
+* ``tallies``: what is counted for each shop
 * ``metrics``: what is counted and timed
 * ``fairness``: shares a resource among users: nobody gets more than is left for the others
 * ``descriptors``: detects when descriptors run out

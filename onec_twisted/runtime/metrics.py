@@ -21,9 +21,10 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from onec_twisted.model.errors import Refused
+from onec_twisted.runtime.tallies import ShopTallies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
 __all__ = ["CHECKS", "OUTCOMES", "TARGETS", "TRIES", "Metrics", "Timing", "reason_of"]
 
@@ -108,6 +109,7 @@ class Metrics(Collector):
     piece_duration: Timing = field(factory=lambda: Timing(PIECE), init=False)
     lock_wait: Timing = field(factory=lambda: Timing(WAIT), init=False)
     reactor_lag: Timing = field(factory=lambda: Timing(LAG), init=False)
+    of_shops: ShopTallies = field(factory=lambda: ShopTallies(OUTCOMES, TRIES), init=False)
     _syncs: dict[str, Timing] = field(factory=lambda: {target: Timing(SYNC) for target in TARGETS}, init=False)
     _build: dict[str, str] = field(factory=dict, init=False)
     registry: CollectorRegistry = field(factory=lambda: CollectorRegistry(auto_describe=True), init=False)
@@ -121,15 +123,26 @@ class Metrics(Collector):
         """Set the versions that run here, as the labels of ``onec_build_info``."""
         self._build = versions
 
-    def piece(self, outcome: str, began: float) -> None:
-        """Count a piece by its outcome, one of ``OUTCOMES``; if it was kept, record its duration since ``began``."""
+    def name_shops(self, shops: Collection[str]) -> None:
+        """Count for each of these shops, too, and for the default one; without any, for none."""
+        self.of_shops.name(shops)
+
+    def piece(self, outcome: str, began: float, *, account: str, accepted: int) -> None:
+        """Count a piece by its outcome, one of ``OUTCOMES``; if it was kept, record its duration since ``began``.
+
+        ``accepted`` are the bytes of it that were appended: for the shop of the account.
+        """
         self.pieces[outcome] += 1
+        if self.of_shops.labels:
+            self.of_shops.piece(account, outcome, accepted)
         if outcome in {"stored", "partial", "repeat", "held"}:
             self.piece_duration.observe(self.seconds() - began)
 
-    def tried(self, outcome: str) -> None:
-        """Count a try to deliver a hand-off by its outcome, one of ``TRIES``."""
+    def tried(self, outcome: str, account: str) -> None:
+        """Count a try to deliver a hand-off of an account by its outcome, one of ``TRIES``."""
         self.tries[outcome] += 1
+        if self.of_shops.labels:
+            self.of_shops.tried(account, outcome)
 
     def checked(self, result: str, documents: int) -> None:
         """Count checked documents by their result, one of ``CHECKS``."""
@@ -189,3 +202,4 @@ class Metrics(Collector):
         for target, timing in self._syncs.items():
             syncs.add_metric([target], *timing.read())
         yield syncs
+        yield from self.of_shops.collect()

@@ -9,9 +9,11 @@ from administrator import Administrator
 from in_memory import flush_failures
 from line import Line, post
 from prometheus_client.parser import text_string_to_metric_families
+from shops import traded
 from twisted.internet.task import Clock
 
 from onec_twisted.admin.gauges import LagMeter
+from onec_twisted.model.records import FAILED
 from onec_twisted.runtime.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -89,6 +91,29 @@ def test_a_disk_that_does_not_tell(
     assert told["onec_disk_free_bytes"] != told["onec_disk_free_bytes"]
     assert "onec_handoffs waiting" not in told
     assert len(flush_failures(nothing_left_behind)) == 1
+
+
+def test_what_is_on_record_of_shops(
+    administrator: Administrator, monkeypatch: pytest.MonkeyPatch, nothing_left_behind: list[dict[str, Any]]
+) -> None:
+    """It is asked at the scrape, if there are any; and is not told when nobody knows it."""
+    exchange = administrator.exchange
+    traded(exchange, "north:alice", "1" * 32, state=FAILED)
+    assert not [name for name in scraped(administrator) if name.startswith("onec_shop")]
+    exchange.means.metrics.name_shops(["north"])
+    told = scraped(administrator)
+    assert told["onec_shop_held_bytes north"] == 5
+    assert told["onec_shop_handoffs north failed"] == 1
+    assert told["onec_shop_handoffs default failed"] == 0
+    monkeypatch.setattr(type(exchange.store), "free", failing)
+
+    assert not [name for name in scraped(administrator) if name.startswith("onec_shop_h") and "tries" not in name]
+    assert len(flush_failures(nothing_left_behind)) == 1
+
+
+def failing(_: object) -> int:
+    """Do as a disk that fails."""
+    raise OSError(5, "Input/output error")
 
 
 def test_the_reactors_lateness() -> None:

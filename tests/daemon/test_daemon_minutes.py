@@ -53,7 +53,7 @@ def test_what_has_come_since_the_last_time() -> None:
     metrics.body(10, 8)
     metrics.refused(FileTooLarge())
     for outcome in ("succeeded", "failed", "interrupted"):
-        metrics.tried(outcome)
+        metrics.tried(outcome, "shop")
     now_of(minutes.once())
     metrics.body(5, 5)
     now_of(minutes.once())

@@ -60,8 +60,8 @@ def test_times(clock_of: Callable[[], float]) -> None:
     """Seconds of the clock that it has; pieces that were not kept are not timed."""
     metrics = Metrics(clock_of)
     metrics.synced("file", metrics.seconds())
-    metrics.piece("stored", 0)
-    metrics.piece("refused", 0)
+    metrics.piece("stored", 0, account="shop", accepted=1)
+    metrics.piece("refused", 0, account="shop", accepted=0)
 
     assert metrics.registry.get_sample_value("onec_sync_duration_seconds_sum", {"target": "file"}) == 1
     assert metrics.registry.get_sample_value("onec_piece_duration_seconds_count") == 1
