@@ -66,7 +66,7 @@ def shops(
         Column(words.last_one, "number"),
         Column(words.takes, "number"),
         Column(words.states[WAITING].capitalize(), "number"),
-        Column(words.states[FAILED].capitalize(), "number"),
+        Column(words.failed.capitalize(), "number"),
     ]
     rows = {
         f"shop-{shop.name}": _cells(frame, shop, totals, of_shops.get(shop.name, ()))

@@ -147,7 +147,7 @@ RUSSIAN = Words(
     shop_name="Название содержит",
     takes="Занято",
     exchanges="Последние обмены",
-    all_of_shop="Всё этого магазина",
+    all_of_shop="Все записи магазина",
     own_settings="Собственные параметры",
     no_own_settings="Их нет: действуют параметры службы.",
     # Settings
