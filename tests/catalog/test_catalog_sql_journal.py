@@ -273,10 +273,11 @@ def test_whose_an_exchange_is(cursor: Cursor) -> None:
     statements.commit(cursor, Session("n", "north:u", 1, 0, 1.0), "a.xml", None, 5, 10**12, 2.0)
     statements.start_epoch(cursor, "n", 7.0)
     journal.add_refusals(cursor, [refusal(10.0, sessid="n"), refusal(11.0)])
-    journal.add_refusals(cursor, [evolve(refusal(12.0), shop="north")])
+    journal.add_refusals(cursor, [evolve(refusal(12.0), shop="north"), evolve(refusal(13.0), username="south:u")])
 
     assert [line.shop for line in lines(cursor)] == ["default", "north", "north"]
     assert [(one.username, one.shop) for one in history.refusals(cursor, RefusalFilter())] == [
+        ("south:u", "south"),
         ("", "north"),
         ("", "default"),
         ("north:u", "north"),

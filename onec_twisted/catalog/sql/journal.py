@@ -195,9 +195,12 @@ def add_refusals(cursor: Cursor, refusals: Sequence[RefusalLine]) -> None:
 
 
 def _attributed(cursor: Cursor, refused: RefusalLine) -> RefusalLine:
-    """Return a refusal with the user and shop of its session, if it is on record: a node sends its name only once."""
+    """Return a refusal with the user of its session, if it is on record, and with the shop of its user.
+
+    A node sends its name only once.
+    """
     if refused.username or not refused.sessid:
-        return refused
+        return evolve(refused, shop=shop_of(refused.username)) if refused.username else refused
     cursor.execute("SELECT username, shop FROM exchanges WHERE sessid = ? LIMIT 1", (refused.sessid,))
     row = cursor.fetchone()
     return evolve(refused, username=row[0], shop=row[1]) if row else refused
