@@ -109,7 +109,7 @@ class ShopTallies:
         handoffs = GaugeMetricFamily("onec_shop_handoffs", "Hand-offs of a shop, by state", labels=["shop", "state"])
         for key, count in self._handoffs.items():
             handoffs.add_metric(key, count)
-        held = GaugeMetricFamily("onec_shop_held_bytes", "Bytes on the disk that a shop holds", labels=["shop"])
+        held = GaugeMetricFamily("onec_shop_held_bytes", "Bytes that the sessions of a shop hold", labels=["shop"])
         for label, size in self._held.items():
             held.add_metric([label], size)
         yield from (handoffs, held)

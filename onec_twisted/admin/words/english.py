@@ -145,7 +145,7 @@ ENGLISH = Words(
     # Shops
     shops="Shops",
     shop_name="Name contains",
-    takes="On the disk",
+    takes="Held",
     exchanges="Last exchanges",
     all_of_shop="All of this shop",
     own_settings="Settings of its own",

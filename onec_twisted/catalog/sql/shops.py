@@ -23,17 +23,15 @@ NOTHING = ShopTotals(sessions=0, held=0, handoffs={WAITING: 0, SUCCEEDED: 0, FAI
 
 
 def on_record(cursor: Cursor) -> dict[str, ShopTotals]:
-    """Return the totals of all shops that have sessions or hand-offs, by name, without their last exchanges."""
+    """Return the totals of all shops that have sessions or hand-offs, by name, without their last exchanges.
+
+    What is kept of earlier epochs is not held: the quota of a session does not count it, either.
+    """
     sessions, held = Counter[str](), Counter[str]()
     handoffs: defaultdict[str, dict[str, int]] = defaultdict(lambda: dict(NOTHING.handoffs))
     cursor.execute("SELECT username, COUNT(*), SUM(held) FROM sessions GROUP BY username")
     for username, count, size in cursor.fetchall():
         sessions[shop_of(username)] += count
-        held[shop_of(username)] += size
-    cursor.execute(
-        "SELECT username, SUM(size) FROM kept JOIN sessions ON sessions.sessid = kept.sessid GROUP BY username"
-    )
-    for username, size in cursor.fetchall():
         held[shop_of(username)] += size
     cursor.execute("SELECT username, state, COUNT(*) FROM handoffs GROUP BY username, state")
     for username, state, count in cursor.fetchall():
