@@ -39,9 +39,9 @@ def makeService(options: Options, reactor: Any = None) -> ExchangeService:
 
         run_evenly(reactor)
     holdings = make_holdings(config, reactor)
-    means = make_means(config, reactor, holdings)
+    means = make_means(reactor, holdings)
     observer, reopen = log_of(options.parent or {}, config.log_format) if twistd_runs_it else (None, None)
-    daemon = make_daemon(config, holdings, means, observer)
+    daemon = make_daemon(config, holdings, means, observer, options.again)
     if twistd_runs_it:
         obey_signals(daemon, reactor, reopen)
         collect_seldom()

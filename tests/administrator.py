@@ -14,6 +14,7 @@ from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from onec_twisted.admin.actions import Actions
+from onec_twisted.admin.family import Chosen
 from onec_twisted.admin.gauges import Gauges
 from onec_twisted.admin.health import HealthCheck
 from onec_twisted.admin.site import AdminParts, AdminSite
@@ -22,6 +23,7 @@ from onec_twisted.auth.access import Access, NodeRealm
 from onec_twisted.delivery.peeking import Peeked
 from onec_twisted.http.connections import Connections
 from onec_twisted.http.server import Limits
+from onec_twisted.model.reloaded import NotReloaded, Reloaded
 from onec_twisted.storage.archive import ArchiveDamaged, Held, listed
 from onec_twisted.testing import LateWorkers
 
@@ -47,7 +49,7 @@ def observed(exchange: InMemory, workers: Workers | None = None) -> Observed:
         server=exchange.site.server,
         metrics=means.metrics,
         workers=workers or means.workers,
-        min_free=MIN_FREE,
+        min_free=lambda: MIN_FREE,
         now=exchange.clock.seconds,
         seconds=exchange.clock.seconds,
         clock=exchange.clock,
@@ -91,6 +93,8 @@ class Administrator:
     address: str = "127.0.0.1"
     expiries: dict[str, float] = field(factory=dict)
     shops: list[ShopView] = field(factory=list)
+    reloaded: Reloaded | NotReloaded = field(factory=lambda: Reloaded((), ()))
+    """What comes of a reload."""
     looked_at: Observed = field(init=False)
     site: AdminSite = field(init=False)
 
@@ -107,13 +111,18 @@ class Administrator:
             gauges=gauges,
             actions=actions(self.exchange),
             access=access,
-            settings=(("--importer", "keep"),),
+            chosen=lambda: Chosen(settings=(("--importer", "keep"),), shops=self.shops),
+            reload=self.reloads,
             peek=peek_inline,
             note_refusal=lambda _: None,
-            expect_every=None,
-            shops=lambda: self.shops,
         )
         self.site = AdminSite(parts, self.exchange.clock, Limits(), Connections())
+
+    async def reloads(self) -> Reloaded:
+        """Reload, or not."""
+        if isinstance(self.reloaded, NotReloaded):
+            raise self.reloaded
+        return self.reloaded
 
     def ask(self, path: str, method: str = "GET", body: str = "", **headers: str) -> Reply:
         """Send a request, and return the answer."""

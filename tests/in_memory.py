@@ -17,13 +17,16 @@ from twisted.web.http_headers import Headers
 
 from onec_twisted.auth.sessions import COOKIE
 from onec_twisted.catalog.preparation import create_catalog
+from onec_twisted.daemon.doors import make_site
+from onec_twisted.daemon.membership import membership_of
 from onec_twisted.daemon.options import Options
-from onec_twisted.daemon.parts import Means, Parts, make_parts, make_site
+from onec_twisted.daemon.parts import Means, Parts, make_parts
 from onec_twisted.delivery.keep import Keep
 from onec_twisted.exchange.protocol import failure
 from onec_twisted.http.connections import Connections
 from onec_twisted.http.refusals import Refusals
 from onec_twisted.http.server import Limits, Server
+from onec_twisted.ingest.pieces import Pieces
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage.local import Store
 from onec_twisted.testing import (
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from twisted.internet.task import Clock
 
     from onec_twisted.daemon.config import Config
+    from onec_twisted.daemon.membership import Membership
     from onec_twisted.delivery.interfaces import IImporter
     from onec_twisted.exchange.orders import Orders
     from onec_twisted.runtime.workers import Workers
@@ -123,6 +127,7 @@ class InMemory:
     catalog: Catalog
     means: Means
     parts: Parts
+    membership: Membership
     site: ExchangeSite
     pipe: Pipe
     client: HTTPClient
@@ -132,11 +137,11 @@ class InMemory:
         waiting = self.send(method, query, body, **headers)
         return self.reply(waiting)
 
-    def send(self, method: str, query: str, body: bytes = b"", **headers: str) -> Deferred[Any]:
+    def send(self, method: str, query: str, body: bytes = b"", path: str = PATH, **headers: str) -> Deferred[Any]:
         """Send a request through treq, and do not wait."""
         waiting = self.client.request(
             method,
-            f"http://shop.example{PATH}?{query}",
+            f"http://shop.example{path}?{query}",
             headers=Headers({name.replace("_", "-"): [value] for name, value in headers.items()}),
             data=Bytes(body) if body or method == "POST" else None,
         )
@@ -169,6 +174,11 @@ class InMemory:
         value = self.means.metrics.registry.get_sample_value(name, labels)
         assert value is not None, name
         return value
+
+    def pieces(self) -> Pieces:
+        """Return what stores pieces as the default shop's door does."""
+        parts, config = self.parts, self.config
+        return Pieces(parts.ingest, parts.proofs, config.body_limit, config.session_quota, parts.received)
 
     def files(self) -> dict[str, bytes]:
         """Return every file of every session, by its path below ``1c_temp``."""
@@ -204,6 +214,7 @@ def make_in_memory(
     examine: Callable[[int, int], Deferred[Directory]] | None = None,
     prepare: Callable[..., Any] = prepare_inline,
     check: Callable[..., Any] | None = None,
+    importer_of: Callable[[Config], IImporter] | None = None,
     **changes: Any,
 ) -> InMemory:
     """Put an exchange together by ``CONFIG`` and changes to it; these ``workers`` bring pieces to the disk."""
@@ -223,8 +234,8 @@ def make_in_memory(
         store=store,
         free=lambda: inline(store.free),
         catalog=make_catalog(real.database, inline, metrics=metrics),
-        importer=importer or Keep(inline),
-        orders=orders,
+        importer_of=importer_of or (lambda _: importer or Keep(inline)),
+        orders_of=lambda _: orders,
         examine=examine or examine_inline,
         prepare=prepare,
         check=check or check_inline,
@@ -232,7 +243,8 @@ def make_in_memory(
     )
     parts = make_parts(config, means)
     parts.relay.startService()
-    site = make_site(config, means, parts)
+    membership = membership_of(config, clock)
+    site = make_site(config, membership, means, parts)
     pipe = Pipe(site)
     agent = Agent.usingEndpointFactory(clock, pipe, pool=HTTPConnectionPool(clock, persistent=False))
     # a node sends only the cookies that it was told to
@@ -242,7 +254,7 @@ def make_in_memory(
         cookiejar=no_cookies,  # type: ignore[arg-type]  # its types know of treq's own jar only
         data_to_body_producer=lambda body: body,
     )
-    return InMemory(folder, clock, config, store, means.catalog, means, parts, site, pipe, client)
+    return InMemory(folder, clock, config, store, means.catalog, means, parts, membership, site, pipe, client)
 
 
 def occupied(exchange: InMemory, session: tuple[str, str]) -> Deferred[None]:

@@ -10,7 +10,9 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
 from onec_twisted.catalog.preparation import create_catalog
+from onec_twisted.delivery.destinations import Destination, Destinations
 from onec_twisted.delivery.relay import Relay
+from onec_twisted.model.shops import DEFAULT_SHOP
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage.local import Store
 from onec_twisted.testing import FakeImporter, inline
@@ -20,9 +22,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from onec_twisted.catalog.catalog import Catalog
+    from onec_twisted.delivery.interfaces import IImporter
     from onec_twisted.model.records import Handoff, Session
 
 TRIES = 3
+
+
+def destinations_to(importer: IImporter) -> Destinations:
+    """Return where the hand-offs of the default shop go: to an importer, as they are."""
+    destination = Destination(
+        importer=importer, unpack_limits=None, check_documents=False, session_quota=2**40, settle=300.0
+    )
+    return Destinations({DEFAULT_SHOP: destination})
 
 
 @define(eq=False)
@@ -51,8 +62,8 @@ class Site:
             most_tries=TRIES,
             files=catalog.files,
             records=catalog.handoffs,
-            prepare=lambda handoff, _: catalog.handoffs.described(handoff, self.store.folder(handoff.sessid)),
-            importer=self.importer,
+            prepare=lambda handoff, *_: catalog.handoffs.described(handoff, self.store.folder(handoff.sessid)),
+            destinations=destinations_to(self.importer),
             now=self.clock.seconds,
             clock=self.clock,
             metrics=Metrics(),

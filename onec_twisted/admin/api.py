@@ -13,6 +13,7 @@ from onec_twisted.admin.pages.handoffs import HANDOFFS_SHOWN, handoff_filter, ha
 from onec_twisted.admin.pages.refusals import REFUSALS_SHOWN, refusal_filter, refusals_query
 from onec_twisted.http.answer import Answer
 from onec_twisted.model.records import FAILED, WAITING
+from onec_twisted.model.reloaded import NotReloaded
 from onec_twisted.model.shops import shop_of, user_of
 from onec_twisted.model.text import decoded
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from onec_twisted.delivery.lines import Prospect
     from onec_twisted.model.journal import ShopTotals
     from onec_twisted.model.records import Handoff
+    from onec_twisted.model.reloaded import Reloaded
     from onec_twisted.model.shops import ShopView
 
 __all__ = ["API_VERSION", "Api", "ApiRequest", "worded_json"]
@@ -172,6 +174,7 @@ class Api:
     family: Family
     observed: Observed
     actions: Actions
+    reload: Callable[[], Awaitable[Reloaded]]
 
     async def respond(self, path: Sequence[str], request: Request) -> Answer:
         """Return the answer to a request for a path below the version, whatever goes wrong as JSON."""
@@ -290,7 +293,16 @@ class Api:
         return {"items": [_plain_session(line) for line in lines]}
 
     async def _settings(self, request: ApiRequest) -> dict[str, Any]:
-        return {"items": dict(self.family.settings)}
+        return {"items": dict(self.family.chosen().settings)}
+
+    async def _reload(self) -> Answer:
+        """Read the settings again; what is wrong with them is the answer."""
+        try:
+            done = await self.reload()
+        except NotReloaded as why:
+            return worded_json(409, str(why))
+        self.family.forget()
+        return Answer(body=_json({"outcome": "reloaded", **asdict(done)}), content_type=JSON)
 
     async def _act(self, request: ApiRequest) -> Answer:
         """Carry out an action: no page of another site can ask for it.
@@ -302,6 +314,8 @@ class Api:
             return worded_json(415, "send Content-Type: application/json")
         if request.fetch_site not in {"", "none", "same-origin"}:
             return worded_json(403, "pages of other sites may do nothing here")
+        if list(request.path) == ["reload"]:
+            return await self._reload()
         if len(request.path) != 3:
             return worded_json(404, "nothing here; see docs/admin-api.md")
         kind, name, verb = request.path

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from onec_twisted.admin.words.text import Words
     from onec_twisted.model.journal import Minute, ShopTotals, UserRow
 
-__all__ = ["Asked", "Family", "Known", "Made"]
+__all__ = ["Asked", "Chosen", "Family", "Known", "Made"]
 
 FACTS_FRESH_FOR = 0.5
 """Seconds for which what all pages are made from is cached."""
@@ -101,23 +101,33 @@ class Known:
         return sorted(row.username for row in self.users)
 
 
+@frozen(kw_only=True)
+class Chosen:
+    """What the administrator has chosen, as far as pages show and judge it.
+
+    ``settings`` are the options in force with their values, ``shops`` all but the default one. Each user is expected
+    to begin an exchange every ``expect_every`` seconds, if that is not None.
+    """
+
+    settings: Sequence[tuple[str, str]] = ()
+    expect_every: float | None = None
+    shops: Sequence[ShopView] = ()
+
+
 @define(eq=False, kw_only=True)
 class Family:
     """Makes the pages.
 
-    ``settings`` are the options in force with their values; who looks ``can_read`` files if there is a password.
-    ``peek`` lists what is in the archive in the first bytes of an open file. Each user is expected to begin an
-    exchange every ``expect_every`` seconds, if that is not None. ``shops`` returns the shops but the default one.
+    ``chosen`` returns what the administrator has chosen; who looks ``can_read`` files if there is a password.
+    ``peek`` lists what is in the archive in the first bytes of an open file.
     """
 
     observed: Observed
     health: HealthCheck
-    settings: Sequence[tuple[str, str]]
+    chosen: Callable[[], Chosen]
     version: str
     can_read: bool
     peek: Callable[[int, int], Deferred[Peeked]]
-    expect_every: float | None
-    shops: Callable[[], Sequence[ShopView]]
     _known: Known | None = field(default=None, init=False)
     _known_at: float = field(default=0.0, init=False)
     _peeked: TTLCache[tuple[int, str, int], Peeked] = field(init=False)
@@ -147,7 +157,7 @@ class Family:
             if health.ready:
                 raise
             verdict = judge(Facts(now=self.observed.now(), health=health.reasons))
-            names = tuple(shop.name for shop in self.shops())
+            names = tuple(shop.name for shop in self.chosen().shops)
             frame = self._frame(asked, verdict, self.observed.now(), names)
             return Made(
                 frame, asked.words.pages[frame.page] if frame.page else "", missing_page(frame, "unknown"), 503
@@ -191,7 +201,7 @@ class Family:
         if frame.page == "sessions":
             return sessions(frame, known.status.overview)
         if frame.page == "settings":
-            return settings(frame, known.status, self.settings)
+            return settings(frame, known.status, self.chosen().settings)
         last_day = ExchangeFilter(since=known.now - DAY_SHOWN, limit=MOST_EXCHANGES_PLOTTED)
         recent = await within(journal.exchanges(last_day))
         return overview(frame, Look(status=known.status, minutes=known.minutes, users=known.users, recent=recent))
@@ -293,7 +303,7 @@ class Family:
         status, now = await observed.status(), observed.now()
         minutes = await within(journal.minutes(now - DAY_SHOWN))
         users = await within(journal.users())
-        views = {shop.name: shop for shop in self.shops()}
+        views = {shop.name: shop for shop in self.chosen().shops}
         totals = await within(journal.shops(views)) if views else {}
         refused = await within(journal.refusals(RefusalFilter(limit=MOST_REFUSALS_JUDGED)))
         health = await looking
@@ -311,7 +321,7 @@ class Family:
             users=users,
             refusals=refused,
             minutes=minutes,
-            expect_every=self.expect_every,
+            expect_every=self.chosen().expect_every,
         )
         self._known = Known(
             now=now,

@@ -89,7 +89,7 @@ class Gauges:
             onec_connections=self.observed.server.connections.total,
             onec_uploads_in_progress=len(transfers),
             onec_uploads_waiting=transfers.waiting(),
-            onec_disk_reserved_bytes=self.observed.min_free,
+            onec_disk_reserved_bytes=self.observed.min_free(),
         )
         try:
             self._set(onec_disk_free_bytes=await self.observed.free())

@@ -107,7 +107,7 @@ class HealthCheck:
 
     async def _room(self) -> str:
         free = await self.observed.workers(self.observed.store.free)
-        reserved = self.observed.min_free
+        reserved = self.observed.min_free()
         return "" if free > reserved else f"the disk has {free} bytes left, --min-free keeps {reserved}"
 
     async def _database(self) -> str:

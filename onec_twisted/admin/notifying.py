@@ -11,6 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from onec_twisted.delivery.notifiers import NotifyFailed
+from onec_twisted.model.shops import DEFAULT_SHOP, shop_of
 from onec_twisted.runtime.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from onec_twisted.admin.notices import Subjects
-    from onec_twisted.admin.verdict import Verdict
+    from onec_twisted.admin.verdict import Reason, Verdict
     from onec_twisted.delivery.notifiers import Notifier
     from onec_twisted.model.notice import Notice
 
-__all__ = ["NOTICES_INTERVAL", "Notifying", "Outbox"]
+__all__ = ["NOTICES_INTERVAL", "Audience", "Notifying", "Outbox"]
 
 NOTICES_INTERVAL = 30.0
 """Seconds between two looks."""
@@ -88,25 +89,50 @@ class Outbox:
 
 
 @define(eq=False)
-class Notifying:
-    """Tells all ``outboxes`` what ``verdict`` says is new. ``now`` returns seconds since 1970."""
+class Audience:
+    """Those who hear of a shop, or of all shops if it is the default one; ``key`` tells whether they are the same."""
 
-    verdict: Callable[[], Awaitable[Verdict]]
+    shop: str
+    key: object
     subjects: Subjects
     outboxes: Sequence[Outbox]
+
+    def hears_of(self, reason: Reason) -> bool:
+        """Return whether a reason concerns them."""
+        return self.shop in (DEFAULT_SHOP, reason.shop or (reason.username and shop_of(reason.username)))
+
+    def tell(self, reasons: Sequence[Reason], now: float) -> None:
+        """Tell what is new; ``now`` is in seconds since 1970."""
+        for notice in self.subjects.update([reason for reason in reasons if self.hears_of(reason)], now):
+            for outbox in self.outboxes:
+                outbox.put(notice)
+
+
+@define(eq=False)
+class Notifying:
+    """Tells audiences what ``verdict`` says is new. ``now`` returns seconds since 1970."""
+
+    verdict: Callable[[], Awaitable[Verdict]]
     now: Callable[[], float]
+    _audiences: Sequence[Audience] = field(default=(), init=False)
     _log = Logger()
+
+    def address(self, audiences: Sequence[Audience]) -> None:
+        """Tell these from now on; those who were told before remember what they know."""
+        before = {(one.shop, one.key): one for one in self._audiences}
+        self._audiences = [before.get((one.shop, one.key), one) for one in audiences]
 
     def once(self) -> Deferred[None]:
         """Look once; an error is logged, and the next look tries again."""
         return Deferred.fromCoroutine(self._once())
 
     async def _once(self) -> None:
+        if not self._audiences:
+            return
         try:
             verdict = await self.verdict()
         except Exception:
             self._log.failure("the verdict for notices could not be reached")
             return
-        for notice in self.subjects.update(verdict.reasons, self.now()):
-            for outbox in self.outboxes:
-                outbox.put(notice)
+        for audience in self._audiences:
+            audience.tell(verdict.reasons, self.now())

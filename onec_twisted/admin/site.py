@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from twisted.web.http import Request as HTTPRequest
 
     from onec_twisted.admin.actions import Actions
+    from onec_twisted.admin.family import Chosen
     from onec_twisted.admin.gauges import Gauges
     from onec_twisted.admin.health import HealthCheck
     from onec_twisted.admin.status import Observed
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from onec_twisted.http.connections import Connections
     from onec_twisted.http.server import Limits
     from onec_twisted.model.journal import RefusedRequest
-    from onec_twisted.model.shops import ShopView
+    from onec_twisted.model.reloaded import Reloaded
 
 __all__ = ["AdminParts", "AdminSite"]
 
@@ -88,7 +89,7 @@ HTML, JSON = b"text/html; charset=utf-8", b"application/json"
 class AdminParts:
     """The parts that the site uses. ``access`` is None if everybody who can connect may see it.
 
-    ``settings`` are the options in force with their values; ``shops`` returns the shops but the default one.
+    ``chosen`` is as in ``Family``; ``reload`` reads the settings again, and raises ``NotReloaded``.
     """
 
     observed: Observed
@@ -96,9 +97,8 @@ class AdminParts:
     gauges: Gauges
     actions: Actions
     access: Access | None
-    settings: Sequence[tuple[str, str]]
-    expect_every: float | None
-    shops: Callable[[], Sequence[ShopView]]
+    chosen: Callable[[], Chosen]
+    reload: Callable[[], Awaitable[Reloaded]]
     peek: Callable[[int, int], Deferred[Peeked]]
     note_refusal: Callable[[RefusedRequest], None]
 
@@ -125,14 +125,12 @@ class Admin(Resource):
         self._family = Family(
             observed=parts.observed,
             health=parts.health,
-            settings=parts.settings,
+            chosen=parts.chosen,
             version=onec_twisted.__version__,
             can_read=parts.access is not None,
             peek=parts.peek,
-            expect_every=parts.expect_every,
-            shops=parts.shops,
         )
-        self._api = Api(family=self._family, observed=parts.observed, actions=parts.actions)
+        self._api = Api(family=self._family, observed=parts.observed, actions=parts.actions, reload=parts.reload)
         self._parts: dict[tuple[object, ...], tuple[float, Answer]] = {}
         self._seconds, self._workers = parts.observed.seconds, parts.observed.workers
         self._assets = {name: Answer(body=_asset(name), content_type=kind) for name, kind in ASSETS.items()}

@@ -93,7 +93,7 @@ class Observed:
     server: Server
     metrics: Metrics
     workers: Workers
-    min_free: int
+    min_free: Callable[[], int]
     now: Callable[[], float]
     seconds: Callable[[], float]
     clock: IReactorTime
@@ -112,7 +112,7 @@ class Observed:
             running=self.seconds() - self.started,
             connections=self.server.connections.total,
             free=free,
-            reserved=self.min_free,
+            reserved=self.min_free(),
             received=self.metrics.received,
             accepted=self.metrics.accepted,
             discarded=self.metrics.discarded,

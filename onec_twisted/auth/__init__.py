@@ -9,4 +9,6 @@ Modules, each importing only from those above it:
 * ``access``: authenticates a node
 * ``shard``: names this daemon among several, in every identifier that it makes
 * ``sessions``: finds the session of a request, by cookie and sessid
+* ``members``: the users of each shop
+* ``shared``: the door that shops share
 """

@@ -149,23 +149,46 @@ class Access:
     _key: bytes = field(factory=lambda: os.urandom(32), init=False)
     _good: TTLCache[bytes, str] = field(init=False)
     _asking: SingleFlight[str] = field(factory=SingleFlight, init=False)
-    _addresses: Failures = field(factory=Failures, init=False)
+    addresses: Failures = field(factory=Failures)
+    """The addresses whose passwords were wrong."""
     _users: Failures = field(factory=Failures, init=False)
-    _buckets: TokenBuckets = field(factory=TokenBuckets, init=False)
-    _lane: Lane = field(init=False)
+    buckets: TokenBuckets = field(factory=TokenBuckets)
+    """How many passwords of each address may be compared with verified ones."""
+    lane: Lane = field()
+    """Where passwords wait to be checked."""
+
+    @lane.default
+    def _own_lane(self) -> Lane:
+        return Lane(self.clock, self.addresses, self.at_once)
 
     def __attrs_post_init__(self) -> None:
-        """Start with nobody waiting."""
-        self._lane = Lane(self.clock, self._addresses, self.at_once)
+        """Start with no password remembered."""
         self._good = TTLCache(REMEMBERED_PASSWORDS, GOOD_FOR, self.clock.seconds)
 
     @classmethod
-    def by(cls, checkers: Sequence[Any], clock: IReactorTime, at_once: int = 0, most: int = 0) -> Access:
-        """Return an ``Access`` for everyone whom one of the checkers accepts."""
+    def by(
+        cls,
+        checkers: Sequence[Any],
+        clock: IReactorTime,
+        at_once: int = 0,
+        most: int = 0,
+        beside: Access | None = None,
+    ) -> Access:
+        """Return an ``Access`` for everyone whom one of the checkers accepts.
+
+        What an address guesses counts wherever it is ``beside`` another ``Access``; so do the passwords that are
+        checked here at once, but not those elsewhere: a directory that hangs must not keep others out.
+        """
         portal = Portal(NodeRealm(), [AnyOf(checkers)])
         knowing = [one for one in checkers if IKnowingChecker.providedBy(one)]
         at_once = at_once or (AT_ONCE if knowing else AT_ONCE_ELSEWHERE)
-        return cls(portal, clock, knowing, len(knowing) == len(checkers), at_once, most)
+        knows_all = len(knowing) == len(checkers)
+        shared: dict[str, Any] = {}
+        if beside is not None:
+            shared = {"addresses": beside.addresses, "buckets": beside.buckets}
+            if knows_all and beside.knows_all:
+                shared["lane"] = beside.lane
+        return cls(portal, clock, knowing, knows_all, at_once, most, **shared)
 
     async def login_again(self, header: bytes | None, address: str) -> str:
         """Return the user's name as ``login`` does, for a client that sends its password with each request.
@@ -207,18 +230,18 @@ class Access:
 
     async def _checked(self, credentials: UsernamePassword, address: str, gone: Callable[[], bool]) -> str:
         """Wait for a turn, and return the user's name; wrong credentials are answered with a delay."""
-        async with self._lane.turn(address, credentials.username, self._may_be(credentials.username), gone):
+        async with self.lane.turn(address, credentials.username, self._may_be(credentials.username), gone):
             user, failures = await self._ask(credentials, address)
         if user is not None:
             return user
-        delay = delay_after(failures, self._lane.waiting(address))
+        delay = delay_after(failures, self.lane.waiting(address))
         if delay:
             await deferLater(self.clock, delay)
         raise WrongCredentials
 
     def _is_a_crowd(self, address: str) -> bool:
         """Return whether an address had wrong passwords, or has several login attempts at a time."""
-        return self._lane.waiting(address) > 0 or self._addresses.of(address, self.clock.seconds()) > 0
+        return self.lane.waiting(address) > 0 or self.addresses.of(address, self.clock.seconds()) > 0
 
     def _may_be(self, user: bytes) -> bool:
         """Return whether there may be such a user."""
@@ -226,12 +249,12 @@ class Access:
 
     async def _is_known(self, credentials: UsernamePassword, address: str) -> bool:
         """Return whether a checker recognises a password as valid without a slow check."""
-        if not self.knowing or not self._buckets.is_left(address, self.clock.seconds()):
+        if not self.knowing or not self.buckets.is_left(address, self.clock.seconds()):
             return False
         for checker in self.knowing:
             if await checker.knows(credentials):
                 return True
-        self._buckets.take(address, self.clock.seconds())
+        self.buckets.take(address, self.clock.seconds())
         return False
 
     async def _ask(self, credentials: UsernamePassword, address: str) -> tuple[str | None, int]:
@@ -243,8 +266,8 @@ class Access:
             _, avatar, _ = await self.portal.login(IUsernamePassword(credentials), None, INode)
         except (LoginFailed, UnhandledCredentials):
             now, user = self.clock.seconds(), hmac.digest(self._key, credentials.username, "sha256")
-            failures = max(self._addresses.of(address, now), self._users.of(user, now))
-            self._addresses.add(address, now)
+            failures = max(self.addresses.of(address, now), self._users.of(user, now))
+            self.addresses.add(address, now)
             self._users.add(user, now)
             return None, failures
         return cast("Node", avatar).user, 0

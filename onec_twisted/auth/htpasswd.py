@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -79,6 +80,14 @@ class _File:
     cost: int = 4
 
 
+@lru_cache
+def _decoy(cost: int) -> bytes:
+    """Return a hash of a password that nobody knows, the same for all files of a cost."""
+    import bcrypt
+
+    return bcrypt.hashpw(os.urandom(8).hex().encode(), bcrypt.gensalt(cost))
+
+
 @implementer(ICredentialsChecker, IKnowingChecker)
 class HtpasswdChecker:
     """Checks passwords against a file.
@@ -106,7 +115,7 @@ class HtpasswdChecker:
         self._right: dict[bytes, tuple[bytes, bytes]] = {}
         """For each user, the hash in the file and the keyed digest of the password that matches it."""
         self._file = self._read()
-        self._decoys = {self._file.cost: self._decoy(self._file.cost)}
+        _decoy(self._file.cost)  # now, not while a node waits
 
     def _read(self) -> _File:
         """Return the file's content, reading it if it has changed. Raises ``HtpasswdUnreadable``."""
@@ -159,10 +168,6 @@ class HtpasswdChecker:
         """Return the users at the last look."""
         return frozenset(self._file.users)
 
-    def _decoy(self, cost: int) -> bytes:
-        """Return a hash of a password that nobody knows."""
-        return self._bcrypt.hashpw(os.urandom(8).hex().encode(), self._bcrypt.gensalt(cost))
-
     def _digest(self, password: bytes) -> bytes:
         return hmac.digest(self._key, password[:LONGEST_PASSWORD], "sha256")
 
@@ -181,9 +186,7 @@ class HtpasswdChecker:
         hashed = file.users.get(user)
         if b"\0" in password:  # bcrypt would raise
             password, hashed = b"", None
-        if file.cost not in self._decoys:
-            self._decoys[file.cost] = self._decoy(file.cost)
-        right = self._bcrypt.checkpw(password[:LONGEST_PASSWORD], hashed or self._decoys[file.cost])
+        right = self._bcrypt.checkpw(password[:LONGEST_PASSWORD], hashed or _decoy(file.cost))
         if not right or hashed is None:
             return False
         self._right[user] = hashed, self._digest(password)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from onec_twisted.model.errors import InvalidSession, MissingSessid
+from onec_twisted.model.shops import DEFAULT_SHOP, shop_of
 from onec_twisted.model.text import decoded
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Opened:
 
 @frozen(eq=False, kw_only=True)
 class Sessions:
-    """Opens sessions, and finds the sessions of requests.
+    """Opens sessions of a shop, and finds the sessions of requests; those of other shops are none here.
 
     A session expires ``ttl`` seconds after its last use, unless it is being written to, as ``is_busy`` reports for a
     sessid. A user may have ``most`` sessions; 0 means no limit. With ``sessid_required`` a node's request must name
@@ -50,6 +51,7 @@ class Sessions:
     ttl: float
     sessid_required: bool
     most: int
+    shop: str = DEFAULT_SHOP
 
     async def open(self, user: str, sender: Sender) -> Opened:
         """Open a session for a user who logged in as ``sender``. Raises ``TooManySessions``."""
@@ -63,8 +65,9 @@ class Sessions:
         return session if session is not None and self._is_live(session) else None
 
     def _is_live(self, session: Session) -> bool:
-        """Return whether a session was used recently, or is in use."""
-        return not session.is_over(self.now() - self.ttl, busy=self.is_busy(session.sessid))
+        """Return whether a session is of this shop, and was used recently or is in use."""
+        is_over = session.is_over(self.now() - self.ttl, busy=self.is_busy(session.sessid))
+        return not is_over and shop_of(session.username) == self.shop
 
     async def touch(self, session: Session) -> None:
         """Record that a session is in use."""

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from onec_twisted.model.errors import CatalogBusy, StorageRemoved
 from onec_twisted.model.journal import RefusalLine
+from onec_twisted.model.shops import DEFAULT_SHOP, account_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,17 @@ class RefusedRequests:
                 refused.asked,
                 refused.shop,
             )
+
+    def of_shop(self, shop: str) -> Callable[[RefusedRequest], None]:
+        """Return how a shop notes a refused request: whoever it claims to come from, is a user of that shop."""
+        if shop == DEFAULT_SHOP:
+            return self.note
+
+        def note(refused: RefusedRequest) -> None:
+            user = account_of(shop, refused.username) if refused.username else ""
+            self.note(evolve(refused, username=user, shop=shop))
+
+        return note
 
     def flush(self) -> Deferred[None]:
         """Put what was collected on record. A failure is logged, and forgets them: the log has each of them."""

@@ -16,9 +16,11 @@ from onec_twisted.model.records import Session
 from onec_twisted.runtime.singleflight import SingleFlight
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from onec_twisted.catalog.cache import KnownSessions
     from onec_twisted.catalog.recorder import Recorder
-    from onec_twisted.model.records import Epoch
+    from onec_twisted.model.records import Epoch, KeptFolder
 
 __all__ = ["SessionRecords"]
 
@@ -94,6 +96,10 @@ class SessionRecords:
             known.start_epoch(epoch.number, now)
         return epoch
 
+    async def held_by(self, shop: str) -> int:
+        """Return how many bytes the sessions of a shop hold together."""
+        return await self.recorder.survey(statements.held_by, shop)
+
     async def users(self) -> list[str]:
         """Return the users that have sessions which are not revoked."""
         return await self.recorder.survey(statements.users)
@@ -112,17 +118,22 @@ class SessionRecords:
         await self.recorder.record(sessid, lambda: (statements.end_session, (sessid,)))
         self._known.forget(sessid)
 
-    async def ended(self, ended: float, kept: float) -> list[str]:
-        """Return the sessids of all sessions that may be removed; see ``sql.sessions.ended``."""
+    async def ended(self, ended: float, kept: float) -> list[tuple[str, str]]:
+        """Return the sessids and users of all sessions that may be removed; see ``sql.sessions.ended``."""
         return await self.recorder.survey(statements.ended, ended, kept)
 
     async def unknown(self, folders: list[str]) -> list[str]:
         """Return those folders that are neither a session's on record nor kept."""
         return await self.recorder.survey(statements.unknown, folders)
 
-    async def forget_kept(self, before: float) -> list[str]:
-        """Forget the folders of earlier epochs whose last import was before a time, and return them."""
-        return cast("list[str]", await self.recorder.record("", lambda: (kept.forget, (before,))))
+    async def kept_since(self, before: float) -> list[KeptFolder]:
+        """Return the folders of earlier epochs whose last import was before a time."""
+        return await self.recorder.survey(kept.kept_since, before)
+
+    async def forget_kept(self, folders: Sequence[str]) -> None:
+        """Forget folders of earlier epochs."""
+        if folders:
+            await self.recorder.record("", lambda: (kept.forget, (folders,)))
 
     async def remove(self, sessid: str, ended: float, kept: float) -> bool:
         """Delete a session and all that belongs to it, if it may still be removed; return whether it was."""

@@ -10,15 +10,19 @@ Modules, each of which imports only from those above it:
 * ``configfile``: the file of ``--config``
 * ``in_force``: the options in force, for the status page
 * ``checkers``: makes the checkers of passwords
+* ``shops``: the tables of shops in that file
 * ``printed``: what ``--print-config`` prints
 * ``options``: the command line, the environment and the file together
 * ``announcement``: what the log says once the daemon is ready
 * ``listening``: endpoints that reload renewed certificates
 * ``sweep``: removes unused sessions, uploads and folders, and what is old in the journal
 * ``minutes``: totals by the minute, for the journal
+* ``membership``: who the users of each shop are
 * ``revocation``: ends the sessions of users who may no longer log in
 * ``service``: start and stop of the daemon
-* ``parts``: the front doors, and the parts behind them
+* ``parts``: the parts behind the front doors
+* ``doors``: the front doors of each shop
+* ``reloading``: reads the settings again while the daemon runs
 * ``administration``: adds what administrators look at, and what tells them
 * ``assembly``: puts all parts of a real daemon together
 * ``preflight``: tries what ``--check`` tries, without serving

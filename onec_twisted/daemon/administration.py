@@ -9,30 +9,46 @@ from twisted.application.internet import TimerService
 from onec_twisted import __version__
 from onec_twisted.auth.access import Access
 from onec_twisted.daemon.config import CannotStart
-from onec_twisted.daemon.in_force import in_force
+from onec_twisted.daemon.in_force import in_force, of_shop
 from onec_twisted.daemon.listening import listening, warn_of_strangers
 from onec_twisted.delivery.peeking import Peeker
 from onec_twisted.exchange.texts import LANGUAGES
 from onec_twisted.http.connections import Connections
+from onec_twisted.model.shops import ShopView
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onec_twisted.admin.family import Chosen
+    from onec_twisted.admin.notifying import Audience, Notifying
     from onec_twisted.admin.status import Observed
     from onec_twisted.daemon.config import Config
     from onec_twisted.daemon.listening import Certificate
-    from onec_twisted.daemon.parts import Means, Parts
+    from onec_twisted.daemon.reloading import Reload
     from onec_twisted.daemon.service import ExchangeService
-    from onec_twisted.http.site import ExchangeSite
 
-__all__ = ["add_admin", "add_notices"]
+__all__ = ["Notices", "add_admin", "chosen"]
 
 PEEK_TIMEOUT = 20.0
 """Most seconds for listing an archive to a person who waits."""
 
 
-def _observed(config: Config, means: Means, parts: Parts, site: ExchangeSite) -> Observed:
+def chosen(config: Config) -> Chosen:
+    """Return what pages show of the settings."""
+    from onec_twisted.admin.family import Chosen
+
+    return Chosen(
+        settings=in_force(config),
+        expect_every=config.expect_every,
+        shops=[ShopView(shop.name, shop.config.shop_quota, of_shop(shop)) for shop in config.shops],
+    )
+
+
+def _observed(reload: Reload) -> Observed:
     """Return the parts that are observed."""
     from onec_twisted.admin.status import Observed
 
+    means, parts = reload.means, reload.parts
     return Observed(
         recorder=means.catalog.recorder,
         files=means.catalog.files,
@@ -40,57 +56,75 @@ def _observed(config: Config, means: Means, parts: Parts, site: ExchangeSite) ->
         store=means.store,
         relay=parts.relay,
         transfers=parts.ingest.transfers,
-        server=site.server,
+        server=reload.site.server,
         metrics=means.metrics,
         workers=means.workers,
-        min_free=config.min_free,
+        min_free=lambda: parts.ingest.space.min_free,
         now=means.now,
         seconds=means.seconds,
         clock=means.reactor,
     )
 
 
-def add_notices(daemon: ExchangeService, config: Config, means: Means, parts: Parts, site: ExchangeSite) -> None:
-    """Let those know who want to when something is wrong. Raises ``CannotStart``."""
-    from onec_twisted.admin.family import Family
-    from onec_twisted.admin.health import HealthCheck
-    from onec_twisted.admin.notices import Subjects
-    from onec_twisted.admin.notifying import NOTICES_INTERVAL, Notifying, Outbox
-    from onec_twisted.delivery.notifiers import make_notifier
+class Notices:
+    """Lets those know who want to when something is wrong: with all shops, or with their own."""
 
-    outboxes = []
-    for description in config.notify:
-        try:
-            notifier = make_notifier(means.reactor, description, config.import_secret or b"")
-        except ValueError as error:
-            raise CannotStart(f"--notify={description}: {error}") from None
-        outboxes.append(Outbox(notifier, means.reactor))
-    observed = _observed(config, means, parts, site)
-    family = Family(
-        observed=observed,
-        health=HealthCheck(observed, parts.locks),
-        settings=(),
-        version=__version__,
-        can_read=False,
-        peek=Peeker(means.reactor, PEEK_TIMEOUT),
-        expect_every=config.expect_every,
-        shops=lambda: (),
-    )
-    notifying = Notifying(family.verdict, Subjects(config.language, LANGUAGES[config.language]), outboxes, means.now)
-    timer = TimerService(NOTICES_INTERVAL, notifying.once)
-    timer.clock = means.reactor
-    timer.setServiceParent(daemon)
+    def __init__(self, daemon: ExchangeService, reload: Reload) -> None:
+        """Tell nobody yet."""
+        self._daemon = daemon
+        self._reload = reload
+        self._notifying: Notifying | None = None
+
+    def follow(self, config: Config) -> Callable[[], None]:
+        """Return what lets settings say who is told. Raises ``CannotStart``."""
+        audiences = [self._audience(name, settings) for name, settings in config.named_shops() if settings.notify]
+
+        def go_on() -> None:
+            if audiences and self._notifying is None:
+                self._notifying = self._begin()
+            if self._notifying is not None:
+                self._notifying.address(audiences)
+
+        return go_on
+
+    def _audience(self, shop: str, config: Config) -> Audience:
+        from onec_twisted.admin.notices import Subjects
+        from onec_twisted.admin.notifying import Audience, Outbox
+        from onec_twisted.delivery.notifiers import make_notifier
+
+        clock, secret, outboxes = self._reload.means.reactor, config.import_secret or b"", []
+        for description in config.notify:
+            try:
+                outboxes.append(Outbox(make_notifier(clock, description, secret), clock))
+            except ValueError as error:
+                raise CannotStart(f"--notify={description}: {error}") from None
+        subjects = Subjects(config.language, LANGUAGES[config.language])
+        return Audience(shop, (config.notify, secret, config.language), subjects, outboxes)
+
+    def _begin(self) -> Notifying:
+        """Look at the verdict from now on."""
+        from onec_twisted.admin.family import Family
+        from onec_twisted.admin.health import HealthCheck
+        from onec_twisted.admin.notifying import NOTICES_INTERVAL, Notifying
+
+        reload, means = self._reload, self._reload.means
+        observed = _observed(reload)
+        family = Family(
+            observed=observed,
+            health=HealthCheck(observed, reload.parts.locks),
+            chosen=lambda: chosen(reload.in_force.config),
+            version=__version__,
+            can_read=False,
+            peek=Peeker(means.reactor, PEEK_TIMEOUT),
+        )
+        notifying = Notifying(family.verdict, means.now)
+        timer = TimerService(NOTICES_INTERVAL, notifying.once)
+        timer.clock = means.reactor
+        timer.setServiceParent(self._daemon)
+        return notifying
 
 
-def add_admin(
-    daemon: ExchangeService,
-    endpoint: str,
-    config: Config,
-    means: Means,
-    parts: Parts,
-    site: ExchangeSite,
-    certificates: list[Certificate],
-) -> None:
+def add_admin(daemon: ExchangeService, endpoint: str, reload: Reload, certificates: list[Certificate]) -> None:
     """Add the administrator's site to the daemon. Raises ``CannotStart``."""
     # Imported here, so that a daemon without it starts faster
     from onec_twisted.admin.actions import Actions
@@ -99,8 +133,9 @@ def add_admin(
     from onec_twisted.admin.health import HealthCheck
     from onec_twisted.admin.site import AdminParts, AdminSite
 
+    means, parts, site, config = reload.means, reload.parts, reload.site, reload.in_force.config
     reactor, store, catalog, checkers = means.reactor, means.store, means.catalog, config.admin_auth
-    observed = _observed(config, means, parts, site)
+    observed = _observed(reload)
     health = HealthCheck(observed, parts.locks)
     admin = AdminParts(
         observed=observed,
@@ -119,9 +154,8 @@ def add_admin(
         ),
         access=Access.by(checkers, reactor, most=MOST_CONNECTIONS // 2) if checkers else None,
         note_refusal=parts.refused.note,
-        settings=in_force(config),
-        expect_every=config.expect_every,
-        shops=lambda: (),
+        chosen=lambda: chosen(reload.in_force.config),
+        reload=reload,
         peek=Peeker(reactor, PEEK_TIMEOUT),
     )
     connections = Connections(config.connections_per_address, site.server.connections.trusted)

@@ -30,11 +30,14 @@ def address_text(address: Any, *, is_secure: bool) -> str:
 def announce(config: Config, addresses: Sequence[str], folder: str, free: int) -> None:
     """Log that the daemon is ready; warn if nothing can be uploaded to ``folder``, with ``free`` bytes of room."""
     Logger(namespace=__name__).info(
-        "onec-exchange {version} is ready at {addresses} for {users}; uploads go to {folder}, then to {importer}",
+        "onec-exchange {version} is ready at {addresses} for {users}{more}; "
+        "uploads go to {folder}, then to {importer}",
         version=__version__,
         addresses=", ".join(addresses),
         users=", ".join(shown(checker) for checker in config.auth),
         folder=folder,
+        more=f", and for {len(config.shops)} shops" if config.shops else "",
+        shops=len(config.shops),
         importer="nobody: --importer=keep imports nothing" if config.importer == "keep" else hidden(config.importer),
     )
     if free <= config.min_free:

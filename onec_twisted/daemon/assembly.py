@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import platform
 import time
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +21,18 @@ from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.database import Database
 from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.catalog.refused import REFUSALS_INTERVAL
-from onec_twisted.daemon.administration import add_admin, add_notices
+from onec_twisted.daemon.administration import Notices, add_admin
 from onec_twisted.daemon.announcement import announce
 from onec_twisted.daemon.config import CannotStart
+from onec_twisted.daemon.doors import make_site
 from onec_twisted.daemon.listening import listening
+from onec_twisted.daemon.membership import membership_of
 from onec_twisted.daemon.minutes import MINUTES_INTERVAL, Minutes
-from onec_twisted.daemon.parts import Means, Parts, make_parts, make_site
+from onec_twisted.daemon.parts import Means, Parts, make_parts
+from onec_twisted.daemon.reloading import InForce, Reload
 from onec_twisted.daemon.revocation import LOOK_INTERVAL, Revocation
 from onec_twisted.daemon.service import ExchangeService, prepare
-from onec_twisted.daemon.sweep import Sweep, interval_for
+from onec_twisted.daemon.sweep import Lifetimes, Sweep, interval_for
 from onec_twisted.delivery.checking import Checker
 from onec_twisted.delivery.client import SiteClient, address_of, basic
 from onec_twisted.delivery.examination import Examiner
@@ -44,13 +47,24 @@ from onec_twisted.runtime.workers import DiskWorkers
 from onec_twisted.storage.local import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.logger import FileLogObserver
 
     from onec_twisted.daemon.config import Config
     from onec_twisted.daemon.listening import Certificate
     from onec_twisted.delivery.interfaces import IImporter
 
-__all__ = ["Holdings", "collect_seldom", "make_daemon", "make_holdings", "make_means", "run_evenly", "wall_clock"]
+__all__ = [
+    "Holdings",
+    "collect_seldom",
+    "make_daemon",
+    "make_holdings",
+    "make_means",
+    "retime",
+    "run_evenly",
+    "wall_clock",
+]
 
 GC_ALLOCATIONS = 10_000
 """Allocations after which young objects are collected; Python's 700 take 2 to 3 % of a small piece's time."""
@@ -63,6 +77,9 @@ WORKER_THREADS = 16
 
 ERRAND_THREADS = 4
 """Threads for work that may take seconds with thousands of files; pieces do not need them."""
+
+MOST_IMPORTERS = 5000
+"""Importers that are remembered for other shops with the same settings."""
 
 ARCHIVE_TIMEOUT = 300.0
 """Most seconds for reading one archive, which waits for the disk and yields to all other work."""
@@ -118,12 +135,11 @@ def make_holdings(config: Config, reactor: Any) -> Holdings:
     )
 
 
-def make_means(config: Config, reactor: Any, holdings: Holdings) -> Means:
-    """Return the means that the parts of a real daemon use. Raises ``CannotStart``."""
+def make_means(reactor: Any, holdings: Holdings) -> Means:
+    """Return the means that the parts of a real daemon use."""
     workers, errands = holdings.workers, holdings.errands
     metrics = Metrics(time.monotonic)
     metrics.report_build(version=__version__, twisted=twisted.__version__, python=platform.python_version())
-    surroundings = Surroundings(reactor, errands, config.import_timeout, *_credentials(config))
     return Means(
         reactor=reactor,
         # Seconds since 1970 that do not jump when the system's clock is set
@@ -135,8 +151,8 @@ def make_means(config: Config, reactor: Any, holdings: Holdings) -> Means:
         store=holdings.store,
         free=partial(workers, holdings.store.free),
         catalog=Catalog(Recorder(holdings.database, workers, metrics, errands)),
-        importer=_importer(config, surroundings),
-        orders=_orders(config, reactor),
+        importer_of=_importers(reactor, errands),
+        orders_of=partial(_orders, reactor),
         examine=Examiner(reactor, ARCHIVE_TIMEOUT),
         prepare=Preparer(reactor, UNPACK_TIMEOUT),
         check=Checker(reactor, CHECK_TIMEOUT),
@@ -157,15 +173,26 @@ def _credentials(config: Config) -> tuple[bytes, str]:
     return config.import_secret or b"", basic(config.import_auth or b"")
 
 
-def _importer(config: Config, surroundings: Surroundings) -> IImporter:
-    """Return the chosen importer. Raises ``CannotStart``."""
-    try:
-        return make_importer(config.importer, surroundings)
-    except Exception as error:  # a plugin may raise anything
-        raise CannotStart(f"--importer={config.importer}: {error}; --help-importers lists them") from None
+def _importers(reactor: Any, errands: DiskWorkers) -> Callable[[Config], IImporter]:
+    """Return what returns the importer that settings choose; it raises ``CannotStart``.
+
+    Shops with the same settings have the same importer, also after a reload.
+    """
+
+    @lru_cache(MOST_IMPORTERS)
+    def made(spec: str, timeout: float, secret: bytes, authorization: str) -> IImporter:
+        return make_importer(spec, Surroundings(reactor, errands, timeout, secret, authorization))
+
+    def importer_of(config: Config) -> IImporter:
+        try:
+            return made(config.importer, config.import_timeout, *_credentials(config))
+        except Exception as error:  # a plugin may raise anything
+            raise CannotStart(f"--importer={config.importer}: {error}; --help-importers lists them") from None
+
+    return importer_of
 
 
-def _orders(config: Config, reactor: Any) -> Orders | None:
+def _orders(reactor: Any, config: Config) -> Orders | None:
     """Return the source of orders, if there is one. Raises ``CannotStart``."""
     if config.orders is None:
         return None
@@ -178,12 +205,20 @@ def _orders(config: Config, reactor: Any) -> Orders | None:
 
 
 def make_daemon(
-    config: Config, holdings: Holdings, means: Means, observer: FileLogObserver | None = None
+    config: Config,
+    holdings: Holdings,
+    means: Means,
+    observer: FileLogObserver | None = None,
+    again: Callable[[], Config] | None = None,
 ) -> ExchangeService:
-    """Put the whole daemon together; ``observer`` writes its log. Raises ``CannotStart``."""
+    """Put the whole daemon together; ``observer`` writes its log. Raises ``CannotStart``.
+
+    ``again`` reads the settings again for a reload, as in ``Reload``; without it they stay.
+    """
     reactor, store = means.reactor, means.store
     parts = make_parts(config, means)
-    site = make_site(config, means, parts)
+    in_force = InForce(config, membership_of(config, reactor))
+    site = make_site(config, in_force.membership, means, parts)
     certificates: list[Certificate] = []
     addresses: list[str] = []
     daemon = ExchangeService(
@@ -199,20 +234,25 @@ def make_daemon(
     for description in config.listen:
         service = listening("listen", description, site, reactor, certificates, addresses=addresses)
         service.setServiceParent(daemon)
+    reload = Reload(again=again or (lambda: config), in_force=in_force, means=means, parts=parts, site=site)
+    daemon.reload_settings = reload.once
     if config.admin is not None:
-        add_admin(daemon, config.admin, config, means, parts, site, certificates)
-    if config.notify:
-        add_notices(daemon, config, means, parts, site)
+        add_admin(daemon, config.admin, reload, certificates)
+    notices = Notices(daemon, reload)
+    notices.follow(config)()
+    reload.followers.append(notices.follow)
+    means.metrics.name_shops([shop.name for shop in config.shops])
     parts.relay.setServiceParent(daemon)
     parts.archives.setServiceParent(daemon)
-    _add_timers(daemon, config, means, parts, holdings)
+    _add_timers(daemon, reload, parts, holdings)
     daemon.at_start = lambda: announce(config, addresses, str(holdings.store.temp), store.free())
     return daemon
 
 
-def _add_timers(daemon: ExchangeService, config: Config, means: Means, parts: Parts, holdings: Holdings) -> None:
+def _add_timers(daemon: ExchangeService, reload: Reload, parts: Parts, holdings: Holdings) -> None:
     """Add what the daemon does from time to time."""
-    catalog = means.catalog
+    means, in_force = reload.means, reload.in_force
+    catalog, config = means.catalog, in_force.config
     sweep = Sweep(
         recorder=catalog.recorder,
         sessions=catalog.sessions,
@@ -220,23 +260,26 @@ def _add_timers(daemon: ExchangeService, config: Config, means: Means, parts: Pa
         locks=parts.locks,
         workers=means.errands,
         session_ttl=config.session_ttl,
-        keep=config.keep,
         journal=catalog.journal,
-        history=config.history,
-        history_of_shops=dict,
+        lifetimes=lambda: Lifetimes.of(in_force.config),
         now=means.now,
     )
     minutes = Minutes(catalog.journal, means.metrics, means.free, means.now)
     revocation = Revocation(
-        checkers=config.auth,
+        membership=lambda: in_force.membership,
         others=config.admin_auth,
         sessions=catalog.sessions,
         locks=parts.locks,
         workers=means.workers,
     )
+
+    def timed(interval: float, call: Callable[[], Any]) -> TimerService:
+        timer = TimerService(interval, call)
+        timer.clock = means.reactor
+        timer.setServiceParent(daemon)
+        return timer
+
     for interval, call in (
-        (interval_for(config.settle), parts.handoffs.settle_quiet),
-        (interval_for(config.session_ttl, config.keep), sweep.once),
         (LOOK_INTERVAL, revocation.once),
         (CERTIFICATE_INTERVAL, daemon.reload_certificates),
         (PRESENCE_INTERVAL, Presence(holdings.check, means.workers).once),
@@ -244,7 +287,37 @@ def _add_timers(daemon: ExchangeService, config: Config, means: Means, parts: Pa
         (REFUSALS_INTERVAL, parts.refused.flush),
         (QUIET_INTERVAL, parts.received.end_quiet),
     ):
-        timer = TimerService(interval, call)
-        timer.clock = means.reactor
-        timer.setServiceParent(daemon)
+        timed(interval, call)
+    settling = timed(_settle_interval(config), parts.handoffs.settle_quiet)
+    sweeping = timed(_sweep_interval(config), sweep.once)
+
+    def follow(new: Config) -> Callable[[], None]:
+        def go_on() -> None:
+            retime(settling, _settle_interval(new))
+            retime(sweeping, _sweep_interval(new))
+
+        return go_on
+
+    reload.followers.append(follow)
     daemon.at_end = (parts.refused.flush, minutes.once)
+
+
+def _settle_interval(config: Config) -> float:
+    return interval_for(*(settings.settle for _, settings in config.named_shops()))
+
+
+def _sweep_interval(config: Config) -> float:
+    return interval_for(config.session_ttl, *(settings.keep for _, settings in config.named_shops()))
+
+
+def retime(timer: TimerService, interval: float) -> None:
+    """Let a timer that runs call at another interval, in seconds, once its running call has ended."""
+    if timer.step == interval or not timer.running:
+        return
+    timer.step = interval
+
+    def go_on(_: object) -> None:
+        if timer.parent is not None and timer.parent.running:
+            timer.startService()
+
+    timer.stopService().addCallback(go_on)

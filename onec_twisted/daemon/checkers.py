@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.cred.checkers import FilePasswordDB, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.credentials import IUsernamePassword
-from twisted.cred.strcred import InvalidAuthType, StrcredException, makeChecker
+from twisted.cred.strcred import InvalidAuthType, StrcredException, findCheckerFactory
 
 from onec_twisted.auth.access import PasswordFile
 from onec_twisted.auth.htpasswd import HtpasswdChecker
+from onec_twisted.auth.interfaces import IKnowingChecker
 from onec_twisted.daemon.values import wrong
 from onec_twisted.model.text import decoded
 from onec_twisted.model.written import NotPlain
 
-__all__ = ["known_users", "make_checker", "shown"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["described", "kept_checkers", "known_users", "make_checker", "shown", "users_of"]
 
 
 def shown(checker: Any) -> str:
@@ -36,13 +41,17 @@ def known_users(checker: Any) -> frozenset[bytes] | None:
     return frozenset(checker.read()) if isinstance(checker, PasswordFile) else None
 
 
+_factory = lru_cache(findCheckerFactory)
+"""Looking through the plugins takes long, and a thousand shops may have checkers of their own."""
+
+
 def make_checker(option: str, description: str) -> Any:
     """Return the checker for a strcred description. Raises ``Wrong`` for one that is known to be unusable."""
     kind, _, words = description.partition(":")
     if kind == "memory" and (words.count(":") != 1 or not all(words.split(":"))):
         wrong(option, kind, "write memory:USER:PASSWORD, without a colon in either")
     try:
-        checker = makeChecker(description)
+        checker = _factory(kind).generateChecker(words)
     except InvalidAuthType:
         wrong(option, kind, "no such method; --help-auth lists them")
     except (StrcredException, ValueError) as error:
@@ -66,3 +75,41 @@ def make_checker(option: str, description: str) -> Any:
 def _as_bytes(text: str | bytes) -> bytes:
     """Return a text from the command line as the bytes that were typed."""
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+
+
+def kept_checkers(old: Sequence[Any], new: Sequence[Any]) -> tuple[Any, ...]:
+    """Return new checkers; instead of those that go by the same as an old one, the old one."""
+    known = {what: checker for what, checker in zip(described(old), old, strict=True) if what[1] is not None}
+    return tuple(known.get(what, checker) for what, checker in zip(described(new), new, strict=True))
+
+
+def described(checkers: Sequence[Any]) -> list[tuple[type, Any]]:
+    """Return for each checker what makes two of its kind the same; None stands for what is not known."""
+    found: list[tuple[type, Any]] = []
+    for checker in checkers:
+        goes_by: Any = None
+        if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
+            goes_by = tuple(sorted(checker.users.items()))
+        elif isinstance(checker, HtpasswdChecker):
+            goes_by = checker.path
+        elif isinstance(checker, PasswordFile):
+            goes_by = checker.filename
+        found.append((type(checker), goes_by))
+    return found
+
+
+def users_of(checker: Any) -> Callable[[bytes], bool] | None:
+    """Return a function that says whether a checker has a user; None if that cannot be determined. Blocks."""
+    if IKnowingChecker.providedBy(checker):
+        checker.look()
+        return cast("Callable[[bytes], bool]", checker.has)
+    if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
+        return checker.users.__contains__
+    if isinstance(checker, PasswordFile):
+        try:
+            return checker.read().__contains__
+        except (FileNotFoundError, NotADirectoryError):
+            return {}.__contains__
+        except (OSError, NotPlain):
+            return None
+    return None

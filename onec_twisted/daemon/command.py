@@ -26,7 +26,7 @@ from onec_twisted.auth.userfile import (
 from onec_twisted.catalog.sqlite import CatalogUnusable
 from onec_twisted.daemon.backup import BackupFailed, back_up, restore
 from onec_twisted.daemon.remote import RemoteFailed
-from onec_twisted.daemon.watching import AS_JSON, handoffs, journal, seen_users, sessions, shops, status
+from onec_twisted.daemon.watching import AS_JSON, handoffs, journal, reload, seen_users, sessions, shops, status
 from onec_twisted.model.shown import harmless
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def command() -> None:
     """Look after a daemon that runs as ``twistd onec-exchange``."""
 
 
-for one in (status, shops, sessions, handoffs, journal):
+for one in (status, shops, sessions, handoffs, journal, reload):
     command.add_command(one)
 
 

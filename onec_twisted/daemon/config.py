@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from onec_twisted.model.shops import DEFAULT_SHOP
 from onec_twisted.model.shown import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["CannotStart", "Config"]
+__all__ = ["CannotStart", "Config", "Shop"]
 
 
 class CannotStart(SystemExit, Exception):
@@ -69,6 +70,8 @@ class Config:
     # Limits
     body_limit: int
     session_quota: int
+    shop_quota: int | None
+    """Bytes that all sessions of a shop may hold together; None for no limit."""
     min_free: int
     connections_per_address: int
     sessions_per_user: int
@@ -114,6 +117,9 @@ class Config:
     access_log: bool
     log_format: str
 
+    shops: tuple[Shop, ...] = field(default=(), converter=_tuple)
+    """The shops besides the default one; only a file can name them."""
+
     @property
     def unpack_limits(self) -> tuple[int, int, int, int] | None:
         """Return the limits of an archive, see ``Preparation``; None if none is unpacked."""
@@ -129,3 +135,30 @@ class Config:
     def always_ok(self) -> bool:
         """Return whether refusals have the status 200."""
         return self.status_codes == "ok"
+
+    def named_shops(self) -> tuple[tuple[str, Config], ...]:
+        """Return every shop's name with its settings, the default shop first."""
+        return ((DEFAULT_SHOP, self), *((shop.name, shop.config) for shop in self.shops))
+
+
+@frozen
+class Shop:
+    """A shop, see ``daemon.shops``: its settings in force, and the options ``own`` that its table sets.
+
+    Its users are those of its own checkers, or else the common ones that ``users`` names.
+    """
+
+    name: str
+    config: Config
+    users: frozenset[str]
+    own: frozenset[str]
+
+    @property
+    def has_own_auth(self) -> bool:
+        """Return whether its users are those of its own checkers."""
+        return "auth" in self.own
+
+    @property
+    def has_own_path(self) -> bool:
+        """Return whether its users, and nobody else, exchange at paths of its own."""
+        return "path" in self.own

@@ -6,7 +6,7 @@ import re
 import sys
 from difflib import get_close_matches
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import field, frozen
 
@@ -21,13 +21,16 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["OPTIONS_IN_FILES", "ConfigFile", "read_config"]
+__all__ = ["OPTIONS_IN_FILES", "ConfigFile", "absolute", "read_config"]
 
 OPTIONS_IN_FILES = frozenset({name for name, *_ in PARAMETERS} | set(REPEATABLE)) - {"config"}
 """The options that a file may set."""
+
+LISTS = (*REPEATABLE, "users")
+"""What takes several texts; ``users`` are those of a shop."""
 
 NUMERIC = {*SIZES, *TIMES, *NUMBERS, "min-rate"}
 
@@ -43,33 +46,46 @@ class ConfigFile:
     table: dict[str, Any] = field(repr=False)
 
     @cached_property
-    def _lines(self) -> dict[str, int]:
-        """The line on which each key begins; only messages need it."""
-        return dict(_lines_of(self.text))
+    def _lines(self) -> dict[tuple[str, ...], int]:
+        """The line on which each key, with those above it, first stands; only messages need it."""
+        lines: dict[tuple[str, ...], int] = {}
+        for keys, line in _lines_of(self.text):
+            lines.setdefault(keys, line)
+        return lines
 
-    def place(self, name: str) -> str:
-        """Return where the value of an option stands, for people."""
-        line = self._lines.get(name)
+    def place(self, *keys: str) -> str:
+        """Return where a key stands, after those above it, for people."""
+        line = self._lines.get(keys)
         return f"{self.path}, line {line}" if line else str(self.path)
 
+    def reject(self, words: str, *keys: str) -> NoReturn:
+        """Raise ``InFile``: say where a key is, and what is wrong with it."""
+        raise InFile(f"{self.place(*keys)}: {'.'.join(keys)}: {words}")
+
     def given(self) -> dict[str, Given]:
-        """Return what it gives, by option. Raises ``InFile``."""
+        """Return what it gives outside of the tables of shops, by option. Raises ``InFile``."""
+        return self.given_in({name: value for name, value in self.table.items() if name != "shops"}, OPTIONS_IN_FILES)
+
+    def given_in(self, table: Mapping[str, Any], names: Collection[str], *above: str) -> dict[str, Given]:
+        """Return what a table gives, by option; ``names`` are those that it may set. Raises ``InFile``."""
         found = {}
-        for name, value in self.table.items():
-            if name not in OPTIONS_IN_FILES:
-                raise InFile(f"{self.place(name)}: {name}: no such option{_meant(name)}")
+        for name, value in table.items():
+            if name not in names:
+                self.reject(f"no such option{_meant(name, names)}", *above, name)
             try:
                 texts = _texts(name, value)
             except Wrong as error:
-                raise InFile(f"{self.place(name)}: {name}: {error.words}") from None
-            found[name] = self._given(name, tuple(_absolute(name, text, self.path.parent) for text in texts))
+                self.reject(error.words, *above, name)
+            placed = tuple(absolute(name, text, self.path.parent) for text in texts)
+            found[name] = self._given((*above, name), placed)
         return found
 
-    def _given(self, name: str, texts: tuple[str, ...]) -> Given:
+    def _given(self, keys: tuple[str, ...], texts: tuple[str, ...]) -> Given:
         def complaint(name: str, value: str) -> str:
-            return f"{self.place(name)}: {name}{f' = {value}' if value else ''}"
+            named = (*keys[:-1], name)
+            return f"{self.place(*named)}: {'.'.join(named)}{f' = {value}' if value else ''}"
 
-        return Given(texts, lambda: self.place(name), complaint)
+        return Given(texts, lambda: self.place(*keys), complaint)
 
 
 def read_config(path: Path) -> ConfigFile:
@@ -90,25 +106,37 @@ def read_config(path: Path) -> ConfigFile:
         raise InFile(f'{path}, line {line}: {words}; write name = "text", name = 10 or name = true') from None
 
 
-def _lines_of(text: str) -> Iterator[tuple[str, int]]:
-    """Yield the line of each key and table: the lines up to the first that is whole TOML are one statement."""
+def _lines_of(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield each key and table with its line: the lines up to the first that is whole TOML are one statement."""
     part, begins = "", 1
+    above: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(keepends=True), 1):
         begins = number if not part else begins
         part += line
         try:
-            keys = tomllib.loads(part)
+            statement = tomllib.loads(part)
         except tomllib.TOMLDecodeError:
             continue
-        yield from ((key, begins) for key in keys)
+        keys = list(_keys_of(statement))
         if part.lstrip().startswith("["):
-            return  # no option is in a table
+            above = keys[-1]
+            yield from ((found, begins) for found in keys)
+        else:
+            yield from (((*above, *found), begins) for found in keys)
         part = ""
+
+
+def _keys_of(table: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield the keys of a table, and of those in it."""
+    for key, value in table.items():
+        yield (key,)
+        if isinstance(value, dict):
+            yield from ((key, *below) for below in _keys_of(value))
 
 
 def _texts(name: str, value: object) -> tuple[str, ...]:
     """Return a value as texts, as they would stand on the command line. Raises ``Wrong``."""
-    if name in REPEATABLE:
+    if name in LISTS:
         listed = value if isinstance(value, list) else [value]
         if not all(isinstance(one, str) for one in listed):
             wrong(name, "", 'write a list of texts, as in ["a", "b"]')
@@ -135,14 +163,16 @@ def _sample(name: str) -> str:
     return "a number" if name in NUMERIC else "one text in quotes"
 
 
-def _meant(key: str) -> str:
-    near = get_close_matches(key.replace("_", "-").lower(), sorted(OPTIONS_IN_FILES), 1)
+def _meant(key: str, names: Collection[str]) -> str:
+    if key in OPTIONS_IN_FILES:
+        return " of a shop; it is the same for all, and stands before the first [shops...]"
+    near = get_close_matches(key.replace("_", "-").lower(), sorted(names), 1)
     return f"; write {near[0]}?" if near else "; twistd onec-exchange --help lists them"
 
 
-def _absolute(name: str, text: str, folder: Path) -> str:
-    """Return the text of an option whose relative paths start from a folder, with paths that do not."""
-    if name in PATHS:
+def absolute(name: str, text: str, folder: Path) -> str:
+    """Return the text of an option whose relative paths start from a folder, with absolute ones."""
+    if name in PATHS or name == "config":
         return str(folder / text) if text else text
     kind, colon, path = text.partition(":")
     if name in ("auth", "admin-auth") and kind in ("htpasswd", "file") and path:

@@ -13,7 +13,12 @@ from onec_twisted.model.shown import hidden
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["in_force", "text_of"]
+    from onec_twisted.daemon.config import Shop
+
+__all__ = ["OPTIONS", "in_force", "of_shop", "text_of"]
+
+OPTIONS = tuple(one.name.replace("_", "-") for one in fields(Config) if one.name != "shops")
+"""The options, in the order of ``Config``."""
 
 SECRETS = ("import-secret", "import-auth")
 """Options whose values nobody is shown."""
@@ -21,10 +26,17 @@ SECRETS = ("import-secret", "import-auth")
 
 def in_force(config: Config) -> tuple[tuple[str, str], ...]:
     """Return the options that are set, with their values: no secrets, no passwords in addresses."""
-    known = {one.name.replace("_", "-"): getattr(config, one.name) for one in fields(Config)}
+    known = {name: getattr(config, name.replace("-", "_")) for name in OPTIONS}
     return tuple(
         (f"--{name}", text_of(name, value)) for name, value in known.items() if value is not None and value != ()
     )
+
+
+def of_shop(shop: Shop) -> tuple[tuple[str, str], ...]:
+    """Return what the table of a shop sets, as it would be written: no secrets."""
+    users = [("users", ", ".join(sorted(shop.users)))] if shop.users else []
+    values = ((name, getattr(shop.config, name.replace("-", "_"))) for name in OPTIONS if name in shop.own)
+    return (*users, *((f"--{name}", "off" if value is None else text_of(name, value)) for name, value in values))
 
 
 def text_of(name: str, value: Any) -> str:

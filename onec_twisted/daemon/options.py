@@ -10,23 +10,26 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from attrs import evolve
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.strcred import AuthOptionMixin
 from twisted.python import usage
 
 from onec_twisted.daemon.checkers import make_checker
 from onec_twisted.daemon.config import CannotStart, Config
-from onec_twisted.daemon.configfile import OPTIONS_IN_FILES, read_config
+from onec_twisted.daemon.configfile import OPTIONS_IN_FILES, absolute, read_config
 from onec_twisted.daemon.given import Given, foreign_variables, given_in_environment, given_on_line
 from onec_twisted.daemon.parameters import CHOICES, FLAGS, PARAMETERS, REPEATABLE, YES_OR_NO
 from onec_twisted.daemon.printed import printed
+from onec_twisted.daemon.shops import shops_in
 from onec_twisted.daemon.values import (
     InFile,
     Wrong,
     check_fit,
     check_paths,
-    content_of,
     one_of_several,
+    secret_in,
+    site_auth_in,
     site_auth_of,
     tus_path_of,
     value_of,
@@ -37,11 +40,16 @@ from onec_twisted.delivery.importers import importers_help
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from onec_twisted.daemon.config import Shop
+    from onec_twisted.daemon.configfile import ConfigFile
+
 __all__ = ["DEFAULT_LISTEN", "DEFAULT_PATHS", "Options"]
 
 DEFAULT_LISTEN = "tcp:8080:interface=127.0.0.1"
 DEFAULT_PATHS = ("/1c_exchange.php", "/bitrix/admin/1c_exchange.php")
 """1C:UNF requests ``mode=info`` from the second, whatever address was typed (docs/protocol.md, N2)."""
+
+_FLAGS = frozenset(name for name, *_ in FLAGS)
 
 IMPORT_AUTH = "ONEC_IMPORT_AUTH"
 """The variable that replaces ``--import-auth``; importers' programs do not inherit it (``program_environment``)."""
@@ -65,14 +73,18 @@ class Options(usage.Options, AuthOptionMixin):
     optParameters: Sequence[Sequence[Any]] = PARAMETERS
     optFlags: Sequence[Sequence[Any]] = FLAGS
 
-    def __init__(self) -> None:
-        """Start with the defaults."""
+    def __init__(self, folder: Path | None = None) -> None:
+        """Start with the defaults; relative paths start from a folder, or else from where the process is."""
         super().__init__()
         for name in REPEATABLE:
             self["credCheckers" if name == "auth" else name] = []
         self.given: dict[str, Given] = {}
         """Where each option is from that has not its default."""
         self._arguments: list[str] = []
+        self._folder = folder
+        self._started_in = Path.cwd()
+        self._file: ConfigFile | None = None
+        self._shops: tuple[Shop, ...] = ()
 
     def opt_listen(self, endpoint: str) -> None:
         """Twisted endpoint to serve on: tcp:, unix:, ssl:, systemd:; may be repeated. [default: tcp:8080:interface=127.0.0.1]."""  # noqa: E501 - usage shows it as it stands
@@ -122,10 +134,21 @@ class Options(usage.Options, AuthOptionMixin):
             sys.stdout.write(printed(self.config(), self.given, foreign_variables(os.environ)))
             raise SystemExit(0)
 
+    def again(self) -> Config:
+        """Read everything again that ``parseOptions`` has read; return the settings. Blocks. Raises ``CannotStart``.
+
+        The folder of the process may be another by now: relative paths start from the first.
+        """
+        fresh = Options(self._started_in)
+        fresh.parseOptions(self._arguments)
+        return fresh.config()
+
     def _parse(self) -> None:
         """Parse everything. Raises ``CannotStart``."""
         try:
-            super().parseOptions([*self._beside(), *self._arguments])
+            beside = self._beside()
+            super().parseOptions([*beside, *self._arguments] if self._folder is None else beside)
+            self._shops = shops_in(self._file, self._common()) if self._file is not None else ()
         except Wrong as error:
             given = self.given.get(error.name)
             raise CannotStart(_in_a_line(given.explain(error) if given else str(error), given)) from None
@@ -136,17 +159,31 @@ class Options(usage.Options, AuthOptionMixin):
 
     def _beside(self) -> list[str]:
         """Return what the environment and the file give beside the command line, in its words. Raises ``Wrong``."""
-        line = given_on_line(self._arguments, self.shortOpt, self.longOpt)
+        line = self._placed(given_on_line(self._arguments, self.shortOpt, self.longOpt))
         if any(name.startswith(("help", "version")) for name in line):
             return []  # whoever asks for help may have a file that is wrong
-        environment = given_in_environment({*OPTIONS_IN_FILES, "config"}, os.environ)
+        environment = self._placed(given_in_environment({*OPTIONS_IN_FILES, "config"}, os.environ))
         named = line.get("config") or environment.get("config")
         if named is not None:
             self.given = {"config": named}
-            self.given |= read_config(Path(named.texts[-1]).absolute()).given()
+            self._file = read_config(Path(named.texts[-1]).absolute())
+            self.given |= self._file.given()
         self.given |= environment
         self.given |= line
-        return [f"--{name}={text}" for name, one in self.given.items() if name not in line for text in one.texts]
+        said = line.keys() if self._folder is None else _FLAGS
+        return [f"--{name}={text}" for name, one in self.given.items() if name not in said for text in one.texts]
+
+    def _placed(self, given: dict[str, Given]) -> dict[str, Given]:
+        """Return what was given, with paths that start from the first folder, if that may be another now."""
+        if self._folder is None:
+            return given
+        folder = self._folder
+        return {
+            name: evolve(one, texts=tuple(absolute(name, text, folder) for text in one.texts))
+            if name != "media-root"  # it cannot change
+            else one
+            for name, one in given.items()
+        }
 
     def parseArgs(self, *extra: str) -> None:
         """Reject arguments: a word without ``--`` is a mistake."""
@@ -177,11 +214,14 @@ class Options(usage.Options, AuthOptionMixin):
 
     def config(self) -> Config:
         """Return the settings as a value; call it after ``parseOptions``."""
-        flags = {name for name, *_ in FLAGS}
+        return evolve(self._common(), shops=self._shops)
+
+    def _common(self) -> Config:
+        """Return what is set outside of the tables of shops."""
         chosen = {
             name: value
             for name, value in self.items()
-            if not name.startswith("cred") and name not in flags and name != "config"
+            if not name.startswith("cred") and name not in _FLAGS and name != "config"
         }
         chosen |= {name: chosen[name] == "yes" for name, choices in CHOICES.items() if choices == YES_OR_NO}
         return Config(auth=self["credCheckers"], **{name.replace("-", "_"): value for name, value in chosen.items()})
@@ -189,14 +229,11 @@ class Options(usage.Options, AuthOptionMixin):
     def _read_secrets(self) -> None:
         """Replace the paths of secrets by what is in the files, or in the variable."""
         if self["import-secret"] is not None:
-            cure = "write a secret with: openssl rand -hex 32"
-            self["import-secret"] = content_of("import-secret", self["import-secret"], cure)
-        content = None
+            self["import-secret"] = secret_in(self["import-secret"])
         if self["import-auth"] is not None:
-            content = content_of("import-auth", self["import-auth"], "write USER:PASSWORD into it")
+            self["import-auth"] = site_auth_in(self["import-auth"])
         elif IMPORT_AUTH in os.environ:
-            content = os.fsencode(os.environ[IMPORT_AUTH])
-        self["import-auth"] = site_auth_of(content, IMPORT_AUTH) if content is not None else None
+            self["import-auth"] = site_auth_of(os.fsencode(os.environ[IMPORT_AUTH]), IMPORT_AUTH)
 
 
 def _in_a_line(words: str, given: Given | None) -> str:

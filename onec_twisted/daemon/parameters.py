@@ -27,7 +27,7 @@ CHOICES = {
     "log-format": tuple(FORMATS),
     "intake": tuple(WRITERS),
 }
-SIZES = ("file-limit", "body-limit", "session-quota", "min-free", "unpack-limit")
+SIZES = ("file-limit", "body-limit", "session-quota", "shop-quota", "min-free", "unpack-limit")
 TIMES = (
     *("session-ttl", "lock-timeout", "idle-timeout", "header-timeout"),
     *("import-hold", "import-timeout", "settle", "keep", "history", "expect-every"),
@@ -50,6 +50,12 @@ PARAMETERS: Sequence[Sequence[Any]] = [
     ["file-limit", None, "100M", "Size of the pieces into which nodes cut files."],
     ["body-limit", None, None, "Largest body, by default --file-limit; beyond that, 413."],
     ["session-quota", None, "20G", "Bytes that one session may store; beyond that, 507."],
+    [
+        "shop-quota",
+        None,
+        None,
+        "Bytes that all sessions of a shop may store, without it no limit; beyond that, 507.",
+    ],
     ["min-free", None, "1G", "Bytes of the disk to leave free; below that, 507."],
     ["session-ttl", None, "86400", "A session unused for this long is removed with its files."],
     ["lock-timeout", None, "30", "How long a piece waits for its file before it gets 503."],

@@ -30,12 +30,13 @@ from onec_twisted.delivery.importers import make_importer
 from onec_twisted.delivery.interfaces import Surroundings
 from onec_twisted.delivery.notifiers import make_notifier
 from onec_twisted.model.shown import hidden
+from onec_twisted.model.text import decoded
 from onec_twisted.storage.local import MediaRootTaken, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from onec_twisted.daemon.config import Config
+    from onec_twisted.daemon.config import Config, Shop
 
 __all__ = ["FAIL", "OK", "WARN", "Finding", "findings", "table"]
 
@@ -80,11 +81,33 @@ def findings(config: Config, now: float) -> Iterator[Finding]:
     for option, endpoints in (("listen", config.listen), ("admin", admin)):
         for description in endpoints:
             yield from _endpoint(option, description, now, is_running=is_running)
-    yield from _importer(config)
+    yield from _sites(config, "")
+    for shop in config.shops:
+        yield from _shop(shop, config)
+
+
+def _shop(shop: Shop, common: Config) -> Iterator[Finding]:
+    """Try what a shop has of its own; what it shares is tried once."""
+    own = f"shops.{shop.name} "
+    if shop.has_own_auth:
+        for checker in shop.config.auth:
+            yield from _auth(f"{own}auth", checker)
+    lists = [known_users(checker) for checker in common.auth]
+    known = {decoded(user) for users in lists for user in users or ()}
+    strange = sorted(shop.users - known) if None not in lists else []
+    if strange:
+        yield Finding(WARN, f"{own}users", f"{', '.join(strange)}: not among the users of auth; add them there")
+    if shop.own & {"importer", "orders", "notify"}:
+        yield from _sites(shop.config, own)
+
+
+def _sites(config: Config, whose: str) -> Iterator[Finding]:
+    """Try where hand-offs and notices go, and where orders come from."""
+    yield from _importer(f"{whose}importer", config)
     if config.orders is not None:
-        yield _site("orders", config.orders)
+        yield _site(f"{whose}orders", config.orders)
     for description in config.notify:
-        yield from _notifier(config, description)
+        yield from _notifier(f"{whose}notify", config, description)
 
 
 def _auth(option: str, checker: Any) -> Iterator[Finding]:
@@ -251,32 +274,32 @@ def _certificate(option: str, description: str, now: float) -> Iterator[Finding]
         yield Finding(WARN, option, f"{words}; put the server's first, then each issuer's")
 
 
-def _importer(config: Config) -> Iterator[Finding]:
+def _importer(option: str, config: Config) -> Iterator[Finding]:
     kind, _, argument = config.importer.partition(":")
     surroundings: Any = Surroundings(Clock(), None, config.import_timeout)  # type: ignore[arg-type]  # nothing runs
     try:
         make_importer(config.importer, surroundings)
     except Exception as error:  # a plugin may raise anything
-        yield Finding(FAIL, "importer", f"{hidden(config.importer)}: {error}")
+        yield Finding(FAIL, option, f"{hidden(config.importer)}: {error}")
         return
     if kind in ("http", "https"):
-        yield _site("importer", f"{kind}:{argument.removeprefix(f'{kind}:')}")
+        yield _site(option, f"{kind}:{argument.removeprefix(f'{kind}:')}")
     elif kind == "keep":
-        yield Finding(OK, "importer", "keep: files stay, and nobody imports them")
+        yield Finding(OK, option, "keep: files stay, and nobody imports them")
     else:
-        yield Finding(OK, "importer", hidden(config.importer))
+        yield Finding(OK, option, hidden(config.importer))
 
 
-def _notifier(config: Config, description: str) -> Iterator[Finding]:
+def _notifier(option: str, config: Config, description: str) -> Iterator[Finding]:
     try:
         make_notifier(Clock(), description, config.import_secret or b"")
     except ValueError as error:
-        yield Finding(FAIL, "notify", f"{hidden(description)}: {error}")
+        yield Finding(FAIL, option, f"{hidden(description)}: {error}")
         return
     if description.startswith(("http:", "https:")):
-        yield _site("notify", description)
+        yield _site(option, description)
     else:
-        yield Finding(OK, "notify", description)
+        yield Finding(OK, option, description)
 
 
 def _site(option: str, described: str) -> Finding:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import fields
-
 from onec_twisted.daemon.checkers import shown
-from onec_twisted.daemon.config import Config
-from onec_twisted.daemon.in_force import text_of
+from onec_twisted.daemon.in_force import OPTIONS, text_of
 from onec_twisted.daemon.parameters import REPEATABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from onec_twisted.daemon.config import Config, Shop
     from onec_twisted.daemon.given import Given
 
 __all__ = ["printed"]
@@ -25,18 +23,30 @@ def printed(config: Config, given: Mapping[str, Given], foreign: tuple[str, ...]
     ``given`` is where options are from that do not have their default; ``foreign`` are variables that name none.
     """
     lines = list(_options(config, given))
+    for shop in config.shops:
+        lines += ["", f"[shops.{shop.name}]", *_of_shop(shop)]
     lines += [f"# {variable} in the environment names no option" for variable in foreign]
     return "".join(f"{line}\n" for line in lines)
 
 
 def _options(config: Config, given: Mapping[str, Given]) -> Iterator[str]:
-    for one in fields(Config):
-        name, value = one.name.replace("_", "-"), getattr(config, one.name)
+    for name in OPTIONS:
+        value = getattr(config, name.replace("-", "_"))
         if value is None or value == ():
             yield f"# {name} is not set"
         else:
             origin = given[name].origin() if name in given else "default"
             yield f"{name} = {_toml(name, value)}  # {origin}"
+
+
+def _of_shop(shop: Shop) -> Iterator[str]:
+    """Yield what the table of a shop sets; all else is as above."""
+    if shop.users:
+        yield f"users = {_list(sorted(shop.users))}"
+    for name in OPTIONS:
+        if name in shop.own:
+            value = getattr(shop.config, name.replace("-", "_"))
+            yield f"{name} = {_quoted('off') if value is None else _toml(name, value)}"
 
 
 def _toml(name: str, value: Any) -> str:

@@ -15,6 +15,7 @@ __all__ = [
     "exchange_report",
     "exchanges_report",
     "handoffs_report",
+    "reload_report",
     "sessions_report",
     "shops_report",
     "status_report",
@@ -190,3 +191,12 @@ def exchange_report(found: Mapping[str, Any]) -> str:
     refused = ((moment(one["last"]), one["count"], one["status"], one["words"]) for one in found["refusals"])
     parts.append(table(("REFUSED", "TIMES", "STATUS", "WHY"), refused))
     return "\n\n".join(part for part in parts if "\n" in part or part.startswith("from "))
+
+
+def reload_report(done: Mapping[str, Any]) -> str:
+    """Return what a reload has changed."""
+    changed, stays = done["changed"], done["need_restart"]
+    lines = [f"reloaded: {', '.join(changed) if changed else 'nothing is different'}"]
+    if stays:
+        lines.append(f"needs a restart: {', '.join(stays)}")
+    return "\n".join(lines)

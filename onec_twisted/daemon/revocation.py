@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
-from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
-from onec_twisted.auth.access import PasswordFile
-from onec_twisted.auth.interfaces import IKnowingChecker
+from onec_twisted.daemon.checkers import users_of
 from onec_twisted.model.errors import Refused, SessionEnded
-from onec_twisted.model.written import NotPlain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from onec_twisted.catalog.sessions import SessionRecords
+    from onec_twisted.daemon.membership import Membership
     from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.runtime.workers import Workers
 
-__all__ = ["LOOK_INTERVAL", "Revocation", "users_of"]
+__all__ = ["LOOK_INTERVAL", "Revocation"]
 
 LOOK_INTERVAL = 15.0
 """Seconds between two checks: a missing file has no users at the second check, and sessions end at the next."""
@@ -31,33 +29,16 @@ AT_ONCE = 8
 """Sessions ended at the same time, so that their records share a sync."""
 
 
-def users_of(checker: Any) -> Callable[[bytes], bool] | None:
-    """Return a function that says whether a checker has a user; None if that cannot be determined. Blocks."""
-    if IKnowingChecker.providedBy(checker):
-        checker.look()
-        return cast("Callable[[bytes], bool]", checker.has)
-    if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
-        return checker.users.__contains__
-    if isinstance(checker, PasswordFile):
-        try:
-            return checker.read().__contains__
-        except (FileNotFoundError, NotADirectoryError):
-            return {}.__contains__
-        except (OSError, NotPlain):
-            return None
-    return None
-
-
 @define(eq=False, kw_only=True)
 class Revocation:
-    """Periodically checks the users of ``checkers``, and of ``others``, which have no sessions.
+    """Periodically checks the users of all shops, and of ``others``, which have no sessions.
 
     A user counts as removed if no checker has it at two checks in a row, so that an editor that saves in two steps
     ends no session. The sessions then give no more access; files already acknowledged are still handed off. If a
     checker cannot list its users, no user counts as removed.
     """
 
-    checkers: Sequence[Any]
+    membership: Callable[[], Membership]
     others: Sequence[Any]
     sessions: SessionRecords
     locks: FileLocks
@@ -80,13 +61,10 @@ class Revocation:
             self._log.failure("the users who may still log in could not be looked up; this will be retried")
 
     def _look(self, names: list[str]) -> frozenset[str]:
-        """Return the users that no checker has; runs in a worker."""
+        """Return those who may no longer log in; runs in a worker."""
         for checker in self.others:
             users_of(checker)
-        known = [users_of(checker) for checker in self.checkers]
-        return frozenset(
-            name for name in names if all(has is not None and not has(name.encode("utf-8")) for has in known)
-        )
+        return self.membership().look(names)
 
     async def _end(self, user: str) -> None:
         """Revoke the sessions of a user, and drop their transfers."""

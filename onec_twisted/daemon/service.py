@@ -71,6 +71,7 @@ class ExchangeService(MultiService):
         self._certificates = certificates
         self._clock = clock
         self._observer = observer
+        self.reload_settings: Callable[[], Any] = _do_nothing
         self.at_start: Callable[[], None] = _do_nothing
         self.at_stop: Callable[[], None] = _do_nothing
         self.at_end: Sequence[Callable[[], Deferred[None]]] = ()
@@ -99,6 +100,11 @@ class ExchangeService(MultiService):
             raise _on_standard_error(str(cannot.code)) from None
         super().startService()
         self.at_start()
+
+    def reload(self) -> None:
+        """Reload certificates and settings: what is wrong with them is logged."""
+        self.reload_certificates()
+        self.reload_settings()
 
     def reload_certificates(self) -> None:
         """Reload renewed certificates."""
@@ -182,11 +188,11 @@ def prepare(store: Store, named: str) -> None:
 
 
 def obey_signals(daemon: ExchangeService, reactor: Any, reopen: Callable[[], None] | None) -> None:
-    """Reload certificates on SIGHUP, reopen the log on SIGUSR1, and end at once on a second SIGTERM or Ctrl-C.
+    """Reload on SIGHUP, reopen the log on SIGUSR1, and end at once on a second SIGTERM or Ctrl-C.
 
     If ``reopen`` is None, SIGUSR1 is left to twistd.
     """
-    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(daemon.reload_certificates))
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(daemon.reload))
     if reopen is not None:
         signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(reopen))
     daemon.at_stop = _end_at_the_next_signal

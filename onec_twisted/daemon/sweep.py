@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from onec_twisted.model.errors import CatalogBusy, StorageRemoved
+from onec_twisted.model.shops import shop_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
     from onec_twisted.catalog.journal import Journal
     from onec_twisted.catalog.recorder import Recorder
     from onec_twisted.catalog.sessions import SessionRecords
+    from onec_twisted.daemon.config import Config
     from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.interfaces import IStore
 
-__all__ = ["Sweep", "interval_for"]
+__all__ = ["Lifetimes", "Sweep", "interval_for"]
 
 AT_ONCE = 8
 """Sessions removed at the same time, so that their records share a sync."""
@@ -34,14 +36,41 @@ def interval_for(*lifetimes: float) -> float:
     return min(60.0, max(1.0, min(lifetimes) / 4))
 
 
+@frozen
+class Lifetimes:
+    """How long files stay after they were imported, and the journal keeps an exchange: in seconds.
+
+    ``keep`` and ``history`` are those of the default shop, and of all that are not in the mappings by shop.
+    """
+
+    keep: float
+    history: float
+    keep_of_shops: Mapping[str, float] = field(factory=dict)
+    history_of_shops: Mapping[str, float] = field(factory=dict)
+
+    @classmethod
+    def of(cls, config: Config) -> Lifetimes:
+        """Return what the settings say."""
+        keeps = {shop.name: shop.config.keep for shop in config.shops if shop.config.keep != config.keep}
+        histories = {shop.name: shop.config.history for shop in config.shops if shop.config.history != config.history}
+        return cls(config.keep, config.history, keeps, histories)
+
+    def keep_of(self, account: str) -> float:
+        """Return how long files of an account stay."""
+        return max(self.keep_of_shops.get(shop_of(account), self.keep), LEAST_KEPT)
+
+    def keeps(self) -> set[float]:
+        """Return all the different times that files stay."""
+        return {max(keep, LEAST_KEPT) for keep in (self.keep, *self.keep_of_shops.values())}
+
+
 @frozen(eq=False, kw_only=True)
 class Sweep:
     """Ends sessions that were unused for ``session_ttl`` seconds, and removes folders without a record.
 
     A removed upload is remembered for as long again, so that its client learns that it existed. A session whose files
-    were all imported is kept ``keep`` seconds; one that was not handed off is never removed, and one with a running
-    transfer is in use. The journal forgets an exchange ``history`` seconds after its end; ``history_of_shops``
-    returns the seconds of those shops that have their own. ``now`` returns seconds since 1970.
+    were all imported is kept for a while; one that was not handed off is never removed, and one with a running
+    transfer is in use. ``lifetimes`` returns how long what is kept; ``now`` returns seconds since 1970.
     """
 
     recorder: Recorder
@@ -50,10 +79,8 @@ class Sweep:
     locks: FileLocks
     workers: Workers
     session_ttl: float
-    keep: float
     journal: Journal
-    history: float
-    history_of_shops: Callable[[], Mapping[str, float]]
+    lifetimes: Callable[[], Lifetimes]
     now: Callable[[], float]
     _log = Logger()
 
@@ -73,20 +100,23 @@ class Sweep:
 
     async def _sessions(self) -> None:
         """Remove sessions whose time is over."""
-        ended, kept = self.now() - self.session_ttl, self._kept_since()
-        sessids = await self.sessions.ended(ended, kept)
-        while sessids and not self.locks.closed:
-            some, sessids = sessids[:AT_ONCE], sessids[AT_ONCE:]
-            removals = [self._remove(sessid, ended, kept) for sessid in some if not self.locks.busy(sessid)]
-            await gatherResults([Deferred.fromCoroutine(removal) for removal in removals])
-
-    def _kept_since(self) -> float:
-        """Return since when what was imported is kept."""
-        return self.now() - max(self.keep, LEAST_KEPT)
+        ended, lifetimes = self.now() - self.session_ttl, self.lifetimes()
+        for keep in lifetimes.keeps():
+            kept = self.now() - keep
+            found = await self.sessions.ended(ended, kept)
+            sessids = [sessid for sessid, account in found if lifetimes.keep_of(account) == keep]
+            while sessids and not self.locks.closed:
+                some, sessids = sessids[:AT_ONCE], sessids[AT_ONCE:]
+                removals = [self._remove(sessid, ended, kept) for sessid in some if not self.locks.busy(sessid)]
+                await gatherResults([Deferred.fromCoroutine(removal) for removal in removals])
 
     async def _kept(self) -> None:
         """Remove what was imported before an ``init``, and kept for its time."""
-        for folder in await self.sessions.forget_kept(self._kept_since()):
+        lifetimes, now = self.lifetimes(), self.now()
+        kept = await self.sessions.kept_since(now - min(lifetimes.keeps()))
+        outdated = [one.folder for one in kept if one.changed < now - lifetimes.keep_of(one.username)]
+        await self.sessions.forget_kept(outdated)
+        for folder in outdated:
             if await self._discard(self.store.drop, folder):
                 self._log.info("{folder}: folder of an earlier import removed", folder=folder)
 
@@ -110,9 +140,9 @@ class Sweep:
 
     async def _old(self) -> None:
         """Forget what is old in the journal, a little at a time."""
-        now = self.now()
-        of_shops = {shop: now - history for shop, history in self.history_of_shops().items()}
-        while not self.locks.closed and await self.journal.forget(now - self.history, of_shops):
+        now, lifetimes = self.now(), self.lifetimes()
+        of_shops = {shop: now - history for shop, history in lifetimes.history_of_shops.items()}
+        while not self.locks.closed and await self.journal.forget(now - lifetimes.history, of_shops):
             pass
 
     async def _remove(self, sessid: str, ended: float, kept: float) -> None:

@@ -25,13 +25,15 @@ __all__ = [
     "check_paths",
     "content_of",
     "one_of_several",
+    "secret_in",
+    "site_auth_in",
     "site_auth_of",
     "tus_path_of",
     "value_of",
     "wrong",
 ]
 
-NEVER_ZERO = ("file-limit", "session-quota", "unpack-limit")
+NEVER_ZERO = ("file-limit", "session-quota", "shop-quota", "unpack-limit")
 """Sizes that must be more than nothing."""
 
 
@@ -177,9 +179,19 @@ def content_of(name: str, path: str, cure: str) -> bytes:
     return content
 
 
-def site_auth_of(content: bytes, variable: str) -> bytes:
-    """Return the site's user and password from a first line; ``variable`` may hold them, too. Raises ``Wrong``."""
+def secret_in(path: str) -> bytes:
+    """Return the secret in the file of ``--import-secret``. Blocks. Raises ``Wrong``."""
+    return content_of("import-secret", path, "write a secret with: openssl rand -hex 32")
+
+
+def site_auth_in(path: str) -> bytes:
+    """Return the site's user and password in the file of ``--import-auth``. Blocks. Raises ``Wrong``."""
+    return site_auth_of(content_of("import-auth", path, "write USER:PASSWORD into it"), "the file")
+
+
+def site_auth_of(content: bytes, origin: str) -> bytes:
+    """Return the site's user and password from the first line of what ``origin`` has. Raises ``Wrong``."""
     first = content.split(b"\n", 1)[0].strip()
     if b":" not in first:
-        wrong("import-auth", "", f"the file, or {variable}, has no USER:PASSWORD in its first line")
+        wrong("import-auth", "", f"{origin} has no USER:PASSWORD in its first line")
     return first

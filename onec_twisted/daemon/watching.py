@@ -14,6 +14,7 @@ from onec_twisted.daemon.reports import (
     exchange_report,
     exchanges_report,
     handoffs_report,
+    reload_report,
     sessions_report,
     shops_report,
     status_report,
@@ -23,7 +24,7 @@ from onec_twisted.daemon.reports import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ADMIN_PASSWORD", "AS_JSON", "handoffs", "journal", "seen_users", "sessions", "shops", "status"]
+__all__ = ["ADMIN_PASSWORD", "AS_JSON", "handoffs", "journal", "reload", "seen_users", "sessions", "shops", "status"]
 
 ADMIN_PASSWORD = "ONEC_ADMIN_AUTH"  # noqa: S105 - the name of a variable
 """The variable with ``USER:PASSWORD`` for the daemon; a password is never an argument."""
@@ -168,3 +169,11 @@ def journal(
         return
     found = list(remote.pages("exchanges", most, user=user, shop=shop, state=state or "", day=day, file=name))
     _show(found, exchanges_report, as_json=as_json)
+
+
+@click.command("reload")
+@_asking
+@AS_JSON
+def reload(remote: Remote, *, as_json: bool) -> None:
+    """Let the daemon read its settings, users and certificates again; what is wrong changes nothing."""
+    _show(remote.post("reload", {}), reload_report, as_json=as_json)

@@ -11,6 +11,7 @@ Modules, each of which imports only from those above it:
 * ``importers``: the available importers, as Twisted plugins
 * ``notifiers``: how notices reach somebody
 * ``processes``: starts the programs below that read archives
+* ``destinations``: where the hand-offs of each shop go
 * ``preparation``: makes a hand-off ready: starts ``prepare`` if its session has archives
 * ``checking``: starts ``check`` for the documents of a hand-off; a broken one fails in words
 * ``lines``: who is next among the hand-offs of a user

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
@@ -20,10 +20,11 @@ from twisted.python.failure import Failure
 from onec_twisted.delivery.processes import TooMuchAsked
 from onec_twisted.model.errors import ArchivesBusy, FileDamaged, ImportFailed, ShuttingDown
 from onec_twisted.model.names import SafeName
+from onec_twisted.model.shops import shares_of
 from onec_twisted.storage.archive import ArchiveDamaged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
 
     from twisted.internet.interfaces import IReactorTime
 
@@ -37,8 +38,11 @@ __all__ = ["Archives", "Asker", "StillReading"]
 AT_ONCE = 4
 """Archives read at the same time, each of a different user."""
 
-OF_SESSION, OF_USER, OF_ALL = 8, 32, 256
-"""Most archives queued or being read: per session, per user, in total."""
+OF_SHOP_AT_ONCE = 2
+"""Of them, those of users of one shop."""
+
+OF_SESSION, OF_USER, OF_SHOP, OF_ALL = 8, 32, 128, 256
+"""Most archives queued or being read: per session, per user, per shop, in total."""
 
 DIRECTORIES_SIZE = 16 * 1024 * 1024
 """Bytes of directories kept in memory, for all archives together."""
@@ -104,9 +108,15 @@ class _Lines:
         self._users[user][sessid].remove(reading)
         self._tidy(user, sessid)
 
-    def take(self, busy: set[str]) -> _Reading | None:
-        """Return the next reading of a user who is not busy, and move that user and session to the end."""
-        user = next((user for user in self._users if user not in busy), None)
+    def take(self, running: Sequence[_Reading]) -> _Reading | None:
+        """Return the next reading of a user who has none ``running``, and move that user and session to the end.
+
+        Nor has its shop as many as are left for others.
+        """
+        busy = {one.session.username for one in running}
+        shops = Counter(shares_of(user)[0] for user in busy)
+        free = (one for one in self._users if one not in busy and shops[shares_of(one)[0]] < OF_SHOP_AT_ONCE)
+        user = next(free, None)
         if user is None:
             return None
         sessions = self._users[user]
@@ -192,7 +202,10 @@ class Archives(Service):
             others = [one.session for one in self._readings.values()]
             of_user = [one for one in others if one.username == session.username]
             of_session = [one for one in of_user if one.sessid == session.sessid]
-            if len(others) >= OF_ALL or len(of_user) >= OF_USER or len(of_session) >= OF_SESSION:
+            share = shares_of(session.username)[0]
+            of_shop = [one for one in others if shares_of(one.username)[0] == share]
+            counts = ((others, OF_ALL), (of_shop, OF_SHOP), (of_user, OF_USER), (of_session, OF_SESSION))
+            if any(len(some) >= most for some, most in counts):
                 raise ArchivesBusy
             reading = self._readings[key] = _Reading(key, session, archive, size)
             self._lines.add(reading)
@@ -232,7 +245,7 @@ class Archives(Service):
     def _go_on(self) -> None:
         """Start as many queued readings as the limit allows."""
         while len(self._running) < AT_ONCE and not self._stopping:
-            reading = self._lines.take({one.session.username for one in self._running})
+            reading = self._lines.take(self._running)
             if reading is None:
                 return
             self._running.append(reading)

@@ -18,12 +18,14 @@ from onec_twisted.delivery.processes import TooMuchAsked, run_program
 from onec_twisted.model.document import Document
 from onec_twisted.model.errors import ImportFailed, ImportInterrupted
 from onec_twisted.model.records import SETTLED
+from onec_twisted.model.shops import shares_of
 from onec_twisted.runtime.fairness import Places, Slots
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from onec_twisted.catalog.handoffs import HandoffRecords
+    from onec_twisted.delivery.destinations import Destination
     from onec_twisted.model.description import Description
     from onec_twisted.model.records import Handoff
     from onec_twisted.runtime.metrics import Metrics
@@ -75,12 +77,10 @@ class Checker:
 class Checking:
     """Describes hand-offs to the importer, with what is in their documents.
 
-    ``prepare`` makes a hand-off ready, see ``Preparation``; ``check`` reads documents, see ``Checker``; without
-    ``is_on`` none are read.
+    ``prepare`` makes a hand-off ready, see ``Preparation``; ``check`` reads documents, see ``Checker``.
     """
 
-    is_on: bool
-    prepare: Callable[[Handoff, Callable[[str], None]], Awaitable[Description]]
+    prepare: Callable[[Handoff, Destination, Callable[[str], None]], Awaitable[Description]]
     records: HandoffRecords
     workers: Workers
     check: Callable[[int, list[tuple[str, int]]], Awaitable[tuple[list[Document], str]]]
@@ -88,13 +88,15 @@ class Checking:
     _slots: Slots = field(factory=lambda: Slots(Places(AT_ONCE)), init=False)
     _log = Logger()
 
-    async def __call__(self, handoff: Handoff, progress: Callable[[str], None]) -> Description:
+    async def __call__(
+        self, handoff: Handoff, destination: Destination, progress: Callable[[str], None]
+    ) -> Description:
         """Return the description of a hand-off that is ready, with what is in its documents.
 
         Raises ``ImportFailed`` for a document that is broken, and what ``prepare`` raises.
         """
-        description = await self.prepare(handoff, progress)
-        if not self.is_on or handoff.event not in WITH_DOCUMENTS or description.archive is not None:
+        description = await self.prepare(handoff, destination, progress)
+        if not destination.check_documents or handoff.event not in WITH_DOCUMENTS or description.archive is not None:
             return description
         names = [(file.name, file.size) for file in description.files if file.name.lower().endswith(".xml")]
         if not names:
@@ -104,7 +106,7 @@ class Checking:
             documents = [Document.from_dict(one) for one in json.loads(recorded)]
         else:
             progress(f"Checking {handoff.filename or 'documents'}")
-            async with self._slots.of(handoff.username):
+            async with self._slots.of(shares_of(handoff.username)):
                 documents = await self._read(handoff, description.folder, names)
             await self.records.note_checked(handoff, json.dumps([one.as_dict() for one in documents]))
         return await self.workers(_with, description, documents)

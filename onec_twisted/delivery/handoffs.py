@@ -27,6 +27,7 @@ from onec_twisted.model.errors import (
     SyncFailed,
 )
 from onec_twisted.model.records import FAILED
+from onec_twisted.model.shops import shares_of
 from onec_twisted.runtime.fairness import Places, Slots
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from onec_twisted.catalog.files import FileRecords
     from onec_twisted.catalog.handoffs import HandoffRecords
     from onec_twisted.delivery.archives import Archives
+    from onec_twisted.delivery.destinations import Destinations
     from onec_twisted.delivery.relay import Relay
     from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.model.names import SafeName
@@ -53,10 +55,9 @@ SYNCS_AT_ONCE = 4
 
 @frozen
 class HandoffSettings:
-    """The administrator's settings: ``hold`` and ``settle`` in seconds, and whether files are synced at hand-off."""
+    """The administrator's settings: ``hold`` in seconds, and whether files are synced at hand-off."""
 
     hold: float = 10.0
-    settle: float = 300.0
     sync: bool = False
 
 
@@ -72,6 +73,7 @@ class Handoffs:
     workers: Workers
     archives: Archives
     relay: Relay
+    destinations: Destinations
     now: Callable[[], float]
     seconds: Callable[[], float]
     _begun: float = field(init=False)
@@ -209,7 +211,7 @@ class Handoffs:
         if not self.settings.sync:
             return
         try:
-            async with self._syncs.of(session.username):
+            async with self._syncs.of(shares_of(session.username)):
                 await self.workers(self.store.sync, session.sessid)
         except SyncFailed as error:
             await self.damaged(session, error)
@@ -240,12 +242,14 @@ class Handoffs:
         return Deferred.fromCoroutine(self._settle_quiet())
 
     async def _settle_quiet(self) -> None:
-        then = self.now() - self.settings.settle
-        if then < self._begun:
+        now = self.now()
+        if now - self.destinations.shortest_settle() < self._begun:
             return
         try:
-            for session in await self.records.quiet_since(then):
-                if not self.locks.busy(session.sessid) and not self.locks.closed:
+            for session in await self.records.quiet_since(now - self.destinations.shortest_settle()):
+                then = now - self.destinations.settle_of(session.username)
+                is_quiet = session.touched < then and then >= self._begun
+                if is_quiet and not self.locks.busy(session.sessid) and not self.locks.closed:
                     await self._settle(session)
         except (CatalogBusy, StorageRemoved):
             return  # already logged

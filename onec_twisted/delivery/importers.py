@@ -7,6 +7,7 @@ command loads this module.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -98,9 +99,15 @@ def _all() -> dict[str, IImporterFactory]:
     return {factory.importerType: factory for factory in getPlugins(IImporterFactory)}
 
 
+@lru_cache
+def _called(name: str) -> IImporterFactory:
+    """Return a factory by its name. Looking through the plugins takes long, and there may be a thousand shops."""
+    return _all()[name]
+
+
 def factory_of(spec: str) -> IImporterFactory:
     """Return the factory that ``NAME:ARGUMENTS`` names. Raises ``LookupError``."""
-    return _all()[spec.partition(":")[0]]
+    return _called(spec.partition(":")[0])
 
 
 def make_importer(spec: str, surroundings: Surroundings) -> IImporter:

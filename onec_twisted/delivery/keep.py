@@ -42,6 +42,7 @@ def _grown(before: bytes, description: Description, times: dict[str, str]) -> by
     about: dict[str, Any] = {
         "version": JSON_VERSION,
         "sessid": description.sessid,
+        "shop": description.shop,
         "user": description.user,
         "type": description.type,
     }

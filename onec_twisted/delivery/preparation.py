@@ -19,6 +19,7 @@ from onec_twisted.delivery.processes import TooMuchAsked, run_program
 from onec_twisted.model.description import UploadedFile
 from onec_twisted.model.errors import ImportFailed, ImportInterrupted, InsufficientStorage
 from onec_twisted.model.records import SETTLED
+from onec_twisted.model.shops import shares_of
 from onec_twisted.runtime.fairness import Places, Slots
 from onec_twisted.storage.gathering import Job, folder_of, key_of, names_of
 from onec_twisted.storage.unpacking import NoRoom, Unfit
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.catalog.files import FileRecords
     from onec_twisted.catalog.handoffs import HandoffRecords
+    from onec_twisted.delivery.destinations import Destination
     from onec_twisted.ingest.space import Space
     from onec_twisted.model.description import Description
     from onec_twisted.model.records import Handoff
@@ -96,18 +98,13 @@ class _Coming:
 
     length: int
     received: int = 0
+    accepted: int = 0
 
 
 @define(eq=False, kw_only=True)
 class Preparation:
-    """Describes hand-offs to the importer, made ready for it.
+    """Describes hand-offs to the importer, made ready for it. ``prepare`` does a job, see ``Preparer``."""
 
-    ``limits`` are those of an archive: the bytes that it may become, its files, how many times its own size it may
-    become, and the segments of a name; with None, hand-offs are ready as they are. ``prepare`` does a job, see
-    ``Preparer``.
-    """
-
-    limits: tuple[int, int, int, int] | None
     files: FileRecords
     records: HandoffRecords
     store: IStore
@@ -117,14 +114,16 @@ class Preparation:
     _slots: Slots = field(factory=lambda: Slots(Places(AT_ONCE)), init=False)
     _log = Logger()
 
-    async def __call__(self, handoff: Handoff, progress: Callable[[str], None]) -> Description:
+    async def __call__(
+        self, handoff: Handoff, destination: Destination, progress: Callable[[str], None]
+    ) -> Description:
         """Return the description of a hand-off, once its files are there.
 
         Raises ``ImportFailed`` if an archive that it needs cannot be unpacked, ``ImportInterrupted`` while the disk
         has no room for it.
         """
         description = await self.records.described(handoff, self.store.folder(handoff.sessid))
-        if self.limits is None or handoff.event not in WITH_FILES:
+        if destination.unpack_limits is None or handoff.event not in WITH_FILES:
             return description
         archives = await self.files.archives(handoff.sessid, MOST_ARCHIVES)
         if not archives:
@@ -140,19 +139,19 @@ class Preparation:
             archives=archives,
             needed=list(sealed),
             stamp=f"{held}/{count}",
-            quota=self.space.quota - held,
+            quota=destination.session_quota - held,
             floor=self.space.min_free,
-            limits=self.limits,
+            limits=destination.unpack_limits,
         )
-        async with self._slots.of(handoff.username):
-            size = await self._do(handoff, job, held, progress)
+        async with self._slots.of(shares_of(handoff.username)):
+            size = await self._do(handoff, job, progress)
         return await self.workers(_unpacked, description, job, size)
 
-    async def _do(self, handoff: Handoff, job: Job, held: int, progress: Callable[[str], None]) -> int:
+    async def _do(self, handoff: Handoff, job: Job, progress: Callable[[str], None]) -> int:
         """Do a job; return the size of the requested file. Raises ``ImportFailed`` and ``ImportInterrupted``."""
         which = f"Archive {job.top}" if job.top else "An archive"
         try:
-            return await self._gather(handoff, job, held, progress)
+            return await self._gather(handoff, job, progress)
         except Unfit as unfit:
             raise ImportFailed(str(unfit)) from None
         except InsufficientStorage as full:
@@ -170,7 +169,7 @@ class Preparation:
             )
             raise ImportFailed(f"{which} takes too much time or memory to be unpacked") from None
 
-    async def _gather(self, handoff: Handoff, job: Job, held: int, progress: Callable[[str], None]) -> int:
+    async def _gather(self, handoff: Handoff, job: Job, progress: Callable[[str], None]) -> int:
         """Do a job, while the room on the disk is reserved that its archives take."""
         coming: dict[str, _Coming] = {}
 
@@ -185,7 +184,7 @@ class Preparation:
                 )
             elif "size" in event:
                 coming[name] = _Coming(event["size"])
-                reserved.enter_context(self.space.promise(handoff.sessid, held, coming[name], 0))
+                reserved.enter_context(self.space.promise(handoff.sessid, job.quota, coming[name], 0))
                 progress(f"Archive {name}: unpacking {event['files']} files")
             else:
                 coming[name].received = event["written"]

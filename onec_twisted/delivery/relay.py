@@ -24,16 +24,17 @@ from onec_twisted.model.errors import (
     TooManyImports,
 )
 from onec_twisted.model.records import FAILED, WAITING, Handoff
+from onec_twisted.model.shops import shares_of, shop_of
 from onec_twisted.runtime.fairness import Places, Slots
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from twisted.internet.interfaces import IReactorTime
 
     from onec_twisted.catalog.files import FileRecords
     from onec_twisted.catalog.handoffs import HandoffRecords
-    from onec_twisted.delivery.interfaces import IImporter
+    from onec_twisted.delivery.destinations import Destination, Destinations
     from onec_twisted.model.description import Description
     from onec_twisted.runtime.metrics import Metrics
 
@@ -87,20 +88,20 @@ class Relay(Service):
         most_tries: int,
         files: FileRecords,
         records: HandoffRecords,
-        prepare: Callable[[Handoff, Callable[[str], None]], Awaitable[Description]],
-        importer: IImporter,
+        prepare: Callable[[Handoff, Destination, Callable[[str], None]], Awaitable[Description]],
+        destinations: Destinations,
         now: Callable[[], float],
         clock: IReactorTime,
         metrics: Metrics,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """Start without hand-offs: the recorded ones are loaded when the service starts."""
-        self._tries = Tries(
+        self.tries = Tries(
             most=most_tries,
             files=files,
             records=records,
             prepare=prepare,
-            importer=importer,
+            destinations=destinations,
             now=now,
             clock=clock,
             metrics=metrics,
@@ -127,7 +128,7 @@ class Relay(Service):
     def stopService(self) -> Deferred[None]:
         """Answer all waiters, give imports time to finish, then cancel them: they are restarted with the daemon."""
         super().stopService()
-        self._stopping = self._tries.stopping = True
+        self._stopping = self.tries.stopping = True
         if self._loading is not None:
             self._loading.cancel()
         delivering = set()
@@ -178,12 +179,8 @@ class Relay(Service):
             self._serve(user)
         _wake(unloaded)
 
-    def add(self, handoff: Handoff) -> None:
-        """Queue a waiting hand-off for delivery, after the earlier ones of its user."""
-        self._added(handoff)
-
-    def _added(self, handoff: Handoff) -> Pending:
-        """Queue a hand-off if it waits and is new; return its pending entry."""
+    def add(self, handoff: Handoff) -> Pending:
+        """Queue a hand-off after the earlier ones of its user, if it waits and is new; return its pending entry."""
         if handoff.state == WAITING:
             handoff = self._ended.get(handoff.id, handoff)
         if handoff.state != WAITING or self._stopping:
@@ -223,7 +220,7 @@ class Relay(Service):
 
         After ``patience`` seconds it is returned in its current state, with its progress in ``words``.
         """
-        pending = self._added(handoff)
+        pending = self.add(handoff)
         if handoff.id in self._pending and not self._stopping:
             await _woken(pending.waiting, patience, self._clock)
         waits = pending.handoff.state == WAITING
@@ -253,6 +250,12 @@ class Relay(Service):
         self._resume(pending)
         return True
 
+    def resume_shops(self, shops: Collection[str]) -> None:
+        """Try at once what has waited for shops to be configured."""
+        for pending in list(self._pending.values()):
+            if shop_of(pending.handoff.username) in shops:
+                self.hurry(pending.handoff.id)
+
     async def give_up(self, handoff: str) -> bool:
         """Let a hand-off fail that waits for its next try, by its id; return whether there was one."""
         pending = self._pending.get(handoff)
@@ -277,13 +280,13 @@ class Relay(Service):
         """Deliver the hand-offs of a user until the others are held back, or the daemon stops."""
         try:
             while line.next() is not None and not self._stopping:
-                async with self._slots.of(user):
+                async with self._slots.of(shares_of(user)):
                     pending = await self._oldest(line)
                     if pending is None or self._stopping:
                         continue
                     pending.delivering = True  # until recorded: it must not be cancelled in between
-                    pending.progress = self._tries.beginning(pending.handoff)
-                    tried, documents = await self._tries.once(pending)
+                    pending.progress = self.tries.beginning(pending.handoff)
+                    tried, documents = await self.tries.once(pending)
                 await self._note(pending, tried, documents)
         except CancelledError:
             return
@@ -299,10 +302,10 @@ class Relay(Service):
         One that was sealed before it may have been recorded without having reached the line: the record is asked.
         """
         while (pending := line.next()) is not None:
-            older = await self._tries.older(pending.handoff)
+            older = await self.tries.older(pending.handoff)
             missing = [one for one in older if one.id not in self._pending and one.id not in self._ended]
             for one in missing:
-                self._added(one)
+                self.add(one)
             if not missing and line.next() is pending:
                 break
         return pending
@@ -314,13 +317,13 @@ class Relay(Service):
 
     async def _note(self, pending: Pending, tried: Handoff, documents: tuple[str, ...]) -> None:
         """Record the outcome of a try, so that the hand-off is not delivered again, and report it to who waits."""
-        superseded = await self._tries.record(tried, documents, pending.begun)
+        superseded = await self.tries.record(tried, documents, pending.begun)
         pending.handoff, pending.delivering, pending.begun = tried, False, None
         if tried.state != WAITING:
             self._end(tried)
         elif not self._stopping:
             pause = max(pause_before(tried.tries, self._chance()), min(pending.retry_after, TRY_PAUSE.longest))
-            pending.progress = f"{tried.words} - try {tried.tries + 1} of {self._tries.most} in {pause:.0f} s"
+            pending.progress = f"{tried.words} - try {tried.tries + 1} of {self.tries.most} in {pause:.0f} s"
             pending.pause = self._clock.callLater(pause, self._resume, pending)
         for older in superseded:
             self._end(older)

@@ -13,6 +13,7 @@ from onec_twisted.delivery.lines import WORDS_LIMIT
 from onec_twisted.model.description import documents_of
 from onec_twisted.model.errors import CatalogBusy, FileDamaged, ImportFailed, ImportInterrupted
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING
+from onec_twisted.model.shops import shop_of
 from onec_twisted.model.shown import harmless
 from onec_twisted.runtime.backoff import Backoff
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.catalog.files import FileRecords
     from onec_twisted.catalog.handoffs import HandoffRecords
-    from onec_twisted.delivery.interfaces import IImporter
+    from onec_twisted.delivery.destinations import Destination, Destinations
     from onec_twisted.delivery.lines import Pending
     from onec_twisted.model.description import Description
     from onec_twisted.model.records import Handoff
@@ -35,6 +36,9 @@ T = TypeVar("T")
 
 TRY_PAUSE = Backoff(first=1.0, longest=3600.0)
 """How long a hand-off waits before its next try."""
+
+SHOP_PAUSE = 60.0
+"""Seconds until it is looked again whether the shop of a hand-off is configured."""
 
 
 def pause_before(tries: int, chance: float) -> float:
@@ -52,8 +56,8 @@ class Tries:
     most: int
     files: FileRecords
     records: HandoffRecords
-    prepare: Callable[[Handoff, Callable[[str], None]], Awaitable[Description]]
-    importer: IImporter
+    prepare: Callable[[Handoff, Destination, Callable[[str], None]], Awaitable[Description]]
+    destinations: Destinations
     now: Callable[[], float]
     clock: IReactorTime
     metrics: Metrics
@@ -68,15 +72,18 @@ class Tries:
 
     async def once(self, pending: Pending) -> tuple[Handoff, tuple[str, ...]]:
         """Try to deliver once; return the updated hand-off, and the names of its documents, if they became known."""
+        destination = self.destinations.of(pending.handoff.username)
+        if destination is None:
+            return self._homeless(pending), ()
         handoff, pending.retry_after = evolve(pending.handoff, tries=pending.handoff.tries + 1), 0.0
         documents: tuple[str, ...] = ()
         pending.begun = self.now()
         try:
             if await self.files.has_damaged(handoff.sessid):
                 raise ImportFailed(FileDamaged.words)
-            description = await self.prepare(handoff, pending.note_progress)
+            description = await self.prepare(handoff, destination, pending.note_progress)
             documents = documents_of(description)
-            await self.importer.deliver(description, pending.note_progress)
+            await destination.importer.deliver(description, pending.note_progress)
         except ImportFailed as failed:
             state, words = FAILED, failed.words
         except ImportInterrupted as interrupted:
@@ -92,10 +99,26 @@ class Tries:
             state, words = FAILED, f"Given up after {handoff.tries} tries: {words}"
         handoff = evolve(handoff, state=state, words=harmless(" ".join(words[:WORDS_LIMIT].splitlines())))
         self.metrics.tried("interrupted" if handoff.state == WAITING else handoff.state, handoff.username)
-        self._log_outcome(handoff)
+        self._log_outcome(handoff, destination)
         return handoff, documents
 
-    def _log_outcome(self, handoff: Handoff) -> None:
+    def _homeless(self, pending: Pending) -> Handoff:
+        """Return a hand-off whose shop is gone: it waits until the shop is back, however often it is looked at."""
+        handoff = pending.handoff
+        pending.retry_after = SHOP_PAUSE
+        words = f"The shop {shop_of(handoff.username)} is not configured"
+        if handoff.words != words:
+            self._log.error(
+                "{sessid}: {what} waits, because {shop} is not configured: put it back into the file of --config",
+                sessid=handoff.sessid,
+                user=handoff.username,
+                shop=shop_of(handoff.username),
+                handoff=handoff.id,
+                what=f"{handoff.event} {handoff.filename}".rstrip(),
+            )
+        return evolve(handoff, words=words)
+
+    def _log_outcome(self, handoff: Handoff, destination: Destination) -> None:
         """Log the outcome of a try."""
         words = {
             SUCCEEDED: "{sessid}: {what} delivered to {importer}",
@@ -114,7 +137,7 @@ class Tries:
             state=handoff.state,
             tries=handoff.tries,
             most=self.most,
-            importer=getattr(self.importer, "called", "the importer"),
+            importer=getattr(destination.importer, "called", "the importer"),
             words=handoff.words,
         )
 

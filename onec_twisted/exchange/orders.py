@@ -26,6 +26,7 @@ from onec_twisted.http.client import reason_of
 from onec_twisted.http.interfaces import IAnswerStream
 from onec_twisted.model.description import JSON_VERSION
 from onec_twisted.model.errors import ConfirmationFailed, OrdersUnavailable
+from onec_twisted.model.shops import DEFAULT_SHOP, shares_of, shop_of, user_of
 from onec_twisted.runtime.fairness import Places, Slots
 
 if TYPE_CHECKING:
@@ -189,6 +190,13 @@ class Document(Protocol):
             self._site().stopProducing()
 
 
+def _of(session: Session) -> dict[str, str]:
+    """Return what the site is told of a session; its shop, if that is not the default one."""
+    shop = shop_of(session.username)
+    told = {"user": user_of(session.username), "sessid": session.sessid}
+    return told if shop == DEFAULT_SHOP else {"shop": shop, **told}
+
+
 @frozen(eq=False)
 class Orders:
     """Requests orders from the site at ``url``."""
@@ -201,7 +209,7 @@ class Orders:
     def _url_for(self, mode: str, session: Session) -> str:
         """Return the URL that requests a mode on behalf of a session."""
         mark = "&" if "?" in self.url else "?"
-        query = {"type": "sale", "mode": mode, "user": session.username, "sessid": session.sessid}
+        query = {"type": "sale", "mode": mode, **_of(session)}
         return f"{self.url}{mark}{urlencode(query)}"
 
     async def document(self, mode: str, session: Session) -> Document:
@@ -209,16 +217,16 @@ class Orders:
 
         Users share the documents that may be on their way: a user that requests more than its share waits.
         """
-        user, document = session.username, None
+        path, document = shares_of(session.username), None
         try:
-            await self._slots.ask(user).addTimeout(SITE_PATIENCE, self.client.clock)
+            await self._slots.ask(path).addTimeout(SITE_PATIENCE, self.client.clock)
         except defer.TimeoutError:
             raise self._refused(OrdersUnavailable(), session, ValueError("others of this user take long")) from None
         try:
             response = await self.client.ask("GET", self._url_for(mode, session), SITE_PATIENCE)
             length = None if response.length is UNKNOWN_LENGTH else int(response.length)
             document = Document(self.client.clock, length)
-            document.over.addCallback(lambda _: self._slots.leave(user))
+            document.over.addCallback(lambda _: self._slots.leave(path))
             response.deliverBody(document)
             begun = await document.begun
             if response.code != 200:
@@ -227,24 +235,24 @@ class Orders:
                 raise ValueError("it gave no XML document")
             document.charset = await document.encoding() or _charset_of(response)
         except CancelledError:
-            self._end(user, document)
+            self._end(path, document)
             raise
         except Exception as error:  # anything that a network, a name server, TLS or a broken site can raise
-            self._end(user, document)
+            self._end(path, document)
             raise self._refused(OrdersUnavailable(), session, error) from error
         return document
 
-    def _end(self, user: str, document: Document | None) -> None:
+    def _end(self, path: tuple[str, ...], document: Document | None) -> None:
         """Stop a document; if it had not begun, free its slot."""
         if document is None:
-            self._slots.leave(user)
+            self._slots.leave(path)
         else:
             document.stopProducing()
 
     async def confirm(self, session: Session) -> None:
         """Confirm to the site that the node has received the orders. Raises ``ConfirmationFailed``."""
         payload: dict[str, Any] = {"version": JSON_VERSION, "event": "success", "type": "sale"}
-        payload |= {"user": session.username, "sessid": session.sessid}
+        payload |= _of(session)
         headers = {"Content-Type": "application/json"}
         try:
             response = await self.client.ask(

@@ -34,7 +34,7 @@ from onec_twisted.model.records import FAILED, SUCCEEDED
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from onec_twisted.auth.access import Access
+    from onec_twisted.auth.members import Members
     from onec_twisted.auth.sessions import Sessions
     from onec_twisted.delivery.handoffs import Handoffs
     from onec_twisted.delivery.relay import Relay
@@ -75,7 +75,7 @@ class Exchange(RefusingResource):
         self,
         settings: Settings,
         *,
-        access: Access,
+        members: Members,
         sessions: Sessions,
         ingest: Ingest,
         pieces: Pieces,
@@ -92,7 +92,7 @@ class Exchange(RefusingResource):
         """
         super().__init__(ingest.metrics, note_refusal)
         self._settings = settings
-        self._access = access
+        self._members = members
         self._sessions = sessions
         self._ingest = ingest
         self._pieces = pieces
@@ -143,7 +143,7 @@ class Exchange(RefusingResource):
 
     async def _checkauth(self, request: IRequest) -> Answer:
         """Open a session: every ``checkauth`` opens a new one (docs/protocol.md, N8)."""
-        user = await self._access.login(
+        user = await self._members.login(
             request.getHeader(b"authorization"), address_of(request), lambda: request.gone
         )
         opened = await self._sessions.open(user, sender_of(request))
@@ -167,7 +167,7 @@ class Exchange(RefusingResource):
         await ingest.space.look()
         async with ingest.locks.of_session(session.sessid):
             await self._relay.idle(session.sessid, self._settings.lock_timeout)
-            room = ingest.space.room_to_keep()
+            room = ingest.space.room_to_keep(self._pieces.session_quota)
             epoch = await ingest.sessions.start_epoch(session.sessid, ingest.now(), room)
             proofs.forget(session.sessid)
             if not epoch.has_moved:

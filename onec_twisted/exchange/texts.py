@@ -34,6 +34,7 @@ RUSSIAN = {
     # Logins
     "No user name and password reached the server": "Имя пользователя и пароль не дошли до сервера",
     "Wrong user name or password": "Неверное имя пользователя или пароль",
+    "This user belongs to another shop - correct the address": "Это пользователь другого магазина - исправьте адрес",
     "Missing sessid": "В запросе нет sessid",
     "Invalid session": "Сеанс недействителен",
     "Session was ended by the administrator": "Сеанс завершён администратором",
@@ -58,6 +59,9 @@ RUSSIAN = {
     "Too many sessions of this user - retry later": "У пользователя слишком много сеансов - повторите позже",
     "Too many imports - retry later": "Слишком много загрузок - повторите позже",
     "Too many files in one session": "Слишком много файлов в одном сеансе",
+    "The shop has no room left on the server - retry later": (
+        "У магазина не осталось места на сервере - повторите позже"
+    ),
     "Insufficient storage": "Не хватает места",
     "Storage unavailable - retry later": "Хранилище недоступно - повторите позже",
     "Storage was removed from the server - tell its administrator": (
@@ -71,6 +75,7 @@ RUSSIAN = {
     "The site gave no orders - retry later": "Сайт не отдал заказы - повторите позже",
     "The site did not confirm - retry later": "Сайт не подтвердил приём - повторите позже",
     "Import waits for its turn": "Загрузка ждёт своей очереди",
+    "The shop {} is not configured": "Магазин {0} не настроен",
     "Import is running": "Загрузка выполняется",
     "Import waits for an earlier one, {}: {}": "Загрузка ждёт более ранней, {0}: {1}",
     "Import waits for an earlier one: {}": "Загрузка ждёт более ранней: {0}",

@@ -3,6 +3,7 @@
 Modules, each of which imports only from those above it:
 
 * ``locks``: one writer per file; ``init`` takes precedence over all of them
+* ``shoproom``: what the sessions of a shop may still hold together
 * ``space``: reserve room on the disk and in the quota before the first byte
 * ``transfers``: the transfers in progress, and their limit
 * ``checkpoints``: when to record a long body that may be kept in part, before its end

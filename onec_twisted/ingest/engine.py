@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import frozen
 from twisted.logger import Logger
 
-from onec_twisted.model.errors import ConnectionDropped, Refused
+from onec_twisted.model.errors import ConnectionDropped, InsufficientStorage, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from onec_twisted.http.acknowledgement import Acknowledgement
     from onec_twisted.http.interfaces import IBody
     from onec_twisted.ingest.locks import FileLocks
+    from onec_twisted.ingest.shoproom import ShopRooms
     from onec_twisted.ingest.space import Space
     from onec_twisted.ingest.transfers import Transfers
     from onec_twisted.ingest.writers import Writer
@@ -85,6 +86,7 @@ class Ingest:
     store: IStore
     locks: FileLocks
     space: Space
+    shop_rooms: ShopRooms
     transfers: Transfers
     workers: Workers
     writer: Writer
@@ -92,6 +94,16 @@ class Ingest:
     now: Callable[[], float]
     logs_each: bool
     _log = Logger()
+
+    async def check_room(self, account: str, size: int) -> None:
+        """Check that the disk and an account's shop have room for ``size`` bytes; nothing is reserved.
+
+        Raises ``InsufficientStorage`` and ``ShopFull``.
+        """
+        await self.space.look()
+        if not self.space.fits(size):
+            raise InsufficientStorage
+        await self.shop_rooms.check(account, size)
 
     async def take(self, append: Append) -> Stored:
         """Carry an append out once it has room, a place among the transfers, and the file's lock.

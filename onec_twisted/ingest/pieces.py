@@ -11,12 +11,11 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define
 from twisted.logger import Logger
 
 from onec_twisted.ingest.append import append_whole, compare_whole
 from onec_twisted.ingest.engine import Stored
-from onec_twisted.ingest.received import ReceivedFiles
 from onec_twisted.model.errors import (
     FileBusy,
     FileDamaged,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from onec_twisted.http.interfaces import IBody
     from onec_twisted.ingest.engine import Ingest
     from onec_twisted.ingest.proofs import Proofs
+    from onec_twisted.ingest.received import ReceivedFiles
     from onec_twisted.model.names import SafeName
     from onec_twisted.model.records import FileRecord, Session
     from onec_twisted.storage.interfaces import IStoredFile
@@ -48,13 +48,13 @@ REPEAT_PATIENCE = 2.0
 
 @define(eq=False)
 class Pieces:
-    """Stores pieces. ``body_limit`` and ``session_quota`` are in bytes."""
+    """Stores the pieces of a shop. ``body_limit`` and ``session_quota`` are in bytes."""
 
     ingest: Ingest
     proofs: Proofs
     body_limit: int
     session_quota: int
-    received: ReceivedFiles = field(factory=ReceivedFiles, init=False)
+    received: ReceivedFiles
 
     async def length(self, session: Session, name: SafeName) -> int:
         """Return a file's committed length in bytes, without waiting for a lock; 0 for a file with no bytes yet.
@@ -107,11 +107,15 @@ class Piece:
         await ingest.space.look()
         if self.offset is not None and self.offset < await pieces.length(session, self.name):
             return nullcontext(0)
-        if self.offset is None and body.length and ingest.space.is_over_quota_alone(session.held, body.length):
+        left = pieces.session_quota - session.held
+        if self.offset is None and body.length and left < body.length and ingest.space.fits(body.length):
             record = await ingest.files.find(session.sessid, self.name.text)
             if record is not None and not record.proven and body.length == record.committed - record.last_start:
                 return nullcontext(most)  # if it is another piece, the catalog refuses it
-        return ingest.space.promise(session.sessid, session.held, body, most, user=session.username)
+        rooms, shop = ingest.shop_rooms, None
+        if rooms.are_limited:
+            shop = await rooms.look(session.username, body.length or 1)
+        return ingest.space.promise(session.sessid, left, body, most, user=session.username, shop=shop)
 
     async def store(self, room: int) -> Stored:
         """Append the piece, or confirm that it is stored already; watch its answer from now on."""

@@ -1,4 +1,4 @@
-"""Room on the disk and in a session's quota, reserved for a body before its first byte is read.
+"""Room on the disk, and in the quotas of a session and of its shop, reserved before a body's first byte is read.
 
 A worker reads the disk's free space at most once a second; bodies that were admitted since then, or are still
 arriving, are counted in memory. The estimate errs on the safe side. The catalog enforces the quota in the
@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field
 
-from onec_twisted.model.errors import InsufficientStorage, TooManyUploads
+from onec_twisted.model.errors import InsufficientStorage, ShopFull, TooManyUploads
+from onec_twisted.model.shops import shares_of
 from onec_twisted.runtime.singleflight import SingleFlight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.defer import Deferred
+
+    from onec_twisted.ingest.shoproom import ShopRoom
 
 __all__ = ["Coming", "Space"]
 
@@ -29,7 +32,7 @@ SMALL_BODY = 1024 * 1024
 
 
 class Coming(Protocol):
-    """What needs room: its length in bytes, None if it is not known, and how many of them have been received."""
+    """What needs room: its length in bytes, None if it is not known, and how many were received and are kept."""
 
     @property
     def length(self) -> int | None:
@@ -39,6 +42,16 @@ class Coming(Protocol):
     def received(self) -> int:
         """Return what has been received."""
 
+    @property
+    def accepted(self) -> int:
+        """Return what is on record of it at its end."""
+
+
+def _paths(user: str) -> list[tuple[str, ...]]:
+    """Return the paths of a user's shares: its shop's, if it has one, and its own."""
+    shares = shares_of(user)
+    return [shares[:depth] for depth in range(1, len(shares) + 1)]
+
 
 @define(eq=False)
 class _Promise:
@@ -47,6 +60,7 @@ class _Promise:
     space: Space
     sessid: str
     user: str
+    shop: ShopRoom | None
     body: Coming
     most: int
     size: int
@@ -68,17 +82,15 @@ class _Promise:
 class Space:
     """The room that is left, and the reservations of it.
 
-    ``free`` returns a Deferred of the disk's free bytes, ``seconds`` is a monotonic clock; ``min_free`` and
-    ``quota`` are in bytes.
+    ``free`` returns a Deferred of the disk's free bytes, ``seconds`` is a monotonic clock; ``min_free`` is in bytes.
     """
 
     free: Callable[[], Deferred[int]]
     seconds: Callable[[], float]
     min_free: int
-    quota: int
     _promised: dict[str, set[_Promise]] = field(factory=dict, init=False)
-    _of_user: dict[str, int] = field(factory=dict, init=False)
-    """Bytes reserved for each user's bodies on their way, including those that have arrived."""
+    _of: dict[tuple[str, ...], int] = field(factory=dict, init=False)
+    """Bytes reserved for the bodies of each user and each shop, including those that have arrived."""
     _left: int = field(default=0, init=False)
     _read_at: float | None = field(default=None, init=False)
     _reading: SingleFlight[None] = field(factory=SingleFlight, init=False)
@@ -103,48 +115,71 @@ class Space:
         """Return whether the disk has room for ``size`` bytes, as far as is known, without reserving it."""
         return size <= self._left
 
-    def room_to_keep(self) -> int:
+    def room_to_keep(self, quota: int) -> int:
         """Return how many bytes a session may keep of what was imported before: no more than the disk has left."""
-        return max(0, min(self.quota, self._left))
-
-    def is_over_quota_alone(self, held: int, size: int) -> bool:
-        """Return whether ``size`` more bytes exceed the quota of a session that holds ``held``, but not the disk."""
-        return held + size > self.quota and size <= self._left
+        return max(0, min(quota, self._left))
 
     def promise(
-        self, sessid: str, held: int, body: Coming, most: int, kept: int | None = None, user: str = ""
+        self,
+        sessid: str,
+        left: int,
+        body: Coming,
+        most: int,
+        kept: int | None = None,
+        user: str = "",
+        shop: ShopRoom | None = None,
     ) -> _Promise:
         """Reserve room for a body until the end of the block, which receives how many bytes it may have.
 
-        ``held`` is what the session has on record, in bytes. A body without a length may have ``most`` bytes, or
-        fewer if there is less room; only ``kept`` of them are reserved, so that one body cannot take all the room. A
-        large body of a ``user`` who has others on the way may not reserve more than it leaves for everybody else:
-        otherwise a user who sends nothing could shut others out. Raises ``InsufficientStorage``, and
-        ``TooManyUploads`` in the latter case.
+        ``left`` is how many bytes the session may have on record besides what it has; ``shop`` is the room of the
+        user's shop, if that has a quota. A body without a length may have ``most`` bytes, or fewer if there is less
+        room; only ``kept`` of them are reserved, so that one body cannot take all the room. A large body of a
+        ``user`` who has others on the way may not reserve more than it leaves for everybody else: otherwise a user
+        who sends nothing could shut others out; nor may a shop, and its users share what that may have. Raises
+        ``InsufficientStorage``, ``ShopFull``, and ``TooManyUploads`` in the latter case.
         """
         others = self._promised.get(sessid)
         coming = sum([promise.outstanding() for promise in others]) if others else 0
-        room = min(self._left, self.quota - held - coming)
+        room = min(self._left, left - coming)
         length = body.length
+        if shop is not None:
+            needed = 1 if length is None else length
+            if needed and shop.left < needed:
+                raise ShopFull
+            room = min(room, shop.left)
         may_have = min(most, room) if length is None else length
         if room < may_have or may_have < 0:
             raise InsufficientStorage
         size = may_have if kept is None or length is not None else min(may_have, kept)
-        mine = self._of_user.get(user, 0)
-        if user and mine and size > SMALL_BODY and mine + size > self._left - size:
-            raise TooManyUploads
-        self._of_user[user] = mine + size
+        if user:
+            self._share(user, size)
         self._left -= size
-        promise = _Promise(self, sessid, user, body, may_have, size)
+        if shop is not None:
+            shop.take(size)
+        promise = _Promise(self, sessid, user, shop, body, may_have, size)
         self._promised.setdefault(sessid, set()).add(promise)
         return promise
+
+    def _share(self, user: str, size: int) -> None:
+        """Reserve bytes for a user and its shop. Raises ``TooManyUploads``."""
+        shares, share = _paths(user), self._left - size
+        for path in shares:
+            mine = self._of.get(path, 0)
+            if mine and size > SMALL_BODY and mine + size > share:
+                raise TooManyUploads
+            share //= 2
+        for path in shares:
+            self._of[path] = self._of.get(path, 0) + size
 
     def end(self, promise: _Promise) -> None:
         """End a reservation: what did not arrive is free again."""
         self._left += promise.outstanding()
-        self._of_user[promise.user] -= promise.size
-        if not self._of_user[promise.user]:
-            del self._of_user[promise.user]
+        for path in _paths(promise.user) if promise.user else ():
+            self._of[path] -= promise.size
+            if not self._of[path]:
+                del self._of[path]
+        if promise.shop is not None:
+            promise.shop.give(promise.size, promise.body.accepted)
         of_session = self._promised[promise.sessid]
         of_session.discard(promise)
         if not of_session:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from onec_twisted.model.errors import TooManyUploads
+from onec_twisted.model.shops import shares_of
 from onec_twisted.runtime.fairness import Places
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ class Transfer:
 
 @define(eq=False)
 class Transfers:
-    """All pieces on their way, at most ``most`` at once, shared fairly by users and their sessions; 0 means no limit.
+    """All pieces on their way, at most ``most`` at once; 0 means no limit.
 
-    ``seconds`` is a monotonic clock.
+    Shops, their users and those users' sessions share them fairly. ``seconds`` is a monotonic clock.
     """
 
     seconds: Callable[[], float]
@@ -56,11 +57,16 @@ class Transfers:
         """Start with all places free."""
         self._places = Places(self.most)
 
+    def allow(self, most: int) -> None:
+        """Set how many may be on their way from now on; 0 means no limit."""
+        self.most = self._places.most = most
+
     def begin(self, session: Session, name: str, body: IBody) -> Transfer:
         """Register a piece until ``end``. Raises ``TooManyUploads``."""
-        if not self._places.has_room(session.username, session.sessid):
+        path = (*shares_of(session.username), session.sessid)
+        if not self._places.has_room(path):
             raise TooManyUploads
-        self._places.take(session.username, session.sessid)
+        self._places.take(path)
         self._last += 1
         upload = Transfer(self._last, session, name, body, self.seconds())
         self._running[upload.key] = upload
@@ -69,7 +75,7 @@ class Transfers:
     def end(self, upload: Transfer) -> None:
         """Remove a piece."""
         del self._running[upload.key]
-        self._places.leave(upload.session.username, upload.session.sessid)
+        self._places.leave((*shares_of(upload.session.username), upload.session.sessid))
 
     def all(self) -> list[Transfer]:
         """Return the pieces on their way, oldest first."""

@@ -21,6 +21,7 @@ Modules, each importing only from those above it:
 * ``records``: sessions, files and hand-offs as values
 * ``journal``: what the journal says of exchanges, refusals and minutes, as values
 * ``notice``: what somebody is told who does not look at the status page
+* ``reloaded``: what came of reading the settings again
 * ``uploads``: a resumable upload as a value, and whether it is complete
 * ``description``: what an importer receives about a hand-off, and its JSON
 """

@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from onec_twisted.model.records import SETTLED
 from onec_twisted.model.segments import from_disk
+from onec_twisted.model.shops import DEFAULT_SHOP, shop_of, user_of
 
 if TYPE_CHECKING:
     from onec_twisted.model.document import Document
@@ -63,6 +64,8 @@ class Description:
     metadata: dict[str, str] | None = None
     unpacked: str | None = None
     session_folder: str = ""
+    shop: str | None = None
+    """The user's shop; None for the default one."""
     documents: tuple[Document, ...] | None = None
     """What is in the documents among the files; None if they were not checked."""
     _json: list[bytes] = field(factory=list, init=False, eq=False, repr=False)
@@ -75,6 +78,7 @@ class Description:
             "id": self.id,
             "event": self.event,
             "type": self.type,
+            "shop": self.shop,
             "user": self.user,
             "sessid": self.sessid,
             "time": self.time,
@@ -118,11 +122,13 @@ def iso_time(seconds: float) -> str:
 
 def describe(handoff: Handoff, folder: str) -> Description:
     """Return the description of a hand-off whose files are in ``folder``."""
+    shop = shop_of(handoff.username)
     return Description(
         id=handoff.id,
         event=handoff.event,
         type=handoff.type,
-        user=handoff.username,
+        user=user_of(handoff.username),
+        shop=shop if shop != DEFAULT_SHOP else None,
         sessid=handoff.sessid,
         time=iso_time(handoff.created),
         filename=handoff.filename or None,

@@ -40,6 +40,7 @@ from onec_twisted.model.refusals.logins import (
     SessionEnded,
     SessionRestarted,
     WrongCredentials,
+    WrongShop,
 )
 from onec_twisted.model.refusals.requests import (
     BodyTimedOut,
@@ -55,6 +56,7 @@ from onec_twisted.model.refusals.requests import (
 from onec_twisted.model.refusals.storage import (
     CatalogBusy,
     InsufficientStorage,
+    ShopFull,
     StorageRemoved,
     StorageUnavailable,
     TooManyFiles,
@@ -104,6 +106,7 @@ __all__ = [
     "Refused",
     "SessionEnded",
     "SessionRestarted",
+    "ShopFull",
     "ShuttingDown",
     "StorageRemoved",
     "StorageUnavailable",
@@ -127,6 +130,7 @@ __all__ = [
     "UploadTooSlow",
     "WrongCredentials",
     "WrongOffset",
+    "WrongShop",
 ]
 
 

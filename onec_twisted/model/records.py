@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-__all__ = ["FAILED", "SETTLED", "SUCCEEDED", "WAITING", "Epoch", "FileRecord", "Handoff", "Session"]
+__all__ = ["FAILED", "SETTLED", "SUCCEEDED", "WAITING", "Epoch", "FileRecord", "Handoff", "KeptFolder", "Session"]
 
 WAITING, SUCCEEDED, FAILED = "waiting", "succeeded", "failed"
 """The states of a hand-off."""
@@ -40,6 +40,18 @@ class Epoch:
     folder: str
     has_moved: bool = False
     outdated: tuple[str, ...] = ()
+
+
+@frozen
+class KeptFolder:
+    """The folder of an earlier epoch: when its last import succeeded, in seconds since 1970, and whose it is.
+
+    ``username`` is empty once nobody remembers that.
+    """
+
+    folder: str
+    changed: float
+    username: str
 
 
 @frozen

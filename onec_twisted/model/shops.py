@@ -10,7 +10,17 @@ import re
 
 from attrs import frozen
 
-__all__ = ["DEFAULT_SHOP", "SEPARATOR", "ShopView", "account_of", "is_shop_name", "shop_of", "user_of"]
+__all__ = [
+    "DEFAULT_SHOP",
+    "SEPARATOR",
+    "ShopView",
+    "account_of",
+    "accounts_of",
+    "is_shop_name",
+    "shares_of",
+    "shop_of",
+    "user_of",
+]
 
 DEFAULT_SHOP = "default"
 """The name of the shop of all users that are in no other."""
@@ -49,7 +59,21 @@ def shop_of(account: str) -> str:
     return shop if separator else DEFAULT_SHOP
 
 
+def accounts_of(shop: str) -> tuple[str, str]:
+    """Return the first text of those that are accounts of a shop, other than the default one, and the first after."""
+    return f"{shop}{SEPARATOR}", f"{shop}{chr(ord(SEPARATOR) + 1)}"
+
+
 def user_of(account: str) -> str:
     """Return the name that an account's user logs in with."""
     _, separator, user = account.partition(SEPARATOR)
     return user if separator else account
+
+
+def shares_of(account: str) -> tuple[str, ...]:
+    """Return who shares a resource with others, and among themselves: a shop, and in it its user.
+
+    The users of the default shop are together in nothing: each shares with the other shops.
+    """
+    shop, separator, _ = account.partition(SEPARATOR)
+    return (shop + separator, account) if separator else (account,)

@@ -282,8 +282,9 @@ class Chunk:
             raise FileTooLarge
         try:
             await ingest.space.look()
-            promised = session.sessid, session.held, body, whole, CHECKPOINT_SIZE
-            with ingest.space.promise(*promised, user=session.username) as room:
+            shop = await ingest.shop_rooms.look(session.username, body.length or 1)
+            promised = session.sessid, self.chunks.registry.quota - session.held, body, whole, CHECKPOINT_SIZE
+            with ingest.space.promise(*promised, user=session.username, shop=shop) as room:
                 too_large = FileTooLarge() if room == whole else InsufficientStorage()
                 writer = ingest.writer(body, ingest.workers, self._open_file)
                 if self.checksum is not None:

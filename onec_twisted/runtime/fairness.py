@@ -1,7 +1,8 @@
-"""Shares a resource among users without a limit for each: nobody gets more than is left for the others.
+"""Shares a resource without a limit for each: nobody gets more than is left for the others.
 
 So a single user may have half, and the next one always finds some left (the dynamic threshold of Choudhury and
-Hahne, IEEE/ACM Transactions on Networking 6/2, 1998).
+Hahne, IEEE/ACM Transactions on Networking 6/2, 1998). Who shares is a path: a user, and its session; or a shop, its
+user, and the user's session. What is left to one of them, those below it share in the same way.
 """
 
 from __future__ import annotations
@@ -16,96 +17,104 @@ from twisted.internet.defer import Deferred
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["Places", "Slots"]
+__all__ = ["Path", "Places", "Slots"]
+
+Path = tuple[str, ...]
+"""Who shares, beginning with those who share with everybody."""
 
 
 @define(eq=False)
 class Places:
-    """``most`` places, shared by users, and each user's share by its sessions; 0 means no limit."""
+    """``most`` places, shared along paths; 0 means no limit."""
 
     most: int
     taken: int = field(default=0, init=False)
-    _users: dict[str, int] = field(factory=dict, init=False)
-    _sessions: dict[tuple[str, str], int] = field(factory=dict, init=False)
+    _taken: dict[Path, int] = field(factory=dict, init=False)
 
-    def of(self, user: str) -> int:
-        """Return how many places a user has."""
-        return self._users.get(user, 0)
+    def of(self, path: Path) -> int:
+        """Return how many places somebody has, with all those below."""
+        return self._taken.get(path, 0)
 
-    def has_room(self, user: str, session: str = "") -> bool:
-        """Return whether a user, and its session if given, may have one more."""
+    def has_room(self, path: Path) -> bool:
+        """Return whether somebody may have one more."""
         if not self.most:
             return True
-        left = self.most - self.taken - self.of(user)
-        return left > 0 and (not session or self._sessions.get((user, session), 0) < (left + 1) // 2)
+        share = self.most - self.taken
+        for depth in range(1, len(path) + 1):
+            left = share - self._taken.get(path[:depth], 0)
+            if left <= 0:
+                return False
+            share = (left + 1) // 2
+        return True
 
-    def take(self, user: str, session: str = "") -> None:
-        """Note that a user has one more, in one of its sessions."""
+    def take(self, path: Path) -> None:
+        """Note that somebody has one more."""
         self.taken += 1
-        self._users[user] = self._users.get(user, 0) + 1
-        if session:
-            self._sessions[user, session] = self._sessions.get((user, session), 0) + 1
+        for depth in range(1, len(path) + 1):
+            above = path[:depth]
+            self._taken[above] = self._taken.get(above, 0) + 1
 
-    def leave(self, user: str, session: str = "") -> None:
-        """Note that a user has one less, in one of its sessions."""
+    def leave(self, path: Path) -> None:
+        """Note that somebody has one less."""
         self.taken -= 1
-        if self._users[user] == 1:
-            del self._users[user]
-        else:
-            self._users[user] -= 1
-        if session:
-            if self._sessions[user, session] == 1:
-                del self._sessions[user, session]
+        for depth in range(1, len(path) + 1):
+            above = path[:depth]
+            if self._taken[above] == 1:
+                del self._taken[above]
             else:
-                self._sessions[user, session] -= 1
+                self._taken[above] -= 1
 
 
 @define(eq=False)
 class Slots:
-    """Slots that users share; the next free one goes to the waiting user that has fewest."""
+    """Slots that are shared; the next free one goes to whoever waits for one and has fewest."""
 
     places: Places
-    _waiting: dict[str, deque[Deferred[None]]] = field(factory=dict, init=False)
+    _waiting: dict[Path, deque[Deferred[None]]] = field(factory=dict, init=False)
 
     @asynccontextmanager
-    async def of(self, user: str) -> AsyncIterator[None]:
+    async def of(self, path: Path) -> AsyncIterator[None]:
         """Hold a slot for the duration of the block."""
-        await self.ask(user)
+        await self.ask(path)
         try:
             yield
         finally:
-            self.leave(user)
+            self.leave(path)
 
-    def ask(self, user: str) -> Deferred[None]:
-        """Fire when a user gets a slot, which it holds until ``leave``; cancelling gives up the wait."""
-        turn: Deferred[None] = Deferred(lambda turn: self._leave_line(user, turn))
-        if user in self._waiting or not self.places.has_room(user):
-            self._waiting.setdefault(user, deque()).append(turn)
+    def ask(self, path: Path) -> Deferred[None]:
+        """Fire when somebody gets a slot, which is held until ``leave``; cancelling gives up the wait."""
+        turn: Deferred[None] = Deferred(lambda turn: self._leave_line(path, turn))
+        if path in self._waiting or not self.places.has_room(path):
+            self._waiting.setdefault(path, deque()).append(turn)
         else:
-            self.places.take(user)
+            self.places.take(path)
             turn.callback(None)
         return turn
 
-    def leave(self, user: str) -> None:
-        """Release a user's slot to the next one waiting."""
-        self.places.leave(user)
+    def leave(self, path: Path) -> None:
+        """Release a slot to the next one waiting."""
+        self.places.leave(path)
         self._give()
 
-    def _leave_line(self, user: str, turn: Deferred[None]) -> None:
+    def _leave_line(self, path: Path, turn: Deferred[None]) -> None:
         """Stop waiting."""
-        line = self._waiting[user]
+        line = self._waiting[path]
         line.remove(turn)
         if not line:
-            del self._waiting[user]
+            del self._waiting[path]
+
+    def _had(self, path: Path) -> list[int]:
+        """Return how many slots somebody has, after those above."""
+        return [self.places.of(path[:depth]) for depth in range(1, len(path) + 1)]
 
     def _give(self) -> None:
-        """Assign free slots to waiting users."""
+        """Assign free slots to those who wait."""
         while True:
-            users = [user for user in self._waiting if self.places.has_room(user)]
-            if not users:
+            paths = [path for path in self._waiting if self.places.has_room(path)]
+            if not paths:
                 return
-            user = min(users, key=self.places.of)
-            turn = self._waiting[user][0]
-            self._leave_line(user, turn)
-            self.places.take(user)
+            path = min(paths, key=self._had)
+            turn = self._waiting[path][0]
+            self._leave_line(path, turn)
+            self.places.take(path)
             turn.callback(None)

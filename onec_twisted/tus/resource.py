@@ -17,7 +17,6 @@ from onec_twisted.model import text
 from onec_twisted.model.errors import (
     FileTooLarge,
     HandoffRunning,
-    InsufficientStorage,
     InvalidLength,
     InvalidSession,
     MethodNotAllowed,
@@ -31,7 +30,6 @@ from onec_twisted.model.errors import (
 from onec_twisted.model.names import safe_name
 from onec_twisted.model.uploads import OPEN, UploadRecord
 from onec_twisted.resumable.checksums import ALGORITHMS
-from onec_twisted.resumable.claims import Claims
 from onec_twisted.tus import fields
 from onec_twisted.tus.errors import VERSION, ConcatenationUnsupported, UnsupportedVersion, WrongContentType
 from onec_twisted.tus.origins import Origins, location
@@ -39,7 +37,7 @@ from onec_twisted.tus.origins import Origins, location
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from onec_twisted.auth.access import Access
+    from onec_twisted.auth.members import Members
     from onec_twisted.auth.sessions import Sessions
     from onec_twisted.catalog.registry import Registry
     from onec_twisted.delivery.relay import Relay
@@ -49,6 +47,7 @@ if TYPE_CHECKING:
     from onec_twisted.model.records import Session
     from onec_twisted.model.uploads import Found
     from onec_twisted.resumable.chunks import Chunks
+    from onec_twisted.resumable.claims import Claims
 
 __all__ = ["Tus"]
 
@@ -81,20 +80,21 @@ class Tus(RefusingResource):
         self,
         path: bytes,
         *,
-        access: Access,
+        members: Members,
         sessions: Sessions,
         ingest: Ingest,
         relay: Relay,
         registry: Registry,
         chunks: Chunks,
         origins: Origins,
+        claims: Claims,
         lock_timeout: float,
         note_refusal: Callable[[RefusedRequest], None],
     ) -> None:
         """Serve with these parts; pages of ``origins`` may upload; ``lock_timeout`` is in seconds."""
         super().__init__(ingest.metrics, note_refusal)
         self._path = path
-        self._access = access
+        self._members = members
         self._sessions = sessions
         self._shard = sessions.shard
         self._ingest = ingest
@@ -103,7 +103,7 @@ class Tus(RefusingResource):
         self._chunks = chunks
         self._origins = origins
         self._lock_timeout = lock_timeout
-        self._claims = Claims()
+        self._claims = claims
         self._methods: dict[bytes, Callable[[_Client, str, int, IRequest], Awaitable[Answer]]] = {
             b"HEAD": self._head,
             b"PATCH": self._patch,
@@ -156,7 +156,8 @@ class Tus(RefusingResource):
             return _Client(session.username, session)
         if not upload_id:  # a proxy routes by the upload's id first
             self._shard.note_unknown(token or b"")
-        return _Client(await self._access.login_again(request.getHeader(b"authorization"), address_of(request)), None)
+        header = request.getHeader(b"authorization")
+        return _Client(await self._members.login_again(header, address_of(request)), None)
 
     async def _post(self, client: _Client, number: int, request: IRequest) -> Answer:
         """Create an upload, and append the body; unless the answer is 201, nothing is left behind."""
@@ -216,12 +217,10 @@ class Tus(RefusingResource):
         self._relay.check_room(upload.username)
         if length is not None and coming is not None and coming > length:
             raise FileTooLarge
-        files, space = self._ingest.files, self._ingest.space
+        files = self._ingest.files
         there = None if upload.own else await files.find(upload.sessid, upload.name)
-        await space.look()
         rest = (length or 0) - (there.committed if there is not None else 0)
-        if not space.fits(max(rest, len(upload.metadata))):
-            raise InsufficientStorage
+        await self._ingest.check_room(upload.username, max(rest, len(upload.metadata)))
 
     async def _head(self, client: _Client, upload_id: str, number: int, request: IRequest) -> Answer:
         """Report an upload's offset; the client will continue from there, so older requests are stopped."""

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from onec_twisted.admin import notifying
 from onec_twisted.admin.notices import Subjects
-from onec_twisted.admin.notifying import MOST_TRIES, Notifying, Outbox
+from onec_twisted.admin.notifying import MOST_TRIES, Audience, Notifying, Outbox
 from onec_twisted.admin.verdict import Reason, Verdict
 from onec_twisted.delivery.notifiers import NotifyFailed
 from onec_twisted.model.notice import RAISED, Notice
@@ -82,7 +82,14 @@ def test_a_flood_is_bounded(monkeypatch: pytest.MonkeyPatch, nothing_left_behind
 
 def looking(verdict: Callable[[], Any], *receivers: Receiver) -> Notifying:
     """Return what tells these receivers."""
-    return Notifying(verdict, Subjects("en", str), [Outbox(one, Clock()) for one in receivers], lambda: 5.0)
+    notifying = Notifying(verdict, lambda: 5.0)
+    notifying.address([audience("default", *receivers)])
+    return notifying
+
+
+def audience(shop: str, *receivers: Receiver) -> Audience:
+    """Return those who hear of a shop."""
+    return Audience(shop, len(receivers), Subjects("en", str), [Outbox(one, Clock()) for one in receivers])
 
 
 def test_everybody_is_told() -> None:
@@ -107,3 +114,44 @@ def test_a_look_that_fails(nothing_left_behind: list[dict[str, Any]]) -> None:
 
     now_of(looking(verdict).once())
     assert len(flush_failures(nothing_left_behind)) == 1
+
+
+def test_each_shop_hears_of_itself() -> None:
+    """Whoever is told of all shops, is; what is of no shop, like the disk, is told to nobody else."""
+    host, north = Receiver(), Receiver()
+
+    async def verdict() -> Verdict:
+        return Verdict(
+            (
+                Reason(kind="disk", count=9),
+                Reason(kind="failed", count=2, shop="north"),
+                Reason(kind="overdue", username="north:anna"),
+                Reason(kind="failed", count=1, shop="south"),
+                Reason(kind="overdue", username="boris"),
+            )
+        )
+
+    notices = Notifying(verdict, lambda: 5.0)
+    now_of(notices.once())
+    notices.address([audience("default", host), audience("north", north)])
+    now_of(notices.once())
+    assert north.heard == [told for told in host.heard if told.startswith("north: ")]
+    assert len(north.heard) == 2
+    assert len(host.heard) == 5
+
+
+def test_who_is_told_remembers_that_after_a_reload() -> None:
+    """Only other receivers are told again."""
+    before, other = Receiver(), Receiver()
+
+    async def verdict() -> Verdict:
+        return Verdict((Reason(kind="disk", count=9),))
+
+    notices = looking(verdict, before)
+    now_of(notices.once())
+    notices.address([audience("default", before)])
+    now_of(notices.once())
+    assert len(before.heard) == 1
+    notices.address([audience("default", before, other)])
+    now_of(notices.once())
+    assert (len(before.heard), len(other.heard)) == (2, 1)

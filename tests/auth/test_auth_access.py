@@ -72,7 +72,7 @@ def test_the_scheme_comes_in_any_case(access: Access) -> None:
 def test_right_is_answered_at_once(access: Access) -> None:
     """And nothing is remembered of the address."""
     assert login(access, "па:роль") == ["shop"]
-    assert len(access._addresses) == len(access._lane) == 0
+    assert len(access.addresses) == len(access.lane) == 0
 
 
 def test_the_answer_to_what_is_wrong_is_held_back(access: Access, clock: Clock) -> None:
@@ -143,7 +143,7 @@ def test_an_address_is_forgotten(access: Access, clock: Clock) -> None:
         login(access, "guess", f"192.0.2.{number}")
     clock.advance(FORGET_AFTER + 1)
     login(access, "guess", "192.0.2.99")
-    assert len(access._addresses) == len(access._users) == 1
+    assert len(access.addresses) == len(access._users) == 1
 
     assert login(access, "па:роль", "192.0.2.1") == ["shop"]
 
@@ -177,7 +177,7 @@ def test_so_many_passwords_are_checked_at_once(clock: Clock) -> None:
     slow.asked[2].callback(b"shop")
 
     assert waiting[1:] == [["shop"], ["shop"]]
-    assert len(access._lane) == 0
+    assert len(access.lane) == 0
 
 
 def test_checkers_of_others_have_more_at_once(clock: Clock) -> None:
@@ -260,7 +260,7 @@ def test_who_has_gone_is_not_checked(clock: Clock) -> None:
     assert first == ["shop"]
     assert gone[0].check(ConnectionDropped)
     assert slow.asked == []
-    assert len(access._lane) == 0
+    assert len(access.lane) == 0
 
 
 @implementer(IKnowingChecker)

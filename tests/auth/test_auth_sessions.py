@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
+from onec_twisted.auth.sessions import Sessions
 from onec_twisted.model.errors import InvalidSession, MissingSessid
 from onec_twisted.model.journal import UNKNOWN_SENDER
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from in_memory import InMemory
 
-    from onec_twisted.auth.sessions import Opened, Sessions
+    from onec_twisted.auth.sessions import Opened
 
 
 def fired(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -29,7 +30,15 @@ def fired(coroutine: Coroutine[Any, Any, Any]) -> Any:
 @pytest.fixture
 def sessions(exchange: InMemory) -> Sessions:
     """The sessions of an exchange."""
-    return exchange.parts.sessions
+    return Sessions(
+        records=exchange.catalog.sessions,
+        shard=exchange.parts.shard,
+        now=exchange.means.now,
+        is_busy=exchange.parts.locks.busy,
+        ttl=exchange.config.session_ttl,
+        sessid_required=True,
+        most=0,
+    )
 
 
 @pytest.fixture

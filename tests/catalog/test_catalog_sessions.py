@@ -43,7 +43,7 @@ def test_who_is_untouched(catalog: Catalog) -> None:
     opened(catalog, "new", 1.0)
     now_of(catalog.sessions.touch("new", 10.0))
 
-    assert now_of(catalog.sessions.ended(5.0, 0.0)) == ["old"]
+    assert now_of(catalog.sessions.ended(5.0, 0.0)) == [("old", "shop")]
     assert now_of(catalog.sessions.unknown(["old", "lost", "new"])) == ["lost"]
 
 

@@ -259,10 +259,10 @@ def test_what_the_sweep_may_take(cursor: Cursor) -> None:
                 note(cursor, handoff, SUCCEEDED if sessid == "kept" else FAILED, now=10.0)
     statements.remove_session(cursor, "s", 99.0, 99.0)
 
-    assert sorted(statements.ended(cursor, 10.0, 10.5)) == ["empty", "kept"]
-    assert sorted(statements.ended(cursor, 10.5, 10.0)) == ["empty", "failed"]
-    assert sorted(statements.ended(cursor, 1.0, 10.5)) == ["kept"]
-    assert sorted(statements.ended(cursor, 99.0, 99.0)) == ["empty", "failed", "kept"]
+    assert sorted(sessid for sessid, _ in statements.ended(cursor, 10.0, 10.5)) == ["empty", "kept"]
+    assert sorted(sessid for sessid, _ in statements.ended(cursor, 10.5, 10.0)) == ["empty", "failed"]
+    assert sorted(sessid for sessid, _ in statements.ended(cursor, 1.0, 10.5)) == ["kept"]
+    assert sorted(sessid for sessid, _ in statements.ended(cursor, 99.0, 99.0)) == ["empty", "failed", "kept"]
 
 
 @pytest.mark.parametrize("told", [False, True])

@@ -13,7 +13,7 @@ from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import kept, outcomes
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sqlite import opened
-from onec_twisted.model.records import FAILED, SUCCEEDED, Epoch, Session
+from onec_twisted.model.records import FAILED, SUCCEEDED, Epoch, KeptFolder, Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +103,8 @@ def test_each_has_its_time(cursor: Cursor) -> None:
         imported(cursor, epoch, float(epoch))
         statements.start_epoch(cursor, "s", 9.0, 1000)
     statements.end_session(cursor, "s")
-    assert kept.forget(cursor, 1.0) == []
-    assert kept.forget(cursor, 2.0) == ["s"]
+    assert kept.kept_since(cursor, 1.0) == []
+    assert kept.kept_since(cursor, 2.0) == [KeptFolder("s", 1.0, "shop")]
+    kept.forget(cursor, ["s"])
     assert statements.unknown(cursor, ["s", "s.2", "s.3"]) == ["s", "s.3"]
-    assert kept.forget(cursor, 3.0) == ["s.2"]
+    assert [one.folder for one in kept.kept_since(cursor, 3.0)] == ["s.2"]

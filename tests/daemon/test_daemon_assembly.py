@@ -21,7 +21,7 @@ def test_time_goes_on_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """From what the system's clock says at the start, whoever sets it later."""
     config, reactor = config_of(f"--media-root={tmp_path}"), MemoryReactorClock()
     run_evenly(reactor)
-    means = make_means(config, reactor, make_holdings(config, reactor))
+    means = make_means(reactor, make_holdings(config, reactor))
     assert means.now() == pytest.approx(time.time(), abs=60)
     monkeypatch.setattr(time, "time", lambda: 0.0)
     monkeypatch.setattr(time, "monotonic", lambda: 1e9)
@@ -36,7 +36,7 @@ def test_it_touches_nothing_before_it_starts(tmp_path: Path) -> None:
     """Privileges are given up later."""
     config, reactor = config_of(f"--media-root={tmp_path / 'media'}"), MemoryReactorClock()
     holdings = make_holdings(config, reactor)
-    make_means(config, reactor, holdings)
+    make_means(reactor, holdings)
 
     assert list(tmp_path.iterdir()) == []
     holdings.release()
@@ -46,8 +46,10 @@ def test_it_touches_nothing_before_it_starts(tmp_path: Path) -> None:
 def test_what_cannot_be_made(tmp_path: Path, argument: str) -> None:
     """One line with the option."""
     config, reactor = config_of(f"--media-root={tmp_path}", argument), MemoryReactorClock()
+    means = make_means(reactor, make_holdings(config, reactor))
+    make = means.importer_of if argument.startswith("--importer") else means.orders_of
     with pytest.raises(CannotStart, match=argument.partition("=")[0]):
-        make_means(config, reactor, make_holdings(config, reactor))
+        make(config)
 
 
 def test_garbage_is_collected_seldom(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,7 @@ def test_defaults() -> None:
         "path": list(DEFAULT_PATHS),
         "sessid": "required",
         "session-quota": 20 * 2**30,
+        "shop-quota": None,
         "config": None,
         "print-config": 0,
         "check": 0,
@@ -273,7 +274,7 @@ def test_the_password_of_the_site_in_the_environment(tmp_path: Path, monkeypatch
     assert parsed(AUTH, f"--import-auth={tmp_path}/site")["import-auth"] == b"user:password"
     for slip in ("", "secret"):
         monkeypatch.setenv("ONEC_IMPORT_AUTH", slip)
-        with pytest.raises(CannotStart, match="or ONEC_IMPORT_AUTH, has no USER:PASSWORD") as caught:
+        with pytest.raises(CannotStart, match="ONEC_IMPORT_AUTH has no USER:PASSWORD") as caught:
             parsed(AUTH)
         assert "secret" not in str(caught.value)
 

@@ -16,7 +16,6 @@ def test_all_doors_lead_to_the_same_parts(exchange: InMemory) -> None:
     """A limit, or a lock, holds for whoever comes, by whichever protocol."""
     parts, means = exchange.parts, exchange.means
 
-    assert parts.pieces.ingest is parts.ingest
     assert parts.handoffs.locks is parts.ingest.locks is parts.locks
     assert parts.ingest.metrics is means.metrics is exchange.site.server.metrics
 

@@ -13,6 +13,7 @@ import pytest
 from attrs import evolve
 from certificates import Authority, make_certificate
 from in_memory import config_of
+from many_shops import shop
 from passwords import line
 
 from onec_twisted.auth.htpasswd import HtpasswdChecker
@@ -233,3 +234,17 @@ def test_the_option(tmp_path: Path, capsys: pytest.CaptureFixture[str], listen: 
         makeService(options)
     assert caught.value.code == status
     assert "ok    auth" in capsys.readouterr().out
+
+
+def test_what_shops_have_of_their_own(config: Config, tmp_path: Path) -> None:
+    """Each thing by its table; what they share is tried once."""
+    north = shop("north", ["shop", "strange"], config, importer=f"exec:{tmp_path}/none", notify=("exec:nonsense",))
+    south = shop("south", ["dora"], config, auth=True, language="ru")
+    whole = list(findings(evolve(config, shops=(north, south)), time.time()))
+    own = [(one.about, one.state, one.words) for one in whole if one.about.startswith("shops.")]
+    assert own == [
+        ("shops.north users", WARN, "strange: not among the users of auth; add them there"),
+        ("shops.north importer", FAIL, own[1][2]),
+        ("shops.north notify", FAIL, own[2][2]),
+        ("shops.south auth", OK, "memory:dora: 1 user"),
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
 from in_memory import PATH, TUS_PATH, USER, InMemory, basic, flush_failures
 from line import Line
 from passwords import line
@@ -12,7 +13,9 @@ from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 
 from onec_twisted.auth.access import PasswordFile
 from onec_twisted.auth.htpasswd import HtpasswdChecker
-from onec_twisted.daemon.revocation import Revocation, users_of
+from onec_twisted.daemon.checkers import users_of
+from onec_twisted.daemon.membership import membership_of
+from onec_twisted.daemon.revocation import Revocation
 from onec_twisted.testing import inline
 
 if TYPE_CHECKING:
@@ -33,8 +36,13 @@ def path(tmp_path: Path) -> Path:
 def looking(exchange: InMemory, *checkers: Any, others: tuple[Any, ...] = ()) -> Callable[[], None]:
     """Return what makes the daemon look once."""
     means, parts = exchange.means, exchange.parts
+    membership = membership_of(evolve(exchange.config, auth=checkers), exchange.clock)
     revocation = Revocation(
-        checkers=checkers, others=others, sessions=means.catalog.sessions, locks=parts.locks, workers=means.workers
+        membership=lambda: membership,
+        others=others,
+        sessions=means.catalog.sessions,
+        locks=parts.locks,
+        workers=means.workers,
     )
 
     def look() -> None:
@@ -199,6 +207,7 @@ def test_an_error_is_logged(exchange: InMemory, nothing_left_behind: list[dict[s
     """And the next look tries again."""
     exchange.checkauth()
     broken: Any = InMemoryUsernamePasswordDatabaseDontUse()
+    look = looking(exchange, broken)
     broken.users = None
-    looking(exchange, broken)()
+    look()
     assert len(flush_failures(nothing_left_behind)) == 1

@@ -11,7 +11,7 @@ from node_in_memory import Node
 from records import now_of
 from twisted.internet.defer import Deferred
 
-from onec_twisted.daemon.sweep import AT_ONCE, Sweep, interval_for
+from onec_twisted.daemon.sweep import AT_ONCE, Lifetimes, Sweep, interval_for
 from onec_twisted.model.errors import ImportFailed
 from onec_twisted.model.journal import ExchangeFilter
 from onec_twisted.testing import FakeBody, FakeImporter
@@ -33,10 +33,8 @@ def sweep(exchange: InMemory) -> Sweep:
         locks=parts.locks,
         workers=means.workers,
         session_ttl=exchange.config.session_ttl,
-        keep=KEEP,
         journal=means.catalog.journal,
-        history=86400.0,
-        history_of_shops=lambda: {"north": 100.0},
+        lifetimes=lambda: Lifetimes(KEEP, 86400.0, history_of_shops={"north": 100.0}),
         now=means.now,
     )
 

@@ -183,7 +183,7 @@ def test_a_piece_that_is_on_its_way_is_waited_for(exchange: InMemory, node: Node
     assert session is not None
     body = FakeBody(3)
     outcome: list[Any] = []
-    ensureDeferred(exchange.parts.pieces.take(session.session, SafeName(("import0_1.xml",)), body, None)).addBoth(
+    ensureDeferred(exchange.pieces().take(session.session, SafeName(("import0_1.xml",)), body, None)).addBoth(
         outcome.append
     )
     waiting = node.begin(IMPORT)
@@ -449,7 +449,7 @@ def test_complete_drops_a_piece_that_is_on_its_way(exchange: InMemory, node: Nod
     assert session is not None
     body = FakeBody(3)
     outcome: list[Any] = []
-    ensureDeferred(exchange.parts.pieces.take(session.session, SafeName(("a",)), body, None)).addBoth(outcome.append)
+    ensureDeferred(exchange.pieces().take(session.session, SafeName(("a",)), body, None)).addBoth(outcome.append)
     body.feed(b"d")
     assert node.ask("mode=complete") == b"success"
 

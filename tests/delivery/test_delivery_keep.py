@@ -52,6 +52,7 @@ def test_a_manifest(folder: Path) -> None:
     assert deliver(folder) == {
         "version": 1,
         "sessid": "a" * 32,
+        "shop": None,
         "user": "Иван",
         "type": "catalog",
         "handoffs": [
@@ -115,7 +116,7 @@ def test_a_manifest_that_a_site_has_written_anew_is_read(folder: Path) -> None:
         grown = deliver(folder, id="1" * 32, filename="", archive="", event="settled", files=(("Товары.xml", 7),))
         assert [one["id"] for one in grown["handoffs"]] == ["0" * 32, "1" * 32]
         assert [file["name"] for file in grown["files"]] == ["v8_1.zip", "Товары.xml"]
-    assert len((folder / "manifest.json").read_text().splitlines()) == 14
+    assert len((folder / "manifest.json").read_text().splitlines()) == 15
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"handoffs": 1}', '{"handoffs": [], "files": [{}]}'])

@@ -18,6 +18,7 @@ from zope.interface.verify import verifyObject
 
 from onec_twisted.auth.sessions import COOKIE
 from onec_twisted.http.interfaces import IStreamingResource
+from onec_twisted.ingest.space import Space
 from onec_twisted.model.errors import InsufficientStorage, SyncFailed
 
 if TYPE_CHECKING:
@@ -314,12 +315,18 @@ class TestFile:
         ask(exchange, session, "type=catalog&mode=init")
         assert piece(exchange, session, "one more", b"x").body == b"success"
 
-    def test_the_quota_is_exact_when_it_is_recorded(self, make_exchange: Callable[..., InMemory]) -> None:
+    def test_the_quota_is_exact_when_it_is_recorded(
+        self, make_exchange: Callable[..., InMemory], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A piece that two requests were promised room for is rolled back by the one that comes second."""
         exchange = make_exchange(session_quota=100)
         session = exchange.checkauth()
-        space = exchange.parts.ingest.space
-        space.quota = 1000
+        promise = Space.promise
+
+        def generous(space: Space, sessid: str, left: int, *args: Any, **options: Any) -> Any:
+            return promise(space, sessid, 1000, *args, **options)
+
+        monkeypatch.setattr(Space, "promise", generous)
         piece(exchange, session, "a", b"x" * 60)
         reply = piece(exchange, session, "a", b"y" * 60)
 

@@ -133,7 +133,7 @@ def test_quiet_sessions_are_handed_off_when_there_are_descriptors_again(
     exchange = make_exchange(durability="handoff", importer=importer)
     session = exchange.checkauth()
     send(exchange, session, "a", b"x")
-    clock.advance(exchange.parts.handoffs.settings.settle + 1)
+    clock.advance(exchange.config.settle + 1)
 
     def unable(store: Any, sessid: str) -> None:
         raise OSError(errno.EMFILE, "Too many open files")

@@ -15,6 +15,7 @@ import pytest
 import pytest_twisted
 from line import Line, post
 from records import make_catalog
+from relayed import destinations_to
 from tus_in_memory import TusInMemory, metadata
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock, deferLater
@@ -25,7 +26,7 @@ from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import uploads as tus_statements
 from onec_twisted.catalog.sqlite import CatalogUnusable
-from onec_twisted.daemon.sweep import Sweep
+from onec_twisted.daemon.sweep import Lifetimes, Sweep
 from onec_twisted.delivery.client import SiteClient
 from onec_twisted.delivery.relay import AT_ONCE, Relay
 from onec_twisted.exchange.orders import SITE_PATIENCE, Orders
@@ -218,10 +219,8 @@ def test_the_sweep_tidies(make_exchange: Callable[..., InMemory], monkeypatch: p
         locks=parts.locks,
         workers=means.workers,
         session_ttl=60,
-        keep=60,
         journal=means.catalog.journal,
-        history=86400.0,
-        history_of_shops=dict,
+        lifetimes=lambda: Lifetimes(60, 86400.0),
         now=means.now,
     )
     sweep.once()
@@ -286,12 +285,12 @@ def test_one_user_does_not_take_all_places(make_exchange: Callable[..., InMemory
 def test_room_that_one_user_is_kept_is_left_to_others() -> None:
     """Who announces much, and sends nothing of it, has no more than is left; a small piece has room all the same."""
     clock = Clock()
-    space = Space(lambda: inline(lambda: 100 * SMALL_BODY), clock.seconds, 0, LOTS)
+    space = Space(lambda: inline(lambda: 100 * SMALL_BODY), clock.seconds, 0)
     ensureDeferred(space.look())
     with ExitStack() as promises:
 
         def promise(user: str, size: int) -> None:
-            promises.enter_context(space.promise(user, 0, FakeBody(size), LOTS, user=user))
+            promises.enter_context(space.promise(user, LOTS, FakeBody(size), LOTS, user=user))
 
         promise("greedy", 40 * SMALL_BODY)
         with pytest.raises(TooManyUploads):
@@ -301,8 +300,8 @@ def test_room_that_one_user_is_kept_is_left_to_others() -> None:
         with pytest.raises(InsufficientStorage):
             promise("third", 10 * SMALL_BODY)
         promise("third", 9 * SMALL_BODY)
-    assert not space._of_user
-    with space.promise("s", 0, FakeBody(100 * SMALL_BODY), LOTS, user="alone"):
+    assert not space._of
+    with space.promise("s", LOTS, FakeBody(100 * SMALL_BODY), LOTS, user="alone"):
         pass
 
 
@@ -317,8 +316,8 @@ def relay(tmp_path: Path) -> Iterator[tuple[Relay, FakeImporter]]:
         most_tries=3,
         files=catalog.files,
         records=catalog.handoffs,
-        prepare=lambda handoff, _: catalog.handoffs.described(handoff, store.folder(handoff.sessid)),
-        importer=importer,
+        prepare=lambda handoff, *_: catalog.handoffs.described(handoff, store.folder(handoff.sessid)),
+        destinations=destinations_to(importer),
         now=clock.seconds,
         clock=clock,
         metrics=Metrics(),

@@ -29,7 +29,7 @@ NAME = SafeName(("a",))
 @pytest.fixture
 def pieces(exchange: InMemory) -> Pieces:
     """The pieces of an exchange in memory."""
-    return exchange.parts.pieces
+    return exchange.pieces()
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_an_answer_that_arrives_while_an_equal_piece_comes_in(
 
 def test_a_range_that_is_held_needs_no_room(exchange: InMemory, pieces: Pieces, session: Session) -> None:
     """A node that lost the answer to the last piece of a full quota can finish."""
-    pieces.session_quota = pieces.ingest.space.quota = 4
+    pieces.session_quota = 4
     stored(pieces, session, b"same")
     body = FakeBody(4)
     outcome: list[Any] = []
@@ -169,7 +169,7 @@ def test_a_range_that_is_held_needs_no_room(exchange: InMemory, pieces: Pieces, 
 @pytest.mark.parametrize("other", [b"same", b"diff"])
 def test_a_repeat_at_the_quotas_edge(exchange: InMemory, pieces: Pieces, session: Session, other: bytes) -> None:
     """It is confirmed; another piece of its size is refused, and leaves nothing."""
-    pieces.session_quota = pieces.ingest.space.quota = 4
+    pieces.session_quota = 4
     way(stored(pieces, session, b"same")).lost()
     (outcome,) = send(pieces, evolve(session, held=4), other)
 
@@ -200,7 +200,7 @@ def test_a_proof_survives(exchange: InMemory, pieces: Pieces, session: Session, 
     else:
         pieces.proofs._open.clear()
     proofs = Proofs(pieces.ingest.files, exchange.clock)
-    restarted = Pieces(pieces.ingest, proofs, pieces.body_limit, pieces.session_quota)
+    restarted = Pieces(pieces.ingest, proofs, pieces.body_limit, pieces.session_quota, pieces.received)
     way(stored(restarted, session, b"same")).lost()
 
     assert content(exchange, session) == (b"samesame" if proven else b"same")
@@ -208,7 +208,7 @@ def test_a_proof_survives(exchange: InMemory, pieces: Pieces, session: Session, 
 
 def test_many_pieces_at_the_quotas_edge(exchange: InMemory, pieces: Pieces, session: Session) -> None:
     """Fifty that race for the last bytes: never more than the quota, and no room is lost."""
-    pieces.session_quota = pieces.ingest.space.quota = 1000
+    pieces.session_quota = 1000
     bodies = [FakeBody(90) for _ in range(50)]
     outcomes: list[Any] = []
     for number, body in enumerate(bodies):

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from twisted.internet.task import Clock
 
 
+QUOTA = 700
+"""Bytes that a session may hold."""
+
+
 @define
 class Disk:
     """A disk with so many bytes left; counts how often it is asked."""
@@ -37,8 +41,8 @@ def disk() -> Disk:
 
 @pytest.fixture
 def space(disk: Disk, clock: Clock) -> Space:
-    """Room of which 100 bytes are to stay free; a session may hold 700."""
-    return Space(disk.free, clock.seconds, min_free=100, quota=700)
+    """Room of which 100 bytes are to stay free."""
+    return Space(disk.free, clock.seconds, min_free=100)
 
 
 def look(space: Space) -> None:
@@ -59,13 +63,13 @@ def test_room_to_keep(space: Space, disk: Disk, clock: Clock) -> None:
         disk.left = left
         clock.advance(READING_FRESH_FOR)
         look(space)
-        assert space.room_to_keep() == room
+        assert space.room_to_keep(QUOTA) == room
 
 
 def test_a_body_that_fits(space: Space) -> None:
     """It may have what it announces."""
     look(space)
-    with space.promise("s", 0, body(700), 5000) as room:
+    with space.promise("s", QUOTA, body(700), 5000) as room:
         assert room == 700
 
 
@@ -73,32 +77,32 @@ def test_a_body_that_fits(space: Space) -> None:
 def test_a_body_over_the_quota(space: Space, held: int, length: int) -> None:
     """What the session holds is counted."""
     look(space)
-    with pytest.raises(InsufficientStorage), space.promise("s", held, body(length), 5000):
+    with pytest.raises(InsufficientStorage), space.promise("s", QUOTA - held, body(length), 5000):
         pass
 
 
 def test_bodies_that_are_coming_are_counted(space: Space) -> None:
     """Of one session for the quota, of all for the disk."""
     look(space)
-    with space.promise("s", 0, body(500), 5000):
-        with pytest.raises(InsufficientStorage), space.promise("s", 0, body(201), 5000):
+    with space.promise("s", QUOTA, body(500), 5000):
+        with pytest.raises(InsufficientStorage), space.promise("s", QUOTA, body(201), 5000):
             pass
-        with pytest.raises(InsufficientStorage), space.promise("t", 0, body(401), 5000):
+        with pytest.raises(InsufficientStorage), space.promise("t", QUOTA, body(401), 5000):
             pass
-        with space.promise("t", 0, body(400), 5000):
+        with space.promise("t", QUOTA, body(400), 5000):
             pass
 
 
 def test_the_rest_of_a_running_body_is_counted(space: Space, disk: Disk, clock: Clock) -> None:
     """What it has written is missing on the disk already; what is to come is not yet."""
     look(space)
-    with space.promise("s", 0, body(500, received=300), 5000):
+    with space.promise("s", QUOTA, body(500, received=300), 5000):
         disk.left = 700
         clock.advance(READING_FRESH_FOR)
         look(space)
-        with pytest.raises(InsufficientStorage), space.promise("t", 0, body(401), 5000):
+        with pytest.raises(InsufficientStorage), space.promise("t", QUOTA, body(401), 5000):
             pass
-        with space.promise("t", 0, body(400), 5000):
+        with space.promise("t", QUOTA, body(400), 5000):
             pass
 
 
@@ -106,7 +110,7 @@ def test_the_rest_of_a_running_body_is_counted(space: Space, disk: Disk, clock: 
 def test_a_body_without_a_length_may_have_what_is_there(space: Space, held: int, most: int, room: int) -> None:
     """Chunked bodies are cut off there."""
     look(space)
-    with space.promise("s", held, body(None), most) as given:
+    with space.promise("s", QUOTA - held, body(None), most) as given:
         assert given == room
 
 
@@ -124,12 +128,12 @@ def test_the_disk_is_asked_once_a_second(space: Space, disk: Disk, clock: Clock)
 def test_room_comes_back(space: Space, disk: Disk, clock: Clock) -> None:
     """When a body has ended, its promise is forgotten with it."""
     look(space)
-    with space.promise("s", 0, body(700), 5000):
+    with space.promise("s", QUOTA, body(700), 5000):
         pass
     assert space._promised == {}
     clock.advance(READING_FRESH_FOR)
     look(space)
-    with space.promise("s", 0, body(700), 5000):
+    with space.promise("s", QUOTA, body(700), 5000):
         pass
 
 
@@ -138,9 +142,9 @@ def test_room_that_a_body_did_not_use_comes_back_at_once(space: Space) -> None:
     look(space)
     for _ in range(10):
         coming = body(None)
-        with space.promise("s", 0, coming, 600):
+        with space.promise("s", QUOTA, coming, 600):
             coming.feed(b"x")
-    with space.promise("s", 0, body(700), 5000) as room:
+    with space.promise("s", QUOTA, body(700), 5000) as room:
         assert room == 700
 
 
@@ -152,7 +156,7 @@ def test_who_comes_first_goes_on_first(clock: Clock) -> None:
         asked.append(Deferred())
         return asked[-1]
 
-    space = Space(free, clock.seconds, min_free=0, quota=1000)
+    space = Space(free, clock.seconds, min_free=0)
     order: list[object] = []
 
     async def ask(number: int) -> None:

@@ -21,6 +21,7 @@ from onec_twisted.catalog.preparation import create_catalog, recorded_lengths
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.daemon.parts import Means, make_parts
 from onec_twisted.ingest.engine import Stored
+from onec_twisted.ingest.pieces import Pieces
 from onec_twisted.model.errors import ConnectionDropped, FileSealed, WrongOffset
 from onec_twisted.model.names import SafeName
 from onec_twisted.model.records import SUCCEEDED
@@ -73,14 +74,14 @@ class AnyOrder(RuleBasedStateMachine):
             store=self.store,
             free=lambda: inline(lambda: LOTS),
             catalog=self.catalog,
-            importer=FakeImporter(),
-            orders=None,
+            importer_of=lambda _: FakeImporter(),
+            orders_of=lambda _: None,
             examine=examine_inline,
             prepare=prepare_inline,
             check=check_inline,
         )
         parts = make_parts(evolve(CONFIG, body_limit=LOTS, session_quota=LOTS, min_free=0, access_log=False), means)
-        self.pieces, self.proofs = parts.pieces, parts.proofs
+        self.pieces, self.proofs = Pieces(parts.ingest, parts.proofs, LOTS, LOTS, parts.received), parts.proofs
 
     def stop(self) -> None:
         """End the daemon as kill -9 does: what is not on record is gone."""

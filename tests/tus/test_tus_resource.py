@@ -18,7 +18,7 @@ from zope.interface.verify import verifyObject
 
 from onec_twisted.catalog.sql import uploads as statements
 from onec_twisted.catalog.sql.overview import summary
-from onec_twisted.daemon.sweep import Sweep
+from onec_twisted.daemon.sweep import Lifetimes, Sweep
 from onec_twisted.http.interfaces import IStreamingResource
 from onec_twisted.model.errors import InsufficientStorage, SyncFailed
 from onec_twisted.testing import FakeImporter, LateWorkers
@@ -618,10 +618,8 @@ class TestExpiration:
             locks=parts.locks,
             workers=means.workers,
             session_ttl=TTL,
-            keep=600,
             journal=means.catalog.journal,
-            history=86400.0,
-            history_of_shops=dict,
+            lifetimes=lambda: Lifetimes(600, 86400.0),
             now=means.now,
         )
         path = tus.made(100)

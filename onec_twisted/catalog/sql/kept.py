@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onec_twisted.model.records import SUCCEEDED
+from onec_twisted.model.records import SUCCEEDED, KeptFolder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from sqlite3 import Cursor
 
-__all__ = ["forget", "is_kept", "keep"]
+__all__ = ["forget", "is_kept", "keep", "kept_since"]
 
 MOST_KEPT = 100
 """Folders that are kept of a session: each is a folder of its own on the disk, however little is in it."""
@@ -43,12 +44,19 @@ def keep(cursor: Cursor, sessid: str, room: int) -> tuple[bool, list[str]]:
     return kept, outdated
 
 
-def forget(cursor: Cursor, before: float) -> list[str]:
-    """Forget the folders whose last import was before a time, and return them."""
-    cursor.execute("SELECT folder FROM kept WHERE changed < ? ORDER BY changed", (before,))
-    outdated = [folder for (folder,) in cursor.fetchall()]
-    cursor.executemany("DELETE FROM kept WHERE folder = ?", [(folder,) for folder in outdated])
-    return outdated
+def kept_since(cursor: Cursor, before: float) -> list[KeptFolder]:
+    """Return the folders whose last import was before a time, the oldest first."""
+    cursor.execute(
+        "SELECT folder, changed, COALESCE((SELECT username FROM exchanges WHERE exchanges.sessid = kept.sessid"
+        " ORDER BY number DESC LIMIT 1), '') FROM kept WHERE changed < ? ORDER BY changed",
+        (before,),
+    )
+    return [KeptFolder(*row) for row in cursor.fetchall()]
+
+
+def forget(cursor: Cursor, folders: Sequence[str]) -> None:
+    """Forget folders."""
+    cursor.executemany("DELETE FROM kept WHERE folder = ?", [(folder,) for folder in folders])
 
 
 def is_kept(cursor: Cursor, folder: str) -> bool:

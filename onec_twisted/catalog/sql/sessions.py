@@ -17,6 +17,7 @@ from onec_twisted.model.errors import (
 )
 from onec_twisted.model.journal import UNKNOWN_SENDER, Sender
 from onec_twisted.model.records import FAILED, WAITING, Epoch, FileRecord, Session
+from onec_twisted.model.shops import DEFAULT_SHOP, SEPARATOR, accounts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ __all__ = [
     "ended",
     "file",
     "has_damaged",
+    "held_by",
     "nothing",
     "open_session",
     "prove",
@@ -256,6 +258,17 @@ def end_session(cursor: Cursor, sessid: str) -> None:
     _forget(cursor, sessid)
 
 
+def held_by(cursor: Cursor, shop: str) -> int:
+    """Return how many bytes the sessions of a shop hold together."""
+    if shop == DEFAULT_SHOP:
+        cursor.execute(f"SELECT COALESCE(SUM(held), 0) FROM sessions WHERE username NOT LIKE '%{SEPARATOR}%'")
+    else:
+        cursor.execute(
+            "SELECT COALESCE(SUM(held), 0) FROM sessions WHERE username >= ? AND username < ?", accounts_of(shop)
+        )
+    return int(cursor.fetchone()[0])
+
+
 def users(cursor: Cursor) -> list[str]:
     """Return the users that have sessions which are not revoked."""
     cursor.execute(f"SELECT DISTINCT username FROM sessions WHERE token_hash NOT LIKE '{REVOKED}%'")
@@ -304,8 +317,8 @@ def unknown(cursor: Cursor, folders: list[str]) -> list[str]:
 
 
 ENDED = f"""
-SELECT sessid FROM (
-    SELECT sessid, touched, CASE
+SELECT sessid, username FROM (
+    SELECT sessid, username, touched, CASE
         WHEN EXISTS (SELECT 1 FROM handoffs WHERE handoffs.sessid = sessions.sessid)
         AND NOT {uploads.SESSION_UNFINISHED}
         AND NOT EXISTS (SELECT 1 FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = '{FAILED}')
@@ -316,15 +329,15 @@ WHERE touched < last AND NOT EXISTS (
 """
 
 
-def ended(cursor: Cursor, ended: float, kept: float) -> list[str]:
-    """Return the sessids of all sessions that may be removed.
+def ended(cursor: Cursor, ended: float, kept: float) -> list[tuple[str, str]]:
+    """Return the sessids and users of all sessions that may be removed.
 
     Those are the ones that have not been used since ``ended``; or since ``kept``, where everything was handed off
     successfully and no tus upload is unfinished. Sessions with anything not yet handed off stay, and so do those with
     hand-offs since then.
     """
     cursor.execute(ENDED.format(which=""), {"ended": ended, "kept": kept})
-    return [sessid for (sessid,) in cursor.fetchall()]
+    return [(sessid, username) for sessid, username in cursor.fetchall()]
 
 
 def remove_session(cursor: Cursor, sessid: str, ended: float, kept: float) -> bool:

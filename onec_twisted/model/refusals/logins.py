@@ -11,6 +11,7 @@ __all__ = [
     "SessionEnded",
     "SessionRestarted",
     "WrongCredentials",
+    "WrongShop",
 ]
 
 
@@ -27,6 +28,13 @@ class WrongCredentials(Refused):
 
     status, headers = 401, MissingCredentials.headers
     words = "Wrong user name or password"
+
+
+class WrongShop(Refused):
+    """The right password of a user of another shop: a path lets only the users of its shop in."""
+
+    status = 403
+    words = "This user belongs to another shop - correct the address"
 
 
 class MissingSessid(Refused):

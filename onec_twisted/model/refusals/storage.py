@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from onec_twisted.model.refusals.base import Refused, RetryLater
 
-__all__ = ["CatalogBusy", "InsufficientStorage", "StorageRemoved", "StorageUnavailable", "TooManyFiles"]
+__all__ = [
+    "CatalogBusy",
+    "InsufficientStorage",
+    "ShopFull",
+    "StorageRemoved",
+    "StorageUnavailable",
+    "TooManyFiles",
+]
 
 
 class InsufficientStorage(Refused):
@@ -18,6 +25,12 @@ class TooManyFiles(InsufficientStorage):
     """The session has as many files as one may have, whatever their size."""
 
     words = "Too many files in one session"
+
+
+class ShopFull(InsufficientStorage):
+    """The sessions of the shop hold as much as they may together."""
+
+    words = "The shop has no room left on the server - retry later"
 
 
 class StorageUnavailable(RetryLater):
