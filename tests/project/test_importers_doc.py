@@ -49,7 +49,7 @@ def test_every_example_of_json_is_json() -> None:
     """With the fields that are sent."""
     _, manifest, confirmation = (json.loads(block) for block in blocks("json"))
 
-    assert sorted(manifest) == ["files", "handoffs", "sessid", "type", "user", "version"]
+    assert sorted(manifest) == ["files", "handoffs", "sessid", "shop", "type", "user", "version"]
     assert list(confirmation) == ["version", "event", "type", "user", "sessid"]
 
 
