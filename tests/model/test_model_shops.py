@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onec_twisted.model.shops import DEFAULT_SHOP, account_of, is_shop_name, shop_of, user_of
+from onec_twisted.model.shops import (
+    DEFAULT_SHOP,
+    account_of,
+    accounts_of,
+    is_shop_name,
+    shares_of,
+    shop_of,
+    user_of,
+)
 
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,31}", fullmatch=True).filter(lambda name: name != DEFAULT_SHOP)
 USERS = st.text().filter(lambda user: ":" not in user)
@@ -40,3 +48,18 @@ def test_a_shop_has_a_plain_name(name: str) -> None:
 def test_other_names_are_no_names_of_shops(name: str) -> None:
     """The default shop's is taken."""
     assert not is_shop_name(name)
+
+
+@given(st.tuples(NAMES, USERS), NAMES)
+def test_accounts_of_a_shop_are_next_to_each_other(one: tuple[str, str], shop: str) -> None:
+    """In an index, between two texts; no other shop's are there, nor any of the default shop."""
+    first, after = accounts_of(shop)
+    assert (first <= account_of(*one) < after) == (one[0] == shop)
+    assert not first <= one[1] < after
+
+
+def test_who_shares() -> None:
+    """A shop, and in it its users; a user of the default shop is on the same level as a shop, whatever the names."""
+    assert shares_of("north:anna") == ("north:", "north:anna")
+    assert shares_of("north") == ("north",)
+    assert shares_of("anna") == ("anna",)

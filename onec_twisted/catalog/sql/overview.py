@@ -14,7 +14,7 @@ from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import uploads
 from onec_twisted.catalog.sql.sessions import SESSION_COLUMNS
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Session
-from onec_twisted.model.shops import DEFAULT_SHOP, SEPARATOR
+from onec_twisted.model.shops import DEFAULT_SHOP, SEPARATOR, accounts_of
 
 if TYPE_CHECKING:
     from sqlite3 import Cursor
@@ -107,7 +107,7 @@ def of_shop(shop: str) -> tuple[str, list[str]]:
         return "1 = 1", []
     if shop == DEFAULT_SHOP:
         return f"username NOT LIKE '%{SEPARATOR}%'", []
-    return "username >= ? AND username < ?", [shop + SEPARATOR, shop + chr(ord(SEPARATOR) + 1)]
+    return "username >= ? AND username < ?", [*accounts_of(shop)]
 
 
 def _numbered(cursor: Cursor) -> list[Handoff]:
