@@ -78,6 +78,8 @@ def membership_of(config: Config, clock: IReactorTime, beside: Access | None = N
     def known() -> dict[str, str]:
         """Return who is known to the checkers of a shop; the first that knows a user, has it."""
         found: dict[str, str] = {}
+        if not with_own_auth:
+            return found
         for name, checkers in ((DEFAULT_SHOP, config.auth), *with_own_auth):
             for checker in checkers:
                 with suppress(OSError, NotPlain):
