@@ -92,6 +92,15 @@ def test_a_goal_is_met_by_the_median(bench: Any, theirs: list[float], met: bool 
     assert verdict.met is met
 
 
+def test_a_goal_is_not_decided_by_noise(bench: Any) -> None:
+    """Of many shops: what the median may be as well, by 95 %, lies on one side of a goal, or it is not judged."""
+    shops = bench("shops")
+    low, high = shops.sure([float(number) for number in range(100)])
+    assert (low, high) == (40.0, 59.0)
+    assert [shops.verdict(low, high, limit) for limit in (59, 50, 39)] == ["met", "not decided", "**missed**"]
+    assert shops.sure([1.0]) == (1.0, 1.0)
+
+
 def test_every_goal_is_about_a_figure(bench: Any) -> None:
     """What is compared is in one of the tables."""
     report = bench("report")
