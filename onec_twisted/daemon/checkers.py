@@ -18,9 +18,9 @@ from onec_twisted.model.text import decoded
 from onec_twisted.model.written import NotPlain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["described", "kept_checkers", "known_users", "make_checker", "shown", "users_of"]
+__all__ = ["described", "indexed", "kept_checkers", "known_users", "make_checker", "shown", "users_of"]
 
 
 def shown(checker: Any) -> str:
@@ -77,9 +77,13 @@ def _as_bytes(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
 
 
-def kept_checkers(old: Sequence[Any], new: Sequence[Any]) -> tuple[Any, ...]:
-    """Return new checkers; instead of those that go by the same as an old one, the old one."""
-    known = {what: checker for what, checker in zip(described(old), old, strict=True) if what[1] is not None}
+def indexed(checkers: Sequence[Any]) -> dict[tuple[type, Any], Any]:
+    """Return checkers by what they go by, for ``kept_checkers``; those of which that is not known are left out."""
+    return {what: one for what, one in zip(described(checkers), checkers, strict=True) if what[1] is not None}
+
+
+def kept_checkers(known: Mapping[tuple[type, Any], Any], new: Sequence[Any]) -> tuple[Any, ...]:
+    """Return new checkers; instead of those that go by the same as a known one, that one."""
     return tuple(known.get(what, checker) for what, checker in zip(described(new), new, strict=True))
 
 

@@ -9,7 +9,7 @@ from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
-from onec_twisted.daemon.checkers import described, kept_checkers
+from onec_twisted.daemon.checkers import described, indexed, kept_checkers
 from onec_twisted.daemon.config import CannotStart
 from onec_twisted.daemon.doors import make_root, server_refusals
 from onec_twisted.daemon.in_force import OPTIONS
@@ -68,7 +68,7 @@ def _changed(old: Config, new: Config) -> tuple[str, ...]:
 
 def _with_checkers_of(old: Config, new: Config) -> Config:
     """Return new settings with those checkers of the old ones that are still meant: they know verified passwords."""
-    known = [checker for _, config in old.named_shops() for checker in config.auth]
+    known = indexed([checker for _, config in old.named_shops() for checker in config.auth])
     auth = kept_checkers(known, new.auth)
     shops = [
         evolve(
