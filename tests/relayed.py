@@ -13,6 +13,7 @@ from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.delivery.destinations import Destination, Destinations
 from onec_twisted.delivery.relay import Relay
 from onec_twisted.model.shops import DEFAULT_SHOP
+from onec_twisted.runtime.fairness import Sharing
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage.local import Store
 from onec_twisted.testing import FakeImporter, inline
@@ -43,6 +44,7 @@ class Site:
     folder: Path
     clock: Clock = field(factory=Clock)
     importer: FakeImporter = field(factory=lambda: FakeImporter(patient=True))
+    sharing: Sharing = field(factory=Sharing)
     catalog: Catalog = field(init=False)
     relay: Relay = field(init=False)
     store: Store = field(init=False)
@@ -68,6 +70,7 @@ class Site:
             clock=self.clock,
             metrics=Metrics(),
             chance=lambda: 1.0,
+            sharing=self.sharing,
         )
 
     def kill(self) -> None:

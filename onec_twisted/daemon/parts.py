@@ -24,6 +24,7 @@ from onec_twisted.ingest.space import Space
 from onec_twisted.ingest.transfers import Transfers
 from onec_twisted.ingest.writers import WRITERS
 from onec_twisted.resumable.claims import Claims
+from onec_twisted.runtime.fairness import Sharing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -86,40 +87,29 @@ class Parts:
     claims: Claims
     refused: RefusedRequests
     received: ReceivedFiles
+    sharing: Sharing
 
 
 def make_parts(config: Config, means: Means) -> Parts:
     """Put together the parts behind every front door."""
     clock, store, catalog = means.reactor, means.store, means.catalog
+    sharing = Sharing(bool(config.shops))
     locks = FileLocks(clock, config.lock_timeout)
-    ingest = Ingest(
-        sessions=catalog.sessions,
-        files=catalog.files,
-        store=store,
-        locks=locks,
-        space=Space(means.free, means.seconds, config.min_free),
-        shop_rooms=ShopRooms(catalog.sessions.held_by, means.seconds),
-        transfers=Transfers(means.seconds, config.max_uploads),
-        workers=means.workers,
-        writer=WRITERS[config.intake],
-        metrics=means.metrics,
-        now=means.now,
-        logs_each=config.access_log,
-    )
+    ingest = _ingest(config, means, locks, sharing)
     proofs = Proofs(catalog.files, clock)
-    ingest.shop_rooms.set_quotas(quotas_of(config))
     destinations = Destinations(destinations_of(config, means))
-    archives = Archives(store, means.workers, clock, means.examine)
+    archives = Archives(store, means.workers, clock, means.examine, sharing)
     relay = Relay(
         most_tries=config.import_tries,
         files=catalog.files,
         records=catalog.handoffs,
-        prepare=_preparation(means, ingest.space),
+        prepare=_preparation(means, ingest.space, sharing),
         destinations=destinations,
         now=means.now,
         clock=clock,
         metrics=means.metrics,
         chance=means.chance,
+        sharing=sharing,
     )
     return Parts(
         locks=locks,
@@ -141,11 +131,34 @@ def make_parts(config: Config, means: Means) -> Parts:
             destinations=destinations,
             now=means.now,
             seconds=clock.seconds,
+            sharing=sharing,
         ),
         shard=Shard(config.shard, means.seconds),
         claims=Claims(),
         refused=RefusedRequests(catalog.journal, means.now),
+        sharing=sharing,
     )
+
+
+def _ingest(config: Config, means: Means, locks: FileLocks, sharing: Sharing) -> Ingest:
+    """Return what receives pieces."""
+    sessions = means.catalog.sessions
+    ingest = Ingest(
+        sessions=sessions,
+        files=means.catalog.files,
+        store=means.store,
+        locks=locks,
+        space=Space(means.free, means.seconds, config.min_free, sharing),
+        shop_rooms=ShopRooms(sessions.held_by, means.seconds),
+        transfers=Transfers(means.seconds, config.max_uploads, sharing),
+        workers=means.workers,
+        writer=WRITERS[config.intake],
+        metrics=means.metrics,
+        now=means.now,
+        logs_each=config.access_log,
+    )
+    ingest.shop_rooms.set_quotas(quotas_of(config))
+    return ingest
 
 
 def quotas_of(config: Config) -> dict[str, int]:
@@ -168,7 +181,7 @@ def destinations_of(config: Config, means: Means) -> dict[str, Destination]:
     }
 
 
-def _preparation(means: Means, space: Space) -> Checking:
+def _preparation(means: Means, space: Space, sharing: Sharing) -> Checking:
     """Return what makes hand-offs ready for the importer."""
     unpacking = Preparation(
         files=means.catalog.files,
@@ -177,6 +190,7 @@ def _preparation(means: Means, space: Space) -> Checking:
         space=space,
         workers=means.errands,
         prepare=means.prepare,
+        sharing=sharing,
     )
     return Checking(
         prepare=unpacking,
@@ -184,4 +198,5 @@ def _preparation(means: Means, space: Space) -> Checking:
         workers=means.errands,
         check=means.check,
         metrics=means.metrics,
+        sharing=sharing,
     )

@@ -154,6 +154,7 @@ class Reload:
         self.in_force.config, self.in_force.membership = new, membership
         self.site.server.refusals = server_refusals(new, self.means, parts)
         ingest.space.min_free = new.min_free
+        parts.sharing.among_shops = bool(new.shops)
         ingest.shop_rooms.set_quotas(quotas_of(new))
         ingest.transfers.allow(new.max_uploads)
         parts.handoffs.settings = evolve(parts.handoffs.settings, hold=new.import_hold)

@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 from onec_twisted.delivery.processes import TooMuchAsked
 from onec_twisted.model.errors import ArchivesBusy, FileDamaged, ImportFailed, ShuttingDown
 from onec_twisted.model.names import SafeName
-from onec_twisted.model.shops import shares_of
+from onec_twisted.model.shops import shop_of
+from onec_twisted.runtime.fairness import Sharing
 from onec_twisted.storage.archive import ArchiveDamaged
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ AT_ONCE = 4
 """Archives read at the same time, each of a different user."""
 
 OF_SHOP_AT_ONCE = 2
-"""Of them, those of users of one shop."""
+"""Of them, those of users of one shop, if there are several."""
 
 OF_SESSION, OF_USER, OF_SHOP, OF_ALL = 8, 32, 128, 256
 """Most archives queued or being read: per session, per user, per shop, in total."""
@@ -95,6 +96,7 @@ def _cost(known: Directory | str) -> int:
 class _Lines:
     """Queues of readings by user and session, served in turn."""
 
+    sharing: Sharing
     _users: OrderedDict[str, OrderedDict[str, deque[_Reading]]] = field(factory=OrderedDict)
 
     def add(self, reading: _Reading) -> None:
@@ -114,8 +116,9 @@ class _Lines:
         Nor has its shop as many as are left for others.
         """
         busy = {one.session.username for one in running}
-        shops = Counter(shares_of(user)[0] for user in busy)
-        free = (one for one in self._users if one not in busy and shops[shares_of(one)[0]] < OF_SHOP_AT_ONCE)
+        most = OF_SHOP_AT_ONCE if self.sharing.among_shops else AT_ONCE
+        shops = Counter(shop_of(user) for user in busy)
+        free = (one for one in self._users if one not in busy and shops[shop_of(one)] < most)
         user = next(free, None)
         if user is None:
             return None
@@ -146,8 +149,10 @@ class Archives(Service):
         workers: Workers,
         clock: IReactorTime,
         examine: Callable[[int, int], Deferred[Directory]],
+        sharing: Sharing | None = None,
     ) -> None:
         """Start with an empty cache."""
+        self._sharing = sharing or Sharing()
         self._store = store
         self._workers = workers
         self._clock = clock
@@ -155,7 +160,7 @@ class Archives(Service):
         self._known: OrderedDict[tuple[Hashable, ...], Directory | str] = OrderedDict()
         self._known_bytes = 0
         self._readings: dict[tuple[Hashable, ...], _Reading] = {}
-        self._lines = _Lines()
+        self._lines = _Lines(self._sharing)
         self._running: list[_Reading] = []
         self._stopping = False
 
@@ -202,9 +207,9 @@ class Archives(Service):
             others = [one.session for one in self._readings.values()]
             of_user = [one for one in others if one.username == session.username]
             of_session = [one for one in of_user if one.sessid == session.sessid]
-            share = shares_of(session.username)[0]
-            of_shop = [one for one in others if shares_of(one.username)[0] == share]
-            counts = ((others, OF_ALL), (of_shop, OF_SHOP), (of_user, OF_USER), (of_session, OF_SESSION))
+            of_shop = [one for one in others if shop_of(one.username) == shop_of(session.username)]
+            most_of_shop = OF_SHOP if self._sharing.among_shops else OF_ALL
+            counts = ((others, OF_ALL), (of_shop, most_of_shop), (of_user, OF_USER), (of_session, OF_SESSION))
             if any(len(some) >= most for some, most in counts):
                 raise ArchivesBusy
             reading = self._readings[key] = _Reading(key, session, archive, size)

@@ -19,7 +19,7 @@ from onec_twisted.model.document import Document
 from onec_twisted.model.errors import ImportFailed, ImportInterrupted
 from onec_twisted.model.records import SETTLED
 from onec_twisted.model.shops import shares_of
-from onec_twisted.runtime.fairness import Places, Slots
+from onec_twisted.runtime.fairness import Places, Sharing, Slots
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -85,8 +85,13 @@ class Checking:
     workers: Workers
     check: Callable[[int, list[tuple[str, int]]], Awaitable[tuple[list[Document], str]]]
     metrics: Metrics
-    _slots: Slots = field(factory=lambda: Slots(Places(AT_ONCE)), init=False)
+    sharing: Sharing = field(factory=Sharing)
+    _slots: Slots = field(init=False)
     _log = Logger()
+
+    @_slots.default
+    def _make_slots(self) -> Slots:
+        return Slots(Places(AT_ONCE, self.sharing))
 
     async def __call__(
         self, handoff: Handoff, destination: Destination, progress: Callable[[str], None]

@@ -28,7 +28,7 @@ from onec_twisted.model.errors import (
 )
 from onec_twisted.model.records import FAILED
 from onec_twisted.model.shops import shares_of
-from onec_twisted.runtime.fairness import Places, Slots
+from onec_twisted.runtime.fairness import Places, Sharing, Slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,10 +76,15 @@ class Handoffs:
     destinations: Destinations
     now: Callable[[], float]
     seconds: Callable[[], float]
+    sharing: Sharing = field(factory=Sharing)
     _begun: float = field(init=False)
     """When the daemon started: no node could send anything before that."""
-    _syncs: Slots = field(factory=lambda: Slots(Places(SYNCS_AT_ONCE)), init=False)
+    _syncs: Slots = field(init=False)
     _log = Logger()
+
+    @_syncs.default
+    def _make_syncs(self) -> Slots:
+        return Slots(Places(SYNCS_AT_ONCE, self.sharing))
 
     def __attrs_post_init__(self) -> None:
         """Note the start time."""

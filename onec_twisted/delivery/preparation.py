@@ -20,7 +20,7 @@ from onec_twisted.model.description import UploadedFile
 from onec_twisted.model.errors import ImportFailed, ImportInterrupted, InsufficientStorage
 from onec_twisted.model.records import SETTLED
 from onec_twisted.model.shops import shares_of
-from onec_twisted.runtime.fairness import Places, Slots
+from onec_twisted.runtime.fairness import Places, Sharing, Slots
 from onec_twisted.storage.gathering import Job, folder_of, key_of, names_of
 from onec_twisted.storage.unpacking import NoRoom, Unfit
 
@@ -111,8 +111,13 @@ class Preparation:
     space: Space
     workers: Workers
     prepare: Callable[[int, Job, Callable[[dict[str, Any]], None]], Awaitable[int]]
-    _slots: Slots = field(factory=lambda: Slots(Places(AT_ONCE)), init=False)
+    sharing: Sharing = field(factory=Sharing)
+    _slots: Slots = field(init=False)
     _log = Logger()
+
+    @_slots.default
+    def _make_slots(self) -> Slots:
+        return Slots(Places(AT_ONCE, self.sharing))
 
     async def __call__(
         self, handoff: Handoff, destination: Destination, progress: Callable[[str], None]

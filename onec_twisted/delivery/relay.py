@@ -25,7 +25,7 @@ from onec_twisted.model.errors import (
 )
 from onec_twisted.model.records import FAILED, WAITING, Handoff
 from onec_twisted.model.shops import shares_of, shop_of
-from onec_twisted.runtime.fairness import Places, Slots
+from onec_twisted.runtime.fairness import Places, Sharing, Slots
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -94,6 +94,7 @@ class Relay(Service):
         clock: IReactorTime,
         metrics: Metrics,
         chance: Callable[[], float] = random.random,
+        sharing: Sharing | None = None,
     ) -> None:
         """Start without hand-offs: the recorded ones are loaded when the service starts."""
         self.tries = Tries(
@@ -108,7 +109,7 @@ class Relay(Service):
         )
         self._records = records
         self._clock, self._chance = clock, chance
-        self._slots = Slots(Places(AT_ONCE))
+        self._slots = Slots(Places(AT_ONCE, sharing or Sharing()))
         self._pending: dict[str, Pending] = {}
         self._lines: dict[str, Line] = {}
         self._running: dict[str, Deferred[None]] = {}

@@ -13,6 +13,7 @@ from attrs import define, field
 
 from onec_twisted.model.errors import InsufficientStorage, ShopFull, TooManyUploads
 from onec_twisted.model.shops import shares_of
+from onec_twisted.runtime.fairness import Sharing
 from onec_twisted.runtime.singleflight import SingleFlight
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from onec_twisted.ingest.shoproom import ShopRoom
+    from onec_twisted.runtime.fairness import Path
 
 __all__ = ["Coming", "Space"]
 
@@ -45,12 +47,6 @@ class Coming(Protocol):
     @property
     def accepted(self) -> int:
         """Return what is on record of it at its end."""
-
-
-def _paths(user: str) -> list[tuple[str, ...]]:
-    """Return the paths of a user's shares: its shop's, if it has one, and its own."""
-    shares = shares_of(user)
-    return [shares[:depth] for depth in range(1, len(shares) + 1)]
 
 
 @define(eq=False)
@@ -88,8 +84,9 @@ class Space:
     free: Callable[[], Deferred[int]]
     seconds: Callable[[], float]
     min_free: int
+    sharing: Sharing = field(factory=Sharing)
     _promised: dict[str, set[_Promise]] = field(factory=dict, init=False)
-    _of: dict[tuple[str, ...], int] = field(factory=dict, init=False)
+    _of: dict[Path, int] = field(factory=dict, init=False)
     """Bytes reserved for the bodies of each user and each shop, including those that have arrived."""
     _left: int = field(default=0, init=False)
     _read_at: float | None = field(default=None, init=False)
@@ -162,22 +159,23 @@ class Space:
 
     def _share(self, user: str, size: int) -> None:
         """Reserve bytes for a user and its shop. Raises ``TooManyUploads``."""
-        shares, share = _paths(user), self._left - size
-        for path in shares:
-            mine = self._of.get(path, 0)
+        path, share = shares_of(user), self._left - size
+        for level in self.sharing.levels(path):
+            mine = self._of.get(level, 0)
             if mine and size > SMALL_BODY and mine + size > share:
                 raise TooManyUploads
             share //= 2
-        for path in shares:
-            self._of[path] = self._of.get(path, 0) + size
+        for level in (path[:1], path):
+            self._of[level] = self._of.get(level, 0) + size
 
     def end(self, promise: _Promise) -> None:
         """End a reservation: what did not arrive is free again."""
         self._left += promise.outstanding()
-        for path in _paths(promise.user) if promise.user else ():
-            self._of[path] -= promise.size
-            if not self._of[path]:
-                del self._of[path]
+        path = shares_of(promise.user)
+        for level in (path[:1], path) if promise.user else ():
+            self._of[level] -= promise.size
+            if not self._of[level]:
+                del self._of[level]
         if promise.shop is not None:
             promise.shop.give(promise.size, promise.body.accepted)
         of_session = self._promised[promise.sessid]

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from onec_twisted.model.errors import TooManyUploads
 from onec_twisted.model.shops import shares_of
-from onec_twisted.runtime.fairness import Places
+from onec_twisted.runtime.fairness import Places, Sharing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,13 +49,14 @@ class Transfers:
 
     seconds: Callable[[], float]
     most: int = 0
+    sharing: Sharing = field(factory=Sharing)
     _running: dict[int, Transfer] = field(factory=dict, init=False)
     _last: int = field(default=0, init=False)
     _places: Places = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Start with all places free."""
-        self._places = Places(self.most)
+        self._places = Places(self.most, self.sharing)
 
     def allow(self, most: int) -> None:
         """Set how many may be on their way from now on; 0 means no limit."""

@@ -70,10 +70,6 @@ def user_of(account: str) -> str:
     return user if separator else account
 
 
-def shares_of(account: str) -> tuple[str, ...]:
-    """Return who shares a resource with others, and among themselves: a shop, and in it its user.
-
-    The users of the default shop are together in nothing: each shares with the other shops.
-    """
-    shop, separator, _ = account.partition(SEPARATOR)
-    return (shop + separator, account) if separator else (account,)
+def shares_of(account: str) -> tuple[str, str]:
+    """Return who shares a resource with others, and among themselves: a shop, and in it its user."""
+    return (shop_of(account), account)

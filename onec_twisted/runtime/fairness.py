@@ -1,8 +1,8 @@
 """Shares a resource without a limit for each: nobody gets more than is left for the others.
 
 So a single user may have half, and the next one always finds some left (the dynamic threshold of Choudhury and
-Hahne, IEEE/ACM Transactions on Networking 6/2, 1998). Who shares is a path: a user, and its session; or a shop, its
-user, and the user's session. What is left to one of them, those below it share in the same way.
+Hahne, IEEE/ACM Transactions on Networking 6/2, 1998). Who shares is a path: a shop, its user, and perhaps the user's
+session. What is left to one of them, those below it share in the same way.
 """
 
 from __future__ import annotations
@@ -17,10 +17,28 @@ from twisted.internet.defer import Deferred
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["Path", "Places", "Slots"]
+__all__ = ["Path", "Places", "Sharing", "Slots"]
 
 Path = tuple[str, ...]
-"""Who shares, beginning with those who share with everybody."""
+"""Who shares: a shop, its user, and perhaps the user's session."""
+
+KEPT_PART = 4
+"""The part of all places, a fourth, in which a shop gets one only if it has none: otherwise the first shops that take
+half of what is left, and give nothing back, would leave nothing to the next ones."""
+
+
+@define(eq=False)
+class Sharing:
+    """Who shares with everybody: shops, or the users of the only one. A reload may change that.
+
+    What anybody has is counted in the same way for both, so the change needs no counting.
+    """
+
+    among_shops: bool = False
+
+    def levels(self, path: Path) -> list[Path]:
+        """Return those in a path who share, from the top down."""
+        return [path[:depth] for depth in range(1 if self.among_shops else 2, len(path) + 1)]
 
 
 @define(eq=False)
@@ -28,6 +46,7 @@ class Places:
     """``most`` places, shared along paths; 0 means no limit."""
 
     most: int
+    sharing: Sharing = field(factory=Sharing)
     taken: int = field(default=0, init=False)
     _taken: dict[Path, int] = field(factory=dict, init=False)
 
@@ -40,8 +59,10 @@ class Places:
         if not self.most:
             return True
         share = self.most - self.taken
-        for depth in range(1, len(path) + 1):
-            left = share - self._taken.get(path[:depth], 0)
+        if self.sharing.among_shops and share <= self.most // KEPT_PART and path[:1] in self._taken:
+            return False
+        for level in self.sharing.levels(path):
+            left = share - self._taken.get(level, 0)
             if left <= 0:
                 return False
             share = (left + 1) // 2

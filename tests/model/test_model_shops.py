@@ -59,7 +59,7 @@ def test_accounts_of_a_shop_are_next_to_each_other(one: tuple[str, str], shop: s
 
 
 def test_who_shares() -> None:
-    """A shop, and in it its users; a user of the default shop is on the same level as a shop, whatever the names."""
-    assert shares_of("north:anna") == ("north:", "north:anna")
-    assert shares_of("north") == ("north",)
-    assert shares_of("anna") == ("anna",)
+    """A shop, and in it its users; the default shop is one, too, whatever its users are named."""
+    assert shares_of("north:anna") == ("north", "north:anna")
+    assert shares_of("north") == (DEFAULT_SHOP, "north")
+    assert shares_of("anna") == (DEFAULT_SHOP, "anna")

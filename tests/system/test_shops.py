@@ -25,9 +25,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PROGRAM = """#!/bin/sh
+set -eu
+description=$(cat)
+printf '%s\\n' "$description" >> "$0.told"
+"""
+"""An importer that keeps what it is told, a line each."""
+
 ROUNDS = 12
 IMPORTS_OF_A_ROUND = 3
-NORTH_LIMIT, SOUTH_LIMIT = 20_000, 30_000
+NORTH_LIMIT, SOUTH_LIMIT, WEST_LIMIT = 20_000, 30_000, 40_000
 CANNOT_RELOAD = "the settings were not reloaded"
 RELOADED = "settings reloaded"
 
@@ -42,7 +49,7 @@ def until(holds: Callable[[], object], what: Callable[[], object]) -> None:
 
 @define(eq=False)
 class Place:
-    """The file of options, the daemon that reads it, and the sites of its two shops."""
+    """The file of options, the daemon that reads it, and the sites of its shops: the west's is a program."""
 
     folder: Path
     north: ShopProcess
@@ -54,7 +61,7 @@ class Place:
         """Write the file: users of both shops share the address."""
         (self.folder / "onec.toml").write_text(
             f"""
-            auth = ["memory:anna:secret", "memory:arthur:secret", "memory:boris:secret"]
+            auth = ["memory:anna:secret", "memory:arthur:secret", "memory:boris:secret", "memory:wanda:secret"]
             import-hold = 0.2
 
             [shops.north]
@@ -68,6 +75,11 @@ class Place:
             importer = "{self.south.url}/import"
             language = "en"
             file-limit = {south_limit}
+
+            [shops.west]
+            users = "wanda"
+            importer = "exec:{self.folder / "import.sh"}"
+            file-limit = {WEST_LIMIT}
             {more}
             """
         )
@@ -112,6 +124,9 @@ def place(tmp_path: Path) -> Iterator[Place]:
         (tmp_path / name).mkdir()
         sites.append(ShopProcess(tmp_path / name))
         sites[-1].start()
+    program = tmp_path / "import.sh"
+    program.write_text(PROGRAM)
+    program.chmod(0o700)
     place = Place(tmp_path, sites[0], sites[1])
     place.write(SOUTH_LIMIT)
     yield place
@@ -194,6 +209,11 @@ def told(site: ShopProcess) -> list[dict[str, Any]]:
     return [json.loads(seen.body) for seen in site.seen]
 
 
+def told_in_the_west(place: Place) -> list[dict[str, Any]]:
+    """Return the descriptions that the program was given."""
+    return [json.loads(line) for line in (place.folder / "import.sh.told").read_text().splitlines()]
+
+
 def refusal(place: Place, user: str) -> str:
     """Return what a user reads who sends a file without a session."""
     with pytest.raises(ExchangeFailed) as caught:
@@ -202,23 +222,27 @@ def refusal(place: Place, user: str) -> str:
 
 
 def test_shops_under_chaos(place: Place) -> None:
-    """Kills, reloads, wrong files and a site that hangs: each shop keeps its bytes and its imports, none waits."""
+    """Kills, reloads, wrong files and a site that hangs: each shop keeps its bytes and its imports, none waits.
+
+    One shop's site hangs, another's answers, and a third one's is a program.
+    """
     seed = random.randrange(10**6)
     chance = random.Random(seed)
     place.north.answer({"silent": True})
     place.start()
     senders = [
         Sender(place, user, waits, random.Random(chance.random()))
-        for user, waits in (("anna", False), ("arthur", False), ("boris", True))
+        for user, waits in (("anna", False), ("arthur", False), ("boris", True), ("wanda", True))
     ]
-    boris = senders[-1]
+    boris, wanda = senders[2:]
     for sender in senders:
         sender.start()
 
     def work(imports: int) -> None:
         """Let the shop whose site answers have so many more imports."""
-        wanted = len(boris.imported) + imports
-        until(lambda: len(boris.imported) >= wanted or not boris.is_alive(), lambda: (seed, place.daemon.log))
+        for one in (boris, wanda):
+            wanted = len(one.imported) + imports
+            until(lambda: len(one.imported) >= wanted or not one.is_alive(), lambda: (seed, place.daemon.log))  # noqa: B023
         for sender in senders:
             sender.check()
 
@@ -231,36 +255,40 @@ def test_shops_under_chaos(place: Place) -> None:
         work(1)
         place.write(limit + 1000, "ziip = true")
         place.reload(CANNOT_RELOAD)
-        assert "shops.south.ziip: no such option" in place.daemon.log
+        assert "shops.west.ziip: no such option" in place.daemon.log
         assert (place.limit_of("anna"), place.limit_of("boris")) == (NORTH_LIMIT, limit), f"seed {seed}"
         place.write(limit)
         time.sleep(chance.random() * 0.05)  # so that the kill finds the nodes anywhere
         place.kill()
     work(IMPORTS_OF_A_ROUND)
     until(lambda: {one["user"] for one in told(place.north)} == {"anna", "arthur"}, lambda: place.daemon.log)
-    hanging, answering = place.states("north"), place.states("south")
+    hanging, answering, running = place.states("north"), place.states("south"), place.states("west")
     for sender in senders:
         sender.over.set()
     for sender in senders:
         sender.join(PATIENCE)
         sender.check()
         assert not sender.is_alive()
-    imported_beside = len(boris.imported)
+    imported_beside = [len(one.imported) for one in (boris, wanda)]
     assert set(hanging) == {"waiting"}
-    assert answering.count("succeeded") >= ROUNDS * (IMPORTS_OF_A_ROUND + 1)
+    for states in (answering, running):
+        assert states.count("succeeded") >= ROUNDS * (IMPORTS_OF_A_ROUND + 1)
     place.north.answer({})
     place.kill()
     until(
-        lambda: {*place.states("north"), *place.states("south")} == {"succeeded"},
+        lambda: {state for shop in ("north", "south", "west") for state in place.states(shop)} == {"succeeded"},
         lambda: (seed, place.states("north"), place.states("south"), place.daemon.log),
     )
 
-    assert imported_beside == len(boris.sent)
+    assert imported_beside == [len(one.sent) for one in (boris, wanda)]
     for sender in senders:
         for name, content in sender.sent.items():
             assert (place.daemon.temp / sender.node.sessid / name).read_bytes() == content, f"{name}, seed {seed}"
-    for site, shop, own in ((place.north, "north", senders[:2]), (place.south, "south", senders[2:])):
-        heard = told(site)
+    for heard, shop, own in (
+        (told(place.north), "north", senders[:2]),
+        (told(place.south), "south", [boris]),
+        (told_in_the_west(place), "west", [wanda]),
+    ):
         assert {one["shop"] for one in heard} == {shop}
         expected = {(sender.user, name) for sender in own for name in sender.sent}
         assert {(one["user"], one["filename"]) for one in heard} == expected, f"seed {seed}"
