@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cachetools import LRUCache
 from twisted.web.resource import Resource
 from zope.interface import implementer
 
@@ -15,7 +16,7 @@ from onec_twisted.model.shops import DEFAULT_SHOP, shop_of
 from onec_twisted.model.text import decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
 
     from onec_twisted.auth.members import Roster
     from onec_twisted.catalog.sessions import SessionRecords
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from onec_twisted.model.errors import Refused
 
 __all__ = ["SharedDoor"]
+
+SESSION_COOKIE = COOKIE.encode("ascii")
+
+REMEMBERED_TOKENS = 2000
+"""Sessions whose door is found without looking into their record: a session never changes its user."""
 
 
 @implementer(IStreamingResource)
@@ -42,20 +48,29 @@ class SharedDoor(Resource):
         self._doors = doors
         self._roster = roster
         self._sessions = sessions
+        self._of_token: LRUCache[bytes, IStreamingResource] = LRUCache(REMEMBERED_TOKENS)
 
-    async def respond(self, request: IRequest, refused: Refused | None = None) -> Answer:
-        shop = await self._shop(request)
-        door = self._doors.get(shop) or self._doors[DEFAULT_SHOP]
-        answer: Answer = await door.respond(request, refused)
-        return answer
+    def respond(self, request: IRequest, refused: Refused | None = None) -> Awaitable[Answer]:
+        token = request.getCookie(SESSION_COOKIE)
+        if not token or b"mode=checkauth" in request.uri:
+            return self._door(self._claimed(request)).respond(request, refused)
+        door = self._of_token.get(token)
+        return self._find(token, request, refused) if door is None else door.respond(request, refused)
 
-    async def _shop(self, request: IRequest) -> str:
-        """Return the shop that a request is for."""
-        token = request.getCookie(COOKIE.encode("ascii"))
-        if token and b"mode=checkauth" not in request.uri:
-            session = await self._sessions.find(decoded(token))
-            if session is not None:
-                return shop_of(session.username)
+    async def _find(self, token: bytes, request: IRequest, refused: Refused | None) -> Answer:
+        """Pass on a request with a cookie that has not been seen yet, or opens no session."""
+        session = await self._sessions.find(decoded(token))
+        if session is None:
+            return await self._door(self._claimed(request)).respond(request, refused)
+        door = self._of_token[token] = self._door(shop_of(session.username))
+        return await door.respond(request, refused)
+
+    def _door(self, shop: str) -> IStreamingResource:
+        """Return the door of a shop."""
+        return self._doors.get(shop) or self._doors[DEFAULT_SHOP]
+
+    def _claimed(self, request: IRequest) -> str:
+        """Return the shop of the user that a request without a session names."""
         try:
             credentials = basic_credentials(request.getHeader(b"authorization"))
         except MissingCredentials:

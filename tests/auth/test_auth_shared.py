@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from attrs import define, field
 from in_memory import basic
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -18,7 +18,7 @@ from onec_twisted.http.interfaces import IStreamingResource
 from onec_twisted.model.errors import MalformedRequest, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from in_memory import InMemory
 
@@ -68,9 +68,13 @@ def passed(exchange: InMemory) -> Callable[..., str]:
 
     def ask(asked: Any, refused: Refused | None = None) -> str:
         answers: list[Answer] = []
-        Deferred.fromCoroutine(shared.respond(asked, refused)).addCallback(answers.append)
-        name = answers[0].body.decode()
-        assert doors[name].refused == [refused]
+        for times in (1, 2):  # the second time a session is remembered
+            ensureDeferred(cast("Coroutine[Any, Any, Answer]", shared.respond(asked, refused))).addCallback(
+                answers.append
+            )
+            name = answers[-1].body.decode()
+            assert doors[name].refused == [refused] * times
+        assert answers[0].body == answers[1].body
         return name
 
     return ask
