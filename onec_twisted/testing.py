@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from onec_twisted.model.description import Description
     from onec_twisted.model.document import Document
     from onec_twisted.model.names import SafeName
+    from onec_twisted.model.records import FileRecord, Session, Written
     from onec_twisted.storage.gathering import Job
 
 __all__ = [
@@ -187,10 +188,11 @@ class _FaultyFile:
     def splice(self, pipe: int, size: int) -> None:
         self.write([os.read(pipe, size)])
 
-    def finish(self) -> None:
+    def finish(self) -> Written:
         if self.store.on_finish is not None:
             raise self.store.on_finish
-        self.file.finish()
+        written: Written = self.file.finish()
+        return written
 
     def keep_first(self, size: int) -> None:
         self.file.keep_first(size)
@@ -198,8 +200,8 @@ class _FaultyFile:
     def feed(self, update: Callable[[bytes], object]) -> None:
         self.file.feed(update)
 
-    def repeats(self, start: int) -> bool:
-        return self.file.repeats(start)
+    def repeats(self, record: FileRecord) -> bool:
+        return self.file.repeats(record)
 
     def roll_back(self) -> None:
         self.file.roll_back()
@@ -217,12 +219,12 @@ class FaultyStore:
     opened: int = field(default=0, init=False)
     directories: int = field(default=0, init=False)
 
-    def open(self, sessid: str, name: SafeName, committed: int | None) -> IStoredFile:
+    def open(self, session: Session, name: SafeName, committed: int | None) -> IStoredFile:
         self.opened += 1
-        return _FaultyFile(self.store.open(sessid, name, committed), self)
+        return _FaultyFile(self.store.open(session, name, committed), self)
 
-    def compare(self, sessid: str, name: SafeName, start: int, committed: int) -> IStoredFile:
-        return self.store.compare(sessid, name, start, committed)
+    def compare(self, session: Session, name: SafeName, start: int, committed: int) -> IStoredFile:
+        return self.store.compare(session, name, start, committed)
 
     def open_archive(self, sessid: str, name: SafeName) -> int:
         self.directories += 1

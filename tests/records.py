@@ -9,6 +9,7 @@ from twisted.internet import defer
 from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.database import Database
 from onec_twisted.catalog.recorder import Recorder
+from onec_twisted.model.records import Session
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.testing import LateWorkers, inline
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-    from onec_twisted.model.records import Session
     from onec_twisted.runtime.workers import Workers
 
 
@@ -31,6 +31,11 @@ def make_catalog(
 ) -> Catalog:
     """Return the catalog of a database that is there."""
     return Catalog(Recorder(Database(path), workers, metrics or Metrics(), errands or workers))
+
+
+def session_of(sessid: str) -> Session:
+    """Return a session whose records nobody has."""
+    return Session(sessid, "shop", 1, 0, 0.0)
 
 
 def now_of(awaitable: Coroutine[Any, Any, T] | Deferred[T]) -> T:

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.delivery.destinations import Destination, Destinations
 from onec_twisted.delivery.relay import Relay
+from onec_twisted.model.records import Written
 from onec_twisted.model.shops import DEFAULT_SHOP
 from onec_twisted.runtime.fairness import Sharing
 from onec_twisted.runtime.metrics import Metrics
@@ -91,7 +92,7 @@ class Site:
             self.now(self.catalog.sessions.open(sessid, sessid, user, 1.0))
         session: Session = self.now(self.catalog.sessions.find(sessid))
         if self.now(self.catalog.files.find(sessid, name)) is None:
-            self.now(self.catalog.files.commit(session, name, None, lambda: 5, 1000, 1.0))
+            self.now(self.catalog.files.commit(session, name, None, lambda: Written(5), 1000, 1.0))
         asked = self.catalog.handoffs.import_requested(session, exchange_type, name, "", 5, 2.0)
         handoff: Handoff = self.now(asked)
         return handoff

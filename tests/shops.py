@@ -9,7 +9,7 @@ from attrs import evolve
 from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import outcomes
 from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.model.records import SUCCEEDED, WAITING, Session
+from onec_twisted.model.records import SUCCEEDED, WAITING, Session, Written
 from onec_twisted.model.shops import ShopView
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def trade(
     """Let a session of an account bring a document of 5 bytes, whose import has come to a state; return its id."""
     statements.open_session(cursor, sessid, f"hash of {sessid}", account, at)
     session = Session(sessid, account, 1, 0, at)
-    statements.commit(cursor, session, "import0_1.xml", None, 5, 10**12, at)
+    statements.commit(cursor, session, "import0_1.xml", None, Written(5), 10**12, at)
     handoff = outbox.import_requested(cursor, session, "catalog", "import0_1.xml", "", 5, at)
     if state != WAITING:
         outcomes.note_outcome(cursor, evolve(handoff, state=state, tries=1, words=words), at + 1, (), at)

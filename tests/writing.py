@@ -12,13 +12,15 @@ from zope.interface import implementer
 from onec_twisted.ingest.append import append_whole
 from onec_twisted.ingest.writers import WRITERS
 from onec_twisted.model.names import SafeName
-from onec_twisted.model.records import Session
+from onec_twisted.model.records import Session, Written
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.storage.interfaces import IStoredFile
 from onec_twisted.testing import FakeBody, LateWorkers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from onec_twisted.model.records import FileRecord
 
 
 @implementer(IStoredFile)
@@ -51,9 +53,10 @@ class MemoryFile:
         """See ``IStoredFile``."""
         self.write([os.read(pipe, size)])
 
-    def finish(self) -> None:
+    def finish(self) -> Written:
         """See ``IStoredFile``."""
         self.state = "finished"
+        return Written(len(self.data))
 
     def keep_first(self, size: int) -> None:
         """See ``IStoredFile``."""
@@ -63,7 +66,7 @@ class MemoryFile:
         """See ``IStoredFile``."""
         update(self.data)
 
-    def repeats(self, start: int) -> bool:
+    def repeats(self, record: FileRecord) -> bool:
         """See ``IStoredFile``."""
         return False
 
@@ -98,7 +101,7 @@ class Receiving:
     name: SafeName = field(factory=lambda: SafeName(("a",)))
     start: int = 0
 
-    async def commit(self, write: Callable[[], int]) -> None:
+    async def commit(self, write: Callable[[], Written]) -> None:
         """Put nothing on record."""
         await self.workers(write)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onec_twisted.catalog.cache import KnownSessions
     from onec_twisted.catalog.database import Step
     from onec_twisted.catalog.recorder import Recorder
-    from onec_twisted.model.records import FileRecord, Session
+    from onec_twisted.model.records import FileRecord, Session, Written
 
 __all__ = ["FileRecords"]
 
@@ -70,15 +70,16 @@ class FileRecords:
         session: Session,
         name: str,
         before: int | None,
-        write: Callable[[], int],
+        write: Callable[[], Written],
         quota: int,
         now: float,
         exchange_type: str = "catalog",
+        answer: str = "",
     ) -> int:
         """Record a file's growth from ``before`` bytes (None: it was not there); return its length in bytes.
 
-        ``exchange_type`` is the query's type; ``write`` is called in a worker, writes the file to the disk and
-        returns its length.
+        ``exchange_type`` is the query's type; ``write`` is called in a worker, and writes the file to the disk;
+        ``answer`` names the answer that will report this, where several daemons may give one.
 
         Raises what ``write`` raises, ``FileSealed`` if the file was handed off, ``SessionRestarted`` if the session
         is now in another epoch, ``InvalidSession`` if it is gone, ``InsufficientStorage`` if it would hold more than
@@ -88,8 +89,9 @@ class FileRecords:
 
         def make() -> Step:
             nonlocal after
-            after = write()
-            return statements.commit, (session, name, before, after, quota, now, exchange_type)
+            written = write()
+            after = written.length
+            return statements.commit, (session, name, before, written, quota, now, exchange_type, answer)
 
         await self.recorder.record(session.sessid, make, at_once=False)
         known = self._known.of_sessid(session.sessid)
@@ -99,7 +101,9 @@ class FileRecords:
                 self._known.note_file()
         return after
 
-    def prove(self, session: Session, name: str, committed: int, recorded: Callable[[Any], None]) -> None:
+    def prove(
+        self, session: Session, name: str, committed: int, recorded: Callable[[Any], None], answer: str = ""
+    ) -> None:
         """Record that the answer to the piece that ends at ``committed`` bytes is known to have arrived.
 
         It waits for the next commit of another record, or for ``record_proofs``. ``recorded`` is called once, with
@@ -112,7 +116,7 @@ class FileRecords:
                 known.prove(session.epoch, name, committed)
             recorded(outcome)
 
-        self.recorder.record_later(session.sessid, (statements.prove, (session, name, committed)), note)
+        self.recorder.record_later(session.sessid, (statements.prove, (session, name, committed, answer)), note)
 
     def record_proofs(self) -> None:
         """Record what waits for another record, now."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from onec_twisted.catalog.cache import KnownSessions
     from onec_twisted.catalog.database import Step
     from onec_twisted.catalog.recorder import Recorder
-    from onec_twisted.model.records import Handoff, Session
+    from onec_twisted.model.records import Handoff, Session, Written
     from onec_twisted.model.uploads import Found, UploadRecord
 
 __all__ = ["Registry"]
@@ -70,23 +70,23 @@ class Registry:
         session: Session,
         upload: UploadRecord,
         before: int | None,
-        write: Callable[[], int],
+        write: Callable[[], Written],
         now: float,
         completes: Callable[[int], dict[str, str] | None],
     ) -> tuple[int, Handoff | None]:
         """Record the growth of an upload's file from ``before`` bytes (None: it was not there).
 
-        ``write`` is called in a worker, writes the file to the disk and returns its length in bytes; ``completes``
-        returns the metadata of the hand-off if the file is then complete. Returns the length and the hand-off. Raises
+        ``write`` is called in a worker, and writes the file to the disk; ``completes`` returns the metadata of the
+        hand-off if the file is then complete, at so many bytes. Returns the length and the hand-off. Raises
         what ``sql.resumable.grow`` raises; nothing is recorded then.
         """
         after = 0
 
         def make() -> Step:
             nonlocal after
-            after = write()
-            completing = completes(after)
-            return statements.grow, (session, upload, before, after, self.quota, now, completing)
+            written = write()
+            after = written.length
+            return statements.grow, (session, upload, before, written, self.quota, now, completes(after))
 
         handoff = cast("Handoff | None", await self.recorder.record(upload.sessid, make, at_once=False))
         known = self._known.of_sessid(upload.sessid)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from onec_twisted.ingest.checkpoints import Checkpoints
 from onec_twisted.model.errors import FileTooLarge, InsufficientStorage
+from onec_twisted.model.records import Written
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,17 +40,17 @@ async def commit_body(
     """
     is_synced = False
 
-    def write() -> int:
-        """In a worker: return the file's length in bytes."""
+    def write() -> Written:
+        """In a worker: return what the file is now."""
         nonlocal is_synced
         began = ingest.metrics.seconds()
         try:
             write_last()
-            writer.sync()
+            written = writer.sync()
         finally:
             ingest.metrics.synced("file", began)
         is_synced = True
-        return append.start + writer.written_size
+        return written or Written(append.start + writer.written_size)
 
     try:
         await append.commit(write)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from onec_twisted.ingest.transfers import Transfers
     from onec_twisted.ingest.writers import Writer
     from onec_twisted.model.names import SafeName
-    from onec_twisted.model.records import Session
+    from onec_twisted.model.records import Session, Written
     from onec_twisted.runtime.metrics import Metrics
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.interfaces import IStore
@@ -63,11 +63,8 @@ class Append(Protocol):
     async def store(self, room: int) -> Stored:
         """Write and record it, holding the file's lock. Raises ``Refused`` or ``ConnectionDropped``."""
 
-    async def commit(self, write: Callable[[], int]) -> Any:
-        """Record it, in the same hop to a worker in which ``write`` writes it to the disk.
-
-        ``write`` blocks, and returns the length of the file in bytes.
-        """
+    async def commit(self, write: Callable[[], Written]) -> Any:
+        """Record it, in the same hop to a worker in which ``write``, which blocks, writes it to the disk."""
 
     async def broke_off(self, error: BaseException) -> None:
         """Log and record that it was not stored as a whole."""

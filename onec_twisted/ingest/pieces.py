@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from onec_twisted.ingest.proofs import Proofs
     from onec_twisted.ingest.received import ReceivedFiles
     from onec_twisted.model.names import SafeName
-    from onec_twisted.model.records import FileRecord, Session
+    from onec_twisted.model.records import FileRecord, Session, Written
     from onec_twisted.storage.interfaces import IStoredFile
 
 __all__ = ["Piece", "Pieces"]
@@ -155,7 +155,7 @@ class Piece:
         is_repeat = None
         if record is not None and self.offset is None and _may_be_repeat(record, acknowledgement, self.body.length):
             is_repeat = partial(self._is_repeat, record, acknowledgement)
-        open_file = partial(ingest.store.open, self.session.sessid, self.name, self.before)
+        open_file = partial(ingest.store.open, self.session, self.name, self.before)
         return append_whole(
             ingest,
             self,
@@ -165,7 +165,7 @@ class Piece:
             is_repeat=is_repeat,
         )
 
-    def commit(self, write: Callable[[], int]) -> Coroutine[Any, Any, int]:
+    def commit(self, write: Callable[[], Written]) -> Coroutine[Any, Any, int]:
         """Record the file's new length; the same transaction enforces the quota."""
         pieces, ingest = self.pieces, self.pieces.ingest
         return ingest.files.commit(
@@ -174,16 +174,16 @@ class Piece:
 
     async def _compare(self, offset: int) -> None:
         """Confirm that the piece is stored already, byte for byte. Raises ``WrongOffset`` when it is not."""
-        ingest, body, sessid, committed = self.pieces.ingest, self.body, self.session.sessid, self.start
+        ingest, body, session, committed = self.pieces.ingest, self.body, self.session, self.start
         if offset > committed or (body.length or 0) > committed - offset:
             raise WrongOffset(committed)
-        held = partial(ingest.store.compare, sessid, self.name, offset, committed)
+        held = partial(ingest.store.compare, session, self.name, offset, committed)
         writer = ingest.writer(body, ingest.workers, held)
         await compare_whole(ingest, self, writer, limit=committed - offset, differs=WrongOffset(committed))
         self._log.info(
             "{sessid}: {name}: {size} bytes from offset {offset} were already stored",
-            sessid=sessid,
-            user=self.session.username,
+            sessid=session.sessid,
+            user=session.username,
             name=self.name.text,
             size=body.received,
             offset=offset,
@@ -194,7 +194,7 @@ class Piece:
     ) -> bool:
         """Return whether what was written repeats the last piece, whose answer never arrived."""
         ingest = self.pieces.ingest
-        if not await ingest.workers(file.repeats, record.last_start):
+        if not await ingest.workers(file.repeats, record):
             return False
         return acknowledgement is None or not await acknowledgement.known(REPEAT_PATIENCE)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.http.interfaces import IBody, IBodySource
     from onec_twisted.ingest.checkpoints import Checkpoints
+    from onec_twisted.model.records import Written
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.interfaces import IStoredFile
 
@@ -157,11 +158,16 @@ class BufferedWriter:
             self.written_size = max(self._opened_at, self.written_size - spare)
             self._file.keep_first(self.written_size - self._opened_at)
 
-    def sync(self) -> None:
-        """Sync what was written, in a worker, and close the file. Raises ``SyncFailed``, ``OSError``."""
-        if self._file is not None:
-            self._file.finish()
-            self._file = None
+    def sync(self) -> Written | None:
+        """Sync what was written, in a worker, and close the file; return what it is, None if it was not open.
+
+        Raises ``SyncFailed``, ``OSError``.
+        """
+        if self._file is None:
+            return None
+        written: Written = self._file.finish()
+        self._file = None
+        return written
 
     def write_and_sync(self) -> None:
         """Call ``write_rest`` and ``sync``, in a worker, after ``end``."""

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from attrs import frozen
 
-__all__ = ["FAILED", "SETTLED", "SUCCEEDED", "WAITING", "Epoch", "FileRecord", "Handoff", "KeptFolder", "Session"]
+__all__ = [
+    "FAILED",
+    "SETTLED",
+    "SUCCEEDED",
+    "WAITING",
+    "Epoch",
+    "FileRecord",
+    "Handoff",
+    "KeptFolder",
+    "Segment",
+    "Session",
+    "Written",
+]
 
 WAITING, SUCCEEDED, FAILED = "waiting", "succeeded", "failed"
 """The states of a hand-off."""
@@ -56,13 +68,45 @@ class KeptFolder:
 
 @frozen
 class FileRecord:
-    """What is recorded about a file: lengths in bytes, see ``SCHEMA``."""
+    """What is recorded about a file: lengths in bytes, see ``SCHEMA``.
+
+    ``answer`` names the answer to the last piece that counts, ``digest`` is that of the piece (see ``Written``); both
+    are empty in a local store.
+    """
 
     committed: int
     last_start: int
     proven: bool = False
     damaged: bool = False
     sealed: bool = False
+    answer: str = ""
+    digest: bytes = b""
+
+
+@frozen
+class Segment:
+    """A run of a file's bytes in an object store: ``length`` bytes from ``start`` on.
+
+    ``object`` is the key of the object that holds them, ``digest`` their SHA-256.
+    """
+
+    start: int
+    length: int
+    object: str
+    digest: bytes
+
+
+@frozen
+class Written:
+    """What an append has written: the file is ``length`` bytes long now.
+
+    In an object store the ``segments`` hold the bytes of this append, and ``digest`` is the SHA-256 of the SHA-256s
+    of its cuts. Both are empty in a local store.
+    """
+
+    length: int
+    segments: tuple[Segment, ...] = ()
+    digest: bytes = b""
 
 
 @frozen

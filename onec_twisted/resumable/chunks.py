@@ -33,6 +33,7 @@ from onec_twisted.model.errors import (
     UploadTooSlow,
     WrongOffset,
 )
+from onec_twisted.model.records import Written
 from onec_twisted.model.uploads import OPEN, is_whole
 from onec_twisted.resumable.checksums import digest_of, new_digest
 
@@ -115,27 +116,27 @@ class Chunks:
             self.live(found)
             if found.upload.state == OPEN and is_whole(found.upload.length, found.committed):
                 committed = found.committed
-                found = await self.commit(found, lambda: committed)
+                found = await self.commit(found, lambda: Written(committed))
             return found
 
-    async def commit(self, found: Found, write: Callable[[], int]) -> Found:
-        """Record what has arrived of an upload; if it is complete, hand it off.
+    async def commit(self, found: Found, write: Callable[[], Written]) -> Found:
+        """Record what has arrived of an upload; if it is complete, hand it off. Return the new state of the upload.
 
-        ``write`` is called in a worker, writes the file to the disk and returns its length in bytes. Returns the new
-        state of the upload. Raises what ``write`` and ``Registry.grow`` raise.
+        ``write`` is called in a worker, and writes the file to the disk. Raises what ``write`` and ``Registry.grow``
+        raise.
         """
         ingest, upload, session, now = self.ingest, found.upload, self.live(found), self.ingest.now()
         is_synced_now = self.handoffs.settings.sync
 
-        def write_and_sync() -> int:
+        def write_and_sync() -> Written:
             """Write in a worker; with ``--durability=handoff`` the file is synced when it is handed off."""
-            committed = write()
-            if is_synced_now and is_whole(upload.length, committed):
+            written = write()
+            if is_synced_now and is_whole(upload.length, written.length):
                 try:
                     ingest.store.sync(session.sessid, upload.safe_name)
                 except SyncFailed as error:
                     raise _SessionSyncFailed(*error.args) from error
-            return committed
+            return written
 
         def completes(committed: int) -> dict[str, str] | None:
             """Return the metadata of the hand-off, in a worker, if ``committed`` bytes complete the upload."""
@@ -305,7 +306,7 @@ class Chunk:
         """Open the file in a worker, at the length that is then on record."""
         file = self.found.file
         store = self.chunks.ingest.store
-        return store.open(self.upload.sessid, self.name, file.committed if file is not None else None)
+        return store.open(self.session, self.name, file.committed if file is not None else None)
 
     async def _verify(self, checksum: Checksum, file: IStoredFile) -> bool:
         """Verify the checksum of what was written; return False, because it is not a repeat.
@@ -318,7 +319,7 @@ class Chunk:
             raise ChecksumMismatch
         return False
 
-    async def commit(self, write: Callable[[], int]) -> None:
+    async def commit(self, write: Callable[[], Written]) -> None:
         """Record what has arrived, so that the upload can be resumed from there."""
         self.found = await self.chunks.commit(self.found, write)
         self.body.accepted = self.found.committed - self.start

@@ -16,12 +16,15 @@ from attrs import define
 from zope.interface import implementer
 
 from onec_twisted.model.errors import FileDamaged, InsufficientStorage, SyncFailed, WrongOffset
+from onec_twisted.model.records import Written
 from onec_twisted.storage.interfaces import IStoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
     from threading import Lock
+
+    from onec_twisted.model.records import FileRecord
 
 __all__ = [
     "FILE_MODE",
@@ -231,7 +234,7 @@ class PieceFile:
             _start_writeback(self.fd, started, self.offset - started)
             self.started = self.offset
 
-    def finish(self) -> None:
+    def finish(self) -> Written:
         """Raise ``InsufficientStorage`` on a full disk."""
         if self.synced:
             with FullDiskTranslated():
@@ -241,6 +244,7 @@ class PieceFile:
             self.durable.update(self.chain)
         fd, self.fd = self.fd, -1
         os.close(fd)
+        return Written(self.offset)
 
     def _unsynced(self) -> list[str]:
         """Return the folders in which names were made that may not be on the disk: for a new file only."""
@@ -257,8 +261,8 @@ class PieceFile:
         for place in range(self.committed or 0, self.offset, COMPARE_BLOCK):
             update(os.pread(self.fd, min(COMPARE_BLOCK, self.offset - place), place))
 
-    def repeats(self, start: int) -> bool:
-        committed = self.committed or 0
+    def repeats(self, record: FileRecord) -> bool:
+        start, committed = record.last_start, self.committed or 0
         if self.offset - committed != committed - start:
             return False
         for place in range(start, committed, COMPARE_BLOCK):
@@ -312,8 +316,9 @@ class HeldRange:
             size -= len(chunk)
             self.write([chunk])
 
-    def finish(self) -> None:
+    def finish(self) -> Written:
         self.roll_back()
+        return Written(self.committed)
 
     def keep_first(self, size: int) -> None:
         """Do nothing: nothing is written."""
@@ -321,7 +326,7 @@ class HeldRange:
     def feed(self, update: Callable[[bytes], object]) -> None:
         """Do nothing: nothing is written."""
 
-    def repeats(self, start: int) -> bool:
+    def repeats(self, record: FileRecord) -> bool:
         """Return False: ``write`` has compared the bytes already."""
         return False
 

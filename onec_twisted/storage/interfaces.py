@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.model.description import UploadedFile
     from onec_twisted.model.names import SafeName
+    from onec_twisted.model.records import FileRecord, Session, Written
 
 __all__ = ["IStore", "IStoredFile"]
 
@@ -24,8 +25,8 @@ class IStoredFile(Interface):
     def splice(pipe: int, size: int) -> None:
         """Write ``size`` bytes from a pipe."""
 
-    def finish() -> None:
-        """Sync all of it to the disk, including the names of new files and folders, and close."""
+    def finish() -> Written:
+        """Sync all of it to the disk, including the names of new files and folders, and close; return what it is."""
 
     def keep_first(size: int) -> None:
         """Cut off what was written, in whole or in part, after the first ``size`` bytes."""
@@ -33,8 +34,8 @@ class IStoredFile(Interface):
     def feed(update: Callable[[bytes], object]) -> None:
         """Pass what was written, from the committed length on, to ``update``, block by block."""
 
-    def repeats(start: int) -> bool:
-        """Return whether what was written equals, byte for byte, the committed bytes from ``start`` on."""
+    def repeats(record: FileRecord) -> bool:
+        """Return whether what was written equals the last piece of the file, which ``record`` is about."""
 
     def roll_back() -> None:
         """Restore the file to its state before the piece, or remove it if it did not exist, and close."""
@@ -43,14 +44,14 @@ class IStoredFile(Interface):
 class IStore(Interface):
     """The media root. Its methods block: they are called in workers."""
 
-    def open(sessid: str, name: SafeName, committed: int | None) -> IStoredFile:
+    def open(session: Session, name: SafeName, committed: int | None) -> IStoredFile:
         """Open a file to write at its committed length in bytes; None makes a new file.
 
         Anything beyond the committed length is cut off. Raises ``FileDamaged`` if the file is shorter,
         ``FileInTheWay`` if something else is in its place, ``StorageRemoved``.
         """
 
-    def compare(sessid: str, name: SafeName, start: int, committed: int) -> IStoredFile:
+    def compare(session: Session, name: SafeName, start: int, committed: int) -> IStoredFile:
         """Open a file whose bytes from ``start`` on a piece claims to repeat.
 
         Its ``write`` writes nothing, and raises ``WrongOffset`` when bytes differ or exceed the committed length.

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.model.description import UploadedFile
     from onec_twisted.model.names import SafeName
+    from onec_twisted.model.records import Session
 
 __all__ = ["MediaRootTaken", "Store", "path_in"]
 
@@ -153,19 +154,15 @@ class Store:
             if not is_there:
                 raise StorageRemoved
 
-    def open(self, sessid: str, name: SafeName, committed: int | None) -> PieceFile:
+    def open(self, session: Session, name: SafeName, committed: int | None) -> PieceFile:
         """Raise ``InvalidFilename`` when a folder has the name of a file, or the reverse.
 
         Raises ``OSError`` while only the descriptors reserved for other purposes are left.
         """
-        try:
-            return self._open(sessid, name, committed)
-        except FileDamaged:
-            self.check()
-            return self._open(sessid, name, committed)  # everything may have been missing for a moment
+        return self._open(session.sessid, name, committed)
 
-    def _open(self, sessid: str, name: SafeName, committed: int | None) -> PieceFile:
-        """Open a file, once."""
+    def _open(self, sessid: str, name: SafeName, committed: int | None, *, is_last: bool = False) -> PieceFile:
+        """Open a file; once more if it is not there, as everything may have been missing for a moment."""
         path = _path(self.folder(sessid), name)
         chain = _folders_of(path, len(name.segments))
         try:
@@ -173,6 +170,11 @@ class Store:
                 for folder in chain:
                     check_folder(folder, make=committed is None)
                 fd = open_at(path, committed)
+        except FileDamaged:
+            if is_last:
+                raise
+            self.check()
+            return self._open(sessid, name, committed, is_last=True)
         except NotOurs as error:
             with FullDiskTranslated():
                 if error.errno == errno.EMLINK and own(Path(self.folder(sessid)), Path(path)):
@@ -192,9 +194,9 @@ class Store:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
         return file
 
-    def compare(self, sessid: str, name: SafeName, start: int, committed: int) -> HeldRange:
+    def compare(self, session: Session, name: SafeName, start: int, committed: int) -> HeldRange:
         """Raise ``FileDamaged`` when the file is shorter than what is committed."""
-        file = self.open(sessid, name, committed)
+        file = self.open(session, name, committed)
         return HeldRange(file.fd, start, committed)
 
     def folder(self, sessid: str) -> str:
@@ -230,7 +232,7 @@ class Store:
 
     def cut(self, sessid: str, name: SafeName, committed: int | None) -> None:
         with suppress(FileDamaged):
-            self.open(sessid, name, committed).roll_back()
+            self._open(sessid, name, committed).roll_back()
 
     def sync(self, sessid: str, name: SafeName | None = None) -> None:
         if name is not None:

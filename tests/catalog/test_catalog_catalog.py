@@ -10,7 +10,7 @@ from pytest_twisted import ensureDeferred
 from records import QUOTA, make_catalog
 
 from onec_twisted.model.errors import InsufficientStorage
-from onec_twisted.model.records import FileRecord, Session
+from onec_twisted.model.records import FileRecord, Session, Written
 from onec_twisted.runtime.workers import DiskWorkers
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ async def test_a_restart_knows_what_was_recorded(path: Path, nothing_left_behind
     await first.sessions.open("s", "token", "shop", 1.0)
     session = await first.sessions.find("token")
     assert session is not None
-    await first.files.commit(session, "a", None, lambda: 10, QUOTA, 2.0)
+    await first.files.commit(session, "a", None, lambda: Written(10), QUOTA, 2.0)
     with pytest.raises(InsufficientStorage):
-        await first.files.commit(session, "a", 10, lambda: QUOTA + 1, QUOTA, 2.0)
+        await first.files.commit(session, "a", 10, lambda: Written(QUOTA + 1), QUOTA, 2.0)
     first.recorder.close()
     second = make_catalog(path, workers)
 

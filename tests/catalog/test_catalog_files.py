@@ -11,7 +11,7 @@ from twisted.internet import defer
 
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.model.errors import InsufficientStorage, InvalidSession, SessionRestarted
-from onec_twisted.model.records import FileRecord, Session
+from onec_twisted.model.records import FileRecord, Session, Written
 from onec_twisted.testing import LateWorkers
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ def test_a_file_grows_by_what_is_committed(catalog: Catalog) -> None:
     """The length, what the session holds, and when it was touched are recorded together."""
     session = opened(catalog)
     assert length(catalog, "s", "a") is None
-    now_of(catalog.files.commit(session, "a", None, lambda: 0, QUOTA, 2.0))
-    now_of(catalog.files.commit(session, "a", 0, lambda: 10, QUOTA, 3.0))
-    now_of(catalog.files.commit(session, "b", None, lambda: 5, QUOTA, 4.0))
+    now_of(catalog.files.commit(session, "a", None, lambda: Written(0), QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "a", 0, lambda: Written(10), QUOTA, 3.0))
+    now_of(catalog.files.commit(session, "b", None, lambda: Written(5), QUOTA, 4.0))
 
     assert length(catalog, "s", "a") == 10
     assert now_of(catalog.sessions.find("ss")) == Session("s", "shop", epoch=1, held=15, touched=4.0)
@@ -37,9 +37,9 @@ def test_a_piece_over_the_quota_is_not_recorded(catalog: Catalog, before: int | 
     """Nothing changes."""
     session = opened(catalog)
     if before is not None:
-        now_of(catalog.files.commit(session, "a", None, lambda: before or 0, QUOTA, 2.0))
+        now_of(catalog.files.commit(session, "a", None, lambda: Written(before or 0), QUOTA, 2.0))
     with pytest.raises(InsufficientStorage):
-        now_of(catalog.files.commit(session, "a", before, lambda: QUOTA + 1, QUOTA, 3.0))
+        now_of(catalog.files.commit(session, "a", before, lambda: Written(QUOTA + 1), QUOTA, 3.0))
 
     assert length(catalog, "s", "a") == before
 
@@ -47,10 +47,10 @@ def test_a_piece_over_the_quota_is_not_recorded(catalog: Catalog, before: int | 
 def test_a_piece_of_an_old_epoch_is_not_recorded(catalog: Catalog) -> None:
     """What was on its way when ``init`` came never appears."""
     session = opened(catalog)
-    now_of(catalog.files.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "a", None, lambda: Written(10), QUOTA, 2.0))
     now_of(catalog.sessions.start_epoch("s", 3.0, 0))
     with pytest.raises(SessionRestarted):
-        now_of(catalog.files.commit(session, "a", 10, lambda: 20, QUOTA, 4.0))
+        now_of(catalog.files.commit(session, "a", 10, lambda: Written(20), QUOTA, 4.0))
 
     assert length(catalog, "s", "a") is None
     assert now_of(catalog.sessions.find("ss")) == Session("s", "shop", epoch=2, held=0, touched=3.0)
@@ -61,17 +61,17 @@ def test_a_piece_of_a_session_that_is_gone_is_not_recorded(catalog: Catalog) -> 
     session = opened(catalog)
     assert now_of(catalog.sessions.remove("s", 9.0, 9.0))
     with pytest.raises(InvalidSession):
-        now_of(catalog.files.commit(session, "a", None, lambda: 10, QUOTA, 4.0))
+        now_of(catalog.files.commit(session, "a", None, lambda: Written(10), QUOTA, 4.0))
 
 
 def test_a_second_writer_is_found_out(catalog: Catalog) -> None:
     """Turns see to it that there is none; if there were one, its piece would not be recorded."""
     session = opened(catalog)
-    now_of(catalog.files.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "a", None, lambda: Written(10), QUOTA, 2.0))
     with pytest.raises(RuntimeError):
-        now_of(catalog.files.commit(session, "a", 5, lambda: 20, QUOTA, 2.0))
+        now_of(catalog.files.commit(session, "a", 5, lambda: Written(20), QUOTA, 2.0))
     with pytest.raises(sqlite3.IntegrityError):
-        now_of(catalog.files.commit(session, "a", None, lambda: 20, QUOTA, 2.0))
+        now_of(catalog.files.commit(session, "a", None, lambda: Written(20), QUOTA, 2.0))
 
     assert length(catalog, "s", "a") == 10
     found = now_of(catalog.sessions.find("ss"))
@@ -83,8 +83,8 @@ def test_archives(catalog: Catalog) -> None:
     """By their names, and how long they are."""
     session = opened(catalog)
     other = opened(catalog, "t")
-    now_of(catalog.files.commit(other, "x.ZIP", None, lambda: 1, QUOTA, 2.0))
-    now_of(catalog.files.commit(session, "a.xml", None, lambda: 1, QUOTA, 2.0))
+    now_of(catalog.files.commit(other, "x.ZIP", None, lambda: Written(1), QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "a.xml", None, lambda: Written(1), QUOTA, 2.0))
 
     assert now_of(catalog.files.archives("s", 10)) == {}
     assert now_of(catalog.files.archives("t", 10)) == {"x.ZIP": 1}
@@ -94,7 +94,7 @@ def test_damage_of_all(catalog: Catalog) -> None:
     """Of one session, in its epoch."""
     session, other = opened(catalog), opened(catalog, "t")
     for one in (session, other):
-        now_of(catalog.files.commit(one, "a", None, lambda: 5, QUOTA, 2.0))
+        now_of(catalog.files.commit(one, "a", None, lambda: Written(5), QUOTA, 2.0))
     now_of(catalog.files.damage_all(session))
 
     assert now_of(catalog.files.has_damaged("s"))
@@ -113,19 +113,19 @@ def prove(catalog: Catalog, session: Session, committed: int) -> None:
 def test_proof_and_damage(catalog: Catalog) -> None:
     """They belong to the file as it is now: a later piece or epoch has to prove itself."""
     session = opened(catalog)
-    now_of(catalog.files.commit(session, "a", None, lambda: 5, QUOTA, 2.0))
-    now_of(catalog.files.commit(session, "a", 5, lambda: 8, QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "a", None, lambda: Written(5), QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "a", 5, lambda: Written(8), QUOTA, 2.0))
     prove(catalog, session, 5)
     assert now_of(catalog.files.find("s", "a")) == FileRecord(8, 5)
     prove(catalog, session, 8)
     assert now_of(catalog.files.find("s", "a")) == FileRecord(8, 5, proven=True)
     now_of(catalog.files.damage(session, "a"))
-    now_of(catalog.files.commit(session, "a", 8, lambda: 9, QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "a", 8, lambda: Written(9), QUOTA, 2.0))
     assert now_of(catalog.files.find("s", "a")) == FileRecord(9, 8, damaged=True)
     now_of(catalog.sessions.start_epoch("s", 3.0, 0))
     again = now_of(catalog.sessions.find("ss"))
     assert again is not None
-    now_of(catalog.files.commit(again, "a", None, lambda: 9, QUOTA, 2.0))
+    now_of(catalog.files.commit(again, "a", None, lambda: Written(9), QUOTA, 2.0))
     prove(catalog, session, 9)
 
     assert now_of(catalog.files.find("s", "a")) == FileRecord(9, 0)
@@ -140,9 +140,9 @@ def test_a_full_disk(catalog: Catalog) -> None:
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(InsufficientStorage):
-        now_of(catalog.files.commit(session, "x" * 10_000, None, lambda: 1, QUOTA, 2.0))
+        now_of(catalog.files.commit(session, "x" * 10_000, None, lambda: Written(1), QUOTA, 2.0))
     connection.execute("PRAGMA max_page_count = 1000000")
-    now_of(catalog.files.commit(session, "x" * 10_000, None, lambda: 1, QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "x" * 10_000, None, lambda: Written(1), QUOTA, 2.0))
 
     assert length(catalog, "s", "x" * 10_000) == 1
 
@@ -151,7 +151,7 @@ def test_a_file_that_cannot_be_brought_to_the_disk_is_not_recorded(catalog: Cata
     """Its failure is told as it is."""
     session = opened(catalog)
 
-    def cannot() -> int:
+    def cannot() -> Written:
         raise OSError(5, "Input/output error")
 
     with pytest.raises(OSError, match="Input"):
@@ -163,16 +163,16 @@ def test_a_file_that_cannot_be_brought_to_the_disk_is_not_recorded(catalog: Cata
 def test_a_proof_does_not_wait_for_a_piece(path: Path) -> None:
     """One that is being brought to the disk may take seconds; the proof is on record before, and a flush waits."""
     workers, catalog, session = opened_late(path)
-    committing = defer.ensureDeferred(catalog.files.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
+    committing = defer.ensureDeferred(catalog.files.commit(session, "a", None, lambda: Written(10), QUOTA, 2.0))
     workers.run()
     now_of(committing)
     proven: defer.Deferred[Any] = defer.Deferred()
     catalog.files.prove(session, "a", 10, proven.callback)
     seen: list[FileRecord | None] = []
 
-    def slow() -> int:
+    def slow() -> Written:
         seen.append(catalog.recorder.database.read(statements.file, "s", "a"))
-        return 1
+        return Written(1)
 
     catalog.files.record_proofs()
     committing = defer.ensureDeferred(catalog.files.commit(session, "b", None, slow, QUOTA, 3.0))

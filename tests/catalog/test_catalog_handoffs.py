@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 from records import QUOTA, now_of, opened
 
-from onec_twisted.model.records import FAILED, FileRecord
+from onec_twisted.model.records import FAILED, FileRecord, Written
 
 if TYPE_CHECKING:
     from onec_twisted.catalog.catalog import Catalog
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def test_what_is_handed_off_is_sealed_in_memory(catalog: Catalog) -> None:
     """The next piece is refused without asking the database."""
     session = opened(catalog)
-    now_of(catalog.files.commit(session, "a", None, lambda: 5, QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "a", None, lambda: Written(5), QUOTA, 2.0))
     handoff = now_of(catalog.handoffs.import_requested(session, "catalog", "a", "", 5, 3.0))
 
     assert now_of(catalog.files.find("s", "a")) == FileRecord(5, 0, sealed=True)
@@ -27,7 +27,7 @@ def test_what_is_handed_off_is_sealed_in_memory(catalog: Catalog) -> None:
 def test_what_was_settled_is_read_again(catalog: Catalog) -> None:
     """Which files they were is on record alone."""
     session = opened(catalog)
-    now_of(catalog.files.commit(session, "a", None, lambda: 5, QUOTA, 2.0))
+    now_of(catalog.files.commit(session, "a", None, lambda: Written(5), QUOTA, 2.0))
     (quiet,) = now_of(catalog.handoffs.quiet_since(3.0))
     (handoff,) = now_of(catalog.handoffs.settle(quiet, 3.0))
 

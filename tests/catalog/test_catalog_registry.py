@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from onec_twisted.catalog.registry import Registry
 from onec_twisted.model.errors import UploadNotFound
-from onec_twisted.model.records import FileRecord
+from onec_twisted.model.records import FileRecord, Written
 from onec_twisted.model.uploads import UploadRecord
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ def test_what_is_known_follows_the_record(registry: Registry, known: KnownSessio
     """A piece of 1C's that comes next finds the file as it is, without asking the disk."""
     now(registry.create(upload, known.session, NOW + 1))
     assert known.session.touched == NOW + 1
-    grown = now(registry.grow(known.session, upload, None, lambda: 4, NOW + 2, lambda _: None))
+    grown = now(registry.grow(known.session, upload, None, lambda: Written(4), NOW + 2, lambda _: None))
     assert grown == (4, None)
     assert known.files == {"a": FileRecord(4, 0, proven=True)}
     assert known.session.held == 4
     length, handoff = now(
-        registry.grow(known.session, upload, 4, lambda: 6, NOW + 3, lambda size: {"size": str(size)})
+        registry.grow(known.session, upload, 4, lambda: Written(6), NOW + 3, lambda size: {"size": str(size)})
     )
     assert length == 6
     assert handoff is not None
@@ -78,7 +78,7 @@ def test_what_is_known_follows_the_record(registry: Registry, known: KnownSessio
 def test_what_is_removed_is_not_known(registry: Registry, known: KnownSession, upload: UploadRecord) -> None:
     """And its room is free."""
     now(registry.create(upload, known.session, NOW))
-    now(registry.grow(known.session, upload, None, lambda: 4, NOW, lambda _: None))
+    now(registry.grow(known.session, upload, None, lambda: Written(4), NOW, lambda _: None))
     assert now(registry.remove(upload, NOW))
     assert known.files == {}
     assert known.session.held == 0
@@ -89,6 +89,5 @@ def test_a_session_of_its_own_is_nobodys(exchange: InMemory, registry: Registry)
     upload = UploadRecord("u", "shop", "5" * 32, "a", 6, "", own=True)
     now(registry.create(upload, None, NOW))
     assert exchange.catalog.recorder.known.of_sessid("5" * 32) is None
-    assert now(
-        registry.grow(now(registry.find("u")).live(0, busy=False), upload, None, lambda: 1, NOW, lambda _: None)
-    )
+    session = now(registry.find("u")).live(0, busy=False)
+    assert now(registry.grow(session, upload, None, lambda: Written(1), NOW, lambda _: None))

@@ -11,7 +11,7 @@ from records import QUOTA, length, make_catalog, now_of, opened, opened_late
 from twisted.internet import defer
 
 from onec_twisted.model.errors import InsufficientStorage
-from onec_twisted.model.records import FileRecord, Session
+from onec_twisted.model.records import FileRecord, Session, Written
 from onec_twisted.testing import LateWorkers
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def test_who_is_untouched(catalog: Catalog) -> None:
 def test_a_session_that_was_touched_meanwhile_is_not_removed(catalog: Catalog) -> None:
     """Neither it nor its files."""
     session = opened(catalog)
-    now_of(catalog.files.commit(session, "a", None, lambda: 5, QUOTA, 8.0))
+    now_of(catalog.files.commit(session, "a", None, lambda: Written(5), QUOTA, 8.0))
 
     assert not now_of(catalog.sessions.remove("s", 8.0, 8.0))
     assert length(catalog, "s", "a") == 5
@@ -62,7 +62,9 @@ def test_a_session_in_use_is_answered_from_memory(path: Path) -> None:
     assert now_of(catalog.files.find("s", "a")) is None
     assert workers.hops == 1
 
-    committing = defer.ensureDeferred(catalog.files.commit(session, "a", None, lambda: QUOTA + 1, QUOTA, 2.0))
+    committing = defer.ensureDeferred(
+        catalog.files.commit(session, "a", None, lambda: Written(QUOTA + 1), QUOTA, 2.0)
+    )
     workers.run()
     with pytest.raises(InsufficientStorage):
         now_of(committing)
@@ -81,7 +83,7 @@ def test_what_is_read_while_it_is_written_is_not_kept(path: Path) -> None:
     workers = LateWorkers()
     catalog = make_catalog(path, workers)
     reading = defer.ensureDeferred(catalog.sessions.find("ss"))
-    committing = defer.ensureDeferred(catalog.files.commit(session, "a", None, lambda: 10, QUOTA, 2.0))
+    committing = defer.ensureDeferred(catalog.files.commit(session, "a", None, lambda: Written(10), QUOTA, 2.0))
     workers.run()
     assert now_of(reading) == session
     now_of(committing)

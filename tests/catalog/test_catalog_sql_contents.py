@@ -11,7 +11,7 @@ from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import contents
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sqlite import opened
-from onec_twisted.model.records import Session
+from onec_twisted.model.records import Session, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ def cursor(tmp_path: Path) -> Iterator[Cursor]:
 
 def store(cursor: Cursor, name: str, size: int = 5, before: int | None = None) -> None:
     """Put a piece on record."""
-    statements.commit(cursor, S, name, before, size, QUOTA, 1.0)
+    statements.commit(cursor, S, name, before, Written(size), QUOTA, 1.0)
 
 
 def test_the_last_one_sent_comes_first(cursor: Cursor) -> None:

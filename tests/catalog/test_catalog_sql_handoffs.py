@@ -15,7 +15,7 @@ from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sql.overview import latest
 from onec_twisted.catalog.sqlite import opened
 from onec_twisted.model.errors import FileSealed, HandoffRunning, InvalidSession, SessionRestarted
-from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Handoff, Session
+from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Handoff, Session, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def store(
     cursor: Cursor, name: str, exchange_type: str = "catalog", size: int = 5, before: int | None = None
 ) -> None:
     """Put a piece on record."""
-    statements.commit(cursor, S, name, before, size, QUOTA, 1.0, exchange_type)
+    statements.commit(cursor, S, name, before, Written(size), QUOTA, 1.0, exchange_type)
 
 
 def sealed(cursor: Cursor) -> list[str]:
@@ -251,7 +251,7 @@ def test_what_the_sweep_may_take(cursor: Cursor) -> None:
         session = Session(sessid, "shop", 1, 0, 1.0)
         statements.open_session(cursor, sessid, sessid, "shop", 1.0)
         if sessid != "empty":
-            statements.commit(cursor, session, "a", None, 5, QUOTA, 2.0)
+            statements.commit(cursor, session, "a", None, Written(5), QUOTA, 2.0)
         if sessid in ("kept", "failed", "waits"):
             handoff = outbox.import_requested(cursor, session, "catalog", "a", "", 5, 3.0)
             assert handoff.number == number

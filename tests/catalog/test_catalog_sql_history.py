@@ -15,7 +15,7 @@ from onec_twisted.catalog.sql import history
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sqlite import opened
 from onec_twisted.model.journal import STATES, ExchangeFilter, RefusalFilter
-from onec_twisted.model.records import Session
+from onec_twisted.model.records import Session, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ def test_pages_follow_one_another(cursor: Cursor) -> None:
 def test_files_of_a_session_that_goes_on(cursor: Cursor) -> None:
     """They are found by their names, too, whatever the case."""
     statements.open_session(cursor, "live", "live", "user9", 10**9)
-    statements.commit(cursor, Session("live", "user9", 1, 0, 0.0), "Остатки.xml", None, 5, 1000, 10**9)
+    statements.commit(cursor, Session("live", "user9", 1, 0, 0.0), "Остатки.xml", None, Written(5), 1000, 10**9)
 
     assert [line.sessid for line in history.exchanges(cursor, ExchangeFilter(file="остатки"))] == ["live"]
     statements.end_session(cursor, "live")

@@ -25,7 +25,7 @@ from onec_twisted.model.journal import (
     RefusalLine,
     Sender,
 )
-from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Session
+from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Session, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def lines(cursor: Cursor) -> tuple[ExchangeLine, ...]:
 
 def sent(cursor: Cursor, name: str, size: int = 5, session: Session = S) -> None:
     """Record a file that has come."""
-    statements.commit(cursor, session, name, None, size, 10**12, 2.0)
+    statements.commit(cursor, session, name, None, Written(size), 10**12, 2.0)
 
 
 def requested(cursor: Cursor, name: str, session: Session = S) -> Handoff:
@@ -270,7 +270,7 @@ def test_a_shop_with_its_own_time(cursor: Cursor) -> None:
 def test_whose_an_exchange_is(cursor: Cursor) -> None:
     """It is of the shop of its account, also after ``init``; what was refused in it, too."""
     statements.open_session(cursor, "n", "n", "north:u", 1.0)
-    statements.commit(cursor, Session("n", "north:u", 1, 0, 1.0), "a.xml", None, 5, 10**12, 2.0)
+    statements.commit(cursor, Session("n", "north:u", 1, 0, 1.0), "a.xml", None, Written(5), 10**12, 2.0)
     statements.start_epoch(cursor, "n", 7.0)
     journal.add_refusals(cursor, [refusal(10.0, sessid="n"), refusal(11.0)])
     journal.add_refusals(cursor, [evolve(refusal(12.0), shop="north"), evolve(refusal(13.0), username="south:u")])

@@ -13,7 +13,7 @@ from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import kept, outcomes
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sqlite import opened
-from onec_twisted.model.records import FAILED, SUCCEEDED, Epoch, KeptFolder, Session
+from onec_twisted.model.records import FAILED, SUCCEEDED, Epoch, KeptFolder, Session, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def cursor(path: Path) -> Iterator[Cursor]:
 def imported(cursor: Cursor, epoch: int, now: float, state: str = SUCCEEDED) -> None:
     """Have a file imported that has five bytes."""
     session = Session("s", "shop", epoch, 0, 1.0)
-    statements.commit(cursor, session, "a", None, 5, 1000, now)
+    statements.commit(cursor, session, "a", None, Written(5), 1000, now)
     handoff = outbox.import_requested(cursor, session, "catalog", "a", "", 5, now)
     outcomes.note_outcome(cursor, evolve(handoff, state=state, tries=1), now)
 

@@ -13,7 +13,7 @@ from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import outcomes
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sqlite import opened
-from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Handoff, Session
+from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Handoff, Session, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ def settled(cursor: Cursor, sessid: str, *names: str, user: str = "shop", exchan
     session = Session(sessid, user, 1, 0, 1.0)
     statements.open_session(cursor, sessid, sessid, user, 1.0)
     for name in names:
-        statements.commit(cursor, session, name, None, 5, 1000, 1.0, exchange_type)
+        statements.commit(cursor, session, name, None, Written(5), 1000, 1.0, exchange_type)
     (handoff,) = outbox.settle(cursor, session, 2.0)
     return handoff
 
@@ -145,7 +145,7 @@ def test_files_that_are_gone_are_not_delivered_again(cursor: Cursor, by_request:
     if by_request:
         session = Session("a", "shop", 1, 0, 1.0)
         statements.open_session(cursor, "a", "a", "shop", 1.0)
-        statements.commit(cursor, session, "a.xml", None, 5, 1000, 1.0, "catalog")
+        statements.commit(cursor, session, "a.xml", None, Written(5), 1000, 1.0, "catalog")
         handoff = outbox.import_requested(cursor, session, "catalog", "a.xml", "", 5, 2.0)
     else:
         handoff = settled(cursor, "a", "a.xml")

@@ -15,7 +15,7 @@ from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sql.overview import MANY_FILES, matching, overview, summary
 from onec_twisted.catalog.sqlite import opened
 from onec_twisted.model.journal import HandoffFilter
-from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Session
+from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Session, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +34,8 @@ def cursor(tmp_path: Path) -> Iterator[Cursor]:
             statements.open_session(cursor, sessid, f"hash {sessid}", "shop", touched)
         a, b = Session("a", "shop", 1, 0, 1.0), Session("b", "shop", 1, 0, 2.0)
         for name in ("1.xml", "2.xml", "3.xml"):
-            statements.commit(cursor, a, name, None, 5, 1000, 1.0)
-        statements.commit(cursor, b, "4.xml", None, 7, 1000, 2.0)
+            statements.commit(cursor, a, name, None, Written(5), 1000, 1.0)
+        statements.commit(cursor, b, "4.xml", None, Written(7), 1000, 2.0)
         statements.damage(cursor, b, "4.xml")
         for name, state in (("1.xml", SUCCEEDED), ("2.xml", FAILED), ("3.xml", WAITING)):
             handoff = outbox.import_requested(cursor, a, "catalog", name, "", 5, 4.0)
@@ -80,7 +80,7 @@ def test_a_session_with_many_files(cursor: Cursor) -> None:
     """They are not counted to the end."""
     b = Session("b", "shop", 1, 0, 2.0)
     for number in range(MANY_FILES + 5):
-        statements.commit(cursor, b, f"{number}.jpg", None, 0, 1000, 9.0)
+        statements.commit(cursor, b, f"{number}.jpg", None, Written(0), 1000, 9.0)
 
     assert overview(cursor, 1).sessions[0].files == MANY_FILES + 1
 

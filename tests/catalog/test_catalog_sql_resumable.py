@@ -27,7 +27,7 @@ from onec_twisted.model.errors import (
     UploadOpen,
 )
 from onec_twisted.model.journal import UNKNOWN_SENDER
-from onec_twisted.model.records import FAILED, SUCCEEDED, Session
+from onec_twisted.model.records import FAILED, SUCCEEDED, Session, Written
 from onec_twisted.model.uploads import COMPLETE, GONE, OPEN, UploadRecord
 
 if TYPE_CHECKING:
@@ -64,14 +64,14 @@ def state(cursor: sqlite3.Cursor, upload: UploadRecord) -> str:
 
 def piece(cursor: sqlite3.Cursor, before: int | None, after: int) -> None:
     """Let a node's file grow."""
-    core.commit(cursor, SESSION, "a.xml", before, after, QUOTA, 2.0)
+    core.commit(cursor, SESSION, "a.xml", before, Written(after), QUOTA, 2.0)
 
 
 def grow(
     cursor: sqlite3.Cursor, before: int | None, after: int, metadata: dict[str, str] | None = None
 ) -> Handoff | None:
     """Let the upload of a session grow."""
-    return statements.grow(cursor, SESSION, SHARED, before, after, QUOTA, 2.0, metadata)
+    return statements.grow(cursor, SESSION, SHARED, before, Written(after), QUOTA, 2.0, metadata)
 
 
 def test_one_with_a_session_of_its_own(cursor: sqlite3.Cursor) -> None:
@@ -128,7 +128,7 @@ def test_two_of_one_name(cursor: sqlite3.Cursor) -> None:
     second = evolve(SHARED, id="u3")
     statements.create(cursor, second, 1, QUOTA, 6.0)
     assert statements.find(cursor, SHARED.id) is None
-    statements.grow(cursor, SESSION, second, None, 5, QUOTA, 7.0, None)
+    statements.grow(cursor, SESSION, second, None, Written(5), QUOTA, 7.0, None)
     with pytest.raises(UploadOpen):
         statements.create(cursor, evolve(SHARED, id="u4"), 1, QUOTA, 8.0)
     assert state(cursor, second) == OPEN
@@ -184,7 +184,7 @@ def test_a_file_that_1c_has_had_imported(cursor: sqlite3.Cursor) -> None:
 def test_the_length_is_told_with_the_bytes(cursor: sqlite3.Cursor) -> None:
     """And is on record with them."""
     statements.create(cursor, evolve(SHARED, length=None), 1, QUOTA, 5.0)
-    statements.grow(cursor, SESSION, evolve(SHARED, length=7), None, 3, QUOTA, 6.0, None)
+    statements.grow(cursor, SESSION, evolve(SHARED, length=7), None, Written(3), QUOTA, 6.0, None)
     found = statements.find(cursor, "u2")
     assert found is not None
     assert found.upload.length == 7
@@ -192,7 +192,7 @@ def test_the_length_is_told_with_the_bytes(cursor: sqlite3.Cursor) -> None:
 
 def test_removing(cursor: sqlite3.Cursor) -> None:
     """The file is forgotten, its room is free, and that there was an upload is remembered."""
-    core.commit(cursor, SESSION, "b", None, 3, QUOTA, 2.0)
+    core.commit(cursor, SESSION, "b", None, Written(3), QUOTA, 2.0)
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
     grow(cursor, None, 4)
     assert statements.remove(cursor, SHARED, 6.0)
@@ -239,7 +239,7 @@ def test_removing_forgets_what_became_of_the_file(cursor: sqlite3.Cursor) -> Non
 
 def test_removing_is_nothing_to_others(cursor: sqlite3.Cursor) -> None:
     """What is being delivered of the same session does not keep it."""
-    core.commit(cursor, SESSION, "b", None, 3, QUOTA, 2.0)
+    core.commit(cursor, SESSION, "b", None, Written(3), QUOTA, 2.0)
     outbox.import_requested(cursor, SESSION, "catalog", "b", "", 3, 3.0)
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
     grow(cursor, None, 4)
@@ -293,16 +293,16 @@ def settled(cursor: sqlite3.Cursor) -> list[str]:
 
 def test_half_an_upload_is_not_handed_off_when_it_has_expired(cursor: sqlite3.Cursor) -> None:
     """Though the session is, for what a node has sent; nor is it when another upload goes on, or has expired, too."""
-    core.commit(cursor, SESSION, "b.xml", None, 3, QUOTA, 2.0)
+    core.commit(cursor, SESSION, "b.xml", None, Written(3), QUOTA, 2.0)
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
     grow(cursor, None, 4)
     uploads.expire(cursor, 50.0, 0.0, NOBODY)
     second = evolve(SHARED, id="u3")
     statements.create(cursor, second, 1, QUOTA, 60.0)
-    statements.grow(cursor, SESSION, second, 4, 6, QUOTA, 61.0, None)
+    statements.grow(cursor, SESSION, second, 4, Written(6), QUOTA, 61.0, None)
     assert settled(cursor) == ["b.xml"]
     assert outbox.quiet_since(cursor, 99.0) == [], "no node has sent any of the other one"
-    core.commit(cursor, SESSION, "c.xml", None, 3, QUOTA, 62.0)
+    core.commit(cursor, SESSION, "c.xml", None, Written(3), QUOTA, 62.0)
     uploads.expire(cursor, 90.0, 90.0, NOBODY)
     assert settled(cursor) == ["c.xml"], "half a file stays half a file, also when its uploads are forgotten"
     assert statements.find(cursor, second.id) is None
@@ -327,7 +327,7 @@ def test_a_node_that_sends_a_file_of_the_same_size_has_it_handed_off(cursor: sql
         session = SESSION
     else:
         session = evolve(SESSION, epoch=core.start_epoch(cursor, "s2", 6.0).number)
-    core.commit(cursor, session, "a.xml", None, 4, QUOTA, 7.0)
+    core.commit(cursor, session, "a.xml", None, Written(4), QUOTA, 7.0)
     assert settled(cursor) == ["a.xml"]
 
 
@@ -350,7 +350,7 @@ def test_an_empty_file_of_a_node_stays(cursor: sqlite3.Cursor) -> None:
 
 def test_an_empty_beginning_of_an_upload_is_not_handed_off(cursor: sqlite3.Cursor) -> None:
     """It is half of something as well."""
-    core.commit(cursor, SESSION, "b.xml", None, 3, QUOTA, 2.0)
+    core.commit(cursor, SESSION, "b.xml", None, Written(3), QUOTA, 2.0)
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
     grow(cursor, None, 0)
     uploads.expire(cursor, 50.0, 0.0, NOBODY)
@@ -364,7 +364,7 @@ def test_removing_what_two_uploads_have_brought(cursor: sqlite3.Cursor) -> None:
     uploads.expire(cursor, 50.0, 0.0, NOBODY)
     second = evolve(SHARED, id="u3")
     statements.create(cursor, second, 1, QUOTA, 60.0)
-    handoff = statements.grow(cursor, SESSION, second, 4, 10, QUOTA, 61.0, {})
+    handoff = statements.grow(cursor, SESSION, second, 4, Written(10), QUOTA, 61.0, {})
     assert handoff is not None
     with pytest.raises(HandoffRunning):
         statements.remove(cursor, second, 62.0)
@@ -379,7 +379,7 @@ def test_half_an_upload_is_no_document_that_a_node_has_still_to_ask_for(cursor: 
     """So it makes no session one that owes."""
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)
     grow(cursor, None, 4)
-    core.commit(cursor, SESSION, "b.xml", None, 3, QUOTA, 6.0)
+    core.commit(cursor, SESSION, "b.xml", None, Written(3), QUOTA, 6.0)
     outbox.import_requested(cursor, SESSION, "catalog", "b.xml", "", 3, 7.0)
     assert outbox.quiet_since(cursor, 99.0) == []
 
@@ -404,7 +404,7 @@ def test_one_that_was_outgrown_does_not_keep_the_name(cursor: sqlite3.Cursor) ->
 
 def test_a_session_stays_for_what_is_unfinished(cursor: sqlite3.Cursor) -> None:
     """Though all that was handed off has been kept long enough."""
-    core.commit(cursor, SESSION, "b", None, 3, QUOTA, 2.0)
+    core.commit(cursor, SESSION, "b", None, Written(3), QUOTA, 2.0)
     handoff = outbox.import_requested(cursor, SESSION, "catalog", "b", "", 3, 3.0)
     outcomes.note_outcome(cursor, evolve(handoff, state=SUCCEEDED), 4.0)
     statements.create(cursor, SHARED, 1, QUOTA, 5.0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sqlite import opened
-from onec_twisted.model.records import Session
+from onec_twisted.model.records import Session, Written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +29,8 @@ def test_what_a_piece_costs_does_not_grow(tmp_path: Path) -> None:
         cursor = connection.cursor()
         statements.open_session(cursor, "s", "hash", "shop", 1.0)
         connection.set_trace_callback(said.append)
-        statements.commit(cursor, session, "a", None, 5, 10, 2.0)
-        statements.commit(cursor, session, "a", 5, 8, 10, 2.0)
+        statements.commit(cursor, session, "a", None, Written(5), 10, 2.0)
+        statements.commit(cursor, session, "a", 5, Written(8), 10, 2.0)
         statements.prove(cursor, session, "a", 8)
         statements.touch(cursor, "s", 3.0)
         statements.session(cursor, "hash", 1000)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import pytest_twisted
 from line import Line, post
-from records import make_catalog
+from records import make_catalog, session_of
 from relayed import destinations_to
 from tus_in_memory import TusInMemory, metadata
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -245,7 +245,7 @@ def test_a_file_is_brought_to_the_disk_without_its_session(tmp_path: Path, monke
     store, sessid = Store(tmp_path, synced=False), "0" * 32
     store.prepare()
     for name in ("a", "b"):
-        file = store.open(sessid, SafeName(("d", name)), None)
+        file = store.open(session_of(sessid), SafeName(("d", name)), None)
         file.write([b"x"])
         file.finish()
     synced: list[str] = []
@@ -463,7 +463,7 @@ def test_folders_that_are_remembered_are_bounded(tmp_path: Path, monkeypatch: py
     store.prepare()
     for sessid in range(20):
         for number in range(20):
-            file = store.open(f"{sessid:032x}", SafeName((f"d{number}", "f")), None)
+            file = store.open(session_of(f"{sessid:032x}"), SafeName((f"d{number}", "f")), None)
             file.write([b"x"])
             file.finish()
     assert len(store._durable) <= 6

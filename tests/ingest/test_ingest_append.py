@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from in_memory import InMemory
 
-    from onec_twisted.model.records import Session
+    from onec_twisted.model.records import Session, Written
 
 NAME = SafeName(("a",))
 
@@ -40,16 +40,16 @@ class Appended:
     """An append of three bytes to the file, with a record of the test's own."""
 
     session: Session
-    commit: Callable[[Callable[[], int]], Any]
+    commit: Callable[[Callable[[], Written]], Any]
     name: SafeName = NAME
     start: int = 3
 
 
-def committed(exchange: InMemory, session: Session, commit: Callable[[Callable[[], int]], Any]) -> list[Any]:
+def committed(exchange: InMemory, session: Session, commit: Callable[[Callable[[], Written]], Any]) -> list[Any]:
     """Append to the file; return what became of it."""
     outcome: list[Any] = []
     append: Any = Appended(session, commit)
-    writer = BufferedWriter(FakeBody(), inline, lambda: exchange.store.open(session.sessid, NAME, 3))
+    writer = BufferedWriter(FakeBody(), inline, lambda: exchange.store.open(session, NAME, 3))
     writer.write(b"def")
     Deferred.fromCoroutine(commit_body(exchange.parts.ingest, append, writer, writer.write_rest)).addCallbacks(
         outcome.append, lambda failure: outcome.append(failure.value)
@@ -63,7 +63,7 @@ def test_what_is_recorded_stays(exchange: InMemory, session: Session) -> None:
     commit = exchange.catalog.files.commit
     lengths: list[int] = []
 
-    async def record(write: Callable[[], int]) -> None:
+    async def record(write: Callable[[], Written]) -> None:
         lengths.append(await commit(session, "a", 3, write, 100, 1.0))
 
     assert committed(exchange, session, record) == [None]
@@ -75,7 +75,7 @@ def test_what_is_recorded_stays(exchange: InMemory, session: Session) -> None:
 def test_what_is_refused_is_cut_off(exchange: InMemory, session: Session) -> None:
     """To what is on record."""
 
-    async def refuse(write: Callable[[], int]) -> None:
+    async def refuse(write: Callable[[], Written]) -> None:
         write()
         raise SessionRestarted
 
@@ -87,7 +87,7 @@ def test_what_is_refused_is_cut_off(exchange: InMemory, session: Session) -> Non
 def test_what_was_recorded_all_the_same_stays(exchange: InMemory, session: Session) -> None:
     """The record has the last word."""
 
-    async def record_and_fail(write: Callable[[], int]) -> None:
+    async def record_and_fail(write: Callable[[], Written]) -> None:
         await exchange.catalog.files.commit(session, "a", 3, write, 100, 1.0)
         raise ZeroDivisionError
 

@@ -17,6 +17,8 @@ from onec_twisted.model.errors import ConnectionDropped, FileTooLarge, Insuffici
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from onec_twisted.model.records import Written
+
 
 @define(eq=False)
 class KeepingWhatComes(Receiving):
@@ -35,13 +37,13 @@ class KeepingWhatComes(Receiving):
         )
         return self
 
-    async def commit(self, write: Callable[[], int]) -> None:
+    async def commit(self, write: Callable[[], Written]) -> None:
         """Put a length on record, which is on the disk by then."""
-        size = await self.workers(write)
+        written = await self.workers(write)
         assert self.file.state == "finished"
         if self.refuses is not None:
             raise self.refuses
-        self.kept.append(size)
+        self.kept.append(written.length)
 
     def run(self) -> None:
         """Let workers do all that is asked of them."""

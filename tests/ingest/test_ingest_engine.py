@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from onec_twisted.ingest.engine import Stored
 from onec_twisted.model.errors import ConnectionDropped, FileBusy, Refused, SyncFailed, UploadTooSlow
 from onec_twisted.model.names import SafeName
-from onec_twisted.model.records import Session
+from onec_twisted.model.records import Session, Written
 from onec_twisted.testing import FakeBody
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Appended:
             raise self.fails
         return Stored(3, None, "stored")
 
-    async def commit(self, write: Callable[[], int]) -> None:
+    async def commit(self, write: Callable[[], Written]) -> None:
         """Record nothing."""
 
     async def broke_off(self, error: BaseException) -> None:

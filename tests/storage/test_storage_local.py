@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from records import session_of
 from zope.interface.verify import verifyObject
 
 from onec_twisted.model.description import UploadedFile
 from onec_twisted.model.errors import FileDamaged, InsufficientStorage, InvalidFilename, WrongOffset
 from onec_twisted.model.names import SafeName
+from onec_twisted.model.records import FileRecord
 from onec_twisted.storage import file as piecefile
 from onec_twisted.storage.file import IOV_MAX, WRITEBACK_SIZE, PieceFile
 from onec_twisted.storage.interfaces import IStore, IStoredFile
@@ -38,7 +40,7 @@ def store(tmp_path: Path) -> Store:
 
 def write(store: Store, committed: int | None, *chunks: bytes, name: SafeName = NAME) -> PieceFile:
     """Store one piece, and return its file, closed."""
-    file = store.open(SESSID, name, committed)
+    file = store.open(session_of(SESSID), name, committed)
     file.write(chunks)
     file.finish()
     return file
@@ -66,7 +68,7 @@ def test_they_are_what_they_say(store: Store) -> None:
     assert verifyObject(IStore, store)
     assert verifyObject(IStore, faulty)
     for one in (store, faulty):
-        file = one.open(SESSID, NAME, None)
+        file = one.open(session_of(SESSID), NAME, None)
         assert verifyObject(IStoredFile, file)
         file.roll_back()
 
@@ -131,7 +133,7 @@ def test_a_file_that_lost_acknowledged_bytes_is_damaged(store: Store, harm: str)
     if harm == "folder gone":
         path.parent.rmdir()
     with pytest.raises(FileDamaged):
-        store.open(SESSID, NAME, 5)
+        store.open(session_of(SESSID), NAME, 5)
     store.cut(SESSID, NAME, 5)
 
     assert (path.read_bytes() if path.exists() else None) == (b"1234" if harm == "shorter" else None)
@@ -139,13 +141,13 @@ def test_a_file_that_lost_acknowledged_bytes_is_damaged(store: Store, harm: str)
 
 def test_roll_back_leaves_the_file_as_it_was(store: Store) -> None:
     """A new file goes, an old one keeps what is committed; a second call does nothing."""
-    new = store.open(SESSID, NAME, None)
+    new = store.open(session_of(SESSID), NAME, None)
     new.write([b"torn"])
     new.roll_back()
     new.roll_back()
     assert not Path(new.path).exists()
     write(store, None, b"12345")
-    old = store.open(SESSID, NAME, 5)
+    old = store.open(session_of(SESSID), NAME, 5)
     old.write([b"torn"])
     old.roll_back()
 
@@ -155,7 +157,7 @@ def test_roll_back_leaves_the_file_as_it_was(store: Store) -> None:
 def test_roll_back_leaves_no_folder(store: Store) -> None:
     """Those that the piece made, and that nobody else uses, go with its file."""
     write(store, None, b"x", name=SafeName(("import_files", "y.jpg")))
-    file = store.open(SESSID, NAME, None)
+    file = store.open(session_of(SESSID), NAME, None)
     file.write([b"torn"])
     file.roll_back()
     assert sorted(path.name for path in store.temp.rglob("*")) == sorted([SESSID, "import_files", "y.jpg"])
@@ -166,7 +168,7 @@ def test_roll_back_leaves_no_folder(store: Store) -> None:
 
 def test_roll_back_after_the_folder_is_gone(store: Store) -> None:
     """``init`` was quicker."""
-    file = store.open(SESSID, NAME, None)
+    file = store.open(session_of(SESSID), NAME, None)
     store.discard(SESSID)
     file.write([b"late"])
     file.roll_back()
@@ -200,7 +202,7 @@ def test_new_names_are_synced_before_success(store: Store, monkeypatch: pytest.M
 
 def test_folders_that_another_piece_made_are_synced_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The piece that made them may break off and sync nothing."""
-    broken = store.open(SESSID, NAME, None)
+    broken = store.open(session_of(SESSID), NAME, None)
     seen = synced(monkeypatch)
     write(store, None, b"1", name=SafeName(("import_files", "ab", "y.jpg")))
 
@@ -210,7 +212,7 @@ def test_folders_that_another_piece_made_are_synced_too(store: Store, monkeypatc
 
 def test_discard(store: Store) -> None:
     """The folder is gone, with what is being written to it; that it is not there is fine."""
-    file = store.open(SESSID, NAME, None)
+    file = store.open(session_of(SESSID), NAME, None)
     store.discard(SESSID)
     file.write([b"late"])
     file.roll_back()
@@ -303,7 +305,7 @@ def test_files_and_folders_keep_apart(store: Store) -> None:
     write(store, None, b"1", name=SafeName(("a", "b")))
     for name in (("a",), ("a", "b", "c")):
         with pytest.raises(InvalidFilename):
-            store.open(SESSID, SafeName(name), None)
+            store.open(session_of(SESSID), SafeName(name), None)
 
 
 def test_one_daemon_per_media_root(store: Store) -> None:
@@ -352,12 +354,12 @@ def test_recovery_follows_no_link(store: Store) -> None:
 def test_a_range_that_is_held(store: Store) -> None:
     """It is compared, whatever its chunks; nothing is written, and a difference tells the right offset."""
     path = Path(write(store, None, b"0123456789").path)
-    same = store.compare(SESSID, NAME, 2, 10)
+    same = store.compare(session_of(SESSID), NAME, 2, 10)
     same.write([b"23", b"", b"456"])
     same.write([b"789"])
     same.finish()
     for chunks in ([b"2x"], [b"234567890"]):
-        other = store.compare(SESSID, NAME, 2, 10)
+        other = store.compare(session_of(SESSID), NAME, 2, 10)
         with pytest.raises(WrongOffset, match="10"):
             other.write(chunks)
         other.roll_back()
@@ -380,10 +382,10 @@ def test_a_range_that_is_held(store: Store) -> None:
 def test_a_piece_that_repeats_the_last(store: Store, before: bytes, start: int, piece: bytes, repeats: bool) -> None:
     """Byte for byte, and as long."""
     write(store, None, before)
-    file = store.open(SESSID, NAME, len(before))
+    file = store.open(session_of(SESSID), NAME, len(before))
     file.write([piece])
 
-    assert file.repeats(start) is repeats
+    assert file.repeats(FileRecord(len(before), start)) is repeats
     file.roll_back()
 
 
@@ -418,14 +420,14 @@ def test_bytes_from_a_pipe(store: Store, monkeypatch: pytest.MonkeyPatch, refuse
         monkeypatch.setattr(os, "splice", splice)
     reading, writing = os.pipe()
     os.write(writing, b"from a pipe, and more")
-    file = store.open(SESSID, NAME, None)
+    file = store.open(session_of(SESSID), NAME, None)
     file.write([b"first "])
     file.splice(reading, 11)
     file.write([b" last"])
     file.finish()
     assert os.read(reading, 100) == b", and more"
     os.write(writing, b"a pipe!")
-    held = store.compare(SESSID, NAME, 11, 22)
+    held = store.compare(session_of(SESSID), NAME, 11, 22)
     held.splice(reading, 6)
     with pytest.raises(WrongOffset):
         held.splice(reading, 1)
@@ -444,7 +446,7 @@ def test_a_pipe_that_does_not_fit(store: Store, monkeypatch: pytest.MonkeyPatch,
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "splice", splice)
-    file = store.open(SESSID, NAME, None)
+    file = store.open(session_of(SESSID), NAME, None)
     with pytest.raises(InsufficientStorage if code == errno.ENOSPC else OSError):
         file.splice(0, 10)
     file.roll_back()
@@ -458,7 +460,7 @@ def test_the_disk_begins_before_the_end(tmp_path: Path, monkeypatch: pytest.Monk
     store = Store(tmp_path, synced=synced)
     store.prepare()
     write(store, None, b"12345")
-    file = store.open(SESSID, NAME, 5)
+    file = store.open(session_of(SESSID), NAME, 5)
     half = bytes(WRITEBACK_SIZE // 2)
     for _ in range(5):
         file.write([half])

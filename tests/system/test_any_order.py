@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from in_memory import CONFIG
-from records import make_catalog
+from records import make_catalog, session_of
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
@@ -165,7 +165,7 @@ class AnyOrder(RuleBasedStateMachine):
     def a_crash_in_the_middle(self, data: bytes, cut: int) -> None:
         """Bytes were written, and nothing recorded."""
         committed = None if self.model is None else len(self.model)
-        file = self.store.open(SESSID, NAME, committed)
+        file = self.store.open(session_of(SESSID), NAME, committed)
         file.write([data[:cut]])
         self.restart()
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlite3 import Cursor
 
     from onec_twisted.model.journal import Sender
-    from onec_twisted.model.records import Handoff
+    from onec_twisted.model.records import Handoff, Written
 
 __all__ = ["create", "create_with_session", "find", "grow", "remove"]
 
@@ -82,22 +82,23 @@ def grow(
     session: Session,
     upload: UploadRecord,
     before: int | None,
-    after: int,
+    written: Written,
     quota: int,
     now: float,
     metadata: dict[str, str] | None,
 ) -> Handoff | None:
-    """Record that an upload's file has grown from ``before`` bytes (None: it was not there) to ``after`` bytes.
+    """Record that an upload's file has grown from ``before`` bytes (None: it was not there).
 
     Also record the upload's length, which its client may have sent with these bytes. With ``metadata`` the upload is
     complete: its file is sealed and handed off, and the hand-off is returned. Raises what ``sql.sessions.commit``
     raises, and ``UploadGone`` when the upload is not open.
     """
+    after = written.length
     uploads.grow(cursor, upload, after - (before or 0), now, complete=metadata is not None)
     if after == before and metadata is None:
         statements.touch(cursor, session.sessid, now)  # the last piece of a node is unchanged
         return None
-    statements.commit(cursor, session, upload.name, before, after, quota, now, by_node=False)
+    statements.commit(cursor, session, upload.name, before, written, quota, now, by_node=False)
     if metadata is None:
         return None
     cursor.execute("SELECT type FROM files WHERE sessid = ? AND name = ?", (session.sessid, upload.name))

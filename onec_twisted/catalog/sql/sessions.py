@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from sqlite3 import Cursor
 
+    from onec_twisted.model.records import Written
+
 __all__ = [
     "commit",
     "damage",
@@ -49,7 +51,7 @@ __all__ = [
 
 
 SESSION_COLUMNS = ", ".join(one.name for one in fields(Session))
-FILE_COLUMNS = ", ".join(one.name for one in fields(FileRecord))
+FILE_COLUMNS = ", ".join(one.name for one in fields(FileRecord) if one.name not in ("answer", "digest"))
 
 REVOKED = "revoked"
 """What replaces the token's hash of a revoked session, followed by the sessid."""
@@ -115,10 +117,7 @@ def session_of(cursor: Cursor, sessid: str) -> Session | None:
 
 def file(cursor: Cursor, sessid: str, name: str) -> FileRecord | None:
     """Return a file's record, None if there is none."""
-    cursor.execute(
-        f"SELECT {FILE_COLUMNS} FROM files WHERE sessid = ? AND name = ?",
-        (sessid, name),
-    )
+    cursor.execute(f"SELECT {FILE_COLUMNS} FROM files WHERE sessid = ? AND name = ?", (sessid, name))
     row = cursor.fetchone()
     return _file_record(row) if row else None
 
@@ -140,20 +139,22 @@ def commit(
     session: Session,
     name: str,
     before: int | None,
-    after: int,
+    written: Written,
     quota: int,
     now: float,
     exchange_type: str = "catalog",
+    _answer: str = "",
     *,
     by_node: bool = True,
 ) -> None:
-    """Record that a file has grown from ``before`` bytes (None: it was not there) to ``after`` bytes.
+    """Record that a file has grown from ``before`` bytes (None: it was not there).
 
-    ``exchange_type`` is the type in the query of its first piece. What arrives ``by_node`` is owed to the site from
-    now on; anything else needs no proof that its answer arrived. Raises ``FileSealed`` if it was handed off in the
-    meantime, ``SessionRestarted`` if the session is now in another epoch, ``InvalidSession`` if it is gone,
-    ``InsufficientStorage`` if it would hold more than ``quota`` bytes.
+    ``exchange_type`` is the type in the query of its first piece; ``_answer`` is for a shared database. What arrives
+    ``by_node`` is owed to the site from now on; anything else needs no proof that its answer arrived. Raises
+    ``FileSealed`` if it was handed off in the meantime, ``SessionRestarted`` if the session is now in another epoch,
+    ``InvalidSession`` if it is gone, ``InsufficientStorage`` if it would hold more than ``quota`` bytes.
     """
+    after = written.length
     grown = after - (before or 0)
     owed, proven = int(by_node), int(not by_node)  # the engine takes long to see what a bool is
     cursor.execute(
@@ -186,8 +187,8 @@ def commit(
         raise RuntimeError(f"two writers of {name} in {session.sessid}")
 
 
-def prove(cursor: Cursor, session: Session, name: str, committed: int) -> None:
-    """Record that the answer to the piece that ends at ``committed`` bytes has arrived."""
+def prove(cursor: Cursor, session: Session, name: str, committed: int, _answer: str = "") -> None:
+    """Record that the answer to the piece that ends at ``committed`` bytes has arrived; see ``commit``."""
     cursor.execute(
         "UPDATE files SET proven = 1 WHERE sessid = (SELECT sessid FROM sessions WHERE sessid = ? AND epoch = ?)"
         " AND name = ? AND committed = ?",
