@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from onec_twisted.delivery.interfaces import IImporter
 from onec_twisted.http.interfaces import IBody, IBodyConsumer
+from onec_twisted.http.peer import Peer
 from onec_twisted.storage.archive import entries
 from onec_twisted.storage.directory import Directory
 from onec_twisted.storage.document import read_documents
@@ -122,6 +123,8 @@ class FakeBody:
 
     length: int | None = None
     silent_for: float = 0.0
+    begun: float = 0.0
+    peer: Callable[[], Any] = lambda: Peer(None)
     received: int = field(default=0, init=False)
     accepted: int = field(default=0, init=False)
     complete: bool = field(default=False, init=False)
@@ -191,8 +194,7 @@ class _FaultyFile:
     def finish(self) -> Written:
         if self.store.on_finish is not None:
             raise self.store.on_finish
-        written: Written = self.file.finish()
-        return written
+        return self.file.finish()
 
     def keep_first(self, size: int) -> None:
         self.file.keep_first(size)
@@ -325,10 +327,7 @@ PEER = IPv4Address("TCP", "192.0.2.1", 4000)
 @implementer(IStreamClientEndpoint, IAgentEndpointFactory)
 @define(eq=False)
 class Pipe:
-    """Connects an Agent to a Site without sockets.
-
-    ``Agent.usingEndpointFactory(reactor, Pipe(site))`` makes the Agent; ``flush`` transfers the written bytes.
-    """
+    """Connects ``Agent.usingEndpointFactory(reactor, Pipe(site))`` to a Site; ``flush`` transfers what waits."""
 
     site: Site
     _pumps: list[IOPump] = field(factory=list, init=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from onec_twisted.auth.shard import Shard
 from onec_twisted.catalog.refused import RefusedRequests
@@ -15,6 +15,7 @@ from onec_twisted.delivery.destinations import Destination, Destinations
 from onec_twisted.delivery.handoffs import Handoffs, HandoffSettings
 from onec_twisted.delivery.preparation import Preparation
 from onec_twisted.delivery.relay import Relay
+from onec_twisted.ingest.daemons import Alone
 from onec_twisted.ingest.engine import Ingest
 from onec_twisted.ingest.locks import FileLocks
 from onec_twisted.ingest.proofs import Proofs
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from onec_twisted.daemon.config import Config
     from onec_twisted.delivery.interfaces import IImporter
     from onec_twisted.exchange.orders import Orders
+    from onec_twisted.ingest.daemons import IDaemons
     from onec_twisted.model.document import Document
     from onec_twisted.runtime.metrics import Metrics
     from onec_twisted.runtime.workers import Workers
@@ -52,7 +54,8 @@ class Means:
     ``now`` returns seconds since 1970, ``seconds`` those of a monotonic clock; ``workers`` wait for the disk,
     ``errands`` for long operations. ``free`` returns the free bytes of the disk, ``examine`` reads an archive,
     ``prepare`` unpacks some, ``check`` reads documents, ``chance`` returns a number from 0 to 1. ``importer_of`` and
-    ``orders_of`` return what the settings of a shop choose; they raise ``CannotStart``.
+    ``orders_of`` return what the settings of a shop choose; they raise ``CannotStart``. ``daemons`` knows of others
+    that serve the same sessions.
     """
 
     reactor: Any
@@ -69,6 +72,7 @@ class Means:
     examine: Callable[[int, int], Deferred[Directory]]
     prepare: Callable[[int, Job, Callable[[dict[str, Any]], None]], Awaitable[int]]
     check: Callable[[int, list[tuple[str, int]]], Awaitable[tuple[list[Document], str]]]
+    daemons: IDaemons = field(factory=Alone)
     chance: Callable[[], float] = random.random
 
 
@@ -154,6 +158,7 @@ def _ingest(config: Config, means: Means, locks: FileLocks, sharing: Sharing) ->
         workers=means.workers,
         writer=WRITERS[config.intake],
         metrics=means.metrics,
+        daemons=means.daemons,
         now=means.now,
         logs_each=config.access_log,
     )

@@ -51,6 +51,9 @@ __all__ = ["Exchange", "Settings"]
 
 SUCCESS = Answer(body=b"success")
 
+LATE_IS_HARMFUL = frozenset({"import", "complete", "deactivate"})
+"""Modes that must not be carried out for a node that has gone on elsewhere: they seal its files."""
+
 LONGEST_TIMESTAMP = 40
 """Characters kept of the ``timestamp`` of ``deactivate``: a number of seconds, or any other text."""
 
@@ -138,6 +141,9 @@ class Exchange(RefusingResource):
         session = await self._sessions.of_node(request.getCookie(COOKIE.encode("ascii")), query.sessid)
         if query.mode != "file":  # recording a piece touches the session too
             self._received.over(session.sessid)
+            if query.mode in LATE_IS_HARMFUL:
+                daemons = self._ingest.daemons
+                await daemons.check_in_time(session, request.body)
             await self._sessions.touch(session)
         return await self._modes[query.mode](session, query, request)
 
@@ -164,9 +170,11 @@ class Exchange(RefusingResource):
         delivered, so that no file vanishes during its import.
         """
         ingest, proofs = self._ingest, self._pieces.proofs
+        daemons = ingest.daemons
         await ingest.space.look()
         async with ingest.locks.of_session(session.sessid):
             await self._relay.idle(session.sessid, self._settings.lock_timeout)
+            await daemons.check_in_time(session, request.body)
             room = ingest.space.room_to_keep(self._pieces.session_quota)
             epoch = await ingest.sessions.start_epoch(session.sessid, ingest.now(), room)
             proofs.forget(session.sessid)

@@ -11,6 +11,7 @@ Modules, each importing only from those above it:
 * ``refusals``: turns exceptions into answers: counted, logged, and worded for the client's protocol
 * ``connections``: counts connections per address, and finds the client behind a trusted proxy
 * ``sockets``: what the kernel knows about a connection
+* ``peer``: whether the peer of a connection still waits for its answer
 * ``sources``: where a worker takes a body from: a socket, or a TLS connection that the reactor lends to it
 * ``acknowledgement``: whether an answer has arrived
 * ``flow``: pauses and resumes the sender of a body, and checks that it is fast enough

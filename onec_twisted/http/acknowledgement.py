@@ -36,10 +36,14 @@ LAST_CHANCE = 2.0
 @implementer(IAcknowledgement)
 @define(eq=False)
 class Acknowledgement:
-    """The answer to one piece, in transit. ``decided`` is called once, with whether it has arrived."""
+    """The answer to one piece, in transit. ``decided`` is called once, with whether it has arrived.
+
+    ``name`` tells it from the answers of other daemons; it is empty where there are none.
+    """
 
     clock: IReactorTime
     decided: Callable[[bool], None]
+    name: str = ""
     arrived: bool | None = field(default=None, init=False)
     _line: ILine | None = field(default=None, init=False)
     _call: IDelayedCall | None = field(default=None, init=False)

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from onec_twisted.http.flow import Flow, Pace
 from onec_twisted.http.interfaces import IBody, ISocketConsumer
+from onec_twisted.http.peer import Peer
 from onec_twisted.model.errors import ConnectionDropped
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 
-    from onec_twisted.http.interfaces import IBodyConsumer, IBodySocket
+    from onec_twisted.http.interfaces import IBodyConsumer, IBodySocket, IPeer
 
 __all__ = ["DRAIN_LIMIT", "DRAIN_TIME", "EARLY_LIMIT", "Body", "State"]
 
@@ -66,6 +67,7 @@ class Body:
     ``transport`` can be paused; ``length`` is in bytes, None when unknown; ``idle_timeout`` is in seconds of
     ``clock``; ``wanted`` is called once, when a consumer wants the body. ``socket`` is where the body comes from,
     None where it cannot be taken from there. ``min_rate`` is in bytes per second, averaged over the last minute.
+    ``peer`` returns the peer that sends it.
     """
 
     def __init__(
@@ -77,12 +79,15 @@ class Body:
         wanted: Callable[[], None],
         socket: IBodySocket | None = None,
         min_rate: int = 0,
+        peer: Callable[[], IPeer] = lambda: Peer(None),
     ) -> None:
         """Start with nothing received."""
         self.length = length
         self.received = 0
         self.accepted = 0
         self.complete = length == 0
+        self.begun = clock.seconds()
+        self.peer = peer
         self._flow = Flow(transport)
         self._pace = Pace(clock, idle_timeout, min_rate)
         self._clock = clock

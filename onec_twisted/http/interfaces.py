@@ -24,6 +24,7 @@ __all__ = [
     "IBodySource",
     "IConnection",
     "ILine",
+    "IPeer",
     "IRequest",
     "ISocketConsumer",
     "IStreamingResource",
@@ -85,6 +86,16 @@ class IBodySocket(Interface):
         """Read from the socket as usual again."""
 
 
+class IPeer(Interface):
+    """Who waits for an answer at the other end of a connection."""
+
+    def waits() -> bool:
+        """Return whether it has not closed its end; may be called in any thread."""
+
+    def close() -> None:
+        """Release it: no further queries."""
+
+
 class IBody(Interface):
     """The body of a request while it is received. Nothing of it is stored before ``stream_to``."""
 
@@ -92,6 +103,7 @@ class IBody(Interface):
     received: int = Attribute("Bytes that came so far.")
     accepted: int = Attribute("Bytes of it that have been put on record; updated by the code that does so.")
     complete: bool = Attribute("Whether the last byte came.")
+    begun: float = Attribute("When its request's headers were complete, in seconds of the reactor's clock.")
 
     def stream_to(consumer: IBodyConsumer, limit: int, too_large: BaseException) -> Deferred[None]:
         """Pass every byte to the consumer; fires after the last one.
@@ -112,6 +124,9 @@ class IBody(Interface):
 
     def drop(reason: BaseException) -> None:
         """Accept no more of the body: ``stream_to`` fails with the reason. Does nothing once the body is complete."""
+
+    def peer() -> IPeer:
+        """Return the peer that sends it; the caller closes that. Raises ``OSError`` when no descriptor is left."""
 
     def left() -> list[bytes]:
         """Return, once, the bytes buffered before ``stream_to`` of a body that it has failed to pass on."""

@@ -91,6 +91,7 @@ class ExchangeRequest(Requested):
             self._accept_body,
             socket_of(channel, length) if length != len(early) else None,
             limits.min_rate,
+            channel.peer,
         )
         if early:
             self.body.data_received(early)  # what came with the head is there before the resource is called

@@ -12,6 +12,8 @@ from twisted.internet.interfaces import IPushProducer, ISSLTransport, ITCPTransp
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
+from onec_twisted.http.peer import peer_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from twisted.web.http_headers import Headers
 
     from onec_twisted.http.head import Head
+    from onec_twisted.http.interfaces import IPeer
 
 __all__ = ["Sending", "show_headers"]
 
@@ -65,6 +68,10 @@ class Sending(Protocol):
         if self._peer is None:
             self._peer = self.transport.getPeer()
         return self._peer
+
+    def peer(self) -> IPeer:
+        """Return the peer, to ask whether it still waits; see ``IBody.peer``."""
+        return peer_of(self.transport)
 
     def getHost(self) -> IAddress:
         """Return the address that the client has connected to."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from onec_twisted.catalog.sessions import SessionRecords
     from onec_twisted.http.acknowledgement import Acknowledgement
     from onec_twisted.http.interfaces import IBody
+    from onec_twisted.ingest.daemons import IDaemons
     from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.ingest.shoproom import ShopRooms
     from onec_twisted.ingest.space import Space
@@ -88,6 +89,7 @@ class Ingest:
     workers: Workers
     writer: Writer
     metrics: Metrics
+    daemons: IDaemons
     now: Callable[[], float]
     logs_each: bool
     _log = Logger()

@@ -15,6 +15,7 @@ from attrs import define
 from twisted.logger import Logger
 
 from onec_twisted.ingest.append import append_whole, compare_whole
+from onec_twisted.ingest.daemons import Overtaken
 from onec_twisted.ingest.engine import Stored
 from onec_twisted.model.errors import (
     FileBusy,
@@ -26,6 +27,7 @@ from onec_twisted.model.errors import (
     SyncFailed,
     WrongOffset,
 )
+from onec_twisted.model.records import FileRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -37,13 +39,10 @@ if TYPE_CHECKING:
     from onec_twisted.ingest.proofs import Proofs
     from onec_twisted.ingest.received import ReceivedFiles
     from onec_twisted.model.names import SafeName
-    from onec_twisted.model.records import FileRecord, Session, Written
+    from onec_twisted.model.records import Session, Written
     from onec_twisted.storage.interfaces import IStoredFile
 
 __all__ = ["Piece", "Pieces"]
-
-REPEAT_PATIENCE = 2.0
-"""Seconds that an equal piece waits to learn whether the previous answer arrived."""
 
 
 @define(eq=False)
@@ -85,7 +84,10 @@ class Pieces:
 
 @define(eq=False)
 class Piece:
-    """A piece on its way. ``before`` is its file's length on record in bytes, None if there is no record."""
+    """A piece on its way. ``before`` is its file's length on record in bytes, None if there is no record.
+
+    ``answer`` names the answer to it, where several daemons may give one.
+    """
 
     pieces: Pieces
     session: Session
@@ -96,6 +98,7 @@ class Piece:
     busy: type[Refused] = FileBusy
     before: int | None = None
     start: int = 0
+    answer: str = ""
     _log = Logger()
 
     async def admit(self) -> AbstractContextManager[int]:
@@ -120,10 +123,17 @@ class Piece:
     async def store(self, room: int) -> Stored:
         """Append the piece, or confirm that it is stored already; watch its answer from now on."""
         session, pieces = self.session, self.pieces
-        proofs, ingest, received_files = pieces.proofs, pieces.ingest, pieces.received
+        ingest, received_files = pieces.ingest, pieces.received
         # Fetch it under the lock, before the record is read: it is removed as soon as its proof is on record
-        acknowledgement = proofs.of(session.sessid, self.name.text)
+        acknowledgement = pieces.proofs.of(session.sessid, self.name.text)
         record = await pieces.sound(session, self.name)
+        daemons = ingest.daemons
+        if not daemons.is_alone:
+            if self.offset is None:
+                await daemons.check_in_time(session, self.body)
+            if acknowledgement is not None and (record is None or acknowledgement.name != record.answer):
+                acknowledgement = None  # another daemon has answered since
+            self.answer = daemons.name_answer()
         if record is not None and record.sealed:
             raise FileSealed
         if record is None:
@@ -133,19 +143,21 @@ class Piece:
         try:
             if self.offset is not None and self.offset != self.start:
                 await self._compare(self.offset)
+                await daemons.confirm(session)
                 return Stored(self.start, None, "held")
             received = await self._append(room, record, acknowledgement)
         except (FileDamaged, SyncFailed) as error:
             await ingest.note_damage(session, self.name, error)
             raise
+        except Overtaken as overtaken:
+            return await self._overtaken(overtaken.written)
         if received is None:
             await self._note_repeat(record)
         else:
             self.body.accepted = received
         committed = self.start + (received or 0)
         received_files.stored(session, self.name.text, committed)
-        watched = proofs.watch(session, self.name.text, committed)
-        return Stored(committed, watched, "repeat" if received is None else "stored")
+        return Stored(committed, self._watch(committed), "repeat" if received is None else "stored")
 
     def _append(
         self, room: int, record: FileRecord | None, acknowledgement: Acknowledgement | None
@@ -165,11 +177,46 @@ class Piece:
             is_repeat=is_repeat,
         )
 
+    async def _overtaken(self, written: Written) -> Stored:
+        """Confirm a piece that another daemon has just stored.
+
+        Raises ``FileBusy`` if it has stored something else, and ``WrongOffset`` to a piece that named its offset.
+        """
+        name, start, end, daemons = self.name.text, self.start, written.length, self.pieces.ingest.daemons
+        if self.offset is not None:
+            raise WrongOffset(await self.pieces.length(self.session, self.name))
+        if not await daemons.has_same(self.session, name, self.before, written, self.answer):
+            raise FileBusy
+        await self._note_repeat(FileRecord(end, start))
+        return Stored(end, self._watch(end), "repeat")
+
+    def _watch(self, committed: int) -> Acknowledgement:
+        """Watch the answer to the piece, which is on record now.
+
+        A proxy takes answers that its node has left; with several daemons, the node may have gone on elsewhere.
+        """
+        pieces, name = self.pieces, self.name.text
+        acknowledgement = pieces.proofs.watch(self.session, name, committed, self.answer)
+        daemons = pieces.ingest.daemons
+        if not daemons.is_alone and daemons.has_left(self.body):
+            acknowledgement.lost()
+        return acknowledgement
+
     def commit(self, write: Callable[[], Written]) -> Coroutine[Any, Any, int]:
         """Record the file's new length; the same transaction enforces the quota."""
-        pieces, ingest = self.pieces, self.pieces.ingest
+        pieces, ingest, name = self.pieces, self.pieces.ingest, self.name.text
+        daemons = ingest.daemons
+        if not daemons.is_alone:
+            write = daemons.guarded(self.body, write)
         return ingest.files.commit(
-            self.session, self.name.text, self.before, write, pieces.session_quota, ingest.now(), self.exchange_type
+            self.session,
+            name,
+            self.before,
+            write,
+            pieces.session_quota,
+            ingest.now(),
+            self.exchange_type,
+            self.answer,
         )
 
     async def _compare(self, offset: int) -> None:
@@ -193,10 +240,11 @@ class Piece:
         self, record: FileRecord, acknowledgement: Acknowledgement | None, file: IStoredFile
     ) -> bool:
         """Return whether what was written repeats the last piece, whose answer never arrived."""
-        ingest = self.pieces.ingest
+        ingest, name = self.pieces.ingest, self.name.text
+        daemons = ingest.daemons
         if not await ingest.workers(file.repeats, record):
             return False
-        return acknowledgement is None or not await acknowledgement.known(REPEAT_PATIENCE)
+        return await daemons.was_lost(self.session, name, record, acknowledgement, self.answer)
 
     async def _note_repeat(self, record: FileRecord | None) -> None:
         """Log the repeat, and record that its session is in use."""
@@ -206,7 +254,7 @@ class Piece:
             sessid=self.session.sessid,
             user=self.session.username,
             name=self.name.text,
-            size=self.start - (record.last_start if record is not None else 0),
+            size=record.committed - record.last_start if record is not None else 0,
         )
         await ingest.sessions.touch(self.session.sessid, ingest.now())
 

@@ -55,9 +55,9 @@ class Proofs:
         """Return the answer to a file's last piece; None when its proof is on record, or no answer was sent."""
         return self._open.get(sessid, {}).get(name)
 
-    def watch(self, session: Session, name: str, committed: int) -> Acknowledgement:
-        """Watch the answer to a piece that is now on record."""
-        acknowledgement = Acknowledgement(self.clock, partial(self._decided, session, name, committed))
+    def watch(self, session: Session, name: str, committed: int, answer: str = "") -> Acknowledgement:
+        """Watch the answer to a piece that is now on record, under the name of that ``answer``."""
+        acknowledgement = Acknowledgement(self.clock, partial(self._decided, session, name, committed), answer)
         of_session = self._open[session.sessid]
         if name in of_session:
             of_session[name].forget()
@@ -124,7 +124,7 @@ class Proofs:
             if self.of(session.sessid, name) is acknowledgement:
                 self._prove(session, name, committed, acknowledgement)
 
-        self.files.prove(session, name, committed, recorded)
+        self.files.prove(session, name, committed, recorded, acknowledgement.name)
         if self._call is None:
             self._call = self.clock.callLater(PROOF_DELAY, self._record)
 

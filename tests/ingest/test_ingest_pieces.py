@@ -10,8 +10,9 @@ from attrs import evolve
 from line import Line, post
 from twisted.internet.defer import Deferred
 
+from onec_twisted.ingest.daemons import REPEAT_PATIENCE
 from onec_twisted.ingest.engine import Stored
-from onec_twisted.ingest.pieces import REPEAT_PATIENCE, Pieces
+from onec_twisted.ingest.pieces import Pieces
 from onec_twisted.ingest.proofs import PROOF_DELAY, Proofs
 from onec_twisted.model.errors import InsufficientStorage
 from onec_twisted.model.names import SafeName
