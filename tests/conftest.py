@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import forks
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certificates import Certificate
+    from postgres import Server
 
 
 STARTING = {id(name) for name in (start, run, forks.spawn, forks.finish, front.launch)}
@@ -36,6 +39,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         assert isinstance(item, pytest.Function)
         if "daemons" in item.fixturenames or any(id(value) in STARTING for value in vars(item.module).values()):
             item.add_marker("process")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server, with a database ``made`` that has the tables and nothing else: a template for others.
+
+    It is missing without a failure, except where these tests are meant to run.
+    """
+    is_needed = os.environ.get("ONEC_TEST_CLUSTER") == "1"
+    try:
+        from postgres import BINARIES, Server
+
+        from onec_twisted.cluster.postgresql import PostgreSQL
+        from onec_twisted.cluster.tables import create_tables
+    except ModuleNotFoundError:
+        if is_needed:
+            raise
+        pytest.skip("psycopg is not installed: tox -e cluster has it")
+    if BINARIES is None:
+        (pytest.fail if is_needed else pytest.skip)("PostgreSQL is not installed")
+    server = Server()
+    server.create()
+    server.start()
+    server.ask("CREATE DATABASE made")
+    made = PostgreSQL(server.url("made"), time.monotonic)
+    made.using(create_tables)
+    made.close()
+    yield server
+    server.remove()
 
 
 @pytest.fixture(scope="session", autouse=True)

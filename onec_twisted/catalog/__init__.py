@@ -14,6 +14,7 @@ Modules, each of which imports only from those above it:
 * ``sql.overview``: SQL for the administrator: how much is on record, and what is stuck
 * ``sql.history``: SQL that reads the journal
 * ``sql.shops``: SQL for how much of each shop is on record
+* ``interfaces``: what a database provides
 * ``sqlite``: the connections to SQLite; it translates SQLite's errors
 * ``preparation``: prepare the database before the daemon starts
 * ``database``: three connections, and group commit

@@ -11,7 +11,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define
+from zope.interface import implementer
 
+from onec_twisted.catalog.interfaces import IDatabase
 from onec_twisted.catalog.sql.schema import LOCK_PATIENCE
 from onec_twisted.catalog.sqlite import (
     CHECKPOINT_PAGES,
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from sqlite3 import Cursor
 
-__all__ = ["Database", "Step"]
+    from onec_twisted.catalog.interfaces import Step
+
+__all__ = ["Database"]
 
 T = TypeVar("T")
 
@@ -40,11 +44,6 @@ LONG_LOG = 64 * 1024 * 1024
 """Bytes at which the write-ahead log is truncated; it has 16 MB when no other process reads for long."""
 
 
-if TYPE_CHECKING:
-    Step = tuple[Callable[..., Any], tuple[Any, ...]]
-"""A function, and its arguments after the cursor."""
-
-
 @define(eq=False)
 class _Waiting:
     """Steps to record, and the outcome of each: what it returned, or a Failure."""
@@ -53,6 +52,7 @@ class _Waiting:
     outcomes: list[Any] | None = None
 
 
+@implementer(IDatabase)
 class Database:
     """Three connections: for records, for queries, and for long queries. Its methods block.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from onec_twisted.catalog.cache import KnownSessions
-    from onec_twisted.catalog.database import Step
+    from onec_twisted.catalog.interfaces import Step
     from onec_twisted.catalog.recorder import Recorder
     from onec_twisted.model.records import FileRecord, Session, Written
 

@@ -20,7 +20,7 @@ from onec_twisted.model.errors import CatalogBusy
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from onec_twisted.catalog.database import Database, Step
+    from onec_twisted.catalog.interfaces import IDatabase, Step
     from onec_twisted.runtime.metrics import Metrics
     from onec_twisted.runtime.workers import Workers
 
@@ -47,7 +47,7 @@ class Recorder:
     failed is evicted.
     """
 
-    database: Database
+    database: IDatabase
     _workers: Workers
     _metrics: Metrics
     _errands: Workers

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from onec_twisted.catalog.cache import KnownSessions
-    from onec_twisted.catalog.database import Step
+    from onec_twisted.catalog.interfaces import Step
     from onec_twisted.catalog.recorder import Recorder
     from onec_twisted.model.records import Handoff, Session, Written
     from onec_twisted.model.uploads import Found, UploadRecord

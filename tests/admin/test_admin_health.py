@@ -60,7 +60,7 @@ def test_a_full_disk(administrator: Administrator) -> None:
 
 def test_a_database_that_somebody_holds(administrator: Administrator) -> None:
     """As a backup that copies it would."""
-    administrator.exchange.catalog.recorder.database.patience = 0.001
+    administrator.exchange.catalog.recorder.database.patience = 0.001  # type: ignore[attr-defined]
     other = sqlite3.connect(administrator.exchange.store.store.database, isolation_level=None)  # type: ignore[attr-defined]
     other.execute("BEGIN IMMEDIATE")
     held = reasons(administrator)

@@ -1,13 +1,15 @@
-"""A catalog with its database."""
+"""A catalog with its database. What SQL says holds in SQLite, and in PostgreSQL, which several daemons share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from records import make_catalog
 
 from onec_twisted.catalog.preparation import create_catalog
+from onec_twisted.catalog.sqlite import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,3 +32,16 @@ def catalog(path: Path) -> Iterator[Catalog]:
     catalog = make_catalog(path)
     yield catalog
     catalog.recorder.close()
+
+
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    """A cursor of each engine in turn, without any record; in PostgreSQL nothing stays."""
+    if request.param == "PostgreSQL":
+        server = request.getfixturevalue("postgresql")
+        with server.rolled_back() as cursor:
+            yield cursor
+        return
+    create_catalog(tmp_path / "catalog.sqlite3")
+    with closing(opened(tmp_path / "catalog.sqlite3")) as connection:
+        yield connection.cursor()

@@ -135,7 +135,7 @@ def test_proof_and_damage(catalog: Catalog) -> None:
 def test_a_full_disk(catalog: Catalog) -> None:
     """It is told as that, nothing is recorded, and the catalog works again when there is room."""
     session = opened(catalog)
-    connection = catalog.recorder.database._records.connection
+    connection = catalog.recorder.database._records.connection  # type: ignore[attr-defined]
     assert connection is not None
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")

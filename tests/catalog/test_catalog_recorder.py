@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from onec_twisted.catalog.database import Step
+    from onec_twisted.catalog.interfaces import Step
 
 OPEN: Step = (statements.open_session, ("s", "hash", "shop", 1.0))
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import contents
 from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.catalog.sqlite import opened
 from onec_twisted.model.records import Session, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
     from sqlite3 import Cursor
 
 S = Session("s", "shop", 1, 0, 1.0)
@@ -23,14 +18,10 @@ QUOTA = 1000
 
 
 @pytest.fixture
-def cursor(tmp_path: Path) -> Iterator[Cursor]:
+def cursor(empty: Cursor) -> Cursor:
     """A catalog with one session."""
-    path = tmp_path / "catalog.sqlite3"
-    create_catalog(path)
-    with closing(opened(path)) as connection:
-        cursor = connection.cursor()
-        statements.open_session(cursor, "s", "hash", "shop", 1.0)
-        yield cursor
+    statements.open_session(empty, "s", "hash", "shop", 1.0)
+    return empty
 
 
 def store(cursor: Cursor, name: str, size: int = 5, before: int | None = None) -> None:

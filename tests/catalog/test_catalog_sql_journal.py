@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
 
-from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import history, journal, outcomes
 from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.catalog.sqlite import opened
 from onec_twisted.model.journal import (
     BROKEN,
     EMPTY,
@@ -28,8 +25,6 @@ from onec_twisted.model.journal import (
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Session, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
     from sqlite3 import Cursor
 
     from onec_twisted.model.records import Handoff
@@ -38,14 +33,10 @@ S = Session("s", "shop", 1, 0, 1.0)
 
 
 @pytest.fixture
-def cursor(tmp_path: Path) -> Iterator[Cursor]:
+def cursor(empty: Cursor) -> Cursor:
     """A catalog with a session that has logged in."""
-    path = tmp_path / "catalog.sqlite3"
-    create_catalog(path)
-    with closing(opened(path)) as connection:
-        cursor = connection.cursor()
-        statements.open_session(cursor, "s", "hash", "shop", 1.0, 0, Sender("192.0.2.1", "1C+Enterprise/8.3"))
-        yield cursor
+    statements.open_session(empty, "s", "hash", "shop", 1.0, 0, Sender("192.0.2.1", "1C+Enterprise/8.3"))
+    return empty
 
 
 def lines(cursor: Cursor) -> tuple[ExchangeLine, ...]:

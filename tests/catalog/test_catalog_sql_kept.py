@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
 
-from onec_twisted.catalog.preparation import create_catalog, recorded_folders
+from onec_twisted.catalog.sql import contents, kept, outcomes
 from onec_twisted.catalog.sql import handoffs as outbox
-from onec_twisted.catalog.sql import kept, outcomes
 from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.catalog.sqlite import opened
 from onec_twisted.model.records import FAILED, SUCCEEDED, Epoch, KeptFolder, Session, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
     from sqlite3 import Cursor
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A database."""
-    create_catalog(tmp_path / "catalog.sqlite3")
-    return tmp_path / "catalog.sqlite3"
-
-
-@pytest.fixture
-def cursor(path: Path) -> Iterator[Cursor]:
+def cursor(empty: Cursor) -> Cursor:
     """A catalog with one session."""
-    with closing(opened(path)) as connection:
-        cursor = connection.cursor()
-        statements.open_session(cursor, "s", "hash", "shop", 1.0)
-        yield cursor
+    statements.open_session(empty, "s", "hash", "shop", 1.0)
+    return empty
 
 
 def imported(cursor: Cursor, epoch: int, now: float, state: str = SUCCEEDED) -> None:
@@ -50,7 +36,7 @@ def folders(cursor: Cursor) -> list[str]:
     return [folder for (folder,) in cursor.execute("SELECT folder FROM kept ORDER BY changed")]
 
 
-def test_what_was_imported_keeps_its_folder(cursor: Cursor, path: Path) -> None:
+def test_what_was_imported_keeps_its_folder(cursor: Cursor) -> None:
     """The session gets another one, until it has nothing imported: then it stays in that."""
     imported(cursor, 1, 2.0)
     assert statements.start_epoch(cursor, "s", 3.0, 100) == Epoch(2, "s.2", has_moved=True)
@@ -61,8 +47,7 @@ def test_what_was_imported_keeps_its_folder(cursor: Cursor, path: Path) -> None:
     assert statements.start_epoch(cursor, "s", 8.0, 100) == Epoch(5, "s.5", has_moved=True)
 
     assert folders(cursor) == ["s", "s.2"]
-    cursor.connection.commit()
-    assert recorded_folders(path) == {"s": "s.5"}
+    assert contents.moved(cursor) == {"s": "s.5"}
     some = ["s", "s.2", "s.3", "s.5", "t", "t.2"]
     assert statements.unknown(cursor, some) == ["s.3", "t", "t.2"]
 

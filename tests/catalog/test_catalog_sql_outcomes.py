@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
 
-from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import outcomes
 from onec_twisted.catalog.sql import sessions as statements
-from onec_twisted.catalog.sqlite import opened
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING, Handoff, Session, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
     from sqlite3 import Cursor
 
 
 @pytest.fixture
-def cursor(tmp_path: Path) -> Iterator[Cursor]:
+def cursor(empty: Cursor) -> Cursor:
     """An empty catalog."""
-    path = tmp_path / "catalog.sqlite3"
-    create_catalog(path)
-    with closing(opened(path)) as connection:
-        yield connection.cursor()
+    return empty
 
 
 def settled(cursor: Cursor, sessid: str, *names: str, user: str = "shop", exchange_type: str = "catalog") -> Handoff:

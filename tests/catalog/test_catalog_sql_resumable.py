@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
 
-from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import outcomes, uploads
 from onec_twisted.catalog.sql import resumable as statements
 from onec_twisted.catalog.sql import sessions as core
 from onec_twisted.catalog.sql.overview import summary
-from onec_twisted.catalog.sqlite import opened
 from onec_twisted.model.errors import (
     FileSealed,
     FileTooLarge,
@@ -32,8 +29,6 @@ from onec_twisted.model.uploads import COMPLETE, GONE, OPEN, UploadRecord
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
-    from pathlib import Path
 
     from onec_twisted.model.records import Handoff
 
@@ -45,14 +40,10 @@ SESSION = Session("s2", "shop", 1, 0, 1.0)
 
 
 @pytest.fixture
-def cursor(tmp_path: Path) -> Iterator[sqlite3.Cursor]:
+def cursor(empty: sqlite3.Cursor) -> sqlite3.Cursor:
     """An empty catalog with one session."""
-    path = tmp_path / "catalog.sqlite3"
-    create_catalog(path)
-    with closing(opened(path)) as connection:
-        cursor = connection.cursor()
-        core.open_session(cursor, "s2", "hash", "shop", 1.0)
-        yield cursor
+    core.open_session(empty, "s2", "hash", "shop", 1.0)
+    return empty
 
 
 def state(cursor: sqlite3.Cursor, upload: UploadRecord) -> str:
@@ -431,6 +422,7 @@ def test_an_epoch_that_begins_ends_them(cursor: sqlite3.Cursor) -> None:
     assert state(cursor, SHARED) == GONE
 
 
+@pytest.mark.parametrize("empty", ["SQLite"], indirect=True)
 def test_what_a_request_costs_does_not_grow(cursor: sqlite3.Cursor) -> None:
     """With uploads on record: each statement finds its rows by a key."""
     said: list[str] = []

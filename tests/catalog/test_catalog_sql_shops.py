@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 from shops import trade
 
-from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sql.shops import NOTHING, on_record, shops
-from onec_twisted.catalog.sqlite import opened
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
     from sqlite3 import Cursor
 
 
 @pytest.fixture
-def cursor(tmp_path: Path) -> Iterator[Cursor]:
+def cursor(empty: Cursor) -> Cursor:
     """A catalog with two users of a shop, and one of another whose name begins alike."""
-    path = tmp_path / "catalog.sqlite3"
-    create_catalog(path)
-    with closing(opened(path)) as connection:
-        cursor = connection.cursor()
-        trade(cursor, "north:a", "1")
-        trade(cursor, "north:b", "2", state=FAILED)
-        trade(cursor, "north2:a", "3", state=WAITING)
-        yield cursor
+    trade(empty, "north:a", "1")
+    trade(empty, "north:b", "2", state=FAILED)
+    trade(empty, "north2:a", "3", state=WAITING)
+    return empty
 
 
 def test_totals(cursor: Cursor) -> None:

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
 
 from onec_twisted.catalog.sql import sessions, uploads
-from onec_twisted.catalog.sqlite import opened
 from onec_twisted.model.errors import UploadGone, UploadOpen
 from onec_twisted.model.uploads import COMPLETE, GONE, UploadRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
     from sqlite3 import Cursor
 
 UPLOAD = UploadRecord("u", "shop", "s", "a.xml", None, "filename YS54bWw=", own=False)
 
 
 @pytest.fixture
-def cursor(path: Path) -> Iterator[Cursor]:
+def cursor(empty: Cursor) -> Cursor:
     """A database with a session and an upload."""
-    with closing(opened(path)) as connection:
-        cursor = connection.cursor()
-        sessions.open_session(cursor, "s", "hash", "shop", 1.0)
-        uploads.insert(cursor, UPLOAD, 1.0)
-        yield cursor
+    sessions.open_session(empty, "s", "hash", "shop", 1.0)
+    uploads.insert(empty, UPLOAD, 1.0)
+    return empty
 
 
 def test_an_upload_is_found_as_it_was_put_on_record(cursor: Cursor) -> None:

@@ -144,7 +144,7 @@ def test_a_question_that_cannot_be_asked_is_busy_too(database: Database) -> None
 def test_a_node_hears_that_the_database_is_held(exchange: InMemory) -> None:
     """503 in words, for a piece and for a login; nothing of the piece stays, and all is well when it is let go."""
     session = exchange.checkauth()
-    exchange.catalog.recorder.database.patience = 0.01
+    exchange.catalog.recorder.database.patience = 0.01  # type: ignore[attr-defined]
     with closing(holder(exchange.folder / "1c_temp" / "exchange.sqlite3")):
         answers = [Line(exchange.site).send(post(session, "a", b"x" * 10)) for _ in range(2)]
         cookie, sessid = session

@@ -234,7 +234,7 @@ class AnyOrder(RuleBasedStateMachine):
         """What the catalog answers from memory stands in its database."""
         known = self.session(), self.now(self.catalog.files.find(SESSID, str(NAME)))
         token_hash = hashlib.sha256(b"token").hexdigest()
-        session, files, _ = self.catalog.recorder.database.read(statements.session, token_hash, 1000)  # type: ignore[misc]
+        session, files, _ = self.catalog.recorder.database.read(statements.session, token_hash, 1000)
         assert (evolve(known[0], touched=session.touched), known[1]) == (session, files.get(str(NAME)))
 
     @invariant()

@@ -41,11 +41,11 @@ MOST_SHOWN = 1000
 
 LINE = """
 SELECT number, sessid, username, address, agent, started, ended, state,
-    CASE WHEN live THEN (SELECT COUNT(*) FROM files WHERE files.sessid = exchanges.sessid) ELSE files END,
-    CASE WHEN live THEN COALESCE((SELECT held FROM sessions WHERE sessions.sessid = exchanges.sessid), 0)
+    CASE WHEN live <> 0 THEN (SELECT COUNT(*) FROM files WHERE files.sessid = exchanges.sessid) ELSE files END,
+    CASE WHEN live <> 0 THEN COALESCE((SELECT held FROM sessions WHERE sessions.sessid = exchanges.sessid), 0)
         ELSE size END,
     (SELECT COALESCE(SUM(count), 0) FROM refusals WHERE refusals.sessid = exchanges.sessid
-        AND refusals.last >= started AND (ended IS NULL OR live OR refusals.first <= ended)),
+        AND refusals.last >= started AND (ended IS NULL OR live <> 0 OR refusals.first <= ended)),
     imports, words, seconds, shop
 FROM exchanges
 """
@@ -53,7 +53,7 @@ FROM exchanges
 
 HAS_FILE = """
 (EXISTS (SELECT 1 FROM exchange_files WHERE exchange = number AND folded LIKE ? ESCAPE '\\')
-    OR live AND EXISTS (SELECT 1 FROM files WHERE files.sessid = exchanges.sessid
+    OR live <> 0 AND EXISTS (SELECT 1 FROM files WHERE files.sessid = exchanges.sessid
         AND CASEFOLD(name) LIKE ? ESCAPE '\\'))
 """
 

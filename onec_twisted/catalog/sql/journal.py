@@ -5,6 +5,7 @@ A piece is noted nowhere: an exchange's files are those of its session while tha
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -58,7 +59,7 @@ def begin_exchange(cursor: Cursor, sessid: str, username: str, sender: Sender, n
 def restart_exchange(cursor: Cursor, sessid: str, now: float) -> None:
     """Note that a session is emptied by ``init``: if it had any files or hand-offs, another exchange begins."""
     cursor.execute(
-        "SELECT imports + EXISTS (SELECT 1 FROM files WHERE files.sessid = exchanges.sessid) FROM exchanges"  # noqa: S608 - a constant
+        "SELECT imports > 0 OR EXISTS (SELECT 1 FROM files WHERE files.sessid = exchanges.sessid) FROM exchanges"  # noqa: S608 - a constant
         f" WHERE number = {CURRENT}",
         (sessid,),
     )
@@ -189,8 +190,8 @@ def add_refusals(cursor: Cursor, refusals: Sequence[RefusalLine]) -> None:
                 (line.first, line.last, line.count, *alike, line.sessid, line.status, line.words),
             )
     cursor.execute(
-        "DELETE FROM refusals WHERE number IN (SELECT number FROM refusals ORDER BY last DESC LIMIT -1 OFFSET ?)",
-        (MOST_REFUSALS,),
+        "DELETE FROM refusals WHERE number IN (SELECT number FROM refusals ORDER BY last DESC LIMIT ? OFFSET ?)",
+        (sys.maxsize, MOST_REFUSALS),
     )
 
 

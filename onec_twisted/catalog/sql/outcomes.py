@@ -31,14 +31,14 @@ def note_outcome(
     everything again, in another session: what it had not yet requested to import is no longer owed.
     """
     cursor.execute(
-        "UPDATE handoffs SET state = ?, tries = ?, words = ?, changed = ?, documents = CASE WHEN ? THEN ?"
+        "UPDATE handoffs SET state = ?, tries = ?, words = ?, changed = ?, documents = CASE WHEN ? > 0 THEN ?"
         " ELSE documents END WHERE id = ? AND state = ?",
         (
             handoff.state,
             handoff.tries,
             handoff.words,
             now,
-            bool(documents),
+            len(documents),
             json.dumps(documents, ensure_ascii=False),
             handoff.id,
             WAITING,

@@ -141,7 +141,7 @@ def overview(cursor: Cursor, most: int) -> Overview:
     """Return what the status page shows: at most ``most`` sessions, and as many hand-offs in each state."""
     cursor.execute(
         f"SELECT {SESSION_COLUMNS}, owed,"
-        " (SELECT COUNT(*) FROM (SELECT 1 FROM files WHERE files.sessid = sessions.sessid LIMIT ?) AS some),"
+        " (SELECT COUNT(*) FROM (SELECT 1 FROM files WHERE files.sessid = sessions.sessid LIMIT ?) AS few),"
         " EXISTS (SELECT 1 FROM files WHERE files.sessid = sessions.sessid AND damaged <> 0),"
         f" (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = '{WAITING}'),"
         f" (SELECT COUNT(*) FROM handoffs WHERE handoffs.sessid = sessions.sessid AND state = '{FAILED}')"

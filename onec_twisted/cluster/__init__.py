@@ -1,0 +1,10 @@
+"""The second engine: PostgreSQL for what is on record, an object store for bytes; so several daemons serve alike.
+
+Nothing but ``daemon`` imports it. Modules, each of which imports only from those above it:
+
+* ``refusals``: why PostgreSQL or the object store cannot be used
+* ``tables``: the tables, and their versions
+* ``cursor``: a cursor that takes what SQLite takes
+* ``statements``: what every piece needs, in one statement each
+* ``postgresql``: the database
+"""

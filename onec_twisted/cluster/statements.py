@@ -1,0 +1,278 @@
+"""The statements that every piece needs, as one each, and what a step of ``catalog.sql`` needs in PostgreSQL besides.
+
+A piece takes its place in a file by comparing the length on record with what its daemon has read: who finds another
+length has been overtaken. Nothing is locked longer than one statement takes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from onec_twisted.catalog.sql import outcomes, resumable
+from onec_twisted.catalog.sql import sessions as local
+from onec_twisted.ingest.daemons import Overtaken
+from onec_twisted.model.errors import (
+    FileDamaged,
+    FileSealed,
+    InsufficientStorage,
+    InvalidSession,
+    SessionRestarted,
+)
+from onec_twisted.model.records import FileRecord, Segment, Session, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from psycopg import Cursor
+
+    from onec_twisted.cluster.cursor import SharedCursor
+
+__all__ = ["AFTERWARDS", "BEFORE", "HOT", "SESSION_OF", "confirm", "has_recorded", "segments_of", "take_answer"]
+
+GROW = """
+WITH held AS (
+    SELECT sessid, begun FROM sessions
+    WHERE sessid = %(sessid)s AND epoch = %(epoch)s AND held + %(grown)s <= %(quota)s FOR UPDATE
+), changed AS ({file}), added AS (
+    INSERT INTO segments (sessid, name, epoch, start, length, object, digest)
+    SELECT %(sessid)s, %(name)s, %(epoch)s, new.* FROM changed,
+        unnest(%(starts)s::bigint[], %(lengths)s::bigint[], %(objects)s::text[], %(digests)s::bytea[]) AS new
+), grown AS (
+    UPDATE sessions
+    SET held = held + %(grown)s, touched = GREATEST(touched, %(now)s), owed = 1, begun = begun + %(new)s
+    WHERE sessid = (SELECT sessid FROM changed)
+)
+SELECT count(*) FROM changed
+"""
+
+GROWN = GROW.format(
+    file="""
+    UPDATE files SET committed = %(after)s, last_start = %(before)s, proven = 0, answer = %(answer)s,
+        digest = %(digest)s, by_node = 1
+    WHERE sessid = (SELECT sessid FROM held) AND name = %(name)s AND committed = %(before)s AND sealed = 0
+        AND damaged = 0
+    RETURNING sessid
+"""
+)
+
+BEGUN = GROW.format(
+    file="""
+    INSERT INTO files (sessid, name, committed, last_start, proven, damaged, type, sealed, by_node, place, answer,
+        digest)
+    SELECT sessid, %(name)s, %(after)s, 0, 0, 0, %(type)s, 0, 1, begun + 1, %(answer)s, %(digest)s FROM held
+    ON CONFLICT DO NOTHING RETURNING sessid
+"""
+)
+
+
+def commit(
+    cursor: Cursor[Any],
+    session: Session,
+    name: str,
+    before: int | None,
+    written: Written,
+    quota: int,
+    now: float,
+    exchange_type: str = "catalog",
+    answer: str = "",
+) -> None:
+    """Record a piece, as ``catalog.sql.sessions.commit`` does, in one statement, with its segments and its answer.
+
+    Raises what that raises, ``FileDamaged``, and ``Overtaken`` if the file has another length by now.
+    """
+    grown = written.length - (before or 0)
+    values = {
+        "sessid": session.sessid,
+        "epoch": session.epoch,
+        "name": name,
+        "type": exchange_type,
+        "answer": answer,
+        "before": before or 0,
+        "after": written.length,
+        "grown": grown,
+        "quota": quota,
+        "now": now,
+        "digest": written.digest,
+        "new": int(before is None),
+        "starts": [one.start for one in written.segments],
+        "lengths": [one.length for one in written.segments],
+        "objects": [one.object for one in written.segments],
+        "digests": [one.digest for one in written.segments],
+    }
+    row = cursor.execute(BEGUN if before is None else GROWN, values).fetchone()
+    if row is None or not row[0]:
+        _raise_why(cursor, session, name, grown, quota)
+        raise Overtaken(written)
+
+
+def _raise_why(cursor: Cursor[Any], session: Session, name: str, grown: int, quota: int) -> None:
+    """Raise why a piece was not recorded, unless only its file has changed."""
+    row = cursor.execute(
+        "SELECT epoch, held, sealed, damaged FROM sessions LEFT JOIN files ON files.sessid = sessions.sessid"
+        " AND name = %s WHERE sessions.sessid = %s",
+        (name, session.sessid),
+    ).fetchone()
+    if row is None:
+        raise InvalidSession
+    epoch, held, sealed, damaged = row
+    if epoch != session.epoch:
+        raise SessionRestarted
+    if sealed:
+        raise FileSealed
+    if damaged:
+        raise FileDamaged
+    if held + grown > quota:
+        raise InsufficientStorage
+
+
+def has_recorded(
+    cursor: Cursor[Any], session: Session, name: str, _before: int | None, written: Written, *args: Any
+) -> bool:
+    """Return whether ``commit`` with these arguments has recorded its piece: its objects are nobody else's."""
+    if written.segments:
+        first = written.segments[0]
+        found = cursor.execute("SELECT 1 FROM segments WHERE object = %s", (first.object,))
+    else:  # an empty piece: nobody else has its name
+        found = cursor.execute(
+            "SELECT 1 FROM files WHERE sessid = %s AND name = %s AND answer = %s", (session.sessid, name, args[-1])
+        )
+    return found.fetchone() is not None
+
+
+def prove(cursor: Cursor[Any], session: Session, name: str, _committed: int, answer: str = "") -> None:
+    """Record that the answer of a name has arrived; if another counts by now, nothing changes."""
+    cursor.execute(
+        "UPDATE files SET proven = 1 WHERE sessid = %s AND name = %s AND answer = %s AND answer <> ''",
+        (session.sessid, name, answer),
+    )
+
+
+def take_answer(cursor: Cursor[Any], session: Session, name: str, theirs: str, mine: str) -> bool:
+    """Let another answer count for the last piece, unless the one that counts has arrived; return whether it does."""
+    cursor.execute(
+        "UPDATE files SET answer = %s WHERE sessid = %s AND name = %s AND answer = %s AND proven = 0",
+        (mine, session.sessid, name, theirs),
+    )
+    return cursor.rowcount == 1
+
+
+def touch(cursor: Cursor[Any], sessid: str, now: float) -> None:
+    """Record that a session is in use; other daemons' clocks may be ahead."""
+    cursor.execute("UPDATE sessions SET touched = GREATEST(touched, %s) WHERE sessid = %s", (now, sessid))
+
+
+def confirm(cursor: Cursor[Any], sessid: str, now: float) -> None:
+    """Record the same, durably: what was read before may not have reached a standby yet."""
+    touch(cursor, sessid, now)
+
+
+def session(cursor: Cursor[Any], token_hash: str, _most: int) -> tuple[Session, dict[str, FileRecord], int] | None:
+    """Return the session that a token opens, without its files: nothing of it is kept in memory."""
+    row = cursor.execute(
+        "SELECT sessid, username, epoch, held, touched FROM sessions WHERE token_hash = %s", (token_hash,)
+    ).fetchone()
+    return None if row is None else (Session(*row), {}, 0)
+
+
+def file(cursor: Cursor[Any], sessid: str, name: str) -> FileRecord | None:
+    """Return a file's record, with the name of its answer and its digest."""
+    row = cursor.execute(
+        "SELECT committed, last_start, proven, damaged, sealed, answer, digest FROM files"
+        " WHERE sessid = %s AND name = %s",
+        (sessid, name),
+    ).fetchone()
+    if row is None:
+        return None
+    committed, last_start, proven, damaged, sealed, answer, digest = row
+    return FileRecord(committed, last_start, bool(proven), bool(damaged), bool(sealed), answer, bytes(digest))
+
+
+def segments_of(cursor: Cursor[Any], sessid: str, name: str) -> list[Segment]:
+    """Return the segments of a file in its session's present epoch, in order."""
+    rows = cursor.execute(
+        "SELECT start, length, object, segments.digest FROM segments JOIN sessions"
+        " ON sessions.sessid = segments.sessid AND sessions.epoch = segments.epoch"
+        " WHERE segments.sessid = %s AND name = %s ORDER BY start",
+        (sessid, name),
+    ).fetchall()
+    return [Segment(start, length, key, bytes(digest)) for start, length, key, digest in rows]
+
+
+HOT: dict[Callable[..., Any], Callable[..., Any]] = {
+    local.commit: commit,
+    local.prove: prove,
+    local.touch: touch,
+    local.session: session,
+    local.file: file,
+    take_answer: take_answer,
+    confirm: confirm,
+    segments_of: segments_of,
+}
+"""Steps and queries that are one statement, to be executed without a transaction around it, and by what."""
+
+
+def _lock_user(cursor: SharedCursor, username: str) -> None:
+    """Let nobody else open sessions of a user meanwhile: their number is limited."""
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtext(?))", (username,))
+
+
+BEFORE: dict[Callable[..., Any], Callable[..., None]] = {
+    local.open_session: lambda cursor, _sessid, _token, username, *_: _lock_user(cursor, username),
+    resumable.create_with_session: lambda cursor, upload, *_: _lock_user(cursor, upload.username),
+}
+"""What is done before a step, in its transaction."""
+
+
+def _add_segments(
+    cursor: SharedCursor, _done: Any, session: Session, upload: Any, _before: Any, written: Written, *_: Any
+) -> None:
+    """Record the segments of an upload."""
+    cursor.executemany(
+        "INSERT INTO segments (sessid, name, epoch, start, length, object, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (session.sessid, upload.name, session.epoch, one.start, one.length, one.object, one.digest)
+            for one in written.segments
+        ],
+    )
+
+
+def _forget_segments(cursor: SharedCursor, done: Any, sessid: str, *_: Any) -> None:
+    """Forget the segments of a session, all but those of its present epoch, if ``done`` is not false."""
+    if done is not False:
+        cursor.execute(
+            "DELETE FROM segments WHERE sessid = ? AND epoch <> COALESCE("
+            "(SELECT epoch FROM sessions WHERE sessid = ?), 0)",
+            (sessid, sessid),
+        )
+
+
+def _forget_file(cursor: SharedCursor, removed: bool, upload: Any, *_: Any) -> None:
+    """Forget the segments of a file that was removed."""
+    if removed:
+        cursor.execute("DELETE FROM segments WHERE sessid = ? AND name = ?", (upload.sessid, upload.name))
+
+
+AFTERWARDS: dict[Callable[..., Any], Callable[..., None]] = {
+    resumable.grow: _add_segments,
+    resumable.remove: _forget_file,
+    local.start_epoch: _forget_segments,
+    local.end_session: _forget_segments,
+    local.remove_session: _forget_segments,
+}
+"""What is done after a step, in its transaction, with what it has returned."""
+
+
+def _of_handoff(cursor: SharedCursor, handoff: str) -> str:
+    """Return the sessid of a hand-off, by its id."""
+    cursor.execute("SELECT sessid FROM handoffs WHERE id = ?", (handoff,))
+    row = cursor.fetchone()
+    return str(row[0]) if row else ""
+
+
+SESSION_OF: dict[Callable[..., Any], Callable[[SharedCursor, str], str]] = {
+    outcomes.retry: _of_handoff,
+    outcomes.redeliver: _of_handoff,
+    outcomes.drop: _of_handoff,
+    outcomes.note_checked: _of_handoff,
+}
+"""How the session of a step is found whose first argument does not tell it."""

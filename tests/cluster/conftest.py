@@ -1,0 +1,38 @@
+"""Databases of PostgreSQL's, one for each test."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+try:
+    from onec_twisted.cluster.postgresql import PostgreSQL
+except ModuleNotFoundError:  # psycopg is not installed: these tests are for where it is
+    collect_ignore_glob = ["test_*.py"]
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from postgres import Server
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def url(postgresql: Server) -> Iterator[str]:
+    """A database with tables, for one test."""
+    name = f"test{next(_numbers)}"
+    postgresql.ask(f"CREATE DATABASE {name} TEMPLATE made")
+    yield postgresql.url(name)
+    postgresql.ask(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[PostgreSQL]:
+    """The same, connected."""
+    database = PostgreSQL(url, time.monotonic)
+    yield database
+    database.close()
