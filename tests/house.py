@@ -151,7 +151,7 @@ PACKAGES = {
         "archives",
         "handoffs",
     ],
-    "cluster": ["refusals", "tables", "cursor", "statements", "postgresql"],
+    "cluster": ["refusals", "tables", "cursor", "statements", "postgresql", "presence", "together"],
     "exchange": ["texts", "protocol", "commerceml", "welcome", "orders", "resource"],
     "resumable": ["checksums", "claims", "chunks"],
     "tus": ["errors", "fields", "origins", "resource"],

@@ -8,7 +8,7 @@ from attrs import define, evolve, field
 
 from onec_twisted.model.records import FileRecord, Session
 
-__all__ = ["AT_ONCE", "FILES_OF_SESSION", "MOST_SESSIONS", "KnownSession", "KnownSessions"]
+__all__ = ["AT_ONCE", "FILES_OF_SESSION", "MOST_SESSIONS", "KnownSession", "KnownSessions", "NothingKnown"]
 
 MOST_SESSIONS = 2000
 """Sessions kept in memory."""
@@ -159,3 +159,10 @@ class KnownSessions:
         found = self._sessions.pop(sessid, None)
         if found is not None:
             del self._sessids[found[1]]
+
+
+class NothingKnown(KnownSessions):
+    """Nothing is kept in memory, because others write to the database as well."""
+
+    def add(self, token_hash: str, known: KnownSession) -> None:
+        """Keep nothing."""

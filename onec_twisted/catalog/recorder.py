@@ -43,7 +43,7 @@ def _tell(later: list[_Later], outcomes: list[Any]) -> None:
 class Recorder:
     """Records steps and runs queries in ``workers``, and long queries in ``errands``.
 
-    Nobody else writes to the database, so sessions in use are kept in memory, in ``known``; a session whose record
+    If nobody else writes to the database, sessions in use are kept in memory, in ``known``; a session whose record
     failed is evicted.
     """
 
@@ -51,7 +51,7 @@ class Recorder:
     _workers: Workers
     _metrics: Metrics
     _errands: Workers
-    known: KnownSessions = field(factory=KnownSessions, init=False)
+    known: KnownSessions = field(factory=KnownSessions)
     _later: list[_Later] = field(factory=list, init=False)
     _writing: list[list[str]] = field(factory=list, init=False)
     """The sessids of each record that is on its way."""

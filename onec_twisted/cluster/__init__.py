@@ -7,4 +7,6 @@ Nothing but ``daemon`` imports it. Modules, each of which imports only from thos
 * ``cursor``: a cursor that takes what SQLite takes
 * ``statements``: what every piece needs, in one statement each
 * ``postgresql``: the database
+* ``presence``: this daemon as the others see it; whether it was away; the time that all share
+* ``together``: whose answer to a piece counts
 """
