@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from onec_twisted.cluster.postgresql import PostgreSQL
     from onec_twisted.runtime.workers import Workers
 
-__all__ = ["AWAY_AFTER", "BEAT_INTERVAL", "LEASE", "SAFE_FOR", "TICK_INTERVAL", "Presence"]
+__all__ = ["AWAY_AFTER", "BEAT_INTERVAL", "LEASE_TIME", "SAFE_FOR", "TICK_INTERVAL", "Presence"]
 
 BEAT_INTERVAL = 1.0
 """Seconds between two heartbeats."""
 
-LEASE = 5.0
+LEASE_TIME = 5.0
 """Seconds of PostgreSQL's clock after a heartbeat until others take a daemon's hand-offs over."""
 
-SAFE_FOR = LEASE - BEAT_INTERVAL
+SAFE_FOR = LEASE_TIME - BEAT_INTERVAL
 """Seconds of its own clock after a heartbeat for which a daemon may count on its claims."""
 
 TICK_INTERVAL = 0.25
@@ -43,7 +43,7 @@ TICK_INTERVAL = 0.25
 AWAY_AFTER = 2.0
 """Seconds without a look after which the daemon was away."""
 
-SPARE = AWAY_AFTER / 4
+SPARE_TIME = AWAY_AFTER / 4
 """Seconds before it was back in which headers may have come without the daemon's having read them."""
 
 BEAT = """
@@ -114,7 +114,7 @@ class Presence:
     def was_away_since(self, then: float) -> bool:
         """Return whether the daemon was away after ``then``, or shortly before, by its clock."""
         self.look()
-        return self._back >= then - SPARE
+        return self._back >= then - SPARE_TIME
 
     def look(self) -> None:
         """Look at the clock: after a long pause the daemon was away."""

@@ -61,7 +61,8 @@ class Together:
         if self.has_left(body):
             raise ConnectionDropped
         if self.presence.was_away_since(body.begun):
-            known = await self.files.recorder.read(session_of, session.sessid)
+            recorder = self.files.recorder
+            known = await recorder.read(session_of, session.sessid)
             if known is None or known.touched > self.presence.left - CLOCK_SPARE:
                 raise FileBusy
 
@@ -111,8 +112,8 @@ class Together:
 
     async def _take(self, session: Session, name: str, theirs: str, mine: str) -> bool:
         """Let our answer count; return whether it does."""
-        step = take_answer, (session, name, theirs, mine)
-        return bool(await self.files.recorder.record(session.sessid, lambda: step))
+        step, recorder = (take_answer, (session, name, theirs, mine)), self.files.recorder
+        return bool(await recorder.record(session.sessid, lambda: step))
 
     async def has_same(self, session: Session, name: str, before: int | None, written: Written, answer: str) -> bool:
         known = await self.files.find(session.sessid, name)
@@ -124,5 +125,5 @@ class Together:
         return await self.was_lost(session, name, known, None, answer)
 
     async def confirm(self, session: Session) -> None:
-        step = confirm, (session.sessid, self.presence.now())
-        await self.files.recorder.record(session.sessid, lambda: step)
+        step, recorder = (confirm, (session.sessid, self.presence.now())), self.files.recorder
+        await recorder.record(session.sessid, lambda: step)
