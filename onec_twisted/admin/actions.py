@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onec_twisted.catalog.journal import Journal
     from onec_twisted.catalog.sessions import SessionRecords
     from onec_twisted.delivery.handoffs import Handoffs
-    from onec_twisted.delivery.relay import Relay
+    from onec_twisted.delivery.relaying import IRelay
     from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.ingest.proofs import Proofs
     from onec_twisted.runtime.workers import Workers
@@ -44,7 +44,7 @@ class Actions:
     store: IStore
     locks: FileLocks
     handoffs: Handoffs
-    relay: Relay
+    relay: IRelay
     proofs: Proofs
     workers: Workers
     _log = Logger()
@@ -55,7 +55,7 @@ class Actions:
         One is refused whose document the site has got from a newer one.
         """
         try:
-            found = await self.handoffs.retry(handoff) or self.relay.hurry(handoff)
+            found = await self.handoffs.retry(handoff) or await self.relay.hurry(handoff)
         except Superseded:
             return "superseded"
         if not found:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from onec_twisted.catalog.recorder import Recorder
     from onec_twisted.catalog.sql.overview import Overview, Summary
     from onec_twisted.delivery.lines import Prospect
-    from onec_twisted.delivery.relay import Relay
+    from onec_twisted.delivery.relaying import IRelay
     from onec_twisted.http.server import Server
     from onec_twisted.ingest.transfers import Transfer, Transfers
     from onec_twisted.runtime.metrics import Metrics
@@ -88,7 +88,7 @@ class Observed:
     files: FileRecords
     journal: Journal
     store: IStore
-    relay: Relay
+    relay: IRelay
     transfers: Transfers
     server: Server
     metrics: Metrics

@@ -9,4 +9,6 @@ Nothing but ``daemon`` imports it. Modules, each of which imports only from thos
 * ``postgresql``: the database
 * ``presence``: this daemon as the others see it; whether it was away; the time that all share
 * ``together``: whose answer to a piece counts
+* ``claims``: which daemon delivers a hand-off, on record
+* ``relay``: delivers hand-offs together with other daemons
 """

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from onec_twisted.catalog.catalog import Catalog
     from onec_twisted.daemon.config import Config
     from onec_twisted.delivery.interfaces import IImporter
+    from onec_twisted.delivery.relaying import IRelay
     from onec_twisted.exchange.orders import Orders
     from onec_twisted.ingest.daemons import IDaemons
     from onec_twisted.model.document import Document
@@ -84,7 +85,7 @@ class Parts:
     ingest: Ingest
     proofs: Proofs
     archives: Archives
-    relay: Relay
+    relay: IRelay
     handoffs: Handoffs
     destinations: Destinations
     shard: Shard

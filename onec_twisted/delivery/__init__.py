@@ -16,6 +16,7 @@ Modules, each of which imports only from those above it:
 * ``checking``: starts ``check`` for the documents of a hand-off; a broken one fails in words
 * ``lines``: who is next among the hand-offs of a user
 * ``tries``: one try to deliver a hand-off, and its record
+* ``relaying``: what the parts ask of that which delivers hand-offs
 * ``relay``: delivers hand-offs, each at least once, in order for each user
 * ``examination``: starts ``examine`` for an archive, and terminates it
 * ``peeking``: starts ``peek`` for an archive that a person looks into

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from onec_twisted.catalog.handoffs import HandoffRecords
     from onec_twisted.delivery.archives import Archives
     from onec_twisted.delivery.destinations import Destinations
-    from onec_twisted.delivery.relay import Relay
+    from onec_twisted.delivery.relaying import IRelay
     from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.model.names import SafeName
     from onec_twisted.model.records import Handoff, Session
@@ -72,7 +72,7 @@ class Handoffs:
     locks: FileLocks
     workers: Workers
     archives: Archives
-    relay: Relay
+    relay: IRelay
     destinations: Destinations
     now: Callable[[], float]
     seconds: Callable[[], float]

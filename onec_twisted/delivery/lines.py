@@ -47,6 +47,8 @@ class Pending:
     """When the try began whose outcome is not recorded yet, in seconds since 1970."""
     retry_after: float = 0.0
     """Seconds that the importer wants to pass before the next try."""
+    is_cancelled: bool = False
+    """Whether the try was cancelled because somebody else will make it: it does not count."""
     waiting: list[Deferred[None]] = field(factory=list)
 
     def note_progress(self, words: str) -> None:

@@ -16,8 +16,10 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from onec_twisted.delivery.lines import Line, Pending, Prospect
+from onec_twisted.delivery.relaying import IRelay
 from onec_twisted.delivery.tries import TRY_PAUSE, Tries, pause_before
 from onec_twisted.model.errors import (
     HandoffRunning,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from onec_twisted.model.description import Description
     from onec_twisted.runtime.metrics import Metrics
 
-__all__ = ["Relay"]
+__all__ = ["AT_ONCE", "IMPORT_GRACE", "MOST_WAITING", "Relay"]
 
 AT_ONCE = 16
 """Hand-offs delivered at the same time, each of another user."""
@@ -74,6 +76,7 @@ async def _woken(waiting: list[Deferred[None]], patience: float, clock: IReactor
         late.cancel()
 
 
+@implementer(IRelay)
 class Relay(Service):
     """Delivers hand-offs, each in at most ``most_tries`` tries.
 
@@ -181,7 +184,7 @@ class Relay(Service):
         _wake(unloaded)
 
     def add(self, handoff: Handoff) -> Pending:
-        """Queue a hand-off after the earlier ones of its user, if it waits and is new; return its pending entry."""
+        """Return its pending entry."""
         if handoff.state == WAITING:
             handoff = self._ended.get(handoff.id, handoff)
         if handoff.state != WAITING or self._stopping:
@@ -194,13 +197,11 @@ class Relay(Service):
         return self._pending.get(handoff.id) or Pending(self._ended[handoff.id])
 
     def check_room(self, user: str) -> None:
-        """Raise ``TooManyImports`` if the maximum number of a user's hand-offs wait."""
         waiting = self._pending.values() if len(self._pending) >= MOST_WAITING else ()
         if sum(pending.handoff.username == user for pending in waiting) >= MOST_WAITING:
             raise TooManyImports
 
     def prospects(self) -> dict[str, Prospect]:
-        """Return what is to come of each hand-off still to be delivered, by its id."""
         now = self._clock.seconds()
         return {
             name: Prospect(
@@ -217,10 +218,6 @@ class Relay(Service):
         return line.said_of(pending) if line is not None and self._unloaded is None else pending.progress
 
     async def outcome(self, handoff: Handoff, patience: float) -> Handoff:
-        """Deliver a waiting hand-off, and return the outcome.
-
-        After ``patience`` seconds it is returned in its current state, with its progress in ``words``.
-        """
         pending = self.add(handoff)
         if handoff.id in self._pending and not self._stopping:
             await _woken(pending.waiting, patience, self._clock)
@@ -228,7 +225,6 @@ class Relay(Service):
         return evolve(pending.handoff, words=self._said_of(pending)) if waits else pending.handoff
 
     async def idle(self, sessid: str, patience: float) -> None:
-        """Wait until a session has nothing left to deliver. Raises ``HandoffRunning`` after ``patience`` seconds."""
         deadline = self._clock.seconds() + patience
         while True:
             waiting = self._unloaded
@@ -242,8 +238,7 @@ class Relay(Service):
                 raise HandoffRunning
             await _woken(waiting, left, self._clock)
 
-    def hurry(self, handoff: str) -> bool:
-        """End the pause of a hand-off, by its id; return whether it waited for its next try."""
+    async def hurry(self, handoff: str) -> bool:
         pending = self._pending.get(handoff)
         if pending is None or pending.pause is None or not pending.pause.active():
             return False
@@ -252,13 +247,11 @@ class Relay(Service):
         return True
 
     def resume_shops(self, shops: Collection[str]) -> None:
-        """Try at once what has waited for shops to be configured."""
         for pending in list(self._pending.values()):
             if shop_of(pending.handoff.username) in shops:
-                self.hurry(pending.handoff.id)
+                Deferred.fromCoroutine(self.hurry(pending.handoff.id))
 
     async def give_up(self, handoff: str) -> bool:
-        """Let a hand-off fail that waits for its next try, by its id; return whether there was one."""
         pending = self._pending.get(handoff)
         if pending is None or pending.pause is None or not pending.pause.active():
             return False

@@ -89,7 +89,7 @@ class Tries:
         except ImportInterrupted as interrupted:
             state, words, pending.retry_after = WAITING, str(interrupted), interrupted.retry_after
         except Exception as error:
-            if self.stopping and isinstance(error, CancelledError):
+            if (self.stopping or pending.is_cancelled) and isinstance(error, CancelledError):
                 raise
             self._log.failure("{sessid}: the importer failed", sessid=handoff.sessid, handoff=handoff.id)
             state, words = WAITING, f"The importer failed ({type(error).__name__})"

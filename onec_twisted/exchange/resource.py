@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from onec_twisted.auth.members import Members
     from onec_twisted.auth.sessions import Sessions
     from onec_twisted.delivery.handoffs import Handoffs
-    from onec_twisted.delivery.relay import Relay
+    from onec_twisted.delivery.relaying import IRelay
     from onec_twisted.exchange.orders import Orders
     from onec_twisted.exchange.protocol import Query
     from onec_twisted.http.interfaces import IRequest
@@ -83,7 +83,7 @@ class Exchange(RefusingResource):
         ingest: Ingest,
         pieces: Pieces,
         handoffs: Handoffs,
-        relay: Relay,
+        relay: IRelay,
         errands: Workers,
         orders: Orders | None,
         note_refusal: Callable[[RefusedRequest], None],

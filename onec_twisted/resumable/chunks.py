@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.catalog.registry import Registry
     from onec_twisted.delivery.handoffs import Handoffs
-    from onec_twisted.delivery.relay import Relay
+    from onec_twisted.delivery.relaying import IRelay
     from onec_twisted.http.interfaces import IBody
     from onec_twisted.ingest.engine import Ingest
     from onec_twisted.model.names import SafeName
@@ -71,7 +71,7 @@ class Chunks:
     ingest: Ingest
     registry: Registry
     handoffs: Handoffs
-    relay: Relay
+    relay: IRelay
     errands: Workers
     session_ttl: float
     _log = Logger()

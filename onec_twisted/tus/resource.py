@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from onec_twisted.auth.members import Members
     from onec_twisted.auth.sessions import Sessions
     from onec_twisted.catalog.registry import Registry
-    from onec_twisted.delivery.relay import Relay
+    from onec_twisted.delivery.relaying import IRelay
     from onec_twisted.http.interfaces import IRequest
     from onec_twisted.ingest.engine import Ingest
     from onec_twisted.model.journal import RefusedRequest
@@ -83,7 +83,7 @@ class Tus(RefusingResource):
         members: Members,
         sessions: Sessions,
         ingest: Ingest,
-        relay: Relay,
+        relay: IRelay,
         registry: Registry,
         chunks: Chunks,
         origins: Origins,

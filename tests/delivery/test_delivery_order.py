@@ -129,7 +129,7 @@ class Witnessed(Site):
             now_of(self.catalog.handoffs.note_reported(some))
             self.relay.add(self.sealed(some.filename, some.sessid, some.username, some.type))
         elif some is not None and action == "hurry":
-            self.relay.hurry(some.id)
+            now_of(self.relay.hurry(some.id))
         elif some is not None and action == "give up":
             now_of(self.relay.give_up(some.id))
 

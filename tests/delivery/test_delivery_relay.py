@@ -213,16 +213,16 @@ def test_a_pause_can_be_cut_short(site: Site) -> None:
     """By the administrator, and only a pause."""
     handoff = site.hand_off("a")
     second = site.hand_off("b")
-    assert not site.relay.hurry(handoff.id)
+    assert not site.now(site.relay.hurry(handoff.id))
     site.importer.end(ImportInterrupted("x"))
-    assert not site.relay.hurry(second.id)
-    assert site.relay.hurry(handoff.id)
+    assert not site.now(site.relay.hurry(second.id))
+    assert site.now(site.relay.hurry(handoff.id))
     assert site.delivered == ["a", "a"]
     assert site.clock.getDelayedCalls() == []
     site.importer.end()
 
     assert site.delivered == ["a", "a", "b"]
-    assert not site.relay.hurry(handoff.id)
+    assert not site.now(site.relay.hurry(handoff.id))
 
 
 def test_one_that_waits_can_be_given_up(site: Site) -> None:

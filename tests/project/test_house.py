@@ -50,6 +50,7 @@ WITHOUT_TESTS = {
     "storage.file",
     "http.interfaces",
     "delivery.interfaces",
+    "delivery.relaying",
     "tus.errors",
     "node.requests",
     "node.connection",
