@@ -7,6 +7,12 @@ Nothing but ``daemon`` imports it. Modules, each of which imports only from thos
 * ``cursor``: a cursor that takes what SQLite takes
 * ``statements``: what every piece needs, in one statement each
 * ``postgresql``: the database
+* ``location``: where the object store is, and the keys to it
+* ``s3``: the few verbs that are asked of an object store
+* ``reading``: read a file from its segments
+* ``putters``: the threads that put segments, and the memory they may take
+* ``segments``: one file, open for one piece: spooled, cut, put
+* ``objects``: the store of files
 * ``presence``: this daemon as the others see it; whether it was away; the time that all share
 * ``together``: whose answer to a piece counts
 * ``claims``: which daemon delivers a hand-off, on record

@@ -36,6 +36,7 @@ __all__ = [
     "open_to_read",
     "sync_file",
     "sync_folder",
+    "write_at",
 ]
 
 FILE_MODE = 0o644
@@ -117,7 +118,7 @@ def _sync(sync: Callable[[int], None], fd: int) -> None:
         raise SyncFailed(*error.args) from error
 
 
-def _write_at(fd: int, chunks: Sequence[bytes | memoryview], offset: int) -> None:
+def write_at(fd: int, chunks: Sequence[bytes | memoryview], offset: int) -> None:
     """Write all chunks in sequence from an offset on."""
     for start in range(0, len(chunks), IOV_MAX):
         left: list[bytes | memoryview] = list(chunks[start : start + IOV_MAX])
@@ -210,7 +211,7 @@ class PieceFile:
     def write(self, chunks: Sequence[bytes | memoryview]) -> None:
         """Raise ``InsufficientStorage`` on a full disk."""
         with FullDiskTranslated():
-            _write_at(self.fd, chunks, self.offset)
+            write_at(self.fd, chunks, self.offset)
         self.offset += sum(map(len, chunks))
         self._start_writeback()
 

@@ -1,4 +1,4 @@
-"""Databases of PostgreSQL's, one for each test."""
+"""Databases of PostgreSQL's, one for each test, and object stores."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 try:
+    from seaweed import seaweedfs
+    from stores import bench, fake, objects, s3
+
     from onec_twisted.cluster.postgresql import PostgreSQL
-except ModuleNotFoundError:  # psycopg is not installed: these tests are for where it is
+except ModuleNotFoundError:  # psycopg or obstore is not installed: these tests are for where both are
     collect_ignore_glob = ["test_*.py"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from postgres import Server
+
+__all__ = ["bench", "database", "fake", "objects", "s3", "seaweedfs", "url"]
 
 _numbers = itertools.count()
 
