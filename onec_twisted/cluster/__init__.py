@@ -5,6 +5,7 @@ Nothing but ``daemon`` imports it. Modules, each of which imports only from thos
 * ``refusals``: why PostgreSQL or the object store cannot be used
 * ``tables``: the tables, and their versions
 * ``cursor``: a cursor that takes what SQLite takes
+* ``contents``: what the records say of the objects of a session
 * ``statements``: what every piece needs, in one statement each
 * ``postgresql``: the database
 * ``location``: where the object store is, and the keys to it
@@ -17,4 +18,7 @@ Nothing but ``daemon`` imports it. Modules, each of which imports only from thos
 * ``together``: whose answer to a piece counts
 * ``claims``: which daemon delivers a hand-off, on record
 * ``relay``: delivers hand-offs together with other daemons
+* ``fetching``: fetches a session's files into a scratch folder, for importers that need them on a disk
+* ``located``: a description whose files have addresses
+* ``publishing``: makes hand-offs ready: a site gets addresses of objects, a program a folder
 """

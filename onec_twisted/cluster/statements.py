@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from onec_twisted.catalog.sql import outcomes, resumable
 from onec_twisted.catalog.sql import sessions as local
+from onec_twisted.cluster.contents import QUESTIONS
 from onec_twisted.ingest.daemons import Overtaken
 from onec_twisted.model.errors import (
     FileDamaged,
@@ -27,7 +28,16 @@ if TYPE_CHECKING:
 
     from onec_twisted.cluster.cursor import SharedCursor
 
-__all__ = ["AFTERWARDS", "BEFORE", "HOT", "SESSION_OF", "confirm", "has_recorded", "segments_of", "take_answer"]
+__all__ = [
+    "AFTERWARDS",
+    "BEFORE",
+    "HOT",
+    "SESSION_OF",
+    "confirm",
+    "has_recorded",
+    "join_segments",
+    "take_answer",
+]
 
 GROW = """
 WITH held AS (
@@ -187,15 +197,28 @@ def file(cursor: Cursor[Any], sessid: str, name: str) -> FileRecord | None:
     return FileRecord(committed, last_start, bool(proven), bool(damaged), bool(sealed), answer, bytes(digest))
 
 
-def segments_of(cursor: Cursor[Any], sessid: str, name: str) -> list[Segment]:
-    """Return the segments of a file in its session's present epoch, in order."""
-    rows = cursor.execute(
-        "SELECT start, length, object, segments.digest FROM segments JOIN sessions"
-        " ON sessions.sessid = segments.sessid AND sessions.epoch = segments.epoch"
-        " WHERE segments.sessid = %s AND name = %s ORDER BY start",
-        (sessid, name),
-    ).fetchall()
-    return [Segment(start, length, key, bytes(digest)) for start, length, key, digest in rows]
+def join_segments(cursor: SharedCursor, session: Session, name: str, old: list[str], whole: Segment) -> bool:
+    """Let one object take the place of the segments of a file that must not grow any more; return whether it does.
+
+    ``old`` are the objects that were joined: if others are on record by now, nothing changes.
+    """
+    cursor.execute(
+        "SELECT object FROM segments JOIN sessions ON sessions.sessid = segments.sessid"
+        " AND sessions.epoch = segments.epoch WHERE segments.sessid = ? AND name = ? AND segments.epoch = ?"
+        " AND EXISTS (SELECT 1 FROM files WHERE files.sessid = segments.sessid AND files.name = segments.name"
+        " AND sealed <> 0 AND committed = ?)",
+        (session.sessid, name, session.epoch, whole.length),
+    )
+    if {key for (key,) in cursor.fetchall()} != set(old):
+        return False
+    cursor.execute(
+        "DELETE FROM segments WHERE sessid = ? AND name = ? AND epoch = ?", (session.sessid, name, session.epoch)
+    )
+    cursor.execute(
+        "INSERT INTO segments (sessid, name, epoch, start, length, object, digest) VALUES (?, ?, ?, 0, ?, ?, ?)",
+        (session.sessid, name, session.epoch, whole.length, whole.object, whole.digest),
+    )
+    return True
 
 
 HOT: dict[Callable[..., Any], Callable[..., Any]] = {
@@ -206,7 +229,7 @@ HOT: dict[Callable[..., Any], Callable[..., Any]] = {
     local.file: file,
     take_answer: take_answer,
     confirm: confirm,
-    segments_of: segments_of,
+    **QUESTIONS,
 }
 """Steps and queries that are one statement, to be executed without a transaction around it, and by what."""
 

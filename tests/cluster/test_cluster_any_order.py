@@ -13,8 +13,8 @@ from attrs import define, field
 from cluster_daemons import Daemon, Gone, Heap, Waiting
 
 from onec_twisted.catalog.sql import sessions as steps
+from onec_twisted.cluster.contents import segments_of
 from onec_twisted.cluster.presence import AWAY_AFTER
-from onec_twisted.cluster.statements import segments_of
 from onec_twisted.cluster.together import Together
 from onec_twisted.ingest.engine import Stored
 from onec_twisted.model.names import SafeName

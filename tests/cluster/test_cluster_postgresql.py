@@ -24,9 +24,9 @@ from onec_twisted.catalog.sql import history, outcomes, overview
 from onec_twisted.catalog.sql import sessions as steps
 from onec_twisted.catalog.sqlite import DatabaseFailed, opened
 from onec_twisted.cluster import postgresql as module
+from onec_twisted.cluster.contents import segments_of
 from onec_twisted.cluster.cursor import SharedCursor
 from onec_twisted.cluster.postgresql import PostgreSQL, connected
-from onec_twisted.cluster.statements import segments_of
 from onec_twisted.ingest.daemons import Overtaken
 from onec_twisted.model.errors import CatalogBusy, InsufficientStorage, SessionRestarted, TooManySessions
 from onec_twisted.model.journal import ExchangeFilter, RefusalFilter

@@ -9,7 +9,8 @@ import pytest
 from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import resumable
 from onec_twisted.catalog.sql import sessions as steps
-from onec_twisted.cluster.statements import confirm, segments_of, take_answer
+from onec_twisted.cluster.contents import segments_of
+from onec_twisted.cluster.statements import confirm, take_answer
 from onec_twisted.ingest.daemons import Overtaken
 from onec_twisted.model.errors import (
     FileDamaged,

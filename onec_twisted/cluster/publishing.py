@@ -1,0 +1,181 @@
+"""Makes hand-offs ready for their importers: a site gets addresses of objects, a program a folder.
+
+Archives are unpacked, and documents checked, as with one daemon: on a disk. What comes of that for a site is put into
+the store again.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import define
+
+from onec_twisted.catalog.sql.sessions import file, session_of
+from onec_twisted.cluster.contents import all_segments_of, files_of
+from onec_twisted.cluster.located import LOCATED_VERSION, located
+from onec_twisted.cluster.statements import join_segments
+from onec_twisted.delivery.interfaces import ImportFailed, ImportInterrupted
+from onec_twisted.model.errors import FileDamaged, InsufficientStorage, InvalidSession
+from onec_twisted.model.records import Segment
+from onec_twisted.model.segments import on_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from onec_twisted.catalog.handoffs import HandoffRecords
+    from onec_twisted.cluster.fetching import Fetched
+    from onec_twisted.cluster.objects import ObjectStore
+    from onec_twisted.cluster.postgresql import PostgreSQL
+    from onec_twisted.delivery.destinations import Destination
+    from onec_twisted.ingest.space import Space
+    from onec_twisted.model.description import Description
+    from onec_twisted.model.records import Handoff, Session
+    from onec_twisted.runtime.workers import Workers
+
+__all__ = ["Publishing"]
+
+PUT_BLOCK = 1024 * 1024
+"""Bytes of a file that are read at a time when it is put into the store."""
+
+ADDRESS_SPARE = 3600.0
+"""Seconds for which addresses are valid after the import's own time."""
+
+
+@define(eq=False)
+class _Coming:
+    """The bytes that are fetched, for ``Space``: how many there are, and how many have come."""
+
+    length: int
+    received: int = 0
+    accepted: int = 0
+
+    def note(self, size: int) -> None:
+        """Note that some have come."""
+        self.received += size
+
+
+@define(eq=False, kw_only=True)
+class Publishing:
+    """Describes hand-offs to importers, made ready for them. ``import_timeout`` is in seconds.
+
+    ``prepare`` unpacks and checks in the folders of ``fetched``, see ``Checking``; ``workers`` are for long work.
+    """
+
+    records: HandoffRecords
+    database: PostgreSQL
+    store: ObjectStore
+    fetched: Fetched
+    space: Space
+    workers: Workers
+    prepare: Callable[[Handoff, Destination, Callable[[str], None]], Awaitable[Description]]
+    import_timeout: float
+
+    async def __call__(
+        self, handoff: Handoff, destination: Destination, progress: Callable[[str], None]
+    ) -> Description:
+        """Return the description of a hand-off, once its importer can have the files.
+
+        Raises ``ImportFailed`` for a file that is damaged, ``ImportInterrupted`` while there is no room or no store,
+        and what ``prepare`` raises.
+        """
+        takes_urls = getattr(destination.importer, "takes_urls", False)
+        needs_folder = destination.unpack_limits is not None or destination.check_documents
+        try:
+            if takes_urls and not needs_folder:
+                description = await self.records.described(handoff, "")
+                return await self.workers(self._located, handoff.sessid, description)
+            await self._fetch(handoff, progress)
+            description = await self.prepare(handoff, destination, progress)
+            return await self.workers(self._located, handoff.sessid, description) if takes_urls else description
+        except FileDamaged as damaged:
+            raise ImportFailed(damaged.words) from damaged
+        except InsufficientStorage as full:
+            raise ImportInterrupted("There is no room for the files of the import") from full
+        except OSError as error:
+            raise ImportInterrupted(f"The files cannot be had from the object store: {error.strerror}") from error
+
+    async def _fetch(self, handoff: Handoff, progress: Callable[[str], None]) -> None:
+        """Fetch what is missing of a session's files, while room for it is reserved."""
+        sessid = handoff.sessid
+        session, files = await self.workers(self._files, sessid)
+        missing = await self.workers(self.fetched.missing, sessid, session.epoch, files)
+        coming = _Coming(sum(missing.values()))
+        await self.space.look()
+        with self.space.promise(sessid, coming.length, coming, coming.length):
+            for place, (name, size) in enumerate(missing.items()):
+                progress(f"Fetching file {place + 1} of {len(missing)}")
+                await self.workers(self.fetched.fetch, sessid, name, size, coming.note)
+
+    def _files(self, sessid: str) -> tuple[Session, dict[str, int]]:
+        """Return a session, and the names and lengths of its files. Raises ``InvalidSession``."""
+        session = self.database.read(session_of, sessid)
+        if session is None:
+            raise InvalidSession
+        return session, self.database.read(files_of, sessid)
+
+    def _located(self, sessid: str, description: Description) -> Description:
+        """Return a description with addresses, with its JSON already made, in a worker."""
+        session, files = self._files(sessid)
+        segments = self.database.read(all_segments_of, sessid)
+        keys = {name: self._joined(session, name, size, segments.get(name, [])) for name, size in files.items()}
+        told = {}
+        for one in description.files:
+            if description.folder != (description.session_folder or description.folder):
+                told[one.name] = self._put(session, description, one.name, one.size)
+            elif one.name in keys:
+                told[one.name] = keys[one.name]
+            else:
+                raise FileDamaged
+        urls = {key: self._address(key) for key in {*keys.values(), *told.values()}}
+        all_files = [{"name": name, "size": files[name], "url": urls[keys[name]]} for name in sorted(files)]
+        manifest = f"{self.store.folder(sessid)}/{session.epoch}/manifest-{description.id}.json"
+        content = {"version": LOCATED_VERSION, "sessid": sessid, "files": all_files}
+        s3 = self.store.s3
+        s3.put(manifest, json.dumps(content, ensure_ascii=False).encode("utf-8"))
+        ready = located(description, {name: urls[key] for name, key in told.items()}, self._address(manifest))
+        ready.as_json()
+        return ready
+
+    def _address(self, key: str) -> str:
+        """Return where an object can be read as long as an import may take, and an hour."""
+        s3 = self.store.s3
+        return s3.presigned(key, self.import_timeout + ADDRESS_SPARE)
+
+    def _joined(self, session: Session, name: str, size: int, segments: list[Segment]) -> str:
+        """Return the key of one object with the ``size`` bytes of a file; a sealed file keeps that alone.
+
+        One that may still grow has a key for each length. Raises ``FileDamaged``.
+        """
+        s3, sessid, epoch = self.store.s3, session.sessid, session.epoch
+        if not segments:
+            key = f"{self.store.folder(sessid)}/{epoch}/{name}"
+            s3.put(key, b"")
+            return key
+        if sum(one.length for one in segments) != size:
+            raise FileDamaged
+        if len(segments) == 1:
+            return segments[0].object
+        if not self.database.read(file, sessid, name).sealed:
+            return self.store.join(sessid, epoch, f"grows-{size}/{name}", segments)
+        key = self.store.join(sessid, epoch, name, segments)
+        args = session, name, [one.object for one in segments], Segment(0, size, key, b"")
+        (replaced,) = self.database.record([(join_segments, args)])
+        if replaced is True:
+            s3.delete([one.object for one in segments])
+        return key
+
+    def _put(self, session: Session, description: Description, name: str, size: int) -> str:
+        """Put a file that was unpacked; return its key."""
+        path = f"{description.folder}/{on_disk(name)}"
+        key = f"{self.store.folder(session.sessid)}/{session.epoch}/unpacked-{description.id}/{name}"
+        s3 = self.store.s3
+        s3.write(key, _blocks(path), size)
+        return key
+
+
+def _blocks(path: str) -> Iterator[bytes]:
+    """Yield the content of a file."""
+    with open(path, "rb") as file:
+        yield from iter(partial(file.read, PUT_BLOCK), b"")
