@@ -7,11 +7,13 @@ import signal
 import threading
 import time
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from attrs import define, field
+from daemon import PATIENCE
 from journal_rows import fill
 from postgres import Server
 from zope.interface.verify import verifyObject
@@ -34,7 +36,7 @@ from onec_twisted.model.records import Segment, Session, Written
 from onec_twisted.runtime.backoff import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SESSID = "5" * 32
@@ -58,6 +60,14 @@ def outcome(database: IDatabase, step: Any, *args: Any) -> Any:
 def piece(start: int, length: int, key: str) -> Written:
     """Return a piece of one segment."""
     return Written(start + length, (Segment(start, length, key, b"d"),), b"digest")
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.001)
 
 
 @define(eq=False)
@@ -185,34 +195,40 @@ def test_eight_writers_and_init_at_once(database: PostgreSQL) -> None:
     outcome(database, steps.open_session, SESSID, "hash", "shop", 1.0)
     stored: list[tuple[int, int]] = []
     unforeseen: list[BaseException] = []
+    over = threading.Event()
 
     def write(writer: int) -> None:
-        chance = random.Random(writer)
-        for number in range(60):
+        chance, number = random.Random(writer), 0
+        while not over.is_set() and not unforeseen:
             found, _, _ = database.read(steps.session, "hash", 0)
             known = database.read(steps.file, SESSID, "a")
             before = known.committed if known is not None else None
-            size = chance.randrange(1, 50)
-            written = piece(before or 0, size, f"{writer}-{number}")
+            size, number = chance.randrange(1, 50), number + 1
+            key = f"{writer}-{number}"
+            written = piece(before or 0, size, key)
             try:
-                outcome(
-                    database, steps.commit, found, "a", before, written, 4000, 2.0, "catalog", f"{writer}-{number}"
-                )
+                outcome(database, steps.commit, found, "a", before, written, 4000, 2.0, "catalog", key)
                 stored.append((found.epoch, size))
             except (Overtaken, SessionRestarted, InsufficientStorage):
                 continue
             except BaseException as error:
                 unforeseen.append(error)
 
-    writers = [threading.Thread(target=write, args=(writer,)) for writer in range(8)]
+    def has_stored(epoch: int) -> bool:
+        return bool(unforeseen) or sum(known == epoch for known, _ in stored) >= 10
+
+    writers = [threading.Thread(target=write, args=(writer,), daemon=True) for writer in range(8)]
     for one in writers:
         one.start()
-    for number in range(3):
-        while len(stored) < 10 * number and any(one.is_alive() for one in writers):
-            writers[0].join(0.001)
-        outcome(database, steps.start_epoch, SESSID, 3.0, 0)
+    try:
+        for epoch in (1, 2, 3, 4):
+            until(partial(has_stored, epoch))
+            if epoch < 4:
+                outcome(database, steps.start_epoch, SESSID, 3.0, 0)
+    finally:
+        over.set()
     for one in writers:
-        one.join()
+        one.join(PATIENCE)
 
     assert unforeseen == []
     found, _, _ = database.read(steps.session, "hash", 0)
