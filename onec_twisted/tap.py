@@ -8,11 +8,11 @@ from typing import Any
 from onec_twisted.daemon.assembly import (
     collect_seldom,
     make_daemon,
-    make_holdings,
     make_means,
     run_evenly,
     wall_clock,
 )
+from onec_twisted.daemon.holdings import make_holdings
 from onec_twisted.daemon.logs import log_of
 from onec_twisted.daemon.options import Options
 from onec_twisted.daemon.preflight import FAIL, findings, table

@@ -21,4 +21,5 @@ Nothing but ``daemon`` imports it. Modules, each of which imports only from thos
 * ``fetching``: fetches a session's files into a scratch folder, for importers that need them on a disk
 * ``located``: a description whose files have addresses
 * ``publishing``: makes hand-offs ready: a site gets addresses of objects, a program a folder
+* ``keeping``: the importer ``keep``, which writes its manifest into the store
 """

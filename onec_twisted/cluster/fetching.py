@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import define, field
+from zope.interface import implementer
 
 from onec_twisted.model.segments import UNPACKED, on_disk
 from onec_twisted.storage.file import FILE_MODE
+from onec_twisted.storage.interfaces import IFolders
 from onec_twisted.storage.whole import FOLDER_MODE, NEW
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Fetched"]
 
 
+@implementer(IFolders)
 @define(eq=False)
 class Fetched:
     """The scratch folders of sessions below ``top``. ``blocks_of`` yields a file, by its sessid, name and length."""
@@ -38,7 +41,6 @@ class Fetched:
         os.makedirs(self.top, mode=FOLDER_MODE)
 
     def folder(self, sessid: str) -> str:
-        """Return the absolute path of a session's folder, which need not exist."""
         return f"{self.top}/{sessid}"
 
     def missing(self, sessid: str, epoch: int, files: Mapping[str, int]) -> dict[str, int]:

@@ -24,7 +24,9 @@ Modules, each of which imports only from those above it:
 * ``doors``: the front doors of each shop
 * ``reloading``: reads the settings again while the daemon runs
 * ``administration``: adds what administrators look at, and what tells them
+* ``holdings``: what a daemon holds of its machine
 * ``assembly``: puts all parts of a real daemon together
+* ``several``: what a daemon uses that shares records and files with others
 * ``preflight``: tries what ``--check`` tries, without serving
 * ``backup``: copies a media root while the daemon runs, and back
 * ``remote``: asks a running daemon by its API

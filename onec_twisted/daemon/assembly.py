@@ -9,16 +9,13 @@ import gc
 import platform
 import time
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
 from twisted.application.internet import TimerService
 
 import twisted
 from onec_twisted import __version__
 from onec_twisted.catalog.catalog import Catalog
-from onec_twisted.catalog.database import Database
 from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.catalog.refused import REFUSALS_INTERVAL
 from onec_twisted.daemon.administration import Notices, add_admin
@@ -31,7 +28,7 @@ from onec_twisted.daemon.minutes import MINUTES_INTERVAL, Minutes
 from onec_twisted.daemon.parts import Means, Parts, make_parts
 from onec_twisted.daemon.reloading import InForce, Reload
 from onec_twisted.daemon.revocation import LOOK_INTERVAL, Revocation
-from onec_twisted.daemon.service import ExchangeService, prepare
+from onec_twisted.daemon.service import ExchangeService
 from onec_twisted.daemon.sweep import Lifetimes, Sweep, interval_for
 from onec_twisted.delivery.checking import Checker
 from onec_twisted.delivery.client import SiteClient, address_of, basic
@@ -43,8 +40,6 @@ from onec_twisted.exchange.orders import Orders
 from onec_twisted.ingest.received import QUIET_INTERVAL
 from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.runtime.presence import PRESENCE_INTERVAL, Presence
-from onec_twisted.runtime.workers import DiskWorkers
-from onec_twisted.storage.local import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,15 +47,17 @@ if TYPE_CHECKING:
     from twisted.logger import FileLogObserver
 
     from onec_twisted.daemon.config import Config
+    from onec_twisted.daemon.holdings import AnyHoldings
     from onec_twisted.daemon.listening import Certificate
     from onec_twisted.delivery.interfaces import IImporter
+    from onec_twisted.runtime.workers import DiskWorkers
 
 __all__ = [
-    "Holdings",
     "collect_seldom",
+    "even_clock",
     "make_daemon",
-    "make_holdings",
     "make_means",
+    "make_metrics",
     "retime",
     "run_evenly",
     "wall_clock",
@@ -71,12 +68,6 @@ GC_ALLOCATIONS = 10_000
 
 CERTIFICATE_INTERVAL = 60.0
 """Seconds between two checks for renewed certificates."""
-
-WORKER_THREADS = 16
-"""Threads that wait for the disk."""
-
-ERRAND_THREADS = 4
-"""Threads for work that may take seconds with thousands of files; pieces do not need them."""
 
 MOST_IMPORTERS = 5000
 """Importers that are remembered for other shops with the same settings."""
@@ -91,28 +82,6 @@ UNPACK_TIMEOUT = 3600.0
 """Most seconds for unpacking the archives of one hand-off."""
 
 
-@frozen(eq=False, kw_only=True)
-class Holdings:
-    """The machine's resources that a daemon holds: the media root with its database, and threads."""
-
-    store: Store
-    database: Database
-    workers: DiskWorkers
-    errands: DiskWorkers
-
-    def check(self) -> None:
-        """Check that the media root and its database still exist. Blocks. Raises ``StorageRemoved``."""
-        self.store.check()
-        self.database.check()
-
-    def release(self) -> None:
-        """End the threads after their queued work, and close the database. Blocks."""
-        while not (self.errands.is_stopped and self.workers.is_stopped):  # the work of either may go on in the other
-            self.errands.stop()
-            self.workers.stop()
-        self.database.close()
-
-
 def run_evenly(reactor: Any) -> None:
     """Make a reactor's timers use the monotonic clock."""
     reactor.seconds = time.monotonic
@@ -124,22 +93,19 @@ def collect_seldom() -> None:
     gc.set_threshold(GC_ALLOCATIONS, *gc.get_threshold()[1:])
 
 
-def make_holdings(config: Config, reactor: Any) -> Holdings:
-    """Return the resources of a real daemon; nothing on disk is touched yet."""
-    store = Store(Path(config.media_root).absolute(), synced=config.synced)
-    return Holdings(
-        store=store,
-        database=Database(store.database, synced=store.synced),
-        workers=DiskWorkers(reactor, WORKER_THREADS),
-        errands=DiskWorkers(reactor, ERRAND_THREADS),
-    )
-
-
-def make_means(reactor: Any, holdings: Holdings) -> Means:
-    """Return the means that the parts of a real daemon use."""
-    workers, errands = holdings.workers, holdings.errands
+def make_metrics() -> Metrics:
+    """Return the metrics of a real daemon."""
     metrics = Metrics(time.monotonic)
     metrics.report_build(version=__version__, twisted=twisted.__version__, python=platform.python_version())
+    return metrics
+
+
+def make_means(
+    reactor: Any, holdings: AnyHoldings, metrics: Metrics | None = None, catalog: Catalog | None = None
+) -> Means:
+    """Return the means that the parts of a real daemon use; ``catalog`` is that of ``holdings`` if there is none."""
+    workers, errands = holdings.workers, holdings.errands
+    metrics = metrics or make_metrics()
     return Means(
         reactor=reactor,
         # Seconds since 1970 that do not jump when the system's clock is set
@@ -150,7 +116,7 @@ def make_means(reactor: Any, holdings: Holdings) -> Means:
         metrics=metrics,
         store=holdings.store,
         free=partial(workers, holdings.store.free),
-        catalog=Catalog(Recorder(holdings.database, workers, metrics, errands)),
+        catalog=catalog or Catalog(Recorder(holdings.database, workers, metrics, errands)),
         importer_of=_importers(reactor, errands),
         orders_of=partial(_orders, reactor),
         examine=Examiner(reactor, ARCHIVE_TIMEOUT),
@@ -162,6 +128,11 @@ def make_means(reactor: Any, holdings: Holdings) -> Means:
 def wall_clock() -> float:
     """Return the seconds since 1970."""
     return time.time()
+
+
+def even_clock() -> float:
+    """Return the seconds of a clock that nobody sets."""
+    return time.monotonic()
 
 
 def _anchored_now(offset: float) -> float:
@@ -206,7 +177,7 @@ def _orders(reactor: Any, config: Config) -> Orders | None:
 
 def make_daemon(
     config: Config,
-    holdings: Holdings,
+    holdings: AnyHoldings,
     means: Means,
     observer: FileLogObserver | None = None,
     again: Callable[[], Config] | None = None,
@@ -222,7 +193,7 @@ def make_daemon(
     certificates: list[Certificate] = []
     addresses: list[str] = []
     daemon = ExchangeService(
-        prepare=partial(prepare, holdings.store, config.media_root),
+        prepare=partial(holdings.prepare, config.media_root),
         release=holdings.release,
         site=site,
         locks=parts.locks,
@@ -245,11 +216,11 @@ def make_daemon(
     parts.relay.setServiceParent(daemon)
     parts.archives.setServiceParent(daemon)
     _add_timers(daemon, reload, parts, holdings)
-    daemon.at_start = lambda: announce(config, addresses, str(holdings.store.temp), store.free())
+    daemon.at_start = lambda: announce(config, addresses, holdings.place, store.free())
     return daemon
 
 
-def _add_timers(daemon: ExchangeService, reload: Reload, parts: Parts, holdings: Holdings) -> None:
+def _add_timers(daemon: ExchangeService, reload: Reload, parts: Parts, holdings: AnyHoldings) -> None:
     """Add what the daemon does from time to time."""
     means, in_force = reload.means, reload.in_force
     catalog, config = means.catalog, in_force.config
@@ -286,6 +257,7 @@ def _add_timers(daemon: ExchangeService, reload: Reload, parts: Parts, holdings:
         (MINUTES_INTERVAL, minutes.once),
         (REFUSALS_INTERVAL, parts.refused.flush),
         (QUIET_INTERVAL, parts.received.end_quiet),
+        *means.timers,
     ):
         timed(interval, call)
     settling = timed(_settle_interval(config), parts.handoffs.settle_quiet)
@@ -299,7 +271,7 @@ def _add_timers(daemon: ExchangeService, reload: Reload, parts: Parts, holdings:
         return go_on
 
     reload.followers.append(follow)
-    daemon.at_end = (parts.refused.flush, minutes.once)
+    daemon.at_end = (parts.refused.flush, minutes.once, *means.at_end)
 
 
 def _settle_interval(config: Config) -> float:

@@ -28,7 +28,7 @@ from onec_twisted.resumable.claims import Claims
 from onec_twisted.runtime.fairness import Sharing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from twisted.internet.defer import Deferred
 
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.directory import Directory
     from onec_twisted.storage.gathering import Job
-    from onec_twisted.storage.interfaces import IStore
+    from onec_twisted.storage.interfaces import IFolders, IStore
 
-__all__ = ["Means", "Parts", "destinations_of", "make_parts", "quotas_of"]
+__all__ = ["Means", "Parts", "destinations_of", "make_parts", "preparation_of", "quotas_of"]
 
 
 @frozen(eq=False, kw_only=True)
@@ -56,7 +56,9 @@ class Means:
     ``errands`` for long operations. ``free`` returns the free bytes of the disk, ``examine`` reads an archive,
     ``prepare`` unpacks some, ``check`` reads documents, ``chance`` returns a number from 0 to 1. ``importer_of`` and
     ``orders_of`` return what the settings of a shop choose; they raise ``CannotStart``. ``daemons`` knows of others
-    that serve the same sessions.
+    that serve the same sessions, and ``tell_busy`` takes what tells which ones are in use. ``make_relay`` replaces
+    the relay, ``timers`` are further calls, each after the seconds between two, ``at_end`` those when all has
+    stopped.
     """
 
     reactor: Any
@@ -74,6 +76,10 @@ class Means:
     prepare: Callable[[int, Job, Callable[[dict[str, Any]], None]], Awaitable[int]]
     check: Callable[[int, list[tuple[str, int]]], Awaitable[tuple[list[Document], str]]]
     daemons: IDaemons = field(factory=Alone)
+    make_relay: Callable[[Config, Means, Space, Destinations, Sharing], IRelay] | None = None
+    tell_busy: Callable[[Callable[[], frozenset[str]]], None] = lambda _: None
+    timers: Sequence[tuple[float, Callable[[], Any]]] = ()
+    at_end: Sequence[Callable[[], Any]] = ()
     chance: Callable[[], float] = random.random
 
 
@@ -104,18 +110,9 @@ def make_parts(config: Config, means: Means) -> Parts:
     proofs = Proofs(catalog.files, clock)
     destinations = Destinations(destinations_of(config, means))
     archives = Archives(store, means.workers, clock, means.examine, sharing)
-    relay = Relay(
-        most_tries=config.import_tries,
-        files=catalog.files,
-        records=catalog.handoffs,
-        prepare=_preparation(means, ingest.space, sharing),
-        destinations=destinations,
-        now=means.now,
-        clock=clock,
-        metrics=means.metrics,
-        chance=means.chance,
-        sharing=sharing,
-    )
+    make_relay = means.make_relay or _relay
+    relay = make_relay(config, means, ingest.space, destinations, sharing)
+    means.tell_busy(locks.busy_sessions)
     return Parts(
         locks=locks,
         ingest=ingest,
@@ -141,6 +138,22 @@ def make_parts(config: Config, means: Means) -> Parts:
         shard=Shard(config.shard, means.seconds),
         claims=Claims(),
         refused=RefusedRequests(catalog.journal, means.now),
+        sharing=sharing,
+    )
+
+
+def _relay(config: Config, means: Means, space: Space, destinations: Destinations, sharing: Sharing) -> Relay:
+    """Return what delivers the hand-offs of one daemon."""
+    return Relay(
+        most_tries=config.import_tries,
+        files=means.catalog.files,
+        records=means.catalog.handoffs,
+        prepare=preparation_of(means, means.store, space, sharing),
+        destinations=destinations,
+        now=means.now,
+        clock=means.reactor,
+        metrics=means.metrics,
+        chance=means.chance,
         sharing=sharing,
     )
 
@@ -187,12 +200,12 @@ def destinations_of(config: Config, means: Means) -> dict[str, Destination]:
     }
 
 
-def _preparation(means: Means, space: Space, sharing: Sharing) -> Checking:
-    """Return what makes hand-offs ready for the importer."""
+def preparation_of(means: Means, folders: IFolders, space: Space, sharing: Sharing) -> Checking:
+    """Return what makes hand-offs ready for the importer, whose files are in ``folders``."""
     unpacking = Preparation(
         files=means.catalog.files,
         records=means.catalog.handoffs,
-        store=means.store,
+        store=folders,
         space=space,
         workers=means.errands,
         prepare=means.prepare,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from onec_twisted.model.description import Description
     from onec_twisted.model.records import Handoff
     from onec_twisted.runtime.workers import Workers
-    from onec_twisted.storage.interfaces import IStore
+    from onec_twisted.storage.interfaces import IFolders
 
 __all__ = ["Preparation", "Preparer"]
 
@@ -107,7 +107,7 @@ class Preparation:
 
     files: FileRecords
     records: HandoffRecords
-    store: IStore
+    store: IFolders
     space: Space
     workers: Workers
     prepare: Callable[[int, Job, Callable[[dict[str, Any]], None]], Awaitable[int]]

@@ -89,6 +89,8 @@ class Webhook:
     url: str
     client: SiteClient
     timeout: float
+    takes_urls = True
+    """A site gets addresses of files that are in an object store."""
     _log = Logger()
 
     async def deliver(self, description: Description, progress: Callable[[str], None]) -> None:

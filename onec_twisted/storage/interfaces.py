@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from onec_twisted.model.names import SafeName
     from onec_twisted.model.records import FileRecord, Session, Written
 
-__all__ = ["IStore", "IStoredFile"]
+__all__ = ["IFolders", "IStore", "IStoredFile"]
 
 
 class IStoredFile(Interface):
@@ -41,7 +41,14 @@ class IStoredFile(Interface):
         """Restore the file to its state before the piece, or remove it if it did not exist, and close."""
 
 
-class IStore(Interface):
+class IFolders(Interface):
+    """Where the files of a session are on a disk."""
+
+    def folder(sessid: str) -> str:
+        """Return the absolute path of a session's folder, which need not exist."""
+
+
+class IStore(IFolders):
     """The media root. Its methods block: they are called in workers."""
 
     def open(session: Session, name: SafeName, committed: int | None) -> IStoredFile:
@@ -59,9 +66,6 @@ class IStore(Interface):
 
     def cut(sessid: str, name: SafeName, committed: int | None) -> None:
         """Cut a file that is not open to ``committed`` bytes; None removes it."""
-
-    def folder(sessid: str) -> str:
-        """Return the absolute path of a session's folder, which need not exist."""
 
     def open_archive(sessid: str, name: SafeName) -> int:
         """Return a descriptor to read an archive from; the caller closes it. Raises ``OSError``."""

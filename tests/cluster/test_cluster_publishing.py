@@ -129,7 +129,7 @@ def place(database: PostgreSQL, fake: FakeS3, tmp_path: Path) -> Iterator[Place]
     unpacking = Preparation(
         files=catalog.files,
         records=catalog.handoffs,
-        store=fetched,  # type: ignore[arg-type]
+        store=fetched,
         space=space,
         workers=inline,
         prepare=prepare_inline,

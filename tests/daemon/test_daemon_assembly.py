@@ -10,8 +10,9 @@ import pytest
 from in_memory import config_of
 from twisted.internet.testing import MemoryReactorClock
 
-from onec_twisted.daemon.assembly import GC_ALLOCATIONS, collect_seldom, make_holdings, make_means, run_evenly
+from onec_twisted.daemon.assembly import GC_ALLOCATIONS, collect_seldom, make_means, run_evenly
 from onec_twisted.daemon.config import CannotStart
+from onec_twisted.daemon.holdings import make_holdings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,226 @@
+"""Puts together what a daemon uses that shares its records and files with others: PostgreSQL, and an object store.
+
+Only this module knows ``cluster``, whose libraries not everybody has.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, field, frozen
+
+from onec_twisted import __version__
+from onec_twisted.catalog.cache import NothingKnown
+from onec_twisted.catalog.catalog import Catalog
+from onec_twisted.catalog.recorder import Recorder
+from onec_twisted.cluster.contents import epochs_of, segments_of
+from onec_twisted.cluster.fetching import Fetched
+from onec_twisted.cluster.keeping import KeepObjects
+from onec_twisted.cluster.objects import ObjectStore
+from onec_twisted.cluster.postgresql import PostgreSQL
+from onec_twisted.cluster.presence import BEAT_INTERVAL, TICK_INTERVAL, Presence
+from onec_twisted.cluster.publishing import Publishing
+from onec_twisted.cluster.putters import Putters
+from onec_twisted.cluster.reading import FileReader
+from onec_twisted.cluster.refusals import CannotUseCluster
+from onec_twisted.cluster.relay import LOOK_INTERVAL, SharedRelay
+from onec_twisted.cluster.s3 import S3
+from onec_twisted.cluster.s3 import Tries as StoreTries
+from onec_twisted.cluster.tables import create_tables
+from onec_twisted.cluster.together import Together
+from onec_twisted.daemon.assembly import even_clock, make_means, make_metrics, wall_clock
+from onec_twisted.daemon.config import CannotStart
+from onec_twisted.daemon.holdings import ERRAND_THREADS
+from onec_twisted.daemon.parts import preparation_of
+from onec_twisted.delivery.tries import Tries
+from onec_twisted.model.errors import CatalogBusy
+from onec_twisted.runtime.workers import DiskWorkers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from onec_twisted.cluster.location import Credentials, Location
+    from onec_twisted.daemon.config import Config
+    from onec_twisted.daemon.parts import Means
+    from onec_twisted.delivery.destinations import Destinations
+    from onec_twisted.delivery.interfaces import IImporter
+    from onec_twisted.delivery.relaying import IRelay
+    from onec_twisted.ingest.space import Space
+    from onec_twisted.runtime.fairness import Sharing
+
+__all__ = ["Place", "SharedHoldings", "make_shared_holdings", "make_shared_means"]
+
+NETWORK_THREADS = 64
+"""Threads that wait for the server and the store."""
+
+TOUCHES_IN_TIME = 4
+"""How often a session with pieces on their way is touched before it counts as quiet."""
+
+
+@frozen
+class Place:
+    """Where records and files are, and what this daemon is called; ``catalog`` is libpq's address."""
+
+    catalog: str = field(repr=False)
+    store: Location
+    keys: Credentials | None
+    name: str
+
+
+@frozen(eq=False, kw_only=True)
+class SharedHoldings:
+    """What a daemon holds of the machine and of the network: a scratch folder, connections, and threads."""
+
+    store: ObjectStore
+    database: PostgreSQL
+    fetched: Fetched
+    workers: DiskWorkers
+    errands: DiskWorkers
+
+    @property
+    def place(self) -> str:
+        """Return where uploads go, for the log."""
+        return "the object store"
+
+    def prepare(self, media_root: str) -> None:
+        """Make the scratch folders, and try the server and the store. Blocks. Raises ``CannotStart``.
+
+        Call it when the process has forked for the last time: the store's client does not work in a fork.
+        """
+        try:
+            self.database.using(create_tables)
+            self.store.prepare()
+            self.fetched.prepare()
+        except CannotUseCluster as cannot:
+            raise CannotStart(str(cannot)) from None
+        except CatalogBusy as error:
+            raise CannotStart(f"--catalog: PostgreSQL cannot be used: {error}") from None
+        except OSError as error:
+            raise CannotStart(f"--store, --media-root={media_root}: cannot be used ({error.strerror})") from None
+
+    def check(self) -> None:
+        """Do nothing: server and store say themselves when they are gone."""
+
+    def release(self) -> None:
+        """End the threads after their queued work, and close the connections. Blocks."""
+        while not (self.errands.is_stopped and self.workers.is_stopped):
+            self.errands.stop()
+            self.workers.stop()
+        self.store.stop()
+        self.database.close()
+
+
+def make_shared_holdings(place: Place, config: Config, reactor: Any) -> SharedHoldings:
+    """Return the resources of a daemon among several; nothing is connected yet. Raises ``CannotUseCluster``."""
+    database = PostgreSQL(place.catalog, even_clock)
+    s3 = S3(place.store, place.keys, StoreTries())
+
+    def rows(sessid: str, name: str) -> Any:
+        return database.read(segments_of, sessid, name)
+
+    def blocks(sessid: str, name: str, size: int) -> Iterator[bytes]:
+        return FileReader(s3, lambda: rows(sessid, name), size).blocks()
+
+    return SharedHoldings(
+        store=ObjectStore(
+            s3=s3,
+            putters=Putters(s3),
+            scratch=f"{config.media_root}/scratch",
+            segments_of=rows,
+            epochs_of=partial(database.read, epochs_of),
+        ),
+        database=database,
+        fetched=Fetched(f"{config.media_root}/imports", blocks),
+        workers=DiskWorkers(reactor, NETWORK_THREADS),
+        errands=DiskWorkers(reactor, ERRAND_THREADS),
+    )
+
+
+def make_shared_means(reactor: Any, place: Place, config: Config, holdings: SharedHoldings) -> Means:
+    """Return the means that the parts of a daemon among several use."""
+    workers, errands, database = holdings.workers, holdings.errands, holdings.database
+    metrics = make_metrics()
+    catalog = Catalog(Recorder(database, workers, metrics, errands, known=NothingKnown()))
+    quiet = min(config.session_ttl, *(settings.settle for _, settings in config.named_shops()))
+    presence = Presence(
+        database=database,
+        workers=workers,
+        clock=reactor,
+        wall=wall_clock,
+        name=place.name,
+        version=__version__,
+        touch_interval=quiet / TOUCHES_IN_TIME,
+        busy=tuple,
+    )
+    shared = _Delivery(holdings, presence)
+    plain = make_means(reactor, holdings, metrics, catalog)
+
+    def importer_of(of_shop: Config) -> IImporter:
+        if of_shop.importer == "keep":
+            return KeepObjects(database, holdings.store, errands)
+        return plain.importer_of(of_shop)
+
+    return evolve(
+        plain,
+        now=presence.now,
+        importer_of=importer_of,
+        daemons=Together(catalog.files, presence, reactor),
+        make_relay=shared.make_relay,
+        tell_busy=shared.tell_busy,
+        timers=((BEAT_INTERVAL, presence.beat), (TICK_INTERVAL, presence.look), (LOOK_INTERVAL, shared.look)),
+        at_end=(presence.leave,),
+    )
+
+
+class _Delivery:
+    """Makes the relay of a daemon, and looks for it at what waits."""
+
+    def __init__(self, holdings: SharedHoldings, presence: Presence) -> None:
+        self._holdings, self._presence = holdings, presence
+        self._relay: SharedRelay | None = None
+
+    def look(self) -> Any:
+        """Let the relay look."""
+        return self._relay.look() if self._relay is not None and self._relay.running else None
+
+    def tell_busy(self, busy: Callable[[], frozenset[str]]) -> None:
+        """Touch from now on the sessions that have pieces on their way."""
+        self._presence.busy = busy
+
+    def make_relay(
+        self, config: Config, means: Means, space: Space, destinations: Destinations, sharing: Sharing
+    ) -> IRelay:
+        """Return the relay."""
+        holdings, catalog = self._holdings, means.catalog
+        publishing = Publishing(
+            records=catalog.handoffs,
+            database=holdings.database,
+            store=holdings.store,
+            fetched=holdings.fetched,
+            space=space,
+            workers=holdings.errands,
+            prepare=preparation_of(means, holdings.fetched, space, sharing),
+            import_timeout=config.import_timeout,
+        )
+        tries = Tries(
+            most=config.import_tries,
+            files=catalog.files,
+            records=catalog.handoffs,
+            prepare=publishing,
+            destinations=destinations,
+            now=means.now,
+            clock=means.reactor,
+            metrics=means.metrics,
+        )
+        self._relay = SharedRelay(
+            tries=tries,
+            recorder=catalog.recorder,
+            database=holdings.database,
+            presence=self._presence,
+            workers=holdings.workers,
+            clock=means.reactor,
+            chance=means.chance,
+            sharing=sharing,
+        )
+        return self._relay

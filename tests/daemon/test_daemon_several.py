@@ -1,0 +1,74 @@
+"""What a daemon among several holds: each thing that is missing at the start is one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from in_memory import config_of
+from twisted.internet.task import Clock
+
+from onec_twisted.daemon.config import CannotStart
+
+pytest.importorskip("psycopg", reason="tox -e cluster has it")
+pytest.importorskip("obstore", reason="tox -e cluster has it")
+
+from onec_twisted.cluster.location import Credentials, Location
+from onec_twisted.daemon.several import Place, SharedHoldings, make_shared_holdings, make_shared_means
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from postgres import Server
+
+NOWHERE = Location("bucket", "", "http://127.0.0.1:1")
+
+
+class Reactor(Clock):
+    """A reactor without threads."""
+
+    def addSystemEventTrigger(self, *args: Any) -> None:
+        """Do nothing."""
+
+
+def holdings(folder: Path, catalog: str) -> SharedHoldings:
+    """Return the holdings of a daemon whose store is not there."""
+    place = Place(catalog, NOWHERE, Credentials("key", "hunter2"), "one")
+    return make_shared_holdings(place, config_of(f"--media-root={folder}"), Reactor())
+
+
+def test_no_server(tmp_path: Path) -> None:
+    """It says that of PostgreSQL, and no password."""
+    held = holdings(tmp_path, "postgresql://onec:hunter2@127.0.0.1:1/onec")
+    with pytest.raises(CannotStart, match="--catalog: PostgreSQL cannot be used") as caught:
+        held.prepare("media")
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_store(tmp_path: Path, postgresql: Server) -> None:
+    """It says that of the store."""
+    held = holdings(tmp_path, postgresql.url("made"))
+    with pytest.raises(CannotStart, match="--store") as caught:
+        held.prepare("media")
+    assert "hunter2" not in str(caught.value)
+    held.database.close()
+    assert held.place == "the object store"
+
+
+def test_what_is_shown_of_a_place_is_no_secret(tmp_path: Path) -> None:
+    """Neither the address of the records nor the keys."""
+    place = Place("postgresql://onec:hunter2@h/onec", NOWHERE, Credentials("key", "hunter2"), "one")
+    assert "hunter2" not in repr(place)
+
+
+def test_its_means(tmp_path: Path) -> None:
+    """It is one of several, whose parts are told when to look."""
+    config = config_of(f"--media-root={tmp_path}")
+    place = Place("postgresql://127.0.0.1:1/onec", NOWHERE, Credentials("key", "x"), "one")
+    reactor = Reactor()
+    held = make_shared_holdings(place, config, reactor)
+    means = make_shared_means(reactor, place, config, held)
+    assert not means.daemons.is_alone
+    assert sorted(interval for interval, _ in means.timers) == [0.25, 0.5, 1.0]
+    assert means.importer_of(config).takes_urls  # type: ignore[attr-defined]
