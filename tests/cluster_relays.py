@@ -69,7 +69,7 @@ class Relaying:
             workers=inline,
             clock=self.clock,
             wall=lambda: 1000.0,
-            name=self.name,
+            name=lambda: self.name,
             version="1",
             touch_interval=10.0,
             busy=tuple,

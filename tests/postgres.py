@@ -57,6 +57,12 @@ class Server:
         """Return where the databases are."""
         return self.folder / "data"
 
+    def lock(self, user: str) -> None:
+        """Let a user in by password only, from now on."""
+        rules = self.data / "pg_hba.conf"
+        rules.write_text(f"host all {user} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+        self.ask("SELECT pg_reload_conf()")
+
     def run(self, command: Sequence[str]) -> None:
         """Run a program of PostgreSQL's to its end."""
         subprocess.run(self._as_user(command), check=True, capture_output=True, cwd="/")

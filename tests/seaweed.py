@@ -93,6 +93,8 @@ def started(program: str, folder: Path) -> Seaweed:
         "s3.port": s3,
         "s3.config": _identities(folder),
         "s3.iam": "false",
+        "s3.port.iceberg": 0,  # further services have the same ports for all
+        "s3.port.lance": 0,
     }
     arguments = [program, "-logtostderr=true", "server", *(f"-{name}={value}" for name, value in flags.items())]
     with (folder / "log").open("wb") as log:

@@ -7,6 +7,7 @@ Nothing but ``daemon`` imports it. Modules, each of which imports only from thos
 * ``cursor``: a cursor that takes what SQLite takes
 * ``contents``: what the records say of the objects of a session
 * ``statements``: what every piece needs, in one statement each
+* ``semaphore``: lets threads in by the order in which they came
 * ``postgresql``: the database
 * ``location``: where the object store is, and the keys to it
 * ``s3``: the few verbs that are asked of an object store

@@ -1,4 +1,4 @@
-"""Where the object store is, and the keys to it."""
+"""Where the records and the object store are, and the keys to them; reads no more than text and one small file."""
 
 from __future__ import annotations
 
@@ -15,16 +15,30 @@ from onec_twisted.cluster.refusals import CannotUseCluster
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FORM", "Credentials", "Location", "credentials_in", "parse_location", "read_credentials"]
+__all__ = [
+    "FORM",
+    "Credentials",
+    "Location",
+    "check_catalog",
+    "credentials_in",
+    "parse_location",
+    "read_credentials",
+]
 
 FORM = "s3://BUCKET/PREFIX?endpoint=https://HOST"
 """How the address of a store is written; everything but the bucket and the endpoint may be left out."""
+
+CATALOG_FORM = "postgresql://USER@HOST/NAME"
+"""How the address of the records is written."""
 
 DEFAULT_REGION = "us-east-1"
 """What is signed for where no region is given; most stores but Amazon's take any."""
 
 PARAMETERS = ("endpoint", "region", "ca")
 """What may stand behind the question mark."""
+
+SECRET_IN_CATALOG = ("password", "sslpassword")
+"""What libpq would take behind the question mark."""
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _REGION = re.compile(r"[A-Za-z0-9-]+")
@@ -53,6 +67,24 @@ class Credentials:
     key_id: str = field(repr=False)
     secret: str = field(repr=False)
     token: str = field(default="", repr=False)
+
+
+def check_catalog(text: str) -> None:
+    """Check the value of ``--catalog``: everybody on the machine can read a password on a command line.
+
+    Raises ``CannotUseCluster``; its message repeats nothing of the value.
+    """
+    try:
+        url = urlsplit(text)
+        given = [name for name, _ in parse_qsl(url.query, keep_blank_values=True)]
+    except ValueError:
+        raise CannotUseCluster(f"is no address; write {CATALOG_FORM}") from None
+    if url.scheme not in ("postgresql", "postgres") or url.fragment or not url.path.strip("/"):
+        raise CannotUseCluster(f"is no address of a database; write {CATALOG_FORM}")
+    if ":" in url.netloc.rpartition("@")[0] or any(name in SECRET_IN_CATALOG for name in given):
+        raise CannotUseCluster(
+            "no password belongs into the address; put it into the file that $PGPASSFILE names, or use a certificate"
+        )
 
 
 def parse_location(text: str) -> Location:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections import deque
 from queue import Empty, LifoQueue
-from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -26,6 +24,7 @@ from onec_twisted.catalog.interfaces import IDatabase
 from onec_twisted.catalog.sql import sessions as local
 from onec_twisted.catalog.sqlite import DatabaseFailed
 from onec_twisted.cluster.cursor import SharedCursor
+from onec_twisted.cluster.semaphore import FairSemaphore
 from onec_twisted.cluster.statements import AFTERWARDS, BEFORE, HOT, SESSION_OF, has_recorded
 from onec_twisted.model.errors import CatalogBusy, InsufficientStorage
 from onec_twisted.runtime.backoff import Backoff
@@ -85,34 +84,6 @@ class Number(Loader):
         return float(text) if "." in text or "N" in text else int(text)
 
 
-class _Places:
-    """So many places, each given to who has waited longest: a semaphore would let busy threads go first for ever."""
-
-    def __init__(self, free: int) -> None:
-        self._free = free
-        self._waiting: deque[Lock] = deque()
-        self._changing = Lock()
-
-    def __enter__(self) -> None:
-        """Wait for a place."""
-        with self._changing:
-            if self._free:
-                self._free -= 1
-                return
-            turn = Lock()
-            turn.acquire()
-            self._waiting.append(turn)
-        turn.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        """Pass the place on."""
-        with self._changing:
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._free += 1
-
-
 class _Unsure(Exception):
     """The connection broke while a transaction was being committed; ``number`` identifies it to the server."""
 
@@ -151,7 +122,7 @@ class PostgreSQL:
     seconds: Callable[[], float]
     connect: Callable[[str], Connection[Any]] = connected
     _free: LifoQueue[Connection[Any]] = field(factory=LifoQueue, init=False)
-    _places: _Places = field(factory=lambda: _Places(MOST_CONNECTIONS), init=False)
+    _places: FairSemaphore = field(factory=lambda: FairSemaphore(MOST_CONNECTIONS), init=False)
 
     def read(self, question: Callable[..., Any], *args: Any) -> Any:
         return self._again(self._ask, question, args)

@@ -61,7 +61,7 @@ UPDATE sessions SET touched = %(now)s WHERE sessid IN (
 
 @define(eq=False, kw_only=True)
 class Presence:
-    """One daemon, as the others see it. ``name`` is for people, ``id`` is new with each start.
+    """One daemon, as the others see it. ``name`` returns what people call it, ``id`` is new with each start.
 
     Call ``beat`` every ``BEAT_INTERVAL``, ``look`` every ``TICK_INTERVAL`` seconds, and ``leave`` at the end.
 
@@ -74,7 +74,7 @@ class Presence:
     workers: Workers
     clock: IReactorTime
     wall: Callable[[], float]
-    name: str
+    name: Callable[[], str]
     version: str
     touch_interval: float
     busy: Callable[[], Collection[str]]
@@ -158,7 +158,7 @@ class Presence:
 
     def _tell(self, connection: Connection[Any], busy: list[str], state: dict[str, Any]) -> float:
         """In a worker: return PostgreSQL's time."""
-        known = {"id": self.id, "name": self.name, "version": self.version, "knows": SCHEMA_VERSION}
+        known = {"id": self.id, "name": self.name(), "version": self.version, "knows": SCHEMA_VERSION}
         row = connection.execute(BEAT, {**known, "state": json.dumps(state)}).fetchone()
         now = float(row[0]) if row else 0.0
         if busy:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import re
+import secrets
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -223,6 +224,15 @@ class S3:
             if error.errno == errno.ERANGE:
                 return b"", 0
             raise
+
+    def probe(self) -> None:
+        """Put an object, read it, and remove it."""
+        key, content = f"probe/{secrets.token_hex(8)}", b"x"
+        self.put(key, content)
+        found = self.read(key, 0, len(content))
+        self.delete([key])
+        if found != (content, len(content)):
+            raise OSError(errno.EIO, "the object store does not return what it was given", key)
 
     def size(self, key: str) -> int:
         """Return the size of an object, in bytes. Raises ``FileNotFoundError`` when there is none."""

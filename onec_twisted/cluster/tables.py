@@ -84,25 +84,16 @@ def check_server(connection: Connection[Any]) -> None:
         raise CannotUseCluster("--catalog: this PostgreSQL is a standby; name the primary")
 
 
-def create_tables(connection: Connection[Any]) -> None:
-    """Create the tables, unless they are there, in one transaction; daemons that start at once do it in turn.
+def known_version(connection: Connection[Any]) -> int | None:
+    """Return the version of the tables, None if there are none; nothing is changed.
 
-    Raises ``CannotUseCluster`` for a standby, and for tables of a later version.
+    Raises ``CannotUseCluster`` for a standby, and for tables that are too new, or too old.
     """
     check_server(connection)
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-        row = connection.execute("SELECT to_regclass('schema_version')").fetchone()
-        if row is None or row[0] is None:
-            whole = (schema.SCHEMA, schema.UPLOADS, schema.KEPT, schema.JOURNAL, schema.SHOPS, schema.INDEXES, SHARED)
-            connection.execute(CASEFOLD + "".join(_translated(part) for part in whole))
-            connection.execute(
-                "INSERT INTO schema_version (version, oldest) VALUES (%s, %s)",
-                (schema.SCHEMA_VERSION, OLDEST_VERSION),
-            )
-            return
-        row = connection.execute("SELECT version, oldest FROM schema_version").fetchone()
-    version, oldest = row or (0, 0)
+    row = connection.execute("SELECT to_regclass('schema_version')").fetchone()
+    if row is None or row[0] is None:
+        return None
+    version, oldest = connection.execute("SELECT version, oldest FROM schema_version").fetchone() or (0, 0)
     if oldest > schema.SCHEMA_VERSION:
         raise CannotUseCluster(
             f"--catalog: its tables need schema {oldest}, and this onec-exchange knows {schema.SCHEMA_VERSION}; "
@@ -110,3 +101,20 @@ def create_tables(connection: Connection[Any]) -> None:
         )
     if version < schema.SCHEMA_VERSION:
         raise CannotUseCluster(f"--catalog: its tables have schema {version}, older than any release could have made")
+    return int(version)
+
+
+def create_tables(connection: Connection[Any]) -> None:
+    """Create the tables, unless they are there, in one transaction; daemons that start at once do it in turn.
+
+    Raises ``CannotUseCluster`` as ``known_version`` does.
+    """
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+        if known_version(connection) is not None:
+            return
+        whole = (schema.SCHEMA, schema.UPLOADS, schema.KEPT, schema.JOURNAL, schema.SHOPS, schema.INDEXES, SHARED)
+        connection.execute(CASEFOLD + "".join(_translated(part) for part in whole))
+        connection.execute(
+            "INSERT INTO schema_version (version, oldest) VALUES (%s, %s)", (schema.SCHEMA_VERSION, OLDEST_VERSION)
+        )

@@ -27,6 +27,8 @@ Modules, each of which imports only from those above it:
 * ``holdings``: what a daemon holds of its machine
 * ``assembly``: puts all parts of a real daemon together
 * ``several``: what a daemon uses that shares records and files with others
+* ``findings``: what ``--check`` finds out, and how it tells that
+* ``shared_preflight``: tries PostgreSQL and the object store
 * ``preflight``: tries what ``--check`` tries, without serving
 * ``backup``: copies a media root while the daemon runs, and back
 * ``remote``: asks a running daemon by its API

@@ -53,6 +53,14 @@ class Config:
 
     shard: str | None
     """The daemon's name among several, or None."""
+    catalog: str | None
+    """libpq's address of the records that several daemons share; None for those of this one alone."""
+    store: str | None
+    """The address of the files that they share."""
+    store_credentials: str | None
+    """The path of a file with the key to ``store``."""
+    name: str | None
+    """What people call this one of them."""
 
     # Who may do what
     auth: tuple[Any, ...] = field(converter=_tuple)

@@ -27,6 +27,7 @@ from onec_twisted.daemon.values import (
     Wrong,
     check_fit,
     check_paths,
+    check_shared,
     one_of_several,
     secret_in,
     site_auth_in,
@@ -200,6 +201,7 @@ class Options(usage.Options, AuthOptionMixin):
             if self[name] is not None and name not in ("config", "tus-path"):
                 self[name] = value_of(name, self[name])
         check_fit(self)
+        check_shared(self)
         if self["admin-auth"] and self["admin"] is None:
             wrong("admin-auth", "", "there is no --admin to protect")
         if self["cors-header"] and not self["cors-origin"]:

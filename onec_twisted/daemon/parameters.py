@@ -38,7 +38,7 @@ NUMBERS = {
 }
 """The least value of each; 0 stands for no limit."""
 
-PATHS = ("media-root", "import-secret", "import-auth")
+PATHS = ("media-root", "import-secret", "import-auth", "store-credentials")
 """Options that name a file or a folder."""
 
 REPEATABLE = ("listen", "path", "auth", "admin-auth", "trusted-proxy", "cors-origin", "cors-header", "notify")
@@ -47,6 +47,20 @@ REPEATABLE = ("listen", "path", "auth", "admin-auth", "trusted-proxy", "cors-ori
 PARAMETERS: Sequence[Sequence[Any]] = [
     ["config", None, None, "File with options, in TOML; the command line and $ONEC_EXCHANGE_... count for more."],
     ["media-root", None, "media", "Folder for uploads and records; created if it does not exist."],
+    [
+        "catalog",
+        None,
+        None,
+        "postgresql://USER@HOST/NAME for records that several daemons share; without it, SQLite in --media-root.",
+    ],
+    ["store", None, None, "s3://BUCKET?endpoint=URL for the files that they share; with --catalog."],
+    [
+        "store-credentials",
+        None,
+        None,
+        "File with the key to --store, its name in the first line; without it, $AWS_ACCESS_KEY_ID and others.",
+    ],
+    ["name", None, None, "Name of this daemon among those that share, for people; by default HOST:PID."],
     ["file-limit", None, "100M", "Size of the pieces into which nodes cut files."],
     ["body-limit", None, None, "Largest body, by default --file-limit; beyond that, 413."],
     ["session-quota", None, "20G", "Bytes that one session may store; beyond that, 507."],

@@ -24,6 +24,7 @@ from onec_twisted.catalog.sql.schema import SCHEMA_VERSION
 from onec_twisted.catalog.sqlite import CatalogUnusable
 from onec_twisted.daemon.announcement import address_text
 from onec_twisted.daemon.checkers import known_users, shown
+from onec_twisted.daemon.findings import FAIL, OK, WARN, Finding
 from onec_twisted.daemon.listening import certificate_of
 from onec_twisted.delivery.client import address_of
 from onec_twisted.delivery.importers import make_importer
@@ -38,9 +39,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.daemon.config import Config, Shop
 
-__all__ = ["FAIL", "OK", "WARN", "Finding", "findings", "table"]
-
-OK, WARN, FAIL = "ok", "WARN", "FAIL"
+__all__ = ["findings"]
 
 SITE_PATIENCE = 5.0
 """Seconds that a site gets to accept a connection."""
@@ -49,21 +48,6 @@ DAYS_BEFORE_EXPIRY = 14
 """Days before the end of a certificate when it is time to renew it."""
 
 SECONDS_OF_A_DAY = 86400
-
-
-@frozen
-class Finding:
-    """What was found out about one thing: ``state`` is ``OK``, ``WARN`` or ``FAIL``."""
-
-    state: str
-    about: str
-    words: str
-
-
-def table(found: list[Finding]) -> str:
-    """Return findings as lines for people."""
-    width = max(len(one.about) for one in found)
-    return "".join(f"{one.state:4}  {one.about:{width}}  {one.words}\n" for one in found)
 
 
 def findings(config: Config, now: float) -> Iterator[Finding]:
@@ -76,7 +60,10 @@ def findings(config: Config, now: float) -> Iterator[Finding]:
     is_running = _is_taken(store)
     yield _media_root(config, store, is_running=is_running)
     yield from _room(config, store)
-    yield _database(store)
+    if config.catalog is None:
+        yield _database(store)
+    else:
+        yield from _shared(config)
     admin = (config.admin,) if config.admin is not None else ()
     for option, endpoints in (("listen", config.listen), ("admin", admin)):
         for description in endpoints:
@@ -84,6 +71,16 @@ def findings(config: Config, now: float) -> Iterator[Finding]:
     yield from _sites(config, "")
     for shop in config.shops:
         yield from _shop(shop, config)
+
+
+def _shared(config: Config) -> Iterator[Finding]:
+    """Try what daemons share."""
+    try:
+        from onec_twisted.daemon.shared_preflight import shared_findings
+    except ImportError as error:
+        yield Finding(FAIL, "catalog", f"{error.name} is missing: pip install 'onec-twisted[cluster]'")
+        return
+    yield from shared_findings(config, os.environ)
 
 
 def _shop(shop: Shop, common: Config) -> Iterator[Finding]:

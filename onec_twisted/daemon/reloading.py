@@ -30,6 +30,7 @@ __all__ = ["NEED_RESTART", "InForce", "Reload"]
 NEED_RESTART = frozenset(
     {
         *("media-root", "listen", "trusted-proxy", "shard", "admin", "admin-auth"),
+        *("catalog", "store", "store-credentials", "name"),
         *("connections-per-address", "header-timeout", "idle-timeout", "min-rate", "lock-timeout", "session-ttl"),
         *("durability", "intake", "access-log", "log-format"),
     }

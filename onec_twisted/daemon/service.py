@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from onec_twisted.ingest.proofs import Proofs
     from onec_twisted.storage.local import Store
 
-__all__ = ["ExchangeService", "obey_signals", "prepare"]
+__all__ = ["ExchangeService", "cannot_be_written", "obey_signals", "prepare"]
 
 ANSWER_LINGER = 0.2
 """Seconds for the last answers to be sent."""
@@ -155,6 +155,11 @@ def _log_strange(error: OSError) -> None:
     )
 
 
+def cannot_be_written(error: OSError) -> str:
+    """Return what is wrong with a folder, and what to do."""
+    return f"cannot be written ({error.strerror}); use a folder that the daemon's user owns"
+
+
 def prepare(store: Store, named: str) -> None:
     """Make the media root ready: lock it, create the catalog, and truncate bytes that were never acknowledged.
 
@@ -176,9 +181,7 @@ def prepare(store: Store, named: str) -> None:
     except CatalogUnusable as error:
         raise CannotStart(str(error)) from None
     except OSError as error:
-        raise CannotStart(
-            f"--media-root={named}: cannot be written ({error.strerror}); use a folder that the daemon's user owns"
-        ) from None
+        raise CannotStart(f"--media-root={named}: {cannot_be_written(error)}") from None
     for sessid, name in damaged:
         Logger(namespace=__name__).critical(
             "{sessid}: {name} has lost acknowledged bytes on the disk; it is refused until init",

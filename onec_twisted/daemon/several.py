@@ -5,10 +5,14 @@ Only this module knows ``cluster``, whose libraries not everybody has.
 
 from __future__ import annotations
 
+import os
+import socket
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
+from twisted.logger import Logger
 
 from onec_twisted import __version__
 from onec_twisted.catalog.cache import NothingKnown
@@ -17,6 +21,7 @@ from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.cluster.contents import epochs_of, segments_of
 from onec_twisted.cluster.fetching import Fetched
 from onec_twisted.cluster.keeping import KeepObjects
+from onec_twisted.cluster.location import credentials_in, parse_location, read_credentials
 from onec_twisted.cluster.objects import ObjectStore
 from onec_twisted.cluster.postgresql import PostgreSQL
 from onec_twisted.cluster.presence import BEAT_INTERVAL, TICK_INTERVAL, Presence
@@ -33,12 +38,14 @@ from onec_twisted.daemon.assembly import even_clock, make_means, make_metrics, w
 from onec_twisted.daemon.config import CannotStart
 from onec_twisted.daemon.holdings import ERRAND_THREADS
 from onec_twisted.daemon.parts import preparation_of
+from onec_twisted.daemon.service import cannot_be_written
 from onec_twisted.delivery.tries import Tries
-from onec_twisted.model.errors import CatalogBusy
+from onec_twisted.model.errors import CatalogBusy, InsufficientStorage, StorageRemoved
 from onec_twisted.runtime.workers import DiskWorkers
+from onec_twisted.storage.local import MediaRootTaken, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from onec_twisted.cluster.location import Credentials, Location
     from onec_twisted.daemon.config import Config
@@ -49,7 +56,7 @@ if TYPE_CHECKING:
     from onec_twisted.ingest.space import Space
     from onec_twisted.runtime.fairness import Sharing
 
-__all__ = ["Place", "SharedHoldings", "make_shared_holdings", "make_shared_means"]
+__all__ = ["Place", "SharedHoldings", "make_shared_holdings", "make_shared_means", "place_of", "words_of_store"]
 
 NETWORK_THREADS = 64
 """Threads that wait for the server and the store."""
@@ -58,25 +65,48 @@ TOUCHES_IN_TIME = 4
 """How often a session with pieces on their way is touched before it counts as quiet."""
 
 
+SMALL_PIECES = 8 << 20
+"""Bytes of a piece below which a large file becomes very many objects."""
+
+
 @frozen
 class Place:
-    """Where records and files are, and what this daemon is called; ``catalog`` is libpq's address."""
+    """Where records and files are, and what this daemon is called, if it is; ``catalog`` is libpq's address."""
 
     catalog: str = field(repr=False)
     store: Location
     keys: Credentials | None
-    name: str
+    name: str | None = None
+
+    def name_now(self) -> str:
+        """Return what people call this process."""
+        return self.name or f"{socket.gethostname()}:{os.getpid()}"
+
+
+def place_of(config: Config, environment: Mapping[str, str]) -> Place:
+    """Return where settings say that records and files are. Blocks. Raises ``CannotStart``."""
+    catalog, store, path = config.catalog, config.store, config.store_credentials
+    if catalog is None or store is None:
+        raise ValueError("a daemon alone has no such place")
+    try:
+        keys = credentials_in(environment) if path is None else read_credentials(path)
+    except CannotUseCluster as cannot:
+        raise CannotStart(f"--store{'' if path is None else '-credentials'}: {cannot}") from None
+    return Place(catalog, parse_location(store), keys, config.name)
 
 
 @frozen(eq=False, kw_only=True)
 class SharedHoldings:
     """What a daemon holds of the machine and of the network: a scratch folder, connections, and threads."""
 
+    scratch: Store
+    """A media root of this daemon alone; nothing in it outlives the process."""
     store: ObjectStore
     database: PostgreSQL
     fetched: Fetched
     workers: DiskWorkers
     errands: DiskWorkers
+    _log = Logger()
 
     @property
     def place(self) -> str:
@@ -89,15 +119,34 @@ class SharedHoldings:
         Call it when the process has forked for the last time: the store's client does not work in a fork.
         """
         try:
-            self.database.using(create_tables)
-            self.store.prepare()
+            self.scratch.prepare()
+            self.scratch.lock()
             self.fetched.prepare()
+        except MediaRootTaken:
+            raise CannotStart(
+                f"--media-root={media_root}: another onec-exchange is using it; each daemon needs a folder of its own"
+            ) from None
+        except OSError as error:
+            raise CannotStart(f"--media-root={media_root}: {cannot_be_written(error)}") from None
+        records = self.scratch.database
+        if records.exists():
+            self._log.warn(
+                "{folder} holds what a daemon without --catalog has received, which this one does not serve: "
+                "onec-exchange migrate moves it",
+                folder=media_root,
+            )
+        try:
+            self.database.using(create_tables)
         except CannotUseCluster as cannot:
             raise CannotStart(str(cannot)) from None
         except CatalogBusy as error:
             raise CannotStart(f"--catalog: PostgreSQL cannot be used: {error}") from None
-        except OSError as error:
-            raise CannotStart(f"--store, --media-root={media_root}: cannot be used ({error.strerror})") from None
+        try:
+            self.store.prepare()
+        except CannotUseCluster as cannot:
+            raise CannotStart(f"--store: {cannot}") from None
+        except (OSError, StorageRemoved, InsufficientStorage) as error:
+            raise CannotStart(f"--store: {words_of_store(error)}") from None
 
     def check(self) -> None:
         """Do nothing: server and store say themselves when they are gone."""
@@ -111,9 +160,22 @@ class SharedHoldings:
         self.database.close()
 
 
+def words_of_store(error: Exception) -> str:
+    """Return what is wrong with the store, and what to do about it."""
+    if isinstance(error, StorageRemoved):
+        return "there is no such bucket; make it, or correct the address"
+    if isinstance(error, InsufficientStorage):
+        return "the store has no room for an object of one byte; make some"
+    words = str(getattr(error, "strerror", None) or error)
+    if "403" in words:
+        return f"{words}; its key needs the right to put, get, list and delete objects in the bucket"
+    return f"{words}; check the address, and that the store runs"
+
+
 def make_shared_holdings(place: Place, config: Config, reactor: Any) -> SharedHoldings:
     """Return the resources of a daemon among several; nothing is connected yet. Raises ``CannotUseCluster``."""
     database = PostgreSQL(place.catalog, even_clock)
+    folder = Path(config.media_root).absolute()
     s3 = S3(place.store, place.keys, StoreTries())
 
     def rows(sessid: str, name: str) -> Any:
@@ -123,15 +185,16 @@ def make_shared_holdings(place: Place, config: Config, reactor: Any) -> SharedHo
         return FileReader(s3, lambda: rows(sessid, name), size).blocks()
 
     return SharedHoldings(
+        scratch=Store(folder),
         store=ObjectStore(
             s3=s3,
             putters=Putters(s3),
-            scratch=f"{config.media_root}/scratch",
+            scratch=f"{folder}/scratch",
             segments_of=rows,
             epochs_of=partial(database.read, epochs_of),
         ),
         database=database,
-        fetched=Fetched(f"{config.media_root}/imports", blocks),
+        fetched=Fetched(f"{folder}/imports", blocks),
         workers=DiskWorkers(reactor, NETWORK_THREADS),
         errands=DiskWorkers(reactor, ERRAND_THREADS),
     )
@@ -148,7 +211,7 @@ def make_shared_means(reactor: Any, place: Place, config: Config, holdings: Shar
         workers=workers,
         clock=reactor,
         wall=wall_clock,
-        name=place.name,
+        name=place.name_now,
         version=__version__,
         touch_interval=quiet / TOUCHES_IN_TIME,
         busy=tuple,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from twisted.python import usage
 
 from onec_twisted.auth.shard import is_shard_name
+from onec_twisted.cluster.location import check_catalog, parse_location
+from onec_twisted.cluster.refusals import CannotUseCluster
 from onec_twisted.daemon.parameters import CHOICES, NUMBERS, SIZES, TIMES
 from onec_twisted.delivery.importers import factory_of
 from onec_twisted.http.connections import TrustedProxies
@@ -23,6 +25,7 @@ __all__ = [
     "Wrong",
     "check_fit",
     "check_paths",
+    "check_shared",
     "content_of",
     "one_of_several",
     "secret_in",
@@ -32,6 +35,9 @@ __all__ = [
     "value_of",
     "wrong",
 ]
+
+NAME = re.compile(r"[\w.:-]{1,64}")
+"""What a daemon may be called."""
 
 NEVER_ZERO = ("file-limit", "session-quota", "shop-quota", "unpack-limit")
 """Sizes that must be more than nothing."""
@@ -75,9 +81,24 @@ def value_of(name: str, text: str) -> Any:
         wrong(name, text, "write an address, as in http://127.0.0.1:8000/1c-orders")
     if name == "media-root" and not text:
         wrong(name, "", "name a folder")
+    if name in ("catalog", "store"):
+        _check_place(name, text)
+    if name == "name" and not NAME.fullmatch(text):
+        wrong(name, text, "write 1 to 64 letters, digits, dots, colons and hyphens, as in north-1")
     if name == "shard" and not is_shard_name(text):
         wrong(name, text, "write 1 to 8 letters (A to Z) and digits, as in a or shop2")
     return text
+
+
+def _check_place(name: str, text: str) -> None:
+    """Check where records or files are; the message repeats nothing of it: a password may be in it."""
+    try:
+        if name == "catalog":
+            check_catalog(text)
+        else:
+            parse_location(text)
+    except CannotUseCluster as cannot:
+        wrong(name, "", str(cannot))
 
 
 def _size(name: str, text: str, words: str) -> int:
@@ -162,6 +183,22 @@ def check_fit(values: Mapping[str, Any]) -> None:
     """Check that values fit together. Raises ``Wrong``."""
     if values["body-limit"] < values["file-limit"]:
         wrong("body-limit", values["body-limit"], "is less than --file-limit: pieces of that size would be rejected")
+
+
+def check_shared(values: Mapping[str, Any]) -> None:
+    """Check that what daemons share fits together. Raises ``Wrong``."""
+    if values["catalog"] is None and values["store"] is None:
+        for name in ("store-credentials", "name"):
+            if values[name] is not None:
+                wrong(name, values[name], "has no effect without --catalog and --store")
+        return
+    for name, other in (("catalog", "store"), ("store", "catalog")):
+        if values[name] is None:
+            wrong(other, "", f"needs --{name} as well: daemons share both records and files, or neither")
+    if values["durability"] != "piece":
+        wrong("durability", values["durability"], "must be piece with --catalog: the store decides what is lost")
+    if values["shard"] is not None:
+        wrong("shard", values["shard"], "has no use with --catalog: any daemon serves any session")
 
 
 def content_of(name: str, path: str, cure: str) -> bytes:

@@ -41,3 +41,12 @@ def database(url: str) -> Iterator[PostgreSQL]:
     database = PostgreSQL(url, time.monotonic)
     yield database
     database.close()
+
+
+@pytest.fixture
+def locked(url: str, postgresql: Server) -> Iterator[str]:
+    """The address of the same database for a user who needs a password, ``secret``."""
+    postgresql.ask("CREATE ROLE locked LOGIN SUPERUSER PASSWORD 'secret'")
+    postgresql.lock("locked")
+    yield url.replace("postgres@", "locked@")
+    postgresql.ask("DROP ROLE locked")

@@ -26,7 +26,7 @@ def made(database: Any, clock: Clock, name: str = "one", **more: Any) -> Presenc
         workers=inline,
         clock=clock,
         wall=lambda: 1000.0,
-        name=name,
+        name=lambda: name,
         version="1.0",
         touch_interval=10.0,
         **{"busy": tuple, **more},

@@ -64,7 +64,7 @@ class Daemon:
             workers=inline,
             clock=self.clock,
             wall=lambda: 1000.0,
-            name="one",
+            name=lambda: "one",
             version="1",
             touch_interval=10.0,
             busy=tuple,

@@ -252,4 +252,6 @@ def test_the_sample_has_every_option_with_its_default(tmp_path: Path) -> None:
     (tmp_path / "import-secret").write_text("hush")
     (tmp_path / "import-auth").write_text("user:hush")
     whole = re.sub(r"htpasswd:[^\"]+", "memory:shop:secret", "\n".join(settings))
-    assert read(tmp_path / "onec.toml", whole).shard == "a"
+    alone = re.sub(r"(?m)^(catalog|store|store-credentials|name) = .*", "", whole)
+    assert read(tmp_path / "onec.toml", alone).shard == "a"
+    assert read(tmp_path / "onec.toml", re.sub(r"(?m)^shard = .*", "", whole)).name == "north-1"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AUTH = "--auth=memory:shop:secret"
+CATALOG, STORE = "--catalog=postgresql://onec@h1,h2:5433/onec", "--store=s3://bucket?endpoint=http://h"
 
 
 def parsed(*arguments: str) -> Options:
@@ -69,6 +70,10 @@ def test_defaults() -> None:
         "check": 0,
         "session-ttl": 86400.0,
         "shard": None,
+        "catalog": None,
+        "store": None,
+        "store-credentials": None,
+        "name": None,
         "status-codes": "http",
         "zip": "yes",
         "unpack": "yes",
@@ -213,6 +218,19 @@ def test_sizes_take_what_people_write(name: str) -> None:
         ([AUTH, "--shard=a-b"], "--shard=a-b: write 1 to 8 letters"),
         ([AUTH, "--shard=warehouse"], "--shard=warehouse: write 1 to 8 letters"),
         ([AUTH, "--shard=склад"], "--shard=склад: write 1 to 8 letters (A to Z)"),
+        ([AUTH, CATALOG], "--catalog: needs --store as well"),
+        ([AUTH, STORE], "--store: needs --catalog as well"),
+        ([AUTH, "--catalog=mysql://h/onec", STORE], "--catalog: is no address of a database; write postgresql://"),
+        ([AUTH, "--catalog=postgresql://h", STORE], "--catalog: is no address of a database"),
+        ([AUTH, "--catalog=postgresql://u:hunter2@h/onec", STORE], "--catalog: no password belongs into the address"),
+        ([AUTH, "--catalog=postgresql://h/onec?password=hunter2", STORE], "--catalog: no password belongs into"),
+        ([AUTH, CATALOG, "--store=s3://bucket"], "--store: the endpoint is missing"),
+        ([AUTH, CATALOG, "--store=s3://key:hunter2@bucket?endpoint=http://h"], "--store: no keys belong into the"),
+        ([AUTH, CATALOG, STORE, "--durability=none"], "--durability=none: must be piece with --catalog"),
+        ([AUTH, CATALOG, STORE, "--shard=a"], "--shard=a: has no use with --catalog"),
+        ([AUTH, CATALOG, STORE, "--name=a b"], "--name=a b: write 1 to 64 letters"),
+        ([AUTH, "--name=a"], "--name=a: has no effect without --catalog"),
+        ([AUTH, "--store-credentials=a"], "--store-credentials=a: has no effect without --catalog"),
         ([AUTH, "--nonsense"], "nonsense"),
         ([AUTH, "extra"], "extra"),
     ],

@@ -19,8 +19,9 @@ from passwords import line
 from onec_twisted.auth.htpasswd import HtpasswdChecker
 from onec_twisted.catalog.preparation import create_catalog
 from onec_twisted.catalog.sql.schema import SCHEMA_VERSION
+from onec_twisted.daemon.findings import FAIL, OK, WARN, Finding, table
 from onec_twisted.daemon.options import Options
-from onec_twisted.daemon.preflight import FAIL, OK, WARN, Finding, findings, table
+from onec_twisted.daemon.preflight import findings
 from onec_twisted.storage.local import Store
 from onec_twisted.tap import makeService
 

@@ -13,13 +13,18 @@ from onec_twisted.daemon.config import CannotStart
 pytest.importorskip("psycopg", reason="tox -e cluster has it")
 pytest.importorskip("obstore", reason="tox -e cluster has it")
 
+from stores import fake
+
 from onec_twisted.cluster.location import Credentials, Location
 from onec_twisted.daemon.several import Place, SharedHoldings, make_shared_holdings, make_shared_means
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fake_s3 import FakeS3
     from postgres import Server
+
+__all__ = ["fake"]
 
 NOWHERE = Location("bucket", "", "http://127.0.0.1:1")
 
@@ -54,6 +59,27 @@ def test_no_store(tmp_path: Path, postgresql: Server) -> None:
     assert "hunter2" not in str(caught.value)
     held.database.close()
     assert held.place == "the object store"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        (404, "NoSuchBucket", "--store: there is no such bucket; make it, or correct the address"),
+        (403, "AccessDenied", "403 AccessDenied); its key needs the right to put, get, list and delete objects"),
+        (403, "QuotaExceeded", "--store: the store has no room"),
+    ],
+)
+def test_a_store_that_does_not_serve(
+    tmp_path: Path, postgresql: Server, fake: FakeS3, status: int, code: str, words: str
+) -> None:
+    """It says what to do about that."""
+    fake.fault("PUT", times=100, status=status, code=code)
+    place = Place(postgresql.url("made"), Location(fake.bucket, "", fake.endpoint), Credentials("key", "hunter2"))
+    held = make_shared_holdings(place, config_of(f"--media-root={tmp_path}"), Reactor())
+    with pytest.raises(CannotStart) as caught:
+        held.prepare("media")
+    assert words in str(caught.value)
+    held.database.close()
 
 
 def test_what_is_shown_of_a_place_is_no_secret(tmp_path: Path) -> None:
