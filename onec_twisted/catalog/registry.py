@@ -73,11 +73,13 @@ class Registry:
         write: Callable[[], Written],
         now: float,
         completes: Callable[[int], dict[str, str] | None],
+        claim: int = 0,
     ) -> tuple[int, Handoff | None]:
         """Record the growth of an upload's file from ``before`` bytes (None: it was not there).
 
         ``write`` is called in a worker, and writes the file to the disk; ``completes`` returns the metadata of the
-        hand-off if the file is then complete, at so many bytes. Returns the length and the hand-off. Raises
+        hand-off if the file is then complete, at so many bytes. ``claim`` is the number of the request among those of
+        several daemons, see ``IDaemons.claim``. Returns the length and the hand-off. Raises
         what ``sql.resumable.grow`` raises; nothing is recorded then.
         """
         after = 0
@@ -86,7 +88,7 @@ class Registry:
             nonlocal after
             written = write()
             after = written.length
-            return statements.grow, (session, upload, before, written, self.quota, now, completes(after))
+            return statements.grow, (session, upload, before, written, self.quota, now, completes(after), claim)
 
         handoff = cast("Handoff | None", await self.recorder.record(upload.sessid, make, at_once=False))
         known = self._known.of_sessid(upload.sessid)

@@ -18,6 +18,8 @@ from onec_twisted.model.errors import (
     InsufficientStorage,
     InvalidSession,
     SessionRestarted,
+    UploadTakenOver,
+    WrongOffset,
 )
 from onec_twisted.model.records import FileRecord, Segment, Session, Written
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from psycopg import Cursor
 
     from onec_twisted.cluster.cursor import SharedCursor
+    from onec_twisted.model.uploads import UploadRecord
 
 __all__ = [
     "AFTERWARDS",
@@ -37,6 +40,7 @@ __all__ = [
     "has_recorded",
     "join_segments",
     "take_answer",
+    "take_upload",
 ]
 
 GROW = """
@@ -166,6 +170,14 @@ def take_answer(cursor: Cursor[Any], session: Session, name: str, theirs: str, m
     return cursor.rowcount == 1
 
 
+def take_upload(cursor: Cursor[Any], upload_id: str) -> int:
+    """Let a request count as the newest for an upload, and return its number, 0 if there is no such upload."""
+    row = cursor.execute(
+        "UPDATE uploads SET claim = claim + 1 WHERE id = %s RETURNING claim", (upload_id,)
+    ).fetchone()
+    return row[0] if row else 0
+
+
 def touch(cursor: Cursor[Any], sessid: str, now: float) -> None:
     """Record that a session is in use; other daemons' clocks may be ahead."""
     cursor.execute("UPDATE sessions SET touched = GREATEST(touched, %s) WHERE sessid = %s", (now, sessid))
@@ -228,6 +240,7 @@ HOT: dict[Callable[..., Any], Callable[..., Any]] = {
     local.session: session,
     local.file: file,
     take_answer: take_answer,
+    take_upload: take_upload,
     confirm: confirm,
     **QUESTIONS,
 }
@@ -239,8 +252,31 @@ def _lock_user(cursor: SharedCursor, username: str) -> None:
     cursor.execute("SELECT pg_advisory_xact_lock(hashtext(?))", (username,))
 
 
+def _check_upload(
+    cursor: SharedCursor,
+    session: Session,
+    upload: UploadRecord,
+    before: int | None,
+    _written: Written,
+    _quota: int,
+    _now: float,
+    _metadata: dict[str, str] | None,
+    claim: int = 0,
+) -> None:
+    """Raise ``UploadTakenOver`` if a newer request counts, ``WrongOffset`` if a node has continued the file."""
+    cursor.execute("SELECT claim FROM uploads WHERE id = ?", (upload.id,))
+    row = cursor.fetchone()
+    if claim and row is not None and row[0] != claim:
+        raise UploadTakenOver
+    known = local.file(cursor, session.sessid, upload.name)  # type: ignore[arg-type]
+    there = known.committed if known is not None else None
+    if there != before and not (known is not None and known.sealed):
+        raise WrongOffset(there or 0)
+
+
 BEFORE: dict[Callable[..., Any], Callable[..., None]] = {
     local.open_session: lambda cursor, _sessid, _token, username, *_: _lock_user(cursor, username),
+    resumable.grow: _check_upload,
     resumable.create_with_session: lambda cursor, upload, *_: _lock_user(cursor, upload.username),
 }
 """What is done before a step, in its transaction."""

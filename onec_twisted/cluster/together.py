@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from onec_twisted.catalog.sql.sessions import session_of
-from onec_twisted.cluster.statements import confirm, take_answer
+from onec_twisted.cluster.statements import confirm, take_answer, take_upload
 from onec_twisted.ingest.daemons import REPEAT_PATIENCE, IDaemons
 from onec_twisted.model.errors import ConnectionDropped, FileBusy
 
@@ -123,6 +123,10 @@ class Together:
         if same != (before or 0, written.length, written.digest):
             return False
         return await self.was_lost(session, name, known, None, answer)
+
+    async def claim(self, sessid: str, upload_id: str) -> int:
+        step, recorder = (take_upload, (upload_id,)), self.files.recorder
+        return int(await recorder.record(sessid, lambda: step))
 
     async def confirm(self, session: Session) -> None:
         step, recorder = (confirm, (session.sessid, self.presence.now())), self.files.recorder

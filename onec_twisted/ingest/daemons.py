@@ -71,6 +71,12 @@ class IDaemons(Interface):
         Raises ``FileBusy`` for any other.
         """
 
+    async def claim(sessid: str, upload_id: str) -> int:
+        """Let a request count as the newest for a resumable upload, and return its number.
+
+        What an older one has still received is not recorded (RUFH, "Concurrency").
+        """
+
     async def confirm(session: Session) -> None:
         """Record something durably, before an answer that confirms what was only read."""
 
@@ -103,6 +109,10 @@ class Alone:
     async def has_same(self, session: Session, name: str, before: int | None, written: Written, answer: str) -> bool:
         """Return False: nobody else writes."""
         return False
+
+    async def claim(self, sessid: str, upload_id: str) -> int:
+        """Return 0: the newest request is known here."""
+        return 0
 
     async def confirm(self, session: Session) -> None:
         """Do nothing: what was read is on the disk."""

@@ -109,6 +109,18 @@ class Chunks:
             raise UploadStalled from error
         return chunk.found
 
+    async def claim(self, claim: Claim, session: Session, upload: UploadRecord) -> None:
+        """Let a request count as the newest for an upload, whose lock it holds, for all daemons.
+
+        Raises ``UploadTakenOver`` when a newer one has come to this one, and ``FileBusy`` and ``ConnectionDropped``
+        when its client may have gone on elsewhere.
+        """
+        claim.check()
+        daemons = self.ingest.daemons
+        if not daemons.is_alone:
+            await daemons.check_in_time(session, claim.body)
+            claim.shared = await daemons.claim(session.sessid, upload.id)
+
     async def complete(self, upload: UploadRecord) -> Found:
         """Hand off an upload whose file is complete already. Raises ``Refused``."""
         async with self.lock(upload):
@@ -119,11 +131,11 @@ class Chunks:
                 found = await self.commit(found, lambda: Written(committed))
             return found
 
-    async def commit(self, found: Found, write: Callable[[], Written]) -> Found:
+    async def commit(self, found: Found, write: Callable[[], Written], claim: int = 0) -> Found:
         """Record what has arrived of an upload; if it is complete, hand it off. Return the new state of the upload.
 
-        ``write`` is called in a worker, and writes the file to the disk. Raises what ``write`` and ``Registry.grow``
-        raise.
+        ``write`` is called in a worker, and writes the file to the disk; ``claim`` is that of ``Registry.grow``.
+        Raises what ``write`` and ``Registry.grow`` raise.
         """
         ingest, upload, session, now = self.ingest, found.upload, self.live(found), self.ingest.now()
         is_synced_now = self.handoffs.settings.sync
@@ -144,7 +156,9 @@ class Chunks:
 
         before = found.file.committed if found.file is not None else None
         try:
-            committed, handoff = await self.registry.grow(session, upload, before, write_and_sync, now, completes)
+            committed, handoff = await self.registry.grow(
+                session, upload, before, write_and_sync, now, completes, claim
+            )
         except _SessionSyncFailed as error:
             await self.handoffs.damaged(session, error)
             raise
@@ -229,7 +243,7 @@ class Chunk:
     async def store(self, room: int) -> Stored:
         """Append the body, unless the upload is complete."""
         try:
-            self.claim.check()
+            await self.chunks.claim(self.claim, self.session, self.upload)
             self.found = await self._as_it_stands()
             self.start = self.found.committed
             if self.found.upload.state == OPEN:
@@ -321,7 +335,7 @@ class Chunk:
 
     async def commit(self, write: Callable[[], Written]) -> None:
         """Record what has arrived, so that the upload can be resumed from there."""
-        self.found = await self.chunks.commit(self.found, write)
+        self.found = await self.chunks.commit(self.found, write, self.claim.shared)
         self.body.accepted = self.found.committed - self.start
 
     async def broke_off(self, error: BaseException) -> None:

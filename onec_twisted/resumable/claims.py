@@ -27,10 +27,14 @@ REMEMBERED_CLAIMS = 10_000
 
 @define(eq=False)
 class Claim:
-    """A request's claim to an upload; ``number`` is its place in the order of arrival."""
+    """A request's claim to an upload; ``number`` is its place in the order of arrival.
+
+    ``shared`` is its number among the requests to several daemons; 0 while it has none.
+    """
 
     number: int
     body: IBody
+    shared: int = 0
     is_over: bool = False
 
     def check(self) -> None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
+from base64 import b64encode
+from http.client import HTTPConnection, HTTPResponse
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from attrs import define, field
 from daemon import AUTH, PATIENCE, command, start
@@ -16,10 +21,13 @@ from seaweed import BUCKET
 from trade import Trade
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from postgres import Server
     from seaweed import Seaweed
+
+TUS = {"Tus-Resumable": "1.0.0", "Authorization": f"Basic {b64encode(b'shop:secret').decode()}"}
 
 pytestmark = pytest.mark.process
 
@@ -103,6 +111,70 @@ def test_a_session_goes_on_at_another_daemon(places: Places, tmp_path: Path) -> 
         one.kill()
         assert two.stop() == -signal.SIGTERM
         assert "Traceback" not in two.log
+
+
+def test_an_upload_goes_on_at_another_daemon(places: Places, tmp_path: Path) -> None:
+    """The newest request counts, at whatever daemon: what an older one still receives is not recorded."""
+    one, two = (start(tmp_path / name, *places.options()) for name in ("one", "two"))
+    content = os.urandom(3_000_000)
+    try:
+        made = _tus(two.port, "POST", "/files/", {"Upload-Length": str(len(content)), **_metadata("a.bin")})
+        path = urlsplit(made.headers["Location"]).path
+        line = socket.create_connection(("127.0.0.1", one.port), PATIENCE)
+        line.sendall(_patch_head(path, 0, len(content)) + content[:1_000_000])
+        one.wait_for("starting on")
+        _wait_for_row(places.catalog, "SELECT claim FROM uploads", 1)
+
+        assert _tus(two.port, "HEAD", path).headers["Upload-Offset"] == "0"
+        line.sendall(content[1_000_000:])
+        assert b" 409 " in line.recv(100)
+        line.close()
+        assert _tus(two.port, "HEAD", path).headers["Upload-Offset"] == "0"
+        for start_at in range(0, len(content), 1_000_000):
+            port = two.port if start_at else one.port
+            headers = {"Upload-Offset": str(start_at), "Content-Type": "application/offset+octet-stream"}
+            done = _tus(port, "PATCH", path, headers, content[start_at : start_at + 1_000_000])
+            assert done.status == 204
+        assert _tus(one.port, "HEAD", path).headers["Upload-Offset"] == str(len(content))
+    finally:
+        one.kill()
+        two.kill()
+
+
+def _metadata(name: str) -> dict[str, str]:
+    return {"Upload-Metadata": f"filename {b64encode(name.encode()).decode()}"}
+
+
+def _tus(port: int, method: str, path: str, headers: Mapping[str, str] = {}, body: bytes = b"") -> HTTPResponse:
+    """Send a request of tus, and return its answer."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection.request(method, path, body, {**TUS, **headers})
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer
+
+
+def _patch_head(path: str, offset: int, size: int) -> bytes:
+    """Return the head of a PATCH."""
+    headers = {
+        **TUS,
+        "Host": "shop.example",
+        "Upload-Offset": str(offset),
+        "Content-Type": "application/offset+octet-stream",
+        "Content-Length": str(size),
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"PATCH {path} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+def _wait_for_row(catalog: str, question: str, value: object) -> None:
+    """Wait until the records say something."""
+    deadline = time.monotonic() + PATIENCE
+    with psycopg.connect(catalog, autocommit=True) as connection:
+        while connection.execute(question).fetchone() != (value,):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 def test_it_runs_detached_with_a_relative_folder(places: Places, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import resumable
 from onec_twisted.catalog.sql import sessions as steps
 from onec_twisted.cluster.contents import segments_of
-from onec_twisted.cluster.statements import confirm, take_answer
+from onec_twisted.cluster.statements import confirm, take_answer, take_upload
 from onec_twisted.ingest.daemons import Overtaken
 from onec_twisted.model.errors import (
     FileDamaged,
@@ -19,6 +19,8 @@ from onec_twisted.model.errors import (
     InvalidSession,
     SessionRestarted,
     TooManySessions,
+    UploadTakenOver,
+    WrongOffset,
 )
 from onec_twisted.model.records import Epoch, FileRecord, Segment, Session, Written
 from onec_twisted.model.uploads import UploadRecord
@@ -160,6 +162,21 @@ def test_an_upload_has_segments_too(database: PostgreSQL, record: Callable[..., 
     assert [one.start for one in database.read(segments_of, SESSID, "b")] == [0, 4]
     assert record(resumable.remove, upload, 3.0)
     assert database.read(segments_of, SESSID, "b") == []
+
+
+def test_the_newest_request_for_an_upload_counts(database: PostgreSQL, record: Callable[..., Any]) -> None:
+    """What an older one has received is not recorded, nor at another length than it began at."""
+    upload = UploadRecord("u", "shop", SESSID, "b", 10, "", own=False)
+    record(resumable.create, upload, 1, QUOTA, 2.0)
+    older, newer = record(take_upload, "u"), record(take_upload, "u")
+    assert (older, newer) == (1, 2)
+    assert record(take_upload, "none") == 0
+    with pytest.raises(UploadTakenOver):
+        record(resumable.grow, SESSION, upload, None, written(0, 4), QUOTA, 2.0, None, older)
+    record(resumable.grow, SESSION, upload, None, written(0, 4), QUOTA, 2.0, None, newer)
+    with pytest.raises(WrongOffset):
+        record(resumable.grow, SESSION, upload, None, written(0, 4, "late"), QUOTA, 2.0, None, newer)
+    assert [one.object for one in database.read(segments_of, SESSID, "b")] == ["key 0"]
 
 
 def test_the_number_of_sessions_is_exact(database: PostgreSQL, record: Callable[..., Any]) -> None:

@@ -94,6 +94,11 @@ class Several:
         self.asked.append((before, written.length, answer))
         return self.same
 
+    async def claim(self, sessid: str, upload_id: str) -> int:
+        """Count them."""
+        self.asked.append((sessid, upload_id))
+        return len(self.asked)
+
     async def confirm(self, session: Session) -> None:
         """Note it."""
         self.asked.append("confirmed")

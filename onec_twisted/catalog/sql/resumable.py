@@ -86,12 +86,13 @@ def grow(
     quota: int,
     now: float,
     metadata: dict[str, str] | None,
+    _claim: int = 0,
 ) -> Handoff | None:
     """Record that an upload's file has grown from ``before`` bytes (None: it was not there).
 
     Also record the upload's length, which its client may have sent with these bytes. With ``metadata`` the upload is
-    complete: its file is sealed and handed off, and the hand-off is returned. Raises what ``sql.sessions.commit``
-    raises, and ``UploadGone`` when the upload is not open.
+    complete: its file is sealed and handed off, and the hand-off is returned. ``_claim`` is for a shared database.
+    Raises what ``sql.sessions.commit`` raises, and ``UploadGone`` when the upload is not open.
     """
     after = written.length
     uploads.grow(cursor, upload, after - (before or 0), now, complete=metadata is not None)
