@@ -160,6 +160,7 @@ PACKAGES = {
         "statements",
         "semaphore",
         "postgresql",
+        "failover",
         "location",
         "s3",
         "reading",

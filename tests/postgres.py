@@ -92,6 +92,20 @@ class Server:
             ]
         )
 
+    def standby(self) -> Server:
+        """Return a standby that follows this server, once it is started."""
+        standby = Server(self.fsync, self.settings)
+        if not os.geteuid():
+            shutil.chown(standby.folder, "postgres", "postgres")
+        self.run(
+            ["pg_basebackup", "-R", "-X", "stream", "-c", "fast", "-d", self.url("postgres"), "-D", str(standby.data)]
+        )
+        return standby
+
+    def promote(self) -> None:
+        """Let a standby take over."""
+        self.run(["pg_ctl", "promote", "-w", "-D", str(self.data)])
+
     def start(self) -> None:
         """Start, and wait until it answers."""
         settings = {"fsync": "on" if self.fsync else "off", "max_connections": "60", **self.settings}

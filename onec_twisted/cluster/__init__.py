@@ -9,6 +9,7 @@ Nothing but ``daemon`` imports it. Modules, each of which imports only from thos
 * ``statements``: what every piece needs, in one statement each
 * ``semaphore``: lets threads in by the order in which they came
 * ``postgresql``: the database
+* ``failover``: notices that a standby has taken over, and refuses what it may lack
 * ``location``: where the object store is, and the keys to it
 * ``s3``: the few verbs that are asked of an object store
 * ``reading``: read a file from its segments

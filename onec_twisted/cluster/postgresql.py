@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from onec_twisted.catalog.interfaces import Step
+    from onec_twisted.model.records import Session
 
 __all__ = ["Number", "PostgreSQL", "connected"]
 
@@ -115,12 +116,13 @@ def _session_of(cursor: SharedCursor, step: Callable[..., Any], args: tuple[Any,
 class PostgreSQL:
     """The database at ``url``, libpq's; ``connect`` makes a connection to it.
 
-    ``seconds`` is a monotonic clock.
+    ``seconds`` is a monotonic clock. ``note`` is called when a file has grown, with its session, name and length.
     """
 
     url: str = field(repr=False)
     seconds: Callable[[], float]
     connect: Callable[[str], Connection[Any]] = connected
+    note: Callable[[Session, str, int], None] = lambda *_: None
     _free: LifoQueue[Connection[Any]] = field(factory=LifoQueue, init=False)
     _places: FairSemaphore = field(factory=lambda: FairSemaphore(MOST_CONNECTIONS), init=False)
 
@@ -218,7 +220,9 @@ class PostgreSQL:
             if step is local.nothing:
                 return None
             if step is local.commit:
-                return self._commit(args)
+                self._commit(args)
+                session, name, _, written, *_ = args
+                return self.note(session, name, written.length)
             if step in HOT:
                 return self._again(self._one, step, args)
             return self._step(step, args)

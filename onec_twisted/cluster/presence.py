@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from onec_twisted.catalog.sql.schema import SCHEMA_VERSION
+from onec_twisted.cluster.tables import LEASE_TIME, OLDEST_VERSION, leave_behind
 from onec_twisted.model.errors import CatalogBusy
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ __all__ = ["AWAY_AFTER", "BEAT_INTERVAL", "LEASE_TIME", "SAFE_FOR", "TICK_INTERV
 BEAT_INTERVAL = 1.0
 """Seconds between two heartbeats."""
 
-LEASE_TIME = 5.0
-"""Seconds of PostgreSQL's clock after a heartbeat until others take a daemon's hand-offs over."""
-
 SAFE_FOR = LEASE_TIME - BEAT_INTERVAL
 """Seconds of its own clock after a heartbeat for which a daemon may count on its claims."""
 
@@ -49,7 +47,7 @@ SPARE_TIME = AWAY_AFTER / 4
 BEAT = """
 INSERT INTO daemons (id, name, version, knows, state) VALUES (%(id)s, %(name)s, %(version)s, %(knows)s, %(state)s)
 ON CONFLICT (id) DO UPDATE SET seen = now(), state = excluded.state
-RETURNING extract(epoch FROM now())::float8
+RETURNING extract(epoch FROM now())::float8, (SELECT oldest FROM schema_version)
 """
 
 TOUCH = """
@@ -66,8 +64,9 @@ class Presence:
     Call ``beat`` every ``BEAT_INTERVAL``, ``look`` every ``TICK_INTERVAL`` seconds, and ``leave`` at the end.
 
     ``state`` returns what the page of any daemon shows of this one, ``busy`` the sessids that have pieces on their
-    way; those are touched every ``touch_interval`` seconds. ``wall`` returns the system's time, until the first
-    heartbeat tells PostgreSQL's.
+    way; those are touched every ``touch_interval`` seconds. ``check`` is called with the connection of each
+    heartbeat, and may raise ``OperationalError``. ``wall`` returns the system's time, until the first heartbeat tells
+    PostgreSQL's.
     """
 
     database: PostgreSQL
@@ -79,6 +78,7 @@ class Presence:
     touch_interval: float
     busy: Callable[[], Collection[str]]
     state: Callable[[], Mapping[str, Any]] = dict
+    check: Callable[[Connection[Any]], None] = lambda _: None
     id: str = field(factory=lambda: secrets.token_hex(8))
     _looked: float = field(init=False)
     """When the clock was last looked at."""
@@ -90,6 +90,8 @@ class Presence:
     """When the last heartbeat was sent that arrived."""
     _ahead: float = field(init=False)
     """What PostgreSQL's clock is ahead of ours."""
+    is_outdated: bool = field(default=False, init=False)
+    """Whether the tables are of a version that this daemon must not use any more."""
     _is_silent: bool = field(default=False, init=False)
     """Whether the last heartbeat failed."""
     _log = Logger()
@@ -158,12 +160,15 @@ class Presence:
 
     def _tell(self, connection: Connection[Any], busy: list[str], state: dict[str, Any]) -> float:
         """In a worker: return PostgreSQL's time."""
+        self.check(connection)
         known = {"id": self.id, "name": self.name(), "version": self.version, "knows": SCHEMA_VERSION}
-        row = connection.execute(BEAT, {**known, "state": json.dumps(state)}).fetchone()
-        now = float(row[0]) if row else 0.0
+        now, oldest = connection.execute(BEAT, {**known, "state": json.dumps(state)}).fetchone() or (0.0, 0)
+        if oldest < OLDEST_VERSION:
+            oldest = leave_behind(connection)
+        self.is_outdated = oldest > SCHEMA_VERSION
         if busy:
             connection.execute(TOUCH, {"now": now, "busy": busy, "before": now - self.touch_interval})
-        return now
+        return float(now)
 
     def _leave(self, connection: Connection[Any]) -> None:
         """In a worker: be off the record."""

@@ -46,7 +46,7 @@ __all__ = [
 GROW = """
 WITH held AS (
     SELECT sessid, begun FROM sessions
-    WHERE sessid = %(sessid)s AND epoch = %(epoch)s AND held + %(grown)s <= %(quota)s FOR UPDATE
+    WHERE sessid = %(sessid)s AND epoch = %(epoch)s AND held + %(grown)s <= %(quota)s AND doubtful = 0 FOR UPDATE
 ), changed AS ({file}), added AS (
     INSERT INTO segments (sessid, name, epoch, start, length, object, digest)
     SELECT %(sessid)s, %(name)s, %(epoch)s, new.* FROM changed,
@@ -122,8 +122,8 @@ def commit(
 def _raise_why(cursor: Cursor[Any], session: Session, name: str, grown: int, quota: int) -> None:
     """Raise why a piece was not recorded, unless only its file has changed."""
     row = cursor.execute(
-        "SELECT epoch, held, sealed, damaged FROM sessions LEFT JOIN files ON files.sessid = sessions.sessid"
-        " AND name = %s WHERE sessions.sessid = %s",
+        "SELECT epoch, held, sealed, damaged > 0 OR doubtful > 0 FROM sessions"
+        " LEFT JOIN files ON files.sessid = sessions.sessid AND name = %s WHERE sessions.sessid = %s",
         (name, session.sessid),
     ).fetchone()
     if row is None:
@@ -305,6 +305,12 @@ def _forget_segments(cursor: SharedCursor, done: Any, sessid: str, *_: Any) -> N
         )
 
 
+def _begin_epoch(cursor: SharedCursor, done: Any, sessid: str, *args: Any) -> None:
+    """Forget the segments of the epochs before, and that something of them may be missing."""
+    _forget_segments(cursor, done, sessid, *args)
+    cursor.execute("UPDATE sessions SET doubtful = 0 WHERE sessid = ? AND doubtful <> 0", (sessid,))
+
+
 def _forget_file(cursor: SharedCursor, removed: bool, upload: Any, *_: Any) -> None:
     """Forget the segments of a file that was removed."""
     if removed:
@@ -314,7 +320,7 @@ def _forget_file(cursor: SharedCursor, removed: bool, upload: Any, *_: Any) -> N
 AFTERWARDS: dict[Callable[..., Any], Callable[..., None]] = {
     resumable.grow: _add_segments,
     resumable.remove: _forget_file,
-    local.start_epoch: _forget_segments,
+    local.start_epoch: _begin_epoch,
     local.end_session: _forget_segments,
     local.remove_session: _forget_segments,
 }

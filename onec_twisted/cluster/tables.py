@@ -12,12 +12,35 @@ from onec_twisted.catalog.sql import schema
 from onec_twisted.cluster.refusals import CannotUseCluster
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from psycopg import Connection
 
-__all__ = ["OLDEST_VERSION", "check_server", "create_tables"]
+__all__ = [
+    "LEASE_TIME",
+    "MIGRATIONS",
+    "OLDEST_VERSION",
+    "check_server",
+    "create_tables",
+    "known_version",
+    "leave_behind",
+]
 
 OLDEST_VERSION = schema.SCHEMA_VERSION
 """The oldest version of the schema whose daemons may run beside those of this one."""
+
+FIRST_VERSION = 6
+"""The version of the first tables in PostgreSQL."""
+
+MIGRATIONS: dict[int, str] = {}
+"""What makes tables of each version from those of the one before.
+
+It may only add what daemons of the version before can ignore, for some of them still run; what is not needed any more
+goes one version later, once ``OLDEST_VERSION`` has shut those out that need it.
+"""
+
+LEASE_TIME = 5.0
+"""Seconds of PostgreSQL's clock after a heartbeat until others take a daemon for dead."""
 
 SCHEMA_LOCK = 0x1C_EC
 """The key of the lock that a daemon holds while it makes or changes the tables."""
@@ -26,6 +49,7 @@ SHARED = """
 ALTER TABLE files ADD COLUMN answer TEXT NOT NULL DEFAULT '';
 ALTER TABLE files ADD COLUMN digest BYTEA NOT NULL DEFAULT '';
 ALTER TABLE files SET (fillfactor = 50);
+ALTER TABLE sessions ADD COLUMN doubtful INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sessions SET (fillfactor = 50);
 CREATE TABLE segments (
     sessid TEXT NOT NULL,
@@ -51,12 +75,18 @@ CREATE TABLE daemons (
     seen    TIMESTAMPTZ NOT NULL DEFAULT now(),
     state   TEXT NOT NULL DEFAULT '{}'
 );
-CREATE TABLE schema_version (version INTEGER NOT NULL, oldest INTEGER NOT NULL, timeline TEXT NOT NULL DEFAULT '');
+CREATE TABLE schema_version (
+    version     INTEGER NOT NULL,
+    oldest      INTEGER NOT NULL,
+    timeline    TEXT NOT NULL DEFAULT '',
+    synchronous INTEGER NOT NULL DEFAULT 0
+);
 """
 """``answer`` names the answer to a file's last piece that counts, ``digest`` is that of the piece. ``segments`` are
 the objects that hold a file's bytes. ``runner`` is the daemon that delivers a hand-off, and ``claim`` the number of
 its claim to it; ``due`` is when the next try may begin. ``claim`` of an upload is that of its newest request.
-``daemons`` are those that run, ``knows`` the version of the schema that one knows.
+``daemons`` are those that run, ``knows`` the version of the schema that one knows. A session is ``doubtful`` that
+may lack acknowledged pieces, see ``failover``.
 """
 
 CASEFOLD = """
@@ -84,37 +114,59 @@ def check_server(connection: Connection[Any]) -> None:
         raise CannotUseCluster("--catalog: this PostgreSQL is a standby; name the primary")
 
 
-def known_version(connection: Connection[Any]) -> int | None:
+def known_version(connection: Connection[Any], knows: int = schema.SCHEMA_VERSION) -> int | None:
     """Return the version of the tables, None if there are none; nothing is changed.
 
-    Raises ``CannotUseCluster`` for a standby, and for tables that are too new, or too old.
+    ``knows`` is the version that this daemon knows. Raises ``CannotUseCluster`` for a standby, and for tables that a
+    daemon of that version must not use.
     """
     check_server(connection)
     row = connection.execute("SELECT to_regclass('schema_version')").fetchone()
     if row is None or row[0] is None:
         return None
     version, oldest = connection.execute("SELECT version, oldest FROM schema_version").fetchone() or (0, 0)
-    if oldest > schema.SCHEMA_VERSION:
+    if oldest > knows:
         raise CannotUseCluster(
-            f"--catalog: its tables need schema {oldest}, and this onec-exchange knows {schema.SCHEMA_VERSION}; "
+            f"--catalog: its tables need schema {oldest}, and this onec-exchange knows {knows}; "
             "install the version that the other daemons run"
         )
-    if version < schema.SCHEMA_VERSION:
+    if version < FIRST_VERSION:
         raise CannotUseCluster(f"--catalog: its tables have schema {version}, older than any release could have made")
     return int(version)
 
 
-def create_tables(connection: Connection[Any]) -> None:
-    """Create the tables, unless they are there, in one transaction; daemons that start at once do it in turn.
+def create_tables(
+    connection: Connection[Any], knows: int = schema.SCHEMA_VERSION, migrations: Mapping[int, str] = MIGRATIONS
+) -> None:
+    """Create the tables, or add to them what a later version needs, in one transaction.
 
-    Raises ``CannotUseCluster`` as ``known_version`` does.
+    Daemons that start at once do it in turn. Raises ``CannotUseCluster`` as ``known_version`` does.
     """
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-        if known_version(connection) is not None:
+        version = known_version(connection, knows)
+        if version is None:
+            whole = (schema.SCHEMA, schema.UPLOADS, schema.KEPT, schema.JOURNAL, schema.SHOPS, schema.INDEXES, SHARED)
+            connection.execute(CASEFOLD + "".join(_translated(part) for part in whole))
+            connection.execute(
+                "INSERT INTO schema_version (version, oldest) VALUES (%s, %s)",
+                (schema.SCHEMA_VERSION, OLDEST_VERSION),
+            )
             return
-        whole = (schema.SCHEMA, schema.UPLOADS, schema.KEPT, schema.JOURNAL, schema.SHOPS, schema.INDEXES, SHARED)
-        connection.execute(CASEFOLD + "".join(_translated(part) for part in whole))
-        connection.execute(
-            "INSERT INTO schema_version (version, oldest) VALUES (%s, %s)", (schema.SCHEMA_VERSION, OLDEST_VERSION)
-        )
+        for number in range(version + 1, knows + 1):
+            connection.execute(_translated(migrations[number]))
+            connection.execute("UPDATE schema_version SET version = %s", (number,))
+
+
+def leave_behind(connection: Connection[Any], oldest: int = OLDEST_VERSION) -> int:
+    """Shut out daemons that know less than version ``oldest``, unless one of them runs.
+
+    Return the version below which they are shut out now.
+    """
+    row = connection.execute(
+        "UPDATE schema_version SET oldest = GREATEST(oldest, CASE WHEN EXISTS ("
+        "SELECT 1 FROM daemons WHERE knows < %(oldest)s AND seen > now() - %(lease)s * interval '1 second')"
+        " THEN 0 ELSE %(oldest)s END) RETURNING oldest",
+        {"oldest": oldest, "lease": LEASE_TIME},
+    ).fetchone()
+    return int(row[0]) if row else 0

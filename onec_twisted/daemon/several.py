@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.logger import Logger
 
 from onec_twisted import __version__
@@ -19,11 +19,12 @@ from onec_twisted.catalog.cache import NothingKnown
 from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.cluster.contents import epochs_of, segments_of
+from onec_twisted.cluster.failover import Acknowledged, Timelines
 from onec_twisted.cluster.fetching import Fetched
 from onec_twisted.cluster.keeping import KeepObjects
 from onec_twisted.cluster.location import credentials_in, parse_location, read_credentials
 from onec_twisted.cluster.objects import ObjectStore
-from onec_twisted.cluster.postgresql import PostgreSQL
+from onec_twisted.cluster.postgresql import PostgreSQL, connected
 from onec_twisted.cluster.presence import BEAT_INTERVAL, TICK_INTERVAL, Presence
 from onec_twisted.cluster.publishing import Publishing
 from onec_twisted.cluster.putters import Putters
@@ -103,6 +104,7 @@ class SharedHoldings:
     """A media root of this daemon alone; nothing in it outlives the process."""
     store: ObjectStore
     database: PostgreSQL
+    timelines: Timelines
     fetched: Fetched
     workers: DiskWorkers
     errands: DiskWorkers
@@ -137,6 +139,7 @@ class SharedHoldings:
             )
         try:
             self.database.using(create_tables)
+            self.database.using(self.timelines.check)
         except CannotUseCluster as cannot:
             raise CannotStart(str(cannot)) from None
         except CatalogBusy as error:
@@ -174,7 +177,9 @@ def words_of_store(error: Exception) -> str:
 
 def make_shared_holdings(place: Place, config: Config, reactor: Any) -> SharedHoldings:
     """Return the resources of a daemon among several; nothing is connected yet. Raises ``CannotUseCluster``."""
-    database = PostgreSQL(place.catalog, even_clock)
+    acknowledged = Acknowledged(even_clock)
+    timelines = Timelines(connected, acknowledged)
+    database = PostgreSQL(place.catalog, even_clock, timelines.connected, acknowledged.note)
     folder = Path(config.media_root).absolute()
     s3 = S3(place.store, place.keys, StoreTries())
 
@@ -194,6 +199,7 @@ def make_shared_holdings(place: Place, config: Config, reactor: Any) -> SharedHo
             epochs_of=partial(database.read, epochs_of),
         ),
         database=database,
+        timelines=timelines,
         fetched=Fetched(f"{folder}/imports", blocks),
         workers=DiskWorkers(reactor, NETWORK_THREADS),
         errands=DiskWorkers(reactor, ERRAND_THREADS),
@@ -215,6 +221,7 @@ def make_shared_means(reactor: Any, place: Place, config: Config, holdings: Shar
         version=__version__,
         touch_interval=quiet / TOUCHES_IN_TIME,
         busy=tuple,
+        check=holdings.timelines.check,
     )
     shared = _Delivery(holdings, presence)
     plain = make_means(reactor, holdings, metrics, catalog)
@@ -231,9 +238,35 @@ def make_shared_means(reactor: Any, place: Place, config: Config, holdings: Shar
         daemons=Together(catalog.files, presence, reactor),
         make_relay=shared.make_relay,
         tell_busy=shared.tell_busy,
-        timers=((BEAT_INTERVAL, presence.beat), (TICK_INTERVAL, presence.look), (LOOK_INTERVAL, shared.look)),
+        timers=(
+            (BEAT_INTERVAL, presence.beat),
+            (BEAT_INTERVAL, holdings.timelines.report),
+            (TICK_INTERVAL, presence.look),
+            (LOOK_INTERVAL, shared.look),
+            (BEAT_INTERVAL, _Outdated(presence, reactor).look),
+        ),
         at_end=(presence.leave,),
     )
+
+
+@define(eq=False)
+class _Outdated:
+    """Stops a daemon whose version the others have left behind: what is on its way ends first."""
+
+    presence: Presence
+    reactor: Any
+    _stops: bool = field(default=False, init=False)
+    _log = Logger()
+
+    def look(self) -> None:
+        """Stop if it is time."""
+        if self.presence.is_outdated and not self._stops:
+            self._stops = True
+            self._log.critical(
+                "the tables need a later onec-exchange than {version}, which the other daemons run; this one stops",
+                version=__version__,
+            )
+            self.reactor.stop()
 
 
 class _Delivery:

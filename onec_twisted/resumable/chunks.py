@@ -109,18 +109,6 @@ class Chunks:
             raise UploadStalled from error
         return chunk.found
 
-    async def claim(self, claim: Claim, session: Session, upload: UploadRecord) -> None:
-        """Let a request count as the newest for an upload, whose lock it holds, for all daemons.
-
-        Raises ``UploadTakenOver`` when a newer one has come to this one, and ``FileBusy`` and ``ConnectionDropped``
-        when its client may have gone on elsewhere.
-        """
-        claim.check()
-        daemons = self.ingest.daemons
-        if not daemons.is_alone:
-            await daemons.check_in_time(session, claim.body)
-            claim.shared = await daemons.claim(session.sessid, upload.id)
-
     async def complete(self, upload: UploadRecord) -> Found:
         """Hand off an upload whose file is complete already. Raises ``Refused``."""
         async with self.lock(upload):
@@ -243,7 +231,7 @@ class Chunk:
     async def store(self, room: int) -> Stored:
         """Append the body, unless the upload is complete."""
         try:
-            await self.chunks.claim(self.claim, self.session, self.upload)
+            await self.claim.count(self.chunks.ingest.daemons, self.session, self.upload.id)
             self.found = await self._as_it_stands()
             self.start = self.found.committed
             if self.found.upload.state == OPEN:

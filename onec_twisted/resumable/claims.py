@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from onec_twisted.http.interfaces import IBody
+    from onec_twisted.ingest.daemons import IDaemons
+    from onec_twisted.model.records import Session
 
 __all__ = ["Claim", "Claims"]
 
@@ -41,6 +43,17 @@ class Claim:
         """Raise ``UploadTakenOver`` when a newer request has arrived."""
         if self.is_over:
             raise UploadTakenOver
+
+    async def count(self, daemons: IDaemons, session: Session, upload_id: str) -> None:
+        """Count as the newest request for an upload, whose lock it holds, for all daemons.
+
+        Raises ``UploadTakenOver`` when a newer one has come to this one, and ``FileBusy`` and ``ConnectionDropped``
+        when its client may have gone on elsewhere.
+        """
+        self.check()
+        if not daemons.is_alone:
+            await daemons.check_in_time(session, self.body)
+            self.shared = await daemons.claim(session.sessid, upload_id)
 
 
 @define(eq=False)

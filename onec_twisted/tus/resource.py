@@ -228,7 +228,7 @@ class Tus(RefusingResource):
         try:
             with self._claims.hold(upload_id, number, request.body) as claim:
                 async with self._chunks.lock(found.upload):
-                    await self._chunks.claim(claim, self._chunks.live(found), found.upload)
+                    await claim.count(self._ingest.daemons, self._chunks.live(found), upload_id)
                     found = await self._find(client, upload_id)
         except (UploadTakenOver, SessionRestarted):
             raise UploadLocked from None  # clients treat 409 here as the end of the upload

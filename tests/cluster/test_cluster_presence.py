@@ -55,6 +55,16 @@ def run(clock: Clock, presence: Presence, seconds: float) -> None:
         presence.look()
 
 
+def test_the_others_leave_a_version_behind(database: PostgreSQL) -> None:
+    """A daemon learns that its tables are of a version that it must not use any more."""
+    presence = made(database, Clock())
+    presence.beat()
+    assert not presence.is_outdated
+    database.using(lambda connection: connection.execute("UPDATE schema_version SET oldest = oldest + 1"))
+    presence.beat()
+    assert presence.is_outdated
+
+
 def test_a_heartbeat_is_on_record(database: PostgreSQL) -> None:
     """With what this daemon says of itself, until it leaves; the time is that of the server."""
     clock = Clock()

@@ -11,7 +11,7 @@ import pytest
 from onec_twisted.catalog.sql.schema import SCHEMA_VERSION
 from onec_twisted.cluster.postgresql import PostgreSQL
 from onec_twisted.cluster.refusals import CannotUseCluster
-from onec_twisted.cluster.tables import create_tables
+from onec_twisted.cluster.tables import FIRST_VERSION, MIGRATIONS, create_tables, leave_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +65,30 @@ def test_tables_of_another_version(database: PostgreSQL, postgresql: Server, fou
         database.using(create_tables)
 
     assert "\n" not in str(caught.value)
+
+
+def test_later_versions_add_and_leave_behind(database: PostgreSQL, postgresql: Server) -> None:
+    """What the version before can ignore comes at once; it is shut out only when none of its daemons runs."""
+    name, later = database.url.rpartition("/")[2], SCHEMA_VERSION + 1
+    postgresql.ask(
+        f"INSERT INTO daemons (id, name, version, knows) VALUES ('old', 'old', '1', {SCHEMA_VERSION})", name
+    )
+    added = {later: "ALTER TABLE files ADD COLUMN later INTEGER NOT NULL DEFAULT 0;"}
+    database.using(create_tables, later, added)
+    database.using(create_tables, later, added)
+    assert postgresql.ask("SELECT version, oldest FROM schema_version", name) == [(later, SCHEMA_VERSION)]
+    database.using(create_tables)
+
+    assert database.using(leave_behind, later) == SCHEMA_VERSION
+    postgresql.ask("UPDATE daemons SET seen = now() - interval '6 s'", name)
+    assert database.using(leave_behind, later) == later
+    with pytest.raises(CannotUseCluster, match="install the version that the other daemons run"):
+        database.using(create_tables)
+
+
+def test_each_version_has_a_migration() -> None:
+    """From that of the first tables on."""
+    assert sorted(MIGRATIONS) == list(range(FIRST_VERSION + 1, SCHEMA_VERSION + 1))
 
 
 def test_text_is_in_the_order_of_its_bytes(database: PostgreSQL, postgresql: Server) -> None:

@@ -16,7 +16,7 @@ pytest.importorskip("obstore", reason="tox -e cluster has it")
 from stores import fake
 
 from onec_twisted.cluster.location import Credentials, Location
-from onec_twisted.daemon.several import Place, SharedHoldings, make_shared_holdings, make_shared_means
+from onec_twisted.daemon.several import Place, SharedHoldings, _Outdated, make_shared_holdings, make_shared_means
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +88,27 @@ def test_what_is_shown_of_a_place_is_no_secret(tmp_path: Path) -> None:
     assert "hunter2" not in repr(place)
 
 
+def test_a_version_that_was_left_behind() -> None:
+    """The daemon stops by itself, once; what is on its way ends first, as with any stop."""
+    stopped: list[str] = []
+    reactor = Reactor()
+    reactor.stop = lambda: stopped.append("stop")  # type: ignore[attr-defined]
+    presence = DummyPresence()
+    outdated = _Outdated(presence, reactor)  # type: ignore[arg-type]
+    outdated.look()
+    assert stopped == []
+    presence.is_outdated = True
+    outdated.look()
+    outdated.look()
+    assert stopped == ["stop"]
+
+
+class DummyPresence:
+    """A daemon that is as it is told to be."""
+
+    is_outdated = False
+
+
 def test_its_means(tmp_path: Path) -> None:
     """It is one of several, whose parts are told when to look."""
     config = config_of(f"--media-root={tmp_path}")
@@ -96,5 +117,5 @@ def test_its_means(tmp_path: Path) -> None:
     held = make_shared_holdings(place, config, reactor)
     means = make_shared_means(reactor, place, config, held)
     assert not means.daemons.is_alone
-    assert sorted(interval for interval, _ in means.timers) == [0.25, 0.5, 1.0]
+    assert sorted(interval for interval, _ in means.timers) == [0.25, 0.5, 1.0, 1.0, 1.0]
     assert means.importer_of(config).takes_urls  # type: ignore[attr-defined]
