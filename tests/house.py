@@ -19,6 +19,7 @@ PACKAGES = {
         "refusals.imports",
         "refusals.uploads",
         "errors",
+        "daemons",
         "text",
         "written",
         "shown",

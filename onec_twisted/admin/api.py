@@ -229,6 +229,10 @@ class Api:
             "reasons": [asdict(reason) for reason in known.verdict.reasons],
             **{name: getattr(status, name) for name in figures},
             "summary": asdict(summary),
+            "daemons": [
+                {"name": one.name, "version": one.version, "running": one.running, "silent": one.silent}
+                for one in status.daemons
+            ],
             "transfers": [{**asdict(transfer), "username": transfer.user} for transfer in status.transfers],
         }
 

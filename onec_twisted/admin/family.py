@@ -322,6 +322,7 @@ class Family:
             refusals=refused,
             minutes=minutes,
             expect_every=self.chosen().expect_every,
+            daemons=status.daemons,
         )
         self._known = Known(
             now=now,

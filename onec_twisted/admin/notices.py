@@ -31,6 +31,7 @@ TEXTS = {
         "failed": ("{count} imports have failed and were given up. The last: {said}", "No failed imports are left"),
         "damaged": ("{count} files have lost bytes on the disk", "No damaged files are left"),
         "overdue": ("{user} has sent nothing for longer than expected", "{user} has sent something again"),
+        "lost": ("The daemon {said} does not answer any more", "No daemon is missing any more"),
     },
     "ru": {
         "unhealthy": ("Отправки не принимаются: {said}", "Отправки снова принимаются"),
@@ -42,6 +43,7 @@ TEXTS = {
         ),
         "damaged": ("Файлов, потерявших байты на диске: {count}", "Повреждённых файлов больше нет"),
         "overdue": ("{user} ничего не присылает дольше, чем должен", "{user} снова прислал данные"),
+        "lost": ("Служба {said} больше не отвечает", "Все службы снова на месте"),
     },
 }
 """For each language and kind of reason: what is said when it comes, and when it is gone."""

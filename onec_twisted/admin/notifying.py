@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from onec_twisted.admin.verdict import OWN_REASONS
 from onec_twisted.delivery.notifiers import NotifyFailed
 from onec_twisted.model.shops import DEFAULT_SHOP, shop_of
 from onec_twisted.runtime.backoff import Backoff
@@ -101,19 +102,24 @@ class Audience:
         """Return whether a reason concerns them."""
         return self.shop in (DEFAULT_SHOP, reason.shop or (reason.username and shop_of(reason.username)))
 
-    def tell(self, reasons: Sequence[Reason], now: float) -> None:
-        """Tell what is new; ``now`` is in seconds since 1970."""
+    def tell(self, reasons: Sequence[Reason], now: float, *, for_all: bool = True) -> None:
+        """Tell what is new; ``now`` is in seconds since 1970. If not ``for_all``, only what is of this daemon."""
         for notice in self.subjects.update([reason for reason in reasons if self.hears_of(reason)], now):
-            for outbox in self.outboxes:
+            for outbox in self.outboxes if for_all or notice.event in OWN_REASONS else ():
                 outbox.put(notice)
 
 
 @define(eq=False)
 class Notifying:
-    """Tells audiences what ``verdict`` says is new. ``now`` returns seconds since 1970."""
+    """Tells audiences what ``verdict`` says is new. ``now`` returns seconds since 1970.
+
+    Of several daemons with the same records, one tells for all: the one that ``is_first``. The others follow what it
+    tells, so that the next one knows. What is of a daemon itself, each tells.
+    """
 
     verdict: Callable[[], Awaitable[Verdict]]
     now: Callable[[], float]
+    is_first: Callable[[], bool] = lambda: True
     _audiences: Sequence[Audience] = field(default=(), init=False)
     _log = Logger()
 
@@ -135,4 +141,4 @@ class Notifying:
             self._log.failure("the verdict for notices could not be reached")
             return
         for audience in self._audiences:
-            audience.tell(verdict.reasons, self.now())
+            audience.tell(verdict.reasons, self.now(), for_all=self.is_first())

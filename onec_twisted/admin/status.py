@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from onec_twisted.catalog.sql.overview import overview, summary
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from twisted.internet.interfaces import IReactorTime
 
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from onec_twisted.delivery.relaying import IRelay
     from onec_twisted.http.server import Server
     from onec_twisted.ingest.transfers import Transfer, Transfers
+    from onec_twisted.model.daemons import DaemonLine
     from onec_twisted.runtime.metrics import Metrics
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.interfaces import IStore
 
-__all__ = ["STATUS_PATIENCE", "Observed", "Status", "TransferLine"]
+__all__ = ["STATUS_PATIENCE", "Observed", "Status", "TransferLine", "number_in"]
 
 T = TypeVar("T")
 
@@ -56,11 +57,17 @@ class TransferLine:
     rate: float
     age: float
     waits: bool
+    daemon: str = ""
+    """The other daemon that takes it in; empty for this one."""
 
 
 @frozen
 class Status:
-    """The daemon's state: ``running`` seconds since its start, sizes in bytes, ``prospects`` by hand-off."""
+    """The daemon's state: ``running`` seconds since its start, sizes in bytes, ``prospects`` by hand-off.
+
+    ``daemons`` are all that share the records, this one as well; none if there is only this one. Their pieces are
+    among the ``transfers``, as they were a second ago.
+    """
 
     running: float
     connections: int
@@ -74,6 +81,12 @@ class Status:
     transfers: tuple[TransferLine, ...]
     overview: Overview
     prospects: dict[str, Prospect]
+    daemons: tuple[DaemonLine, ...] = ()
+
+
+async def _alone() -> tuple[DaemonLine, ...]:
+    """Return that there is no other daemon."""
+    return ()
 
 
 @define(eq=False, kw_only=True)
@@ -97,6 +110,7 @@ class Observed:
     now: Callable[[], float]
     seconds: Callable[[], float]
     clock: IReactorTime
+    everybody: Callable[[], Awaitable[tuple[DaemonLine, ...]]] = _alone
     started: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -108,6 +122,10 @@ class Observed:
         seen = await self.within(self.recorder.survey(overview, MOST_SHOWN))
         free = await self.free()
         transfers = [await self._line(transfer) for transfer in self.transfers.all()[:MOST_SHOWN]]
+        daemons = await self.within(self.everybody())
+        others = [one for one in daemons if not one.is_this and not one.is_lost]
+        for other in others:
+            transfers += _lines_of(other)
         return Status(
             running=self.seconds() - self.started,
             connections=self.server.connections.total,
@@ -117,10 +135,11 @@ class Observed:
             accepted=self.metrics.accepted,
             discarded=self.metrics.discarded,
             repeats=self.metrics.pieces["repeat"],
-            transferring=len(self.transfers),
-            transfers=tuple(transfers),
+            transferring=len(self.transfers) + sum(number_in(one.state, "transferring") for one in others),
+            transfers=tuple(transfers[:MOST_SHOWN]),
             overview=seen,
             prospects=self.relay.prospects(),
+            daemons=daemons,
         )
 
     async def _line(self, transfer: Transfer) -> TransferLine:
@@ -163,3 +182,19 @@ class Observed:
 
         ensureDeferred(ask())
         return await answer.addTimeout(STATUS_PATIENCE, self.clock)
+
+
+def number_in(state: Mapping[str, Any], name: str) -> int:
+    """Return a number that another daemon told, 0 if it told none."""
+    value = state.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def _lines_of(daemon: DaemonLine) -> Iterator[TransferLine]:
+    """Yield the pieces in transfer that another daemon told, unless it tells them otherwise than this version."""
+    told = daemon.state.get("transfers")
+    for one in told if isinstance(told, list) else ():
+        try:
+            yield TransferLine(**one, committed=0, daemon=daemon.name)
+        except TypeError:
+            continue

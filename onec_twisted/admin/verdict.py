@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from onec_twisted.admin.outlook import HOURS_AHEAD, expected_free, is_overdue
+from onec_twisted.model.daemons import LOST_FOR
 from onec_twisted.model.errors import ImportFailed
 from onec_twisted.model.records import SUCCEEDED
 from onec_twisted.runtime.metrics import reason_of
@@ -14,12 +15,16 @@ from onec_twisted.runtime.metrics import reason_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from onec_twisted.model.daemons import DaemonLine
     from onec_twisted.model.journal import ExchangeLine, Minute, RefusalLine, UserRow
 
 __all__ = ["REASONS", "Facts", "Reason", "Verdict", "judge"]
 
-REASONS = ("unhealthy", "refusing", "disk", "failed", "damaged", "overdue")
+REASONS = ("unhealthy", "lost", "refusing", "disk", "failed", "damaged", "overdue")
 """Kinds of reasons, in the order in which they are given."""
+
+OWN_REASONS = ("unhealthy", "disk")
+"""Those that are of one daemon, though others have the same records."""
 
 REFUSALS_MATTER = 86400.0
 """Seconds for which a refused request of a user counts, unless a later exchange of that user succeeds."""
@@ -40,8 +45,9 @@ class Facts:
 
     ``health`` are the reasons of ``/health``; ``failed`` counts hand-offs, of which ``failure`` is the newest's
     message; if there are shops, ``failed_of`` has both for each one instead. ``damaged`` counts files.
-    ``minutes`` are those of the last day, ``reserved`` is ``--min-free`` in bytes.
-    Each user is expected to begin an exchange every ``expect_every`` seconds; None leaves that to the user's habit.
+    ``minutes`` are those of the last day, ``reserved`` is ``--min-free`` in bytes. ``daemons`` are all that share the
+    records, if there are several. Each user is expected to begin an exchange every ``expect_every`` seconds; None
+    leaves that to the user's habit.
     """
 
     now: float
@@ -55,6 +61,7 @@ class Facts:
     refusals: tuple[RefusalLine, ...] = ()
     minutes: tuple[Minute, ...] = ()
     expect_every: float | None = None
+    daemons: tuple[DaemonLine, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -89,6 +96,8 @@ class Verdict:
 def judge(facts: Facts) -> Verdict:
     """Return the verdict on what is known."""
     reasons = [Reason(kind="unhealthy", said=said) for said in facts.health]
+    lost = [one.name for one in facts.daemons if one.is_lost and one.silent < LOST_FOR]
+    reasons += [Reason(kind="lost", said=name) for name in lost[:MOST_REASONS]]
     reasons += _refused(facts)[:MOST_REASONS]
     expected = expected_free(facts.minutes)
     is_low_already = bool(facts.minutes) and facts.minutes[-1].free <= facts.reserved  # that /health says

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from onec_twisted.catalog.sql.schema import SCHEMA_VERSION
 from onec_twisted.cluster.tables import LEASE_TIME, OLDEST_VERSION, leave_behind
+from onec_twisted.model.daemons import DaemonLine
 from onec_twisted.model.errors import CatalogBusy
 
 if TYPE_CHECKING:
@@ -47,8 +48,21 @@ SPARE_TIME = AWAY_AFTER / 4
 BEAT = """
 INSERT INTO daemons (id, name, version, knows, state) VALUES (%(id)s, %(name)s, %(version)s, %(knows)s, %(state)s)
 ON CONFLICT (id) DO UPDATE SET seen = now(), state = excluded.state
-RETURNING extract(epoch FROM now())::float8, (SELECT oldest FROM schema_version)
+RETURNING extract(epoch FROM now())::float8, (SELECT oldest FROM schema_version), NOT EXISTS (
+    SELECT 1 FROM daemons AS other WHERE other.seen > now() - interval '5 s'
+    AND (other.started, other.id) < (daemons.started, daemons.id))
 """
+
+EVERYBODY = """
+SELECT name, version, extract(epoch FROM now() - started)::float8, extract(epoch FROM now() - seen)::float8, id, state
+FROM daemons ORDER BY name, started
+"""
+
+TIDY = """
+DELETE FROM daemons WHERE id <> %(id)s AND (
+    seen < now() - interval '1 day' OR (name = %(name)s AND seen < now() - %(lease)s * interval '1 second'))
+"""
+"""Who was lost a day ago, and who runs again under the same name."""
 
 TOUCH = """
 UPDATE sessions SET touched = %(now)s WHERE sessid IN (
@@ -90,6 +104,8 @@ class Presence:
     """When the last heartbeat was sent that arrived."""
     _ahead: float = field(init=False)
     """What PostgreSQL's clock is ahead of ours."""
+    is_first: bool = field(default=True, init=False)
+    """Whether no other daemon has run for longer: it does what one has to do for all."""
     is_outdated: bool = field(default=False, init=False)
     """Whether the tables are of a version that this daemon must not use any more."""
     _is_silent: bool = field(default=False, init=False)
@@ -162,7 +178,10 @@ class Presence:
         """In a worker: return PostgreSQL's time."""
         self.check(connection)
         known = {"id": self.id, "name": self.name(), "version": self.version, "knows": SCHEMA_VERSION}
-        now, oldest = connection.execute(BEAT, {**known, "state": json.dumps(state)}).fetchone() or (0.0, 0)
+        told = connection.execute(BEAT, {**known, "state": json.dumps(state)}).fetchone()
+        now, oldest, self.is_first = told or (0.0, 0, True)
+        if self._told == float("-inf"):
+            connection.execute(TIDY, {**known, "lease": LEASE_TIME})
         if oldest < OLDEST_VERSION:
             oldest = leave_behind(connection)
         self.is_outdated = oldest > SCHEMA_VERSION
@@ -170,6 +189,32 @@ class Presence:
             connection.execute(TOUCH, {"now": now, "busy": busy, "before": now - self.touch_interval})
         return float(now)
 
+    def everybody(self) -> Deferred[tuple[DaemonLine, ...]]:
+        """Return all daemons, those of the last day that were lost as well."""
+        return self.workers(self.database.using, self._everybody)
+
+    def _everybody(self, connection: Connection[Any]) -> tuple[DaemonLine, ...]:
+        return tuple(
+            DaemonLine(
+                name=name,
+                version=version,
+                running=running,
+                silent=silent,
+                is_this=known == self.id,
+                state=_read(state),
+            )
+            for name, version, running, silent, known, state in connection.execute(EVERYBODY)
+        )
+
     def _leave(self, connection: Connection[Any]) -> None:
         """In a worker: be off the record."""
         connection.execute("DELETE FROM daemons WHERE id = %s", (self.id,))
+
+
+def _read(state: str) -> dict[str, Any]:
+    """Return what a daemon told, nothing if it makes no sense."""
+    try:
+        read = json.loads(state)
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}

@@ -63,6 +63,7 @@ def _observed(reload: Reload) -> Observed:
         now=means.now,
         seconds=means.seconds,
         clock=means.reactor,
+        everybody=means.everybody,
     )
 
 
@@ -117,7 +118,7 @@ class Notices:
             can_read=False,
             peek=Peeker(means.reactor, PEEK_TIMEOUT),
         )
-        notifying = Notifying(family.verdict, means.now)
+        notifying = Notifying(family.verdict, means.now, means.is_first)
         timer = TimerService(NOTICES_INTERVAL, notifying.once)
         timer.clock = means.reactor
         timer.setServiceParent(self._daemon)

@@ -69,6 +69,9 @@ GC_ALLOCATIONS = 10_000
 CERTIFICATE_INTERVAL = 60.0
 """Seconds between two checks for renewed certificates."""
 
+TRANSFERS_TOLD = 50
+"""Pieces in transfer that other daemons show of this one."""
+
 MOST_IMPORTERS = 5000
 """Importers that are remembered for other shops with the same settings."""
 
@@ -212,6 +215,14 @@ def make_daemon(
     notices = Notices(daemon, reload)
     notices.follow(config)()
     reload.followers.append(notices.follow)
+    transfers = parts.ingest.transfers
+    means.tell_state(
+        lambda: {
+            "connections": site.server.connections.total,
+            "transferring": len(transfers),
+            "transfers": transfers.plain(TRANSFERS_TOLD),
+        }
+    )
     means.metrics.name_shops([shop.name for shop in config.shops])
     parts.relay.setServiceParent(daemon)
     parts.archives.setServiceParent(daemon)

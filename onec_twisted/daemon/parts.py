@@ -28,7 +28,7 @@ from onec_twisted.resumable.claims import Claims
 from onec_twisted.runtime.fairness import Sharing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from twisted.internet.defer import Deferred
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from onec_twisted.delivery.relaying import IRelay
     from onec_twisted.exchange.orders import Orders
     from onec_twisted.ingest.daemons import IDaemons
+    from onec_twisted.model.daemons import DaemonLine
     from onec_twisted.model.document import Document
     from onec_twisted.runtime.metrics import Metrics
     from onec_twisted.runtime.workers import Workers
@@ -48,6 +49,11 @@ if TYPE_CHECKING:
 __all__ = ["Means", "Parts", "destinations_of", "make_parts", "preparation_of", "quotas_of"]
 
 
+async def _nobody() -> tuple[DaemonLine, ...]:
+    """Return that no other daemon is known."""
+    return ()
+
+
 @frozen(eq=False, kw_only=True)
 class Means:
     """The means that the parts use; tests replace them.
@@ -56,9 +62,10 @@ class Means:
     ``errands`` for long operations. ``free`` returns the free bytes of the disk, ``examine`` reads an archive,
     ``prepare`` unpacks some, ``check`` reads documents, ``chance`` returns a number from 0 to 1. ``importer_of`` and
     ``orders_of`` return what the settings of a shop choose; they raise ``CannotStart``. ``daemons`` knows of others
-    that serve the same sessions, and ``tell_busy`` takes what tells which ones are in use. ``make_relay`` replaces
-    the relay, ``timers`` are further calls, each after the seconds between two, ``at_end`` those when all has
-    stopped.
+    that serve the same sessions, and ``everybody`` returns them, none if there is only this one. ``tell_busy`` takes
+    what tells which sessions are in use, ``tell_state`` what tells how this daemon is. ``is_first`` returns whether
+    it does what one of them has to do for all. ``make_relay`` replaces the relay, ``timers`` are further calls, each
+    after the seconds between two, ``at_end`` those when all has stopped.
     """
 
     reactor: Any
@@ -78,6 +85,9 @@ class Means:
     daemons: IDaemons = field(factory=Alone)
     make_relay: Callable[[Config, Means, Space, Destinations, Sharing], IRelay] | None = None
     tell_busy: Callable[[Callable[[], frozenset[str]]], None] = lambda _: None
+    tell_state: Callable[[Callable[[], Mapping[str, Any]]], None] = lambda _: None
+    everybody: Callable[[], Awaitable[tuple[DaemonLine, ...]]] = _nobody
+    is_first: Callable[[], bool] = lambda: True
     timers: Sequence[tuple[float, Callable[[], Any]]] = ()
     at_end: Sequence[Callable[[], Any]] = ()
     chance: Callable[[], float] = random.random

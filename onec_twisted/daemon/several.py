@@ -238,6 +238,9 @@ def make_shared_means(reactor: Any, place: Place, config: Config, holdings: Shar
         daemons=Together(catalog.files, presence, reactor),
         make_relay=shared.make_relay,
         tell_busy=shared.tell_busy,
+        tell_state=shared.tell_state,
+        everybody=presence.everybody,
+        is_first=lambda: presence.is_first,
         timers=(
             (BEAT_INTERVAL, presence.beat),
             (BEAT_INTERVAL, holdings.timelines.report),
@@ -283,6 +286,10 @@ class _Delivery:
     def tell_busy(self, busy: Callable[[], frozenset[str]]) -> None:
         """Touch from now on the sessions that have pieces on their way."""
         self._presence.busy = busy
+
+    def tell_state(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Tell others from now on how this daemon is."""
+        self._presence.state = state
 
     def make_relay(
         self, config: Config, means: Means, space: Space, destinations: Destinations, sharing: Sharing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
@@ -81,6 +81,24 @@ class Transfers:
     def all(self) -> list[Transfer]:
         """Return the pieces on their way, oldest first."""
         return list(self._running.values())
+
+    def plain(self, most: int) -> list[dict[str, Any]]:
+        """Return the oldest pieces on their way as plain values, which other daemons show."""
+        now = self.seconds()
+        return [
+            {
+                "key": transfer.key,
+                "user": transfer.session.username,
+                "sessid": transfer.session.sessid,
+                "name": transfer.name,
+                "received": transfer.body.received,
+                "length": transfer.body.length,
+                "rate": transfer.rate(now),
+                "age": now - transfer.requested,
+                "waits": transfer.begun is None,
+            }
+            for transfer in self.all()[:most]
+        ]
 
     def waiting(self) -> int:
         """Return how many wait for their file's lock."""

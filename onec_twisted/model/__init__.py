@@ -11,6 +11,7 @@ Modules, each importing only from those above it:
 * ``refusals.imports``: imports, and requests for the site's orders
 * ``refusals.uploads``: resumable uploads, common to all their protocols
 * ``errors``: all of these refusals, and the other errors that several parts share: import them from here
+* ``daemons``: one of the daemons that share records, as the others see it
 * ``text``: bytes that a client sent, as text
 * ``written``: parses what people write: sizes, durations, and small files, which may come from Windows
 * ``shown``: makes foreign text safe to show: no terminal control characters, no passwords in URLs

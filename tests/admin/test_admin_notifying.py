@@ -155,3 +155,24 @@ def test_who_is_told_remembers_that_after_a_reload() -> None:
     notices.address([audience("default", before, other)])
     now_of(notices.once())
     assert (len(before.heard), len(other.heard)) == (2, 1)
+
+
+def test_one_daemon_of_several_tells_for_all() -> None:
+    """The others follow without telling, and go on when it is gone; what is of a daemon itself, each tells."""
+    receivers, firsts = [Receiver("one"), Receiver("two")], [True, False]
+    reasons = [Reason(kind="failed", count=2, said="no price"), Reason(kind="unhealthy", said="the disk is gone")]
+
+    async def verdict() -> Verdict:
+        return Verdict(tuple(reasons))
+
+    notifying = []
+    for place, receiver in enumerate(receivers):
+        one = Notifying(verdict, lambda: 5.0, lambda place=place: firsts[place])  # type: ignore[misc]
+        one.address([audience("default", receiver)])
+        notifying.append(one)
+        now_of(one.once())
+    assert [len(receiver.heard) for receiver in receivers] == [2, 1]
+    firsts[:] = [False, True]
+    reasons[:] = [Reason(kind="damaged", count=1), reasons[1]]
+    now_of(notifying[1].once())
+    assert [len(receiver.heard) for receiver in receivers] == [2, 3]

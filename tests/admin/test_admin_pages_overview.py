@@ -12,6 +12,7 @@ from onec_twisted.admin.status import Status, TransferLine
 from onec_twisted.admin.words.english import ENGLISH
 from onec_twisted.admin.words.russian import RUSSIAN
 from onec_twisted.catalog.sql.overview import Overview, Summary
+from onec_twisted.model.daemons import DaemonLine
 
 TRANSFER = TransferLine(
     key=1, user="shop", sessid="a" * 32, name="c.zip", received=1000, length=2000, committed=0, rate=10.0, age=3.0,
@@ -37,6 +38,19 @@ def test_a_daemon_of_which_nothing_is_known_yet() -> None:
     assert [figure["id"] for figure in document.all("figure")] == ["traffic", "disk", "imports"]
     for said in (ENGLISH.no_transfers, ENGLISH.none_yet, ENGLISH.too_little_known, ENGLISH.no_exchanges):
         assert said in document.text
+
+
+def test_daemons_that_share_the_records() -> None:
+    """Each has a row: which one this is, and which one is lost."""
+    here = DaemonLine(name="north", version="1.2", running=90.0, silent=0.4, is_this=True, state={"connections": 7})
+    lost = DaemonLine(name=HOSTILE, version="1.1", running=90.0, silent=60.0, is_this=False, state={"connections": 8})
+    known = look()
+    document = read(overview(frame(), evolve(known, status=evolve(known.status, daemons=(here, lost)))))
+
+    for said in ("north", ENGLISH.this_one, "1.2", "7", ENGLISH.lost, HOSTILE_TEXT):
+        assert said in document.text
+    assert "script" not in [tag for tag, _ in document.tags]
+    assert ENGLISH.daemons not in read(overview(frame(), known)).text
 
 
 def test_plots_say_in_words_what_they_show() -> None:

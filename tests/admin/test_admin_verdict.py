@@ -8,6 +8,7 @@ import pytest
 from pages import DAY, GB, NOW, exchange_line, habit, minutes, refusal
 
 from onec_twisted.admin.verdict import MOST_REASONS, REASONS, Facts, Reason, judge
+from onec_twisted.model.daemons import DaemonLine
 from onec_twisted.model.journal import RUNNING, UserRow
 from onec_twisted.model.records import FAILED
 
@@ -25,6 +26,11 @@ def test_a_daemon_that_works() -> None:
     assert verdict.reasons == ()
 
 
+def daemon(name: str, silent: float) -> DaemonLine:
+    """Return a daemon that has been silent for so many seconds."""
+    return DaemonLine(name=name, version="1", running=9.0, silent=silent, is_this=False, state={})
+
+
 def test_each_reason_turns_it_red() -> None:
     """In the order in which one would look at them, with what there is to say."""
     reasons = judged(
@@ -36,14 +42,16 @@ def test_each_reason_turns_it_red() -> None:
         failed=3,
         failure="no price",
         damaged=1,
+        daemons=(daemon("a", 1.0), daemon("b", 60.0), daemon("c", 3600.0)),
     )
 
     assert [reason.kind for reason in reasons] == list(REASONS)
-    assert reasons[1] == Reason(
+    assert reasons[1] == Reason(kind="lost", said="b")
+    assert reasons[2] == Reason(
         kind="refusing", username="shop", count=12, since=NOW - 60, said="No room for this file"
     )
-    assert (reasons[3].count, reasons[3].said) == (3, "no price")
-    assert (reasons[5].username, reasons[5].since) == ("late", NOW - 3 * DAY)
+    assert (reasons[4].count, reasons[4].said) == (3, "no price")
+    assert (reasons[6].username, reasons[6].since) == ("late", NOW - 3 * DAY)
 
 
 def test_what_failed_of_each_shop() -> None:

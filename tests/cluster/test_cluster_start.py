@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from base64 import b64encode
 from http.client import HTTPConnection, HTTPResponse
 from typing import TYPE_CHECKING
@@ -16,9 +18,9 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from attrs import define, field
-from daemon import AUTH, PATIENCE, command, start
+from daemon import AUTH, PATIENCE, SCRIPTS, command, start
 from seaweed import BUCKET
-from trade import Trade
+from trade import Trade, packed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -200,6 +202,72 @@ def test_it_runs_detached_with_a_relative_folder(places: Places, tmp_path: Path)
         assert time.monotonic() < deadline + PATIENCE
         time.sleep(0.05)
     assert "Traceback" not in log.read_text()
+
+
+def _page(port: int, path: str) -> str:
+    """Return a page of the administrator's."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as answer:
+        return str(answer.read().decode())
+
+
+def test_every_page_of_any_daemon_shows_the_whole(places: Places, tmp_path: Path) -> None:
+    """What one takes in, the other shows: sessions, exchanges, files, pieces on their way, and the daemons."""
+    admin = "--admin=tcp:0:interface=127.0.0.1"
+    one, two = (start(tmp_path / name, *places.options(), f"--name={name}", admin) for name in ("one", "two"))
+    try:
+        node = Trade("127.0.0.1", one.port)
+        node.checkauth()
+        node.init()
+        stored(node, "import.xml", b"<a>", b"</a>")
+        stored(node, "pictures.zip", packed({"a.jpg": b"x" * 9000, "b.xml": b"<b/>"}))
+        node.import_file("import.xml")
+        line = socket.create_connection(("127.0.0.1", one.port), PATIENCE)
+        head = f"POST /1c_exchange.php?type=catalog&mode=file&filename=slow.xml&sessid={node.sessid} HTTP/1.1\r\n"
+        line.sendall(f"{head}Host: a\r\nCookie: {node.cookie}\r\nContent-Length: 1000\r\n\r\n".encode() + b"y" * 400)
+
+        deadline = time.monotonic() + PATIENCE
+        while "slow.xml" not in _page(two.admin_port, "/"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        status = json.loads(_page(two.admin_port, "/api/v1/status"))
+        assert [daemon["name"] for daemon in status["daemons"]] == ["one", "two"]
+        assert [(transfer["name"], transfer["daemon"]) for transfer in status["transfers"]] == [("slow.xml", "one")]
+        assert status["good"]
+        for path in ("/", "/exchanges", "/exchanges/1", "/handoffs", "/sessions", "/refusals", "/settings"):
+            for daemon in (one, two):
+                assert "onec-exchange" in _page(daemon.admin_port, path)
+        assert "import.xml" in _page(two.admin_port, "/exchanges/1")
+        assert "a.jpg" in _page(two.admin_port, "/exchanges/1?inside=pictures.zip")
+        for daemon in (one, two):
+            assert json.loads(_page(daemon.admin_port, "/health"))["ready"]
+            assert "onec_" in _page(daemon.admin_port, "/metrics")
+        shown = _page(two.admin_port, "/settings")
+        assert "--catalog" in shown
+        assert str(places.keys) in shown
+        assert places.seaweedfs.keys.secret not in shown
+
+        one.kill()
+        deadline = time.monotonic() + PATIENCE
+        while json.loads(_page(two.admin_port, "/api/v1/status"))["good"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        (reason,) = json.loads(_page(two.admin_port, "/api/v1/status"))["reasons"]
+        assert (reason["kind"], reason["said"]) == ("lost", "one")
+        ended = subprocess.run(
+            [str(SCRIPTS / "onec-exchange"), "status", f"--admin=http://127.0.0.1:{two.admin_port}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "lost: one" in ended.stdout, ended.stderr
+        assert ended.returncode == 4
+        line.close()
+        node.close()
+    finally:
+        one.kill()
+        two.kill()
+    for daemon in (one, two):
+        assert "Traceback" not in daemon.log
 
 
 def test_what_is_missing_is_one_line(places: Places, postgresql: Server, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ SESSID_SHOWN = 8
 
 LEADS_TO = {
     "unhealthy": "settings",
+    "lost": "",
     "refusing": "refusals",
     "disk": "settings",
     "failed": "handoffs?state=failed",

@@ -12,6 +12,7 @@ from onec_twisted.admin.outlook import HOURS_AHEAD, expected_free, is_overdue
 from onec_twisted.admin.pages import plots
 from onec_twisted.admin.pages.names import shown, spelled
 from onec_twisted.admin.pages.tables import Column, Table, facts
+from onec_twisted.admin.status import number_in
 from onec_twisted.admin.words.figures import clock
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from onec_twisted.admin.pages.frame import Frame
     from onec_twisted.admin.status import Status, TransferLine
+    from onec_twisted.model.daemons import DaemonLine
     from onec_twisted.model.journal import ExchangeLine, Minute, UserRow
 
 __all__ = ["Look", "dots_of", "is_troubled", "overview", "users_section"]
@@ -50,6 +52,7 @@ def overview(frame: Frame, look: Look) -> list[Any]:
     """Return the content of the overview."""
     return [
         _totals(frame, look),
+        _daemons(frame, look.status) if look.status.daemons else "",
         _transfers(frame, look.status),
         tags.div(_traffic(frame, look), _disk(frame, look), _imports(frame, look), class_="plots"),
         users_section(frame, look.users),
@@ -81,11 +84,35 @@ def _transfers(frame: Frame, status: Status) -> Tag:
         Column(words.age, "number"),
         Column(words.session, "wide"),
     ]
-    rows = {f"upload-{line.key}": _transfer_cells(frame, line) for line in status.transfers}
+    rows = {f"upload-{line.daemon}{line.key}": _transfer_cells(frame, line) for line in status.transfers}
     hidden = status.transferring - len(rows)
     rest = tags.p(f"{words.not_shown}: {hidden}", class_="quiet") if hidden > 0 else ""
     table = Table(key="uploads", title=words.transfers, columns=columns, rows=rows, empty=words.no_transfers)
     return table.section(after=rest)
+
+
+def _daemons(frame: Frame, status: Status) -> Tag:
+    """Return the daemons that share the records."""
+    words = frame.words
+    columns = [
+        Column(words.daemon, "long"),
+        Column(words.version, "wide"),
+        Column(words.up_for, "number"),
+        Column(words.seen),
+        Column(words.transfers, "number"),
+        Column(words.connections, "number"),
+    ]
+    rows = {f"daemon-{place}": _daemon_cells(frame, one) for place, one in enumerate(status.daemons)}
+    return Table(key="daemons", title=words.daemons, columns=columns, rows=rows, empty="").section()
+
+
+def _daemon_cells(frame: Frame, daemon: DaemonLine) -> list[Any]:
+    words = frame.words
+    name = [shown(daemon.name), " ", tags.span(words.this_one if daemon.is_this else "", class_="quiet")]
+    silent = frame.ago(frame.now - daemon.silent)
+    seen: Any = [silent, " ", tags.span(words.lost, class_="state failed")] if daemon.is_lost else words.now
+    numbers = ["" if daemon.is_lost else str(number_in(daemon.state, one)) for one in ("transferring", "connections")]
+    return [name, daemon.version, frame.took(daemon.running), seen, *numbers]
 
 
 def _transfer_cells(frame: Frame, line: TransferLine) -> list[Any]:

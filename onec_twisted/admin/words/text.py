@@ -92,6 +92,11 @@ class Words:
     up_for: str
     transfers: str
     no_transfers: str
+    daemons: str
+    daemon: str
+    this_one: str
+    seen: str
+    lost: str
     piece: str
     rate: str
     age: str

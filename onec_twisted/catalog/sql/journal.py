@@ -214,7 +214,8 @@ def note_minute(cursor: Cursor, minute: Minute, oldest: int) -> None:
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (minute) DO UPDATE SET received = minutes.received +"
         " excluded.received, accepted = minutes.accepted + excluded.accepted, discarded = minutes.discarded +"
         " excluded.discarded, refusals = minutes.refusals + excluded.refusals, imports = minutes.imports +"
-        " excluded.imports, failures = minutes.failures + excluded.failures, free = excluded.free",
+        " excluded.imports, failures = minutes.failures + excluded.failures, free = CASE WHEN"
+        " excluded.free < minutes.free THEN excluded.free ELSE minutes.free END",
         (
             minute.minute,
             minute.received,
