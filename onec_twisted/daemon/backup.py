@@ -93,6 +93,11 @@ def back_up(media_root: Path, folder: Path, report: Callable[[str], None] = lamb
     Raises ``BackupFailed`` and ``OSError``.
     """
     source, target = Store(media_root), Store(folder)
+    if not source.database.is_file() and (media_root / SCRATCH).is_dir():
+        raise BackupFailed(
+            f"{media_root} holds nothing that lasts: its daemon has --catalog and --store; back up PostgreSQL, and the"
+            " object store, with their own tools"
+        )
     if not source.database.is_file():
         raise BackupFailed(f"{media_root} is no media root: {source.database} is missing")
     _check_empty(target, folder)

@@ -43,7 +43,7 @@ from onec_twisted.daemon.service import cannot_be_written
 from onec_twisted.delivery.tries import Tries
 from onec_twisted.model.errors import CatalogBusy, InsufficientStorage, StorageRemoved
 from onec_twisted.runtime.workers import DiskWorkers
-from onec_twisted.storage.local import MediaRootTaken, Store
+from onec_twisted.storage.local import SCRATCH, MediaRootTaken, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -194,7 +194,7 @@ def make_shared_holdings(place: Place, config: Config, reactor: Any) -> SharedHo
         store=ObjectStore(
             s3=s3,
             putters=Putters(s3),
-            scratch=f"{folder}/scratch",
+            scratch=f"{folder}/{SCRATCH}",
             segments_of=rows,
             epochs_of=partial(database.read, epochs_of),
         ),

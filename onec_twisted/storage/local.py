@@ -64,9 +64,12 @@ if TYPE_CHECKING:
     from onec_twisted.model.names import SafeName
     from onec_twisted.model.records import Session
 
-__all__ = ["MediaRootTaken", "Store", "path_in"]
+__all__ = ["SCRATCH", "MediaRootTaken", "Store", "path_in"]
 
 GONE = ".gone-"
+
+SCRATCH = "scratch"
+"""The folder in a media root for bodies on their way to an object store; see ``daemon.several``."""
 
 SESSID = re.compile(r"([A-Za-z0-9]{1,8}-)?[0-9a-f]{32}(\.[0-9]+)?")
 """The names of sessions' folders, with the name of any ``--shard``; anything else beside them is left alone."""

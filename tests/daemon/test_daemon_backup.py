@@ -138,3 +138,11 @@ def test_what_cannot_be_copied(exchange: InMemory, tmp_path: Path) -> None:
     with pytest.raises(BackupFailed, match="stop it first"):
         restore(tmp_path / "backup", tmp_path / "running")
     running.unlock()
+
+
+def test_a_folder_of_a_daemon_that_shares_its_records(tmp_path: Path) -> None:
+    """It holds nothing to back up: PostgreSQL and the object store have their own tools."""
+    (tmp_path / "media" / "scratch").mkdir(parents=True)
+    with pytest.raises(BackupFailed, match="back up PostgreSQL, and the object store, with their own tools"):
+        back_up(tmp_path / "media", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
