@@ -16,7 +16,7 @@ from onec_twisted.catalog.preparation import copy_catalog, recorded_epochs, reco
 from onec_twisted.model.errors import FileDamaged
 from onec_twisted.storage.copies import copy_bytes
 from onec_twisted.storage.folders import read_manifest, remove, write_manifest
-from onec_twisted.storage.local import MediaRootTaken, Store, path_in
+from onec_twisted.storage.local import SCRATCH, MediaRootTaken, Store, path_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,8 +95,8 @@ def back_up(media_root: Path, folder: Path, report: Callable[[str], None] = lamb
     source, target = Store(media_root), Store(folder)
     if not source.database.is_file() and (media_root / SCRATCH).is_dir():
         raise BackupFailed(
-            f"{media_root} holds nothing that lasts: its daemon has --catalog and --store; back up PostgreSQL, and the"
-            " object store, with their own tools"
+            f"{media_root} holds nothing that lasts: its daemon has --catalog and --store; back up PostgreSQL, and"
+            " the object store, with their own tools"
         )
     if not source.database.is_file():
         raise BackupFailed(f"{media_root} is no media root: {source.database} is missing")
