@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 try:
-    from seaweed import seaweedfs
+    from cluster_nodes import Cluster
+    from seaweed import BUCKET, seaweedfs
     from stores import bench, fake, objects, s3
 
+    from onec_twisted.cluster.location import Location
     from onec_twisted.cluster.postgresql import PostgreSQL
+    from onec_twisted.cluster.s3 import S3, Tries
 except ModuleNotFoundError:  # psycopg or obstore is not installed: these tests are for where both are
     collect_ignore_glob = ["test_*.py"]
 
@@ -20,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from postgres import Server
+    from seaweed import Seaweed
 
-__all__ = ["bench", "database", "fake", "objects", "s3", "seaweedfs", "url"]
+__all__ = ["bench", "cluster", "database", "fake", "objects", "s3", "seaweedfs", "url"]
 
 _numbers = itertools.count()
 
@@ -50,3 +54,9 @@ def locked(url: str, postgresql: Server) -> Iterator[str]:
     postgresql.lock("locked")
     yield url.replace("postgres@", "locked@")
     postgresql.ask("DROP ROLE locked")
+
+
+@pytest.fixture
+def cluster(database: PostgreSQL, seaweedfs: Seaweed) -> Cluster:
+    """The records and the objects that daemons share, as a test sees them."""
+    return Cluster(database, S3(Location(BUCKET, "", seaweedfs.endpoint), seaweedfs.keys, Tries()))

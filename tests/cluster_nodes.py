@@ -1,0 +1,242 @@
+"""Real daemons that share a database and a bucket, nodes that go on at any of them, and faults of the daemons."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from http.client import HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+from daemon import LISTENING, PATIENCE, SCRIPTS
+from front import Client
+from trade import ExchangeFailed
+
+from onec_twisted.cluster.claims import waiting
+from onec_twisted.cluster.contents import files_of, segments_of
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+
+    from seaweed import Seaweed
+
+    from onec_twisted.cluster.postgresql import PostgreSQL
+    from onec_twisted.cluster.s3 import S3
+
+TAC = Path(__file__).parent / "cluster.tac"
+NODE_PATIENCE = 8.0
+"""Seconds after which a node gives up on an answer; 1C waits longer."""
+
+LARGE = 20_000_000
+"""Bytes of a piece that takes several segments."""
+
+
+@define(eq=False)
+class Daemon:
+    """One of the daemons: a real twistd on a port of its own, which it listens on as ``endpoint`` says."""
+
+    folder: Path
+    environment: dict[str, str]
+    options: Sequence[str] = ()
+    endpoint: str = "tcp"
+    port: int = 0
+    process: Any = None
+
+    @property
+    def log(self) -> str:
+        """Return what it has printed so far."""
+        path = self.folder / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def start(self) -> None:
+        """Start, on the same port as before; wait until it listens."""
+        options = [
+            *("--auth=memory:shop:secret", "--min-free=0", "--import-hold=0.2", "--check-documents=no"),
+            *("--media-root=media", f"--listen={self.endpoint}:{self.port}:interface=127.0.0.1", *self.options),
+        ]
+        self.folder.mkdir(exist_ok=True)
+        seen = len(LISTENING.findall(self.log))
+        with (self.folder / "log").open("ab") as file:
+            self.process = subprocess.Popen(
+                [str(SCRIPTS / "twistd"), "-n", "--pidfile=", "-y", str(TAC)],
+                cwd=self.folder,
+                env={**os.environ, **self.environment, "TEST_OPTIONS": "\n".join(options)},
+                stdout=file,
+                stderr=file,
+            )
+        deadline = time.monotonic() + PATIENCE
+        while len(found := LISTENING.findall(self.log)) <= seen:
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.02)
+        self.port = int(found[-1])
+
+    def kill(self) -> None:
+        """End as a power cut does."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+
+def sharing(url: str, seaweedfs: Seaweed) -> dict[str, str]:
+    """Return the environment of daemons that share this database and a bucket."""
+    location, keys = seaweedfs.location(), seaweedfs.keys
+    return {
+        "TEST_CATALOG": url,
+        "TEST_STORE": f"{location.bucket} {location.endpoint} {keys.key_id} {keys.secret}",
+    }
+
+
+@frozen
+class Piece:
+    """A piece as it was sent."""
+
+    length: int
+    digest: bytes
+
+
+def piece_of(data: bytes) -> Piece:
+    """Return what is known of a piece by its bytes."""
+    return Piece(len(data), hashlib.sha256(data).digest())
+
+
+@define(eq=False)
+class Node(threading.Thread):
+    """A node that sends files in pieces, each to any of the ports, and repeats what was not answered."""
+
+    ports: Callable[[], list[int]]
+    chance: random.Random
+    over: threading.Event
+    address: str = "127.0.0.1"
+    sent: dict[str, list[Piece]] = field(factory=dict)
+    """What was acknowledged of each file, in order."""
+    node: Client = field(init=False)
+    failure: BaseException | None = None
+    repeats: int = 0
+
+    def __attrs_pre_init__(self) -> None:
+        """Be a thread."""
+        super().__init__(daemon=True)
+
+    __hash__ = threading.Thread.__hash__
+
+    def run(self) -> None:
+        """Send until it is over."""
+        try:
+            self.node = Client("127.0.0.1", self.ports()[0], address=self.address)
+            self.insist(self.node.checkauth)
+            while not self.over.is_set():
+                self.send_one(f"file{len(self.sent)}.xml")
+        except BaseException as error:
+            self.failure = error
+        finally:
+            self.node.close()
+
+    def insist(self, ask: Callable[[], Any]) -> Any:
+        """Ask until it is answered, each time at any of the ports."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            self.node.go_on_at(self.chance.choice(self.ports()))
+            self.node.connection.timeout = NODE_PATIENCE
+            try:
+                return ask()
+            except (OSError, HTTPException, ExchangeFailed):
+                if time.monotonic() > deadline:
+                    raise
+            self.repeats += 1
+            time.sleep(0.05)
+
+    def send_one(self, name: str) -> None:
+        """Send a file, and have it imported."""
+        pieces = self.sent[name] = []
+        for _ in range(self.chance.randrange(1, 6)):
+            size = LARGE if self.chance.random() < 0.03 else self.chance.randrange(1, 200_000)
+            data = self.chance.randbytes(size)
+            self.insist(lambda data=data: self.node.send_file(name, data))  # type: ignore[misc]
+            pieces.append(piece_of(data))
+        self.insist(lambda: self.ask_import(name))
+
+    def ask_import(self, name: str) -> None:
+        """Ask for an import, without waiting for its end."""
+        text = self.node._ask(f"type=catalog&mode=import&filename={name}&sessid={self.node.sessid}")
+        assert text.split("\n")[0] in ("success", "progress"), text
+
+
+@define(eq=False)
+class Cluster:
+    """What the daemons share."""
+
+    database: PostgreSQL
+    s3: S3
+
+    def wait(self, seed: int) -> None:
+        """Wait until everything is delivered."""
+        deadline = time.monotonic() + PATIENCE
+        while left := self.database.using(waiting):
+            assert time.monotonic() < deadline, (seed, left)
+            time.sleep(0.2)
+
+    def files(self, sessid: str) -> dict[str, bytes]:
+        """Return the files of a session."""
+        return {
+            name: b"".join(
+                self.s3.read(segment.object, 0, segment.length)[0]
+                for segment in self.database.read(segments_of, sessid, name)
+            )
+            for name in self.database.read(files_of, sessid)
+        }
+
+
+def count_doubled(data: bytes, pieces: Sequence[Piece]) -> int:
+    """Return how many pieces a file has twice, one behind the other; otherwise it must have each once, in order."""
+    doubled = place = 0
+    for piece in pieces:
+        assert _stands_at(data, place, piece), f"byte {place} of {len(data)} does not begin the next piece"
+        place += piece.length
+        if _stands_at(data, place, piece):
+            place += piece.length
+            doubled += 1
+    assert place == len(data), f"{len(data) - place} bytes were never acknowledged"
+    return doubled
+
+
+def _stands_at(data: bytes, place: int, piece: Piece) -> bool:
+    return piece_of(data[place : place + piece.length]) == piece
+
+
+def disturb(daemons: Sequence[Daemon], chance: random.Random, seconds: float) -> dict[str, int]:
+    """Kill and freeze daemons, one at a time; return how often."""
+    faults = {"killed": 0, "frozen": 0}
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(chance.uniform(0.2, 1.0))
+        daemon = chance.choice(daemons)
+        if chance.random() < 0.5:
+            daemon.kill()
+            daemon.start()
+            faults["killed"] += 1
+        else:
+            daemon.process.send_signal(signal.SIGSTOP)
+            time.sleep(chance.uniform(0.5, 4.0))
+            daemon.process.send_signal(signal.SIGCONT)
+            faults["frozen"] += 1
+    return faults
+
+
+def send_through(
+    nodes: Sequence[Node], daemons: Sequence[Daemon], chance: random.Random, seconds: float
+) -> dict[str, int]:
+    """Let nodes send while daemons are disturbed; return the faults. The nodes share one event, by which they end."""
+    for node in nodes:
+        node.start()
+    faults = disturb(daemons, chance, seconds)
+    for node in nodes:
+        node.over.set()
+    for node in nodes:
+        node.join(2 * PATIENCE)
+    return faults
