@@ -1,0 +1,138 @@
+"""Real daemons behind a real HAProxy, by the samples: killed and frozen while nodes send through it."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import define
+from cluster_nodes import Daemon, Node, count_doubled, send_through, sharing
+from daemon import PATIENCE
+from front import DEPLOY, SERVERS, Client, free_port, replaced, start_haproxy, wait_until
+from seaweed import REQUIRED
+from trade import ExchangeFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cluster_nodes import Cluster
+    from seaweed import Seaweed
+
+SECONDS = float(os.environ.get("ONEC_CLUSTER_CHAOS", "10"))
+"""How long daemons are killed and frozen."""
+
+DAEMONS, NODES = 3, 5
+ERRORS = "/etc/haproxy/errors/onec-exchange-503.http"
+MODES = {
+    "tcp": ("haproxy:tcp", ()),
+    "http": ("tcp", ("--trusted-proxy=127.0.0.1",)),
+}
+"""What daemons listen on behind each of the samples, and their options."""
+
+
+@define(eq=False)
+class Front:
+    """HAProxy, and the daemons behind it."""
+
+    mode: str
+    port: int
+    daemons: list[Daemon]
+
+
+def site_of(mode: str, port: int, daemons: dict[int, Daemon]) -> str:
+    """Return a sample with the ports of this machine; the keys are those of the status pages."""
+    site = (DEPLOY / "cluster" / f"haproxy-{mode}.cfg").read_text(encoding="utf-8")
+    changes = {"    bind :80\n": f"    bind 127.0.0.1:{port}\n"}
+    for number, (admin, daemon) in enumerate(daemons.items(), 1):
+        changes[f"server {number} exchange{number}:8080"] = f"server {number} 127.0.0.1:{daemon.port} port {admin}"
+    if mode == "http":
+        changes[ERRORS] = str(DEPLOY / "cluster" / "errors" / "503.http")
+    return replaced(site, changes)
+
+
+@pytest.fixture(params=MODES)
+def front(request: pytest.FixtureRequest, tmp_path: Path, url: str, seaweedfs: Seaweed) -> Iterator[Front]:
+    """One of the samples, with nothing changed but addresses, and as many daemons as it names."""
+    if shutil.which("haproxy", path=SERVERS) is None:
+        (pytest.fail if os.environ.get(REQUIRED) == "1" else pytest.skip)("HAProxy is not installed")
+    mode: str = request.param
+    endpoint, options = MODES[mode]
+    port = free_port()
+    daemons: dict[int, Daemon] = {}
+    with ExitStack() as ended:
+        for number in range(1, DAEMONS + 1):
+            admin = free_port()
+            more = [*options, f"--admin=tcp:{admin}:interface=127.0.0.1"]
+            daemons[admin] = Daemon(tmp_path / f"daemon{number}", sharing(url, seaweedfs), more, endpoint)
+            daemons[admin].start()
+            ended.callback(daemons[admin].kill)
+        proxy = start_haproxy(tmp_path, site_of(mode, port, daemons), port)
+        ended.callback(proxy.wait, PATIENCE)
+        ended.callback(proxy.kill)
+        yield Front(mode, port, list(daemons.values()))
+
+
+def test_chaos_behind_haproxy(front: Front, cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every file has what was acknowledged, in order; a repeat, and nothing else, may stand behind its piece again.
+
+    HAProxy takes answers that it then cannot deliver, which a daemon does not see: docs/cluster.md says so.
+    """
+    seed = random.randrange(10**6)
+    chance, over = random.Random(seed), threading.Event()
+    nodes = [
+        Node(lambda: [front.port], random.Random(chance.random()), over, f"127.0.1.{number}")
+        for number in range(1, NODES + 1)
+    ]
+    faults = send_through(nodes, front.daemons, chance, SECONDS)
+    assert [node.failure for node in nodes] == [None] * NODES, seed
+    cluster.wait(seed)
+
+    doubled = 0
+    for node in nodes:
+        files = cluster.files(node.node.sessid)
+        assert files.keys() == node.sent.keys(), seed
+        doubled += sum(count_doubled(data, node.sent[name]) for name, data in files.items())
+        opened = f"opened by shop from {node.address}\n"
+        assert any(opened in daemon.log for daemon in front.daemons), "a daemon knows who asks"
+    repeats = sum(node.repeats for node in nodes)
+    assert doubled <= repeats, seed
+    pieces = [sum(len(sent) for sent in node.sent.values()) for node in nodes]
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{front.mode}, seed {seed}: {pieces} pieces, {repeats} repeats, {doubled} twice, {faults}\n"
+        )
+
+
+def test_when_no_daemon_is_left(front: Front) -> None:
+    """A node reads that it should retry, from HAProxy in http mode; in tcp mode its connection ends."""
+    node = Client("127.0.0.1", front.port)
+    node.checkauth()
+    for daemon in front.daemons:
+        daemon.kill()
+    node.go_on_at(front.port)
+
+    if front.mode == "http":
+        with pytest.raises(ExchangeFailed, match=r"^HTTP 503: failure\nThe exchange is not available - retry later$"):
+            node.send_file("goods.xml", b"<goods/>")
+    else:
+        with pytest.raises(ConnectionError):
+            node.send_file("goods.xml", b"<goods/>")
+    front.daemons[0].start()
+
+    def is_back() -> bool:
+        node.go_on_at(front.port)
+        try:
+            node.send_file("goods.xml", b"<goods/>")
+        except (ExchangeFailed, OSError):
+            return False
+        return True
+
+    wait_until(is_back)
+    node.close()
