@@ -25,6 +25,7 @@ NAMES = [
     "FROM",
     "WORKDIR",
     "COPY",
+    "ARG",
     "RUN",
     "USER",
     "VOLUME",
