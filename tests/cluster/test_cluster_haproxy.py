@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
+import socket
 import sys
 import threading
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import define
-from cluster_nodes import Daemon, Node, count_doubled, send_through, sharing
+from cluster_nodes import Daemon, Node, count_doubled, piece_of, send_through, sharing
 from daemon import PATIENCE
 from front import DEPLOY, SERVERS, Client, free_port, replaced, start_haproxy, wait_until
 from seaweed import REQUIRED
@@ -136,3 +139,47 @@ def test_when_no_daemon_is_left(front: Front) -> None:
 
     wait_until(is_back)
     node.close()
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05], ids=["at once", "in two"])
+def test_a_node_that_gives_up(front: Front, cluster: Cluster, pause: float) -> None:
+    """A frozen daemon learns through HAProxy that nobody waits for its answer, so the repeat alone is appended.
+
+    HAProxy reads head and body by different ways when they come one after the other.
+    """
+    node = Client("127.0.0.1", front.port)
+    node.checkauth()
+    node.send_file("goods.xml", b"<goods>")
+    piece = b"</goods>"
+    with ExitStack() as woken:
+        for daemon in front.daemons:
+            daemon.process.send_signal(signal.SIGSTOP)
+            woken.callback(daemon.process.send_signal, signal.SIGCONT)
+        line = socket.create_connection(("127.0.0.1", front.port))
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        query = f"type=catalog&mode=file&filename=goods.xml&sessid={node.sessid}"
+        head = f"POST /1c_exchange.php?{query} HTTP/1.1\r\nHost: x\r\nCookie: {node.cookie}\r\n"
+        head += f"Content-Length: {len(piece)}\r\n\r\n"
+        if pause:
+            line.sendall(head.encode())
+            time.sleep(pause)
+            line.sendall(piece)
+        else:
+            line.sendall(head.encode() + piece)
+        time.sleep(0.3)
+        line.close()
+        node.go_on_at(front.port)
+        threading.Timer(0.3, woken.pop_all().close).start()
+        node.send_file("goods.xml", piece)
+    node.close()
+
+    assert cluster.files(node.sessid) == {"goods.xml": b"<goods>" + piece}
+
+
+@pytest.mark.parametrize("data", [b"one", b"onetwotwotwo", b"twoone", b"onetwoone", b"onetwo!"])
+def test_what_is_not_allowed_would_be_found(data: bytes) -> None:
+    """A piece that is missing, there three times, in the wrong place or never acknowledged is none of the repeats."""
+    pieces = [piece_of(b"one"), piece_of(b"two")]
+    assert count_doubled(b"oneonetwo", pieces) == 1
+    with pytest.raises(AssertionError):
+        count_doubled(data, pieces)
