@@ -1,18 +1,22 @@
-"""The object store of the sample for compose: what the file runs is run here, with other paths and ports."""
+"""The sample for compose: what its store and a daemon run is run here, with other paths and ports."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
+import socket
 import subprocess
 import urllib.request
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
 
 import pytest
 import yaml
 from attrs import define, evolve
 from daemon import PATIENCE, SCRIPTS
-from front import DEPLOY, wait_until
+from front import DEPLOY, Client, free_port, htpasswd, launch, replaced, wait_until
 from seaweed import REQUIRED, found, free_ports
 
 from onec_twisted.cluster.location import parse_location, read_credentials
@@ -85,18 +89,16 @@ def store(tmp_path: Path, postgresql: Server) -> Iterator[Store]:
     store = Store(composed["services"], tmp_path, ports)
     (tmp_path / "store-credentials").write_text("onec\n0123456789abcdef\n")
     (tmp_path / "store-credentials").chmod(0o400)
-    (tmp_path / "postgres-password").write_text("unused\n")
+    (tmp_path / "postgres-password").write_text("hush\n")
+    postgresql.ask("CREATE ROLE onec LOGIN SUPERUSER PASSWORD 'hush'")
+    postgresql.lock("onec")
+    postgresql.ask("CREATE DATABASE onec")
     postgresql.ask(composed["configs"]["seaweedfs.sql"]["content"])
     command = store.command("seaweedfs")
     flags = " ".join(f"{flag}{ports[shown]}" for flag, shown in PORTS.items())
     command[-1] = command[-1].replace(" -s3.port=8333", f" {flags}")
     there = {"WEED_POSTGRES2_HOSTNAME": "127.0.0.1", "WEED_POSTGRES2_PORT": str(postgresql.port)}
-    environment = {
-        **ENVIRONMENT,
-        **store.services["seaweedfs"]["environment"],
-        **there,
-        "WEED_POSTGRES2_USERNAME": "postgres",
-    }
+    environment = {**ENVIRONMENT, **store.services["seaweedfs"]["environment"], **there}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
@@ -106,7 +108,9 @@ def store(tmp_path: Path, postgresql: Server) -> Iterator[Store]:
     finally:
         process.kill()
         process.wait()
-        postgresql.ask("DROP DATABASE seaweedfs WITH (FORCE)")
+        for name in ("seaweedfs", "onec"):
+            postgresql.ask(f"DROP DATABASE {name} WITH (FORCE)")
+        postgresql.ask("DROP ROLE onec")
 
 
 def test_the_store_of_the_sample(store: Store, postgresql: Server) -> None:
@@ -121,3 +125,44 @@ def test_the_store_of_the_sample(store: Store, postgresql: Server) -> None:
     assert s3.read("segments/a", 0, 5)[0] == b"bytes"
     assert re.search(r'"locationPrefix": +"/buckets/onec/"[^}]*"fsync": +true', again), "a restart asks once more"
     assert postgresql.ask("SELECT name FROM onec WHERE directory = '/segments'", "seaweedfs") == [("a",)]
+
+
+def test_a_daemon_of_the_sample(store: Store, postgresql: Server) -> None:
+    """It finds password and key where the sample has them, takes nodes by the PROXY protocol, and is healthy."""
+    service, folder = store.services["exchange1"], store.folder
+    port, admin = free_port(), free_port()
+    shutil.copy(DEPLOY / "cluster" / "onec-exchange.toml", folder / "settings.toml")
+    for name in ("htpasswd", "admin.htpasswd"):
+        htpasswd(folder / name)
+    (folder / "pgpass").write_text(f"127.0.0.1:{postgresql.port}:onec:onec:hush\n")
+    (folder / "pgpass").chmod(0o400)
+    changes = {
+        "/opt/onec-exchange/bin/": f"{SCRIPTS}/",
+        "/etc/onec-exchange.toml": f"{folder}/settings.toml",
+        "@postgres/": f"@127.0.0.1:{postgresql.port}/",
+        "haproxy:tcp:8080": f"haproxy:tcp:{port}:interface=127.0.0.1",
+        "=tcp:8081": f"=tcp:{admin}:interface=127.0.0.1",
+        "=/media": f"={folder}/media",
+    }
+    words = "\n".join([*service["entrypoint"], *service["command"]])
+    command = replaced(store.here(words), changes).split("\n")
+    environment = {name: store.here(value) for name, value in service["environment"].items()}
+    daemon = launch(folder / "run", ["env", *(f"{name}={value}" for name, value in environment.items()), *command])
+    try:
+        node = Client("127.0.0.1", port)
+        line = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        line.sendall(b"PROXY TCP4 203.0.113.7 127.0.0.1 40000 80\r\n")
+        node.connection.sock = line
+        node.checkauth()
+        node.send_file("goods.xml", b"<goods/>")
+        node.close()
+
+        with urllib.request.urlopen(f"http://127.0.0.1:{admin}/health/ready") as answer:
+            assert json.load(answer)["ready"]
+        with pytest.raises(HTTPError, match="401"):
+            urllib.request.urlopen(f"http://127.0.0.1:{admin}/")
+        daemon.wait_for("opened by shop from 203.0.113.7")
+        assert postgresql.ask("SELECT name, committed FROM files", "onec") == [("goods.xml", 8)]
+        assert postgresql.ask("SELECT name FROM daemons", "onec") == [("exchange1",)]
+    finally:
+        daemon.stop()
