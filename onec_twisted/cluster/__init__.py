@@ -24,4 +24,6 @@ Nothing but ``daemon`` imports it. Modules, each of which imports only from thos
 * ``located``: a description whose files have addresses
 * ``publishing``: makes hand-offs ready: a site gets addresses of objects, a program a folder
 * ``keeping``: the importer ``keep``, which writes its manifest into the store
+* ``migrating``: SQL that takes the records of a daemon alone into PostgreSQL, and compares both
+* ``carrying``: carries the files of a media root into the store, and compares both
 """

@@ -1,4 +1,4 @@
-"""The command ``onec-exchange``: what a daemon does, its users, and backups. Exit codes: see ``EXIT_CODES``."""
+"""The command ``onec-exchange``: what a daemon does, its users, backups, a move. Exit codes: see ``EXIT_CODES``."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from onec_twisted.auth.userfile import (
 from onec_twisted.catalog.sqlite import CatalogUnusable
 from onec_twisted.daemon.backup import BackupFailed, back_up, restore
 from onec_twisted.daemon.remote import RemoteFailed
+from onec_twisted.daemon.reports import size
 from onec_twisted.daemon.watching import AS_JSON, handoffs, journal, reload, seen_users, sessions, shops, status
 from onec_twisted.model.shown import harmless
 
@@ -133,6 +134,42 @@ def make_backup(folder: Path, media_root: Path, *, as_json: bool) -> None:
 def restore_backup(folder: Path, media_root: Path, *, as_json: bool) -> None:
     """Make a new media root from the backup in FOLDER; no daemon may use it yet."""
     _tell(restore(folder.absolute(), media_root.absolute(), _note), as_json=as_json)
+
+
+@command.command("migrate")
+@MEDIA_ROOT
+@click.option(
+    "--catalog", required=True, metavar="URL", help="The --catalog of the daemons, postgresql://USER@HOST/DB."
+)
+@click.option("--store", required=True, metavar="URL", help="Their --store, s3://BUCKET/PREFIX?endpoint=URL.")
+@click.option(
+    "--store-credentials", metavar="FILE", help="The file with the key to it, else that in the environment."
+)
+def move(media_root: Path, catalog: str, store: str, store_credentials: str | None) -> int:
+    """Move what a stopped daemon has into PostgreSQL and an object store, for daemons on several machines."""
+    try:
+        from onec_twisted.daemon import migration
+    except ImportError as error:
+        words = f"migrate needs libraries ({error.name} is missing): pip install 'onec-twisted[cluster]'"
+        raise BackupFailed(words) from None
+    place = migration.place_given(catalog, store, store_credentials, os.environ)
+    moved = migration.migrate(media_root.absolute(), place, _note)
+    click.echo(
+        f"Moved {moved.sessions} sessions, {moved.files} files ({size(moved.size)}), {moved.handoffs} hand-offs; "
+        f"compared: {'they differ' if moved.differences else 'everything is the same'}."
+    )
+    if moved.damaged:
+        click.echo(f"{moved.damaged} of the files had lost bytes before: they are refused until init, as they were.")
+    if moved.kept:
+        click.echo(f"{moved.kept} folders of earlier imports stay in {harmless(str(media_root))} only.")
+    if moved.differences:
+        for words in moved.differences:
+            click.echo(harmless(words), err=True)
+        return FAILED
+    click.echo(
+        f"Nothing was removed from {harmless(str(media_root))}: keep it until the daemons have run for a while."
+    )
+    return 0
 
 
 def _asked() -> str:
