@@ -90,7 +90,7 @@ class Carrier:
         self._ask(self.s3.probe)
 
     def length(self, sessid: str, name: str, committed: int) -> int:
-        """Return how many bytes of a file are there, ``committed`` at most. Raises ``OSError`` if it may not be read."""
+        """Return how many bytes of a file are there, at most ``committed``. Raises ``OSError``."""
         try:
             fd = self._opened(sessid, name)
         except (FileDamaged, FileNotFoundError):
@@ -158,12 +158,12 @@ class Carrier:
     def _opened(self, sessid: str, name: str) -> int:
         return self.root.open_archive(sessid, SafeName(tuple(name.split("/"))))
 
-    def _blocks(self, file: HeldFile, start: int, length: int) -> Iterator[bytes]:
-        """Yield a part of a file. Raises ``OSError`` if it is not there any more."""
+    def _blocks(self, file: HeldFile, start: int, length: int, most: int = READ_BLOCK) -> Iterator[bytes]:
+        """Yield a part of a file, at most so many bytes at a time. Raises ``OSError`` if it is not there any more."""
         fd = self._opened(file.sessid, file.name)
         try:
-            for place in range(start, start + length, READ_BLOCK):
-                size = min(READ_BLOCK, start + length - place)
+            for place in range(start, start + length, most):
+                size = min(most, start + length - place)
                 block = os.pread(fd, size, place)
                 if len(block) != size:
                     raise FileNotFoundError(0, "it has become shorter meanwhile", file.name)
@@ -173,7 +173,7 @@ class Carrier:
 
     def _put(self, file: HeldFile, start: int, length: int) -> tuple[str, Segment]:
         """Put one segment, under a key that nobody has used."""
-        body = b"".join(self._blocks(file, start, length))
+        body = b"".join(self._blocks(file, start, length, length))
         key = f"{SEGMENTS}/{file.sessid}/{file.epoch}/{start:014d}-{secrets.token_hex(8)}"
         self._ask(self.s3.put, key, body)
         return file.name, Segment(start, length, key, hashlib.sha256(body).digest())

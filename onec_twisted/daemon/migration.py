@@ -259,7 +259,7 @@ class _Move:
             outcome.raiseException()
 
     def _add_others(self) -> None:
-        """Record what belongs to no session, above all the journal, bit by bit; new rows get the numbers that follow."""
+        """Record what belongs to no session, above all the journal, bit by bit; new rows are numbered behind."""
         for table in TABLES:
             if table in ("sessions", "files"):
                 continue
