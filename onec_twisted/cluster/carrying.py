@@ -37,7 +37,7 @@ __all__ = ["Carrier", "HeldFile", "StoreFailed", "digest_of"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-THREADS = 8
+CARRIED_AT_ONCE = 8
 """Segments that are on their way, and in memory, at a time; each has 13 MiB at most."""
 
 READ_BLOCK = 1024 * 1024
@@ -79,7 +79,7 @@ class Carrier:
 
     root: Store
     s3: S3
-    _pool: ThreadPoolExecutor = field(factory=lambda: ThreadPoolExecutor(THREADS, "carry"), init=False)
+    _pool: ThreadPoolExecutor = field(factory=lambda: ThreadPoolExecutor(CARRIED_AT_ONCE, "carry"), init=False)
 
     def stop(self) -> None:
         """Wait for what is being put, and put no more."""
@@ -150,7 +150,7 @@ class Carrier:
         waiting: deque[Future[R]] = deque()
         for item in items:
             waiting.append(self._pool.submit(function, item))
-            if len(waiting) >= THREADS:
+            if len(waiting) >= CARRIED_AT_ONCE:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -33,6 +33,7 @@ Modules, each of which imports only from those above it:
 * ``backup``: copies a media root while the daemon runs, and back
 * ``remote``: asks a running daemon by its API
 * ``reports``: what the command shows of a daemon
+* ``migration``: takes a media root to where several daemons share records and files
 * ``watching``: the commands that ask a running daemon
 * ``command``: the command ``onec-exchange``
 """

@@ -122,7 +122,7 @@ def test_not_all_is_in_memory(carrier: Carrier, fake: FakeS3, monkeypatch: pytes
     """However many segments there are, some are on their way, and the next is taken when one has been."""
     from onec_twisted.cluster import carrying
 
-    monkeypatch.setattr(carrying, "THREADS", 2)
+    monkeypatch.setattr(carrying, "CARRIED_AT_ONCE", 2)
     put = carrier.put([FILE] * 50)
     next(put)
     assert fake.count("PUT", "segments") <= 3

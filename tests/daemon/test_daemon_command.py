@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 import bcrypt
@@ -141,6 +142,48 @@ def test_a_backup_and_its_way_back(told: Told, exchange: InMemory, tmp_path: Pat
     code, output, _ = told("restore", folder, f"--media-root={tmp_path / 'new'}", "--json")
 
     assert (code, json.loads(output)) == (0, {"sessions": 1, "files": 0, "bytes": 0, "damaged": 0})
+
+
+PLACES = ("--catalog=postgresql://db/onec", "--store=s3://onec?endpoint=http://store.example")
+
+
+def test_a_move_without_the_libraries(told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to install is said in one line."""
+    monkeypatch.setitem(sys.modules, "onec_twisted.daemon.migration", None)
+    code, output, errors = told("migrate", f"--media-root={tmp_path}", *PLACES)
+    assert (code, output) == (1, "")
+    assert errors.startswith("onec-exchange: migrate needs libraries (")
+    assert errors.endswith(" is missing): pip install 'onec-twisted[cluster]'\n")
+
+
+@pytest.mark.parametrize("differences", [(), ("files a/b is missing", "c: d: wrong")])
+def test_what_a_move_tells(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, differences: tuple[str, ...]
+) -> None:
+    """What was moved and what was not; each difference is a line, and then it has failed."""
+    migration = pytest.importorskip("onec_twisted.daemon.migration", reason="tox -e cluster", exc_type=ImportError)
+    moved = migration.Moved(12, 340, 1_288_490_189, 5, 2, 3, differences)
+    monkeypatch.setattr(migration, "migrate", lambda *_: moved)
+    code, output, errors = told("migrate", f"--media-root={tmp_path}", *PLACES)
+
+    whole, damaged, kept, *last = output.splitlines()
+    outcome = "they differ" if differences else "everything is the same"
+    assert whole == f"Moved 12 sessions, 340 files (1.2G), 5 hand-offs; compared: {outcome}."
+    assert damaged == "2 of the files had lost bytes before: they are refused until init, as they were."
+    assert kept == f"3 folders of earlier imports stay in {tmp_path} only."
+    assert errors.splitlines() == list(differences)
+    told_last = f"Nothing was removed from {tmp_path}: keep it until the daemons have run for a while."
+    assert (code, last) == ((1, []) if differences else (0, [told_last]))
+
+
+def test_a_password_in_the_address_of_a_move(told: Told, tmp_path: Path) -> None:
+    """It is refused, and not repeated."""
+    pytest.importorskip("onec_twisted.daemon.migration", reason="tox -e cluster", exc_type=ImportError)
+    catalog = "--catalog=postgresql://onec:hunter2@db/onec"
+    code, output, errors = told("migrate", f"--media-root={tmp_path}", catalog, PLACES[1])
+    assert (code, output) == (1, "")
+    assert errors.startswith("onec-exchange: --catalog: no password belongs into the address")
+    assert "hunter2" not in errors
 
 
 def test_its_version(told: Told) -> None:

@@ -164,7 +164,8 @@ def content(place: Place, database: PostgreSQL, sessid: str, name: str) -> bytes
 
 def test_all_of_it(used: TusInMemory, place: Place, target: PostgreSQL) -> None:
     """Every row and every byte is there, under the keys of their epochs; the media root stays as it was."""
-    exchange, told = used.exchange, []
+    exchange = used.exchange
+    told: list[str] = []
     before = exchange.files()
     moved = migrate(exchange.folder, place, told.append)
 
@@ -474,7 +475,7 @@ def test_a_large_file_with_holes(exchange: InMemory, place: Place, fake: FakeS3,
     starts = [row[0] for row in rows(target, "SELECT start FROM segments ORDER BY start")]
     assert len(starts) == len(segments.cuts(last)) + len(segments.cuts(size - last))
     assert last in starts
-    assert fake.most_open <= carrying.THREADS
+    assert fake.most_open <= carrying.CARRIED_AT_ONCE
 
 
 @pytest.mark.parametrize(
@@ -508,5 +509,5 @@ def test_where_keys_are(tmp_path: Path) -> None:
     found = [place_given(catalog, store, path, environment).keys for path in (str(file), None)]
     assert [keys.key_id for keys in found if keys is not None] == ["key", "other"]
     file.chmod(0o644)
-    with pytest.raises(BackupFailed, match="--store-credentials: .*others can read the keys"):
+    with pytest.raises(BackupFailed, match=r"--store-credentials: .*others can read the keys"):
         place_given(catalog, store, str(file), {})
