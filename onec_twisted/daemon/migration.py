@@ -1,8 +1,8 @@
 """Takes the media root of a daemon that is stopped to where several daemons share records and files. Blocks.
 
 Objects come first, then the records of a session in one transaction: what breaks off leaves objects that nothing
-names, and the next run continues with the next session. The database must have nothing else. At the end both sides are
-compared: each row, and each byte as it comes back from the store.
+names, and the next run continues with the next session. The database must have nothing else. At the end both sides
+are compared: each row, and each byte as it comes back from the store.
 """
 
 from __future__ import annotations
