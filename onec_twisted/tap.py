@@ -18,6 +18,7 @@ from onec_twisted.daemon.findings import FAIL, table
 from onec_twisted.daemon.holdings import make_holdings
 from onec_twisted.daemon.logs import log_of
 from onec_twisted.daemon.options import Options
+from onec_twisted.daemon.places import place_of
 from onec_twisted.daemon.preflight import findings
 from onec_twisted.daemon.service import ExchangeService, obey_signals
 
@@ -69,6 +70,6 @@ def _among_several(config: Config, reactor: Any) -> tuple[AnyHoldings, Means]:
         raise CannotStart(
             f"--catalog and --store need libraries ({error.name} is missing): pip install 'onec-twisted[cluster]'"
         ) from None
-    place = several.place_of(config, os.environ)
+    place = place_of(config, os.environ)
     holdings = several.make_shared_holdings(place, config, reactor)
     return holdings, several.make_shared_means(reactor, place, config, holdings)

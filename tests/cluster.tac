@@ -8,7 +8,8 @@ from twisted.internet import reactor
 from onec_twisted.cluster.location import Credentials, Location
 from onec_twisted.daemon.assembly import make_daemon, run_evenly
 from onec_twisted.daemon.options import Options
-from onec_twisted.daemon.several import Place, make_shared_holdings, make_shared_means
+from onec_twisted.daemon.places import Place
+from onec_twisted.daemon.several import make_shared_holdings, make_shared_means
 from onec_twisted.daemon.service import obey_signals
 
 options = Options()

@@ -239,6 +239,7 @@ PACKAGES = {
         "reloading",
         "administration",
         "holdings",
+        "places",
         "assembly",
         "several",
         "findings",

@@ -68,11 +68,14 @@ class Fetched:
         beside.chmod(FILE_MODE)
         beside.replace(path)
 
-    def keep_only(self, sessids: Iterable[str]) -> None:
-        """Remove the folders of all other sessions."""
-        stay = frozenset(sessids)
-        for sessid in [sessid for sessid in self._epochs if sessid not in stay]:
-            del self._epochs[sessid]
+    def sessids(self) -> list[str]:
+        """Return the sessions that have a folder."""
+        return list(self._epochs)
+
+    def remove(self, sessids: Iterable[str]) -> None:
+        """Remove the folders of sessions."""
+        for sessid in sessids:
+            self._epochs.pop(sessid, None)
             shutil.rmtree(self.folder(sessid), ignore_errors=True)
 
 

@@ -220,7 +220,7 @@ class SharedRelay(Service):
             found = await self.recorder.read(where, "id = ?", run.handoff)
             if not found:
                 return
-            pending = run.pending = Pending(found[0])
+            pending = run.pending = Pending(found[0], attempt=run.claim)
             pending.progress = self.tries.beginning(pending.handoff)
             tried, documents = await self.tries.once(pending)
             await self._note(run, pending, tried, documents)

@@ -25,6 +25,7 @@ Modules, each of which imports only from those above it:
 * ``reloading``: reads the settings again while the daemon runs
 * ``administration``: adds what administrators look at, and what tells them
 * ``holdings``: what a daemon holds of its machine
+* ``places``: where settings say that daemons have what they share
 * ``assembly``: puts all parts of a real daemon together
 * ``several``: what a daemon uses that shares records and files with others
 * ``findings``: what ``--check`` finds out, and how it tells that

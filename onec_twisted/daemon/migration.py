@@ -42,8 +42,8 @@ from onec_twisted.cluster.s3 import S3, Tries
 from onec_twisted.cluster.tables import create_tables
 from onec_twisted.daemon.assembly import even_clock
 from onec_twisted.daemon.backup import BackupFailed
+from onec_twisted.daemon.places import Place, words_of_store
 from onec_twisted.daemon.reports import size as shown_size
-from onec_twisted.daemon.several import Place, words_of_store
 from onec_twisted.model.errors import CatalogBusy, InsufficientStorage, StorageRemoved
 from onec_twisted.storage.local import MediaRootTaken, Store
 

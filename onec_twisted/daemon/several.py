@@ -5,13 +5,12 @@ Only this module knows ``cluster``, whose libraries not everybody has.
 
 from __future__ import annotations
 
-import os
-import socket
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from onec_twisted import __version__
@@ -22,7 +21,6 @@ from onec_twisted.cluster.contents import epochs_of, segments_of
 from onec_twisted.cluster.failover import Acknowledged, Timelines
 from onec_twisted.cluster.fetching import Fetched
 from onec_twisted.cluster.keeping import KeepObjects
-from onec_twisted.cluster.location import credentials_in, parse_location, read_credentials
 from onec_twisted.cluster.objects import ObjectStore
 from onec_twisted.cluster.postgresql import PostgreSQL, connected
 from onec_twisted.cluster.presence import BEAT_INTERVAL, TICK_INTERVAL, Presence
@@ -39,6 +37,7 @@ from onec_twisted.daemon.assembly import even_clock, make_means, make_metrics, w
 from onec_twisted.daemon.config import CannotStart
 from onec_twisted.daemon.holdings import ERRAND_THREADS
 from onec_twisted.daemon.parts import preparation_of
+from onec_twisted.daemon.places import check_import_timeouts, words_of_store
 from onec_twisted.daemon.service import cannot_be_written
 from onec_twisted.delivery.tries import Tries
 from onec_twisted.model.errors import CatalogBusy, InsufficientStorage, StorageRemoved
@@ -48,16 +47,17 @@ from onec_twisted.storage.local import SCRATCH, MediaRootTaken, Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from onec_twisted.cluster.location import Credentials, Location
+    from onec_twisted.catalog.sessions import SessionRecords
     from onec_twisted.daemon.config import Config
     from onec_twisted.daemon.parts import Means
+    from onec_twisted.daemon.places import Place
     from onec_twisted.delivery.destinations import Destinations
     from onec_twisted.delivery.interfaces import IImporter
     from onec_twisted.delivery.relaying import IRelay
     from onec_twisted.ingest.space import Space
     from onec_twisted.runtime.fairness import Sharing
 
-__all__ = ["Place", "SharedHoldings", "make_shared_holdings", "make_shared_means", "place_of", "words_of_store"]
+__all__ = ["SharedHoldings", "make_shared_holdings", "make_shared_means"]
 
 NETWORK_THREADS = 64
 """Threads that wait for the server and the store."""
@@ -65,35 +65,11 @@ NETWORK_THREADS = 64
 TOUCHES_IN_TIME = 4
 """How often a session with pieces on their way is touched before it counts as quiet."""
 
+FOLDERS_INTERVAL = 60.0
+"""Seconds between two looks for folders of sessions that are over."""
 
 SMALL_PIECES = 8 << 20
 """Bytes of a piece below which a large file becomes very many objects."""
-
-
-@frozen
-class Place:
-    """Where records and files are, and what this daemon is called, if it is; ``catalog`` is libpq's address."""
-
-    catalog: str = field(repr=False)
-    store: Location
-    keys: Credentials | None
-    name: str | None = None
-
-    def name_now(self) -> str:
-        """Return what people call this process."""
-        return self.name or f"{socket.gethostname()}:{os.getpid()}"
-
-
-def place_of(config: Config, environment: Mapping[str, str]) -> Place:
-    """Return where settings say that records and files are. Blocks. Raises ``CannotStart``."""
-    catalog, store, path = config.catalog, config.store, config.store_credentials
-    if catalog is None or store is None:
-        raise ValueError("a daemon alone has no such place")
-    try:
-        keys = credentials_in(environment) if path is None else read_credentials(path)
-    except CannotUseCluster as cannot:
-        raise CannotStart(f"--store{'' if path is None else '-credentials'}: {cannot}") from None
-    return Place(catalog, parse_location(store), keys, config.name)
 
 
 @frozen(eq=False, kw_only=True)
@@ -163,18 +139,6 @@ class SharedHoldings:
         self.database.close()
 
 
-def words_of_store(error: Exception) -> str:
-    """Return what is wrong with the store, and what to do about it."""
-    if isinstance(error, StorageRemoved):
-        return "there is no such bucket; make it, or correct the address"
-    if isinstance(error, InsufficientStorage):
-        return "the store has no room for an object of one byte; make some"
-    words = str(getattr(error, "strerror", None) or error)
-    if "403" in words:
-        return f"{words}; its key needs the right to put, get, list and delete objects in the bucket"
-    return f"{words}; check the address, and that the store runs"
-
-
 def make_shared_holdings(place: Place, config: Config, reactor: Any) -> SharedHoldings:
     """Return the resources of a daemon among several; nothing is connected yet. Raises ``CannotUseCluster``."""
     acknowledged = Acknowledged(even_clock)
@@ -209,6 +173,10 @@ def make_shared_holdings(place: Place, config: Config, reactor: Any) -> SharedHo
 def make_shared_means(reactor: Any, place: Place, config: Config, holdings: SharedHoldings) -> Means:
     """Return the means that the parts of a daemon among several use."""
     workers, errands, database = holdings.workers, holdings.errands, holdings.database
+    if config.file_limit < SMALL_PIECES:
+        Logger(namespace=__name__).warn(
+            "--file-limit={limit} makes very many objects of a large file: choose 8M or more", limit=config.file_limit
+        )
     metrics = make_metrics()
     catalog = Catalog(Recorder(database, workers, metrics, errands, known=NothingKnown()))
     quiet = min(config.session_ttl, *(settings.settle for _, settings in config.named_shops()))
@@ -227,6 +195,7 @@ def make_shared_means(reactor: Any, place: Place, config: Config, holdings: Shar
     plain = make_means(reactor, holdings, metrics, catalog)
 
     def importer_of(of_shop: Config) -> IImporter:
+        check_import_timeouts(of_shop)
         if of_shop.importer == "keep":
             return KeepObjects(database, holdings.store, errands)
         return plain.importer_of(of_shop)
@@ -247,9 +216,34 @@ def make_shared_means(reactor: Any, place: Place, config: Config, holdings: Shar
             (TICK_INTERVAL, presence.look),
             (LOOK_INTERVAL, shared.look),
             (BEAT_INTERVAL, _Outdated(presence, reactor).look),
+            (FOLDERS_INTERVAL, _Folders(holdings, catalog.sessions).tidy),
         ),
         at_end=(presence.leave,),
     )
+
+
+@frozen(eq=False)
+class _Folders:
+    """Removes the scratch folders of sessions that are over."""
+
+    holdings: SharedHoldings
+    sessions: SessionRecords
+    _log = Logger()
+
+    def tidy(self) -> Deferred[None]:
+        """Remove them; what goes wrong is logged, and the next look tries again."""
+        return Deferred.fromCoroutine(self._tidy())
+
+    async def _tidy(self) -> None:
+        fetched = self.holdings.fetched
+        try:
+            over = await self.sessions.unknown(fetched.sessids())
+            if over:
+                await self.holdings.errands(fetched.remove, over)
+        except CatalogBusy:
+            return  # the heartbeat tells that
+        except Exception:
+            self._log.failure("scratch folders could not be removed; this will be retried")
 
 
 @define(eq=False)

@@ -12,14 +12,14 @@ from onec_twisted.cluster.tables import known_version
 from onec_twisted.daemon.assembly import even_clock
 from onec_twisted.daemon.config import CannotStart
 from onec_twisted.daemon.findings import FAIL, OK, Finding
-from onec_twisted.daemon.several import place_of, words_of_store
+from onec_twisted.daemon.places import place_of, words_of_store
 from onec_twisted.model.errors import CatalogBusy, InsufficientStorage, StorageRemoved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from onec_twisted.daemon.config import Config
-    from onec_twisted.daemon.several import Place
+    from onec_twisted.daemon.places import Place
 
 __all__ = ["shared_findings"]
 

@@ -1,5 +1,8 @@
 """Runs an importer's program: ``launch.py PARENT PROGRAM FOLDER NAME LOCKED``, in a process group of their own.
 
+With a further argument, PATIENCE, the daemon writes to the descriptor ``TICKS_FD`` all the time. When it is silent
+for so many seconds, it is frozen, and another one will deliver the hand-off: the program is terminated then, too.
+
 It supervises the program, and terminates it with all its descendants when the daemon orders it to or dies. On Linux
 that includes descendants in other groups or sessions: orphans become children of this process. It holds the session's
 lock, in the folder LOCKED, or in FOLDER without it, until then, so that a restarted daemon does not import the same
@@ -26,6 +29,9 @@ LOCK = ".lock"
 
 TERM_GRACE = 5
 """Seconds between SIGTERM and SIGKILL."""
+
+TICKS_FD = 3
+"""The descriptor by which the daemon says that it is not frozen."""
 
 KILL_ROUNDS = 50
 """Rounds of SIGKILL, each of which includes newly started processes; a second later the rounds start over."""
@@ -100,6 +106,22 @@ def _end_with(parent: int) -> None:
         sys.exit("the daemon has ended")
 
 
+def _watch(patience: float) -> None:
+    """Terminate everything when the daemon is silent; in a thread, because this process waits for its children."""
+    import select
+    import threading
+
+    main = threading.main_thread().ident
+
+    def watch() -> None:
+        while select.select([TICKS_FD], [], [], patience)[0] and os.read(TICKS_FD, 4096):
+            pass
+        if main is not None:
+            signal.pthread_kill(main, signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _hold(folder: str) -> None:
     """Acquire the session's lock, and hold it until this process ends."""
     path = f"{folder}/{LOCK}"
@@ -143,9 +165,11 @@ def _end_of(child: int | None) -> int:
             return status
 
 
-def main(parent: str, program: str, folder: str, name: str, locked: str = "") -> None:
+def main(parent: str, program: str, folder: str, name: str, locked: str = "", patience: str = "") -> None:
     """Run the program, and exit with its status or signal."""
     os.setsid()
+    if patience:
+        os.set_inheritable(TICKS_FD, False)
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     _end_with(int(parent))
     _hold(locked or folder)
@@ -153,6 +177,8 @@ def main(parent: str, program: str, folder: str, name: str, locked: str = "") ->
     child = os.fork()
     if not child:
         _become(program, folder, name)
+    if patience:
+        _watch(float(patience))
     status = _end_of(child)
     if signal.getsignal(signal.SIGTERM) is not _end_all:
         if not _parents():

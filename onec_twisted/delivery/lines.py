@@ -40,6 +40,8 @@ class Pending:
 
     handoff: Handoff
     progress: str = "Import waits for its turn"
+    attempt: int = 0
+    """See ``Description``."""
     delivering: bool = False
     pause: IDelayedCall | None = None
     """The end of the pause before its next try."""

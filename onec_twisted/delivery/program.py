@@ -15,6 +15,7 @@ from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone, ProcessDone
 from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -32,7 +33,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Program", "checked_program", "program_environment"]
 
+TICKS_FD = 3
+"""See ``launch``, which is not imported: it is run by its path."""
+
 LAUNCH = str(Path(__file__).with_name("launch.py"))
+
+WITH_TICKS = {0: "w", 1: "r", 2: "r", 3: "w"}
+"""The pipes of a program that is watched: ``launch`` reads the last one."""
+
+TICK_INTERVAL = 1.0
+"""Seconds between two ticks."""
+
+TICK_PATIENCE = 4.0
+"""Seconds without a tick after which a daemon counts as frozen: one less than other daemons wait."""
 
 LAUNCH_GRACE = 8.0
 """Seconds for ``launch`` to terminate a program and its descendants: they get 5 of them to end by themselves."""
@@ -108,9 +121,11 @@ class _Lines:
 
 
 class _Run(ProcessProtocol):
-    """One running program."""
+    """One running program; with ``is_watched``, ``launch`` is told each second that this process is not frozen."""
 
-    def __init__(self, clock: IReactorTime, written: bytes, progress: _Lines, complaints: _Lines) -> None:
+    def __init__(
+        self, clock: IReactorTime, written: bytes, progress: _Lines, complaints: _Lines, *, is_watched: bool
+    ) -> None:
         self._clock = clock
         self._written = written
         self._progress = progress
@@ -118,12 +133,21 @@ class _Run(ProcessProtocol):
         self._reason: BaseException | None = None
         self._linger: IDelayedCall | None = None
         self._waiting: list[Deferred[BaseException]] = []
+        self._ticking = LoopingCall(self._tick) if is_watched else None
+
+    def _tick(self) -> None:
+        transport: Any = self.transport
+        if TICKS_FD in transport.pipes:  # or it is about to be known that the program has ended
+            transport.writeToChild(TICKS_FD, b".")
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
         self.pid: int = transport.pid
         transport.write(self._written)
         transport.closeStdin()
+        if self._ticking is not None:
+            self._ticking.clock = self._clock
+            self._ticking.start(TICK_INTERVAL)
 
     def outReceived(self, data: bytes) -> None:
         self._progress.take(data)
@@ -133,6 +157,10 @@ class _Run(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         """Wait briefly for output: descendants may hold the pipes open for ever."""
+        if self._ticking is not None and self._ticking.running:
+            self._ticking.stop()
+            transport: Any = self.transport
+            transport.closeChildFD(TICKS_FD)
         self._linger = self._clock.callLater(OUTPUT_LINGER, self._let_go)
 
     def _let_go(self) -> None:
@@ -194,7 +222,9 @@ class Program:
             self._log.info("{sessid}: importer: {line}", sessid=description.sessid, handoff=description.id, line=line)
 
         complaints = _Lines(complain, LOGGED_LINES)
-        run = _Run(self.reactor, description.as_json() + b"\n", _Lines(progress), complaints)
+        is_watched = description.attempt > 0
+        written = description.as_json() + b"\n"
+        run = _Run(self.reactor, written, _Lines(progress), complaints, is_watched=is_watched)
         locked = description.session_folder or description.folder
         python = (sys.executable, "-I", "-S", LAUNCH, str(os.getpid()))
         launch = [os.fsencode(one) for one in (*python, self.path, description.folder)]
@@ -202,8 +232,14 @@ class Program:
             self.reactor.spawnProcess(
                 run,
                 sys.executable,
-                [*launch, _argument(description.filename).encode("utf-8"), os.fsencode(locked)],
+                [
+                    *launch,
+                    _argument(description.filename).encode("utf-8"),
+                    os.fsencode(locked),
+                    *([b"%g" % TICK_PATIENCE] if is_watched else []),
+                ],
                 env=program_environment(os.environ),
+                **({"childFDs": WITH_TICKS} if is_watched else {}),
             )
         except OSError as error:
             raise ImportInterrupted(f"The importer cannot be started: {error.strerror}") from error

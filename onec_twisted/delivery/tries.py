@@ -82,6 +82,8 @@ class Tries:
             if await self.files.has_damaged(handoff.sessid):
                 raise ImportFailed(FileDamaged.words)
             description = await self.prepare(handoff, destination, pending.note_progress)
+            if pending.attempt:
+                description = evolve(description, attempt=pending.attempt)
             documents = documents_of(description)
             await destination.importer.deliver(description, pending.note_progress)
         except ImportFailed as failed:

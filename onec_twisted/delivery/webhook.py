@@ -101,8 +101,11 @@ class Webhook:
         clock = self.client.clock
         deadline = clock.seconds() + self.timeout
         body, url, polls, redirects = description.as_json(), self.url, False, 0
+        headers = {"Idempotency-Key": description.id, "Accept": "text/plain"}
+        if description.attempt:
+            headers["X-Onec-Attempt"] = str(description.attempt)
         while True:
-            answer = await self._ask(url, None if polls else body, description.id, deadline - clock.seconds())
+            answer = await self._ask(url, None if polls else body, headers, deadline - clock.seconds())
             if answer.status == 202:
                 progress(answer.text)
                 if answer.location is not None:
@@ -139,13 +142,12 @@ class Webhook:
         interrupted.retry_after = answer.retry_after or 0.0
         raise interrupted
 
-    async def _ask(self, url: str, body: bytes | None, key: str, left: float) -> _Answer:
+    async def _ask(self, url: str, body: bytes | None, headers: dict[str, str], left: float) -> _Answer:
         """Send one request. Raises ``ImportInterrupted`` if there is no valid response."""
         clock = self.client.clock
         deadline = clock.seconds() + left
-        headers = {"Idempotency-Key": key, "Accept": "text/plain"}
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers = {**headers, "Content-Type": "application/json"}
         try:
             if left <= 0:
                 raise ImportInterrupted(f"The site has not imported it in {self.timeout:.0f} s")

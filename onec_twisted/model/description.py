@@ -68,6 +68,11 @@ class Description:
     """The user's shop; None for the default one."""
     documents: tuple[Document, ...] | None = None
     """What is in the documents among the files; None if they were not checked."""
+    attempt: int = 0
+    """The number of the claim to the hand-off, among several daemons: a higher one has replaced a lower one.
+
+    It is 0 if there is only one daemon. It is not in the JSON, which is the same each time.
+    """
     _json: list[bytes] = field(factory=list, init=False, eq=False, repr=False)
     """The JSON, once it was made."""
 

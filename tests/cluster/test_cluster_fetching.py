@@ -76,9 +76,11 @@ def test_a_file_that_breaks_off(tmp_path: Path) -> None:
 def test_what_an_earlier_process_has_left(fetched: Fetched) -> None:
     """Goes at the start; and a session's folder with the session."""
     fetch(fetched)
-    fetched.keep_only([SESSID])
+    fetched.remove([])
+    assert fetched.sessids() == [SESSID]
     assert Path(fetched.folder(SESSID)).is_dir()
-    fetched.keep_only([])
+    fetched.remove([SESSID, "unknown"])
+    assert fetched.sessids() == []
     assert not Path(fetched.folder(SESSID)).exists()
     fetch(fetched)
     again = Fetched(fetched.top, fetched.blocks_of)

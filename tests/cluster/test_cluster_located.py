@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 
+import jsonschema
+import pytest
+from handed_off import SCHEMA, handoff
+
 from onec_twisted.cluster.located import located
 from onec_twisted.model.description import describe
 from onec_twisted.model.records import Handoff
@@ -28,6 +32,21 @@ def test_its_json() -> None:
     }
     assert next(iter(told)) == "version"
     assert made.as_json() is made.as_json()
+
+
+def test_it_keeps_to_the_schema() -> None:
+    """In either version, and neither has what is of the other."""
+    plain = describe(handoff(), "/srv")
+    made = located(plain, {"v8_1.zip": URLS["a.xml"]}, "https://store/manifest?secret").as_dict()
+    jsonschema.validate(made, SCHEMA)
+    for wrong in (
+        {**made, "folder": "/srv"},
+        {**made, "files": plain.as_dict()["files"]},
+        {**plain.as_dict(), "manifest": "https://store"},
+        {**plain.as_dict(), "files": made["files"]},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, SCHEMA)
 
 
 def test_addresses_are_secrets() -> None:

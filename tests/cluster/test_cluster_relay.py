@@ -67,6 +67,19 @@ def test_a_hand_off_that_nobody_has_looked_at(one: Relaying, two: Relaying) -> N
     assert (one.delivered, two.delivered) == ([], ["a.xml"])
 
 
+def test_each_claim_has_a_higher_number(one: Relaying, two: Relaying) -> None:
+    """A site can tell by it who has been replaced."""
+    one.hand_off("a.xml")
+    one.importer.end(ImportInterrupted("busy"))
+    one.due()
+    two.run()
+    two.importer.end(ImportInterrupted("busy"))
+    one.due()
+    one.run()
+    told = [description.attempt for relaying in (one, two) for description in relaying.importer.delivered]
+    assert sorted(told) == [1, 2, 3]
+
+
 def test_the_order_of_a_user(one: Relaying, two: Relaying) -> None:
     """One after another, whatever session and daemon they come from; those of others meanwhile."""
     one.hand_off("a.xml")

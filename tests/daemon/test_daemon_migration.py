@@ -30,7 +30,7 @@ from onec_twisted.cluster.s3 import S3, Tries
 from onec_twisted.daemon import migration
 from onec_twisted.daemon.backup import BackupFailed
 from onec_twisted.daemon.migration import Moved, migrate, place_given
-from onec_twisted.daemon.several import Place
+from onec_twisted.daemon.places import Place
 from onec_twisted.delivery.interfaces import IImporter, ImportInterrupted
 from onec_twisted.model.journal import Minute, RefusalLine
 from onec_twisted.model.names import SafeName

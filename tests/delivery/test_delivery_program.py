@@ -255,3 +255,31 @@ def test_what_cannot_be_started_is_told_at_the_start(tmp_path: Path, script: Cal
     for missing in ("", str(tmp_path), str(tmp_path / "none")):
         with pytest.raises(ValueError, match="there is no program"):
             checked_program(missing)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_frozen_daemon_takes_its_program_along(
+    script: Callable[[str], str], description: Description, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of several daemons, another one delivers it then: so a program is ended whose daemon has become silent."""
+    monkeypatch.setattr(program, "TICK_INTERVAL", 1000.0)
+    monkeypatch.setattr(program, "TICK_PATIENCE", 0.2)
+    path = script(f"echo $$ > {tmp_path}/pid; sleep 60 & wait")
+    assert await outcome(path, evolve(description, attempt=1)) == (
+        "interrupted",
+        "The importer was ended by signal 15",
+        [],
+    )
+    assert is_gone(int((tmp_path / "pid").read_text()))
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("attempt", [0, 3])
+async def test_a_daemon_that_runs_keeps_its_program(
+    script: Callable[[str], str], description: Description, monkeypatch: pytest.MonkeyPatch, attempt: int
+) -> None:
+    """However long that takes; the program has no descriptor but its three."""
+    monkeypatch.setattr(program, "TICK_INTERVAL", 0.05)
+    monkeypatch.setattr(program, "TICK_PATIENCE", 0.3)
+    path = script("cat > /dev/null; sleep 1; [ ! -e /proc/$$/fd/3 ] || exit 9; echo done")
+    assert await outcome(path, evolve(description, attempt=attempt)) == ("done", "", ["done"])

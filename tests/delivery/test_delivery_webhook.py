@@ -58,6 +58,7 @@ async def test_what_the_site_is_asked(shop: Shop, url: str, description: Descrip
     assert (seen.method, seen.uri) == ("POST", "/1c-import")
     assert seen.body.encode() == description.as_json()
     assert seen.key == description.id
+    assert "x-onec-attempt" not in seen.headers, "there is only one daemon"
     assert seen.headers["content-type"] == "application/json"
     assert seen.headers[SIGNATURE.lower()] == signature(b"key", seen.body.encode())
 
