@@ -8,28 +8,31 @@ import signal
 import subprocess
 import threading
 import time
-from http.client import HTTPException
-from pathlib import Path
+from base64 import b64encode
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from attrs import define, field, frozen
-from daemon import LISTENING, PATIENCE, SCRIPTS
+from attrs import define, evolve, field, frozen
+from daemon import LISTENING, PATIENCE, command
 from front import Client
 from trade import ExchangeFailed
 
+from onec_twisted.catalog.sql import resumable
 from onec_twisted.cluster.claims import waiting
 from onec_twisted.cluster.contents import files_of, segments_of
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from seaweed import Seaweed
 
+    from onec_twisted.cluster.location import Credentials, Location
     from onec_twisted.cluster.postgresql import PostgreSQL
     from onec_twisted.cluster.s3 import S3
 
-TAC = Path(__file__).parent / "cluster.tac"
 NODE_PATIENCE = 8.0
 """Seconds after which a node gives up on an answer; 1C waits longer."""
 
@@ -37,12 +40,34 @@ LARGE = 20_000_000
 """Bytes of a piece that takes several segments."""
 
 
+@frozen
+class Shared:
+    """What daemons share: libpq's address of the records, and where the files are."""
+
+    catalog: str
+    store: Location
+    keys: Credentials
+
+    @classmethod
+    def at(cls, url: str, seaweedfs: Seaweed) -> Shared:
+        """Share this database, and the bucket of a store."""
+        return cls(url, evolve(seaweedfs.location(), prefix=""), seaweedfs.keys)
+
+    def options(self) -> tuple[str, str]:
+        """Return the options that name them."""
+        return f"--catalog={self.catalog}", f"--store=s3://{self.store.bucket}?endpoint={self.store.endpoint}"
+
+    def environment(self) -> dict[str, str]:
+        """Return the keys."""
+        return {"AWS_ACCESS_KEY_ID": self.keys.key_id, "AWS_SECRET_ACCESS_KEY": self.keys.secret}
+
+
 @define(eq=False)
 class Daemon:
     """One of the daemons: a real twistd on a port of its own, which it listens on as ``endpoint`` says."""
 
     folder: Path
-    environment: dict[str, str]
+    shared: Shared
     options: Sequence[str] = ()
     endpoint: str = "tcp"
     port: int = 0
@@ -57,6 +82,7 @@ class Daemon:
     def start(self) -> None:
         """Start, on the same port as before; wait until it listens."""
         options = [
+            *self.shared.options(),
             *("--auth=memory:shop:secret", "--min-free=0", "--import-hold=0.2", "--check-documents=no"),
             *("--media-root=media", f"--listen={self.endpoint}:{self.port}:interface=127.0.0.1", *self.options),
         ]
@@ -64,9 +90,9 @@ class Daemon:
         seen = len(LISTENING.findall(self.log))
         with (self.folder / "log").open("ab") as file:
             self.process = subprocess.Popen(
-                [str(SCRIPTS / "twistd"), "-n", "--pidfile=", "-y", str(TAC)],
+                command(*options),
                 cwd=self.folder,
-                env={**os.environ, **self.environment, "TEST_OPTIONS": "\n".join(options)},
+                env={**os.environ, **self.shared.environment()},
                 stdout=file,
                 stderr=file,
             )
@@ -77,19 +103,15 @@ class Daemon:
             time.sleep(0.02)
         self.port = int(found[-1])
 
+    def stop(self) -> None:
+        """End as a service manager has it end."""
+        self.process.terminate()
+        self.process.wait(PATIENCE)
+
     def kill(self) -> None:
         """End as a power cut does."""
         self.process.kill()
         self.process.wait(PATIENCE)
-
-
-def sharing(url: str, seaweedfs: Seaweed) -> dict[str, str]:
-    """Return the environment of daemons that share this database and a bucket."""
-    location, keys = seaweedfs.location(), seaweedfs.keys
-    return {
-        "TEST_CATALOG": url,
-        "TEST_STORE": f"{location.bucket} {location.endpoint} {keys.key_id} {keys.secret}",
-    }
 
 
 @frozen
@@ -113,6 +135,9 @@ class Node(threading.Thread):
     chance: random.Random
     over: threading.Event
     address: str = "127.0.0.1"
+    user: str = "shop"
+    patience: float = NODE_PATIENCE
+    """Seconds after which it gives up on an answer, and closes the connection."""
     sent: dict[str, list[Piece]] = field(factory=dict)
     """What was acknowledged of each file, in order."""
     node: Client = field(init=False)
@@ -128,7 +153,7 @@ class Node(threading.Thread):
     def run(self) -> None:
         """Send until it is over."""
         try:
-            self.node = Client("127.0.0.1", self.ports()[0], address=self.address)
+            self.node = Client("127.0.0.1", self.ports()[0], self.user, address=self.address)
             self.insist(self.node.checkauth)
             while not self.over.is_set():
                 self.send_one(f"file{len(self.sent)}.xml")
@@ -142,7 +167,7 @@ class Node(threading.Thread):
         deadline = time.monotonic() + PATIENCE
         while True:
             self.node.go_on_at(self.chance.choice(self.ports()))
-            self.node.connection.timeout = NODE_PATIENCE
+            self.node.connection.timeout = self.patience
             try:
                 return ask()
             except (OSError, HTTPException, ExchangeFailed):
@@ -168,6 +193,73 @@ class Node(threading.Thread):
 
 
 @define(eq=False)
+class TusNode(threading.Thread):
+    """A client of tus that uploads files, each request to any of the ports, and resumes where it is told to."""
+
+    ports: Callable[[], list[int]]
+    chance: random.Random
+    over: threading.Event
+    sent: dict[str, bytes] = field(factory=dict)
+    """SHA-256 of each upload that is complete, by its id."""
+    failure: BaseException | None = None
+    repeats: int = 0
+
+    def __attrs_pre_init__(self) -> None:
+        """Be a thread."""
+        super().__init__(daemon=True)
+
+    __hash__ = threading.Thread.__hash__
+
+    def run(self) -> None:
+        """Upload until it is over."""
+        try:
+            while not self.over.is_set():
+                self.upload(self.chance.randbytes(self.chance.randrange(1, 2_000_000)))
+        except BaseException as error:
+            self.failure = error
+
+    def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> dict[str, str] | None:
+        """Send a request; return the headers of a 2xx, None for anything that is to be tried again."""
+        told = {"Tus-Resumable": "1.0.0", "Authorization": f"Basic {b64encode(b'shop:secret').decode()}", **headers}
+        connection = HTTPConnection("127.0.0.1", self.chance.choice(self.ports()), timeout=NODE_PATIENCE)
+        try:
+            connection.request(method, path, body, told)
+            answer = connection.getresponse()
+            answer.read()
+        except (OSError, HTTPException):
+            return None
+        finally:
+            connection.close()
+        assert answer.status not in (404, 410), f"{method} {path}: {answer.status}"
+        return {name.lower(): value for name, value in answer.headers.items()} if answer.status < 300 else None
+
+    def insist(self, method: str, path: str, headers: Mapping[str, str]) -> dict[str, str]:
+        """Send a request until it succeeds; return the headers of the answer."""
+        deadline = time.monotonic() + PATIENCE
+        while (answer := self.ask(method, path, headers)) is None:
+            assert time.monotonic() < deadline, f"{method} {path} does not succeed"
+            self.repeats += 1
+            time.sleep(0.05)
+        return answer
+
+    def upload(self, data: bytes) -> None:
+        """Upload a file in a few requests."""
+        metadata = {"Upload-Metadata": f"filename {b64encode(b'tus.bin').decode()}"}
+        made = self.insist("POST", "/files/", {"Upload-Length": str(len(data)), **metadata})
+        path, offset, deadline = urlsplit(made["location"]).path, 0, time.monotonic() + 2 * PATIENCE
+        while offset < len(data):
+            assert time.monotonic() < deadline, f"{path} stays at {offset}"
+            chunk = data[offset : offset + self.chance.randrange(1, 800_000)]
+            headers = {"Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
+            answer = self.ask("PATCH", path, headers, chunk)
+            if answer is None:
+                self.repeats += 1
+                answer = self.insist("HEAD", path, {})
+            offset = int(answer["upload-offset"])
+        self.sent[path.rpartition("/")[2]] = hashlib.sha256(data).digest()
+
+
+@define(eq=False)
 class Cluster:
     """What the daemons share."""
 
@@ -190,6 +282,12 @@ class Cluster:
             )
             for name in self.database.read(files_of, sessid)
         }
+
+
+def uploaded(cluster: Cluster, upload_id: str) -> bytes:
+    """Return the SHA-256 of what an upload has become."""
+    found = cluster.database.read(resumable.find, upload_id)
+    return hashlib.sha256(cluster.files(found.upload.sessid)[found.upload.name]).digest()
 
 
 def count_doubled(data: bytes, pieces: Sequence[Piece]) -> int:

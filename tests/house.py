@@ -174,6 +174,7 @@ PACKAGES = {
         "relay",
         "fetching",
         "located",
+        "storing",
         "publishing",
         "keeping",
         "migrating",

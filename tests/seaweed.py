@@ -42,6 +42,9 @@ class Seaweed:
 
     process: subprocess.Popen[bytes]
     endpoint: str
+    arguments: list[str]
+    folder: Path
+    filer: int
     keys: Credentials = KEYS
     _numbers: Iterator[int] = field(factory=itertools.count)
 
@@ -53,6 +56,11 @@ class Seaweed:
         """End the process at once: it takes its time to end by itself."""
         self.process.kill()
         self.process.wait()
+
+    def start_again(self) -> None:
+        """Start it again, with what it has stored; wait until it serves."""
+        self.process = _run(self.arguments, self.folder)
+        _wait(self, self.filer, self.folder / "log")
 
 
 def free_ports(count: int) -> list[int]:
@@ -97,15 +105,18 @@ def started(program: str, folder: Path) -> Seaweed:
         "s3.port.lance": 0,
     }
     arguments = [program, "-logtostderr=true", "server", *(f"-{name}={value}" for name, value in flags.items())]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=log)
-    seaweed = Seaweed(process, f"http://127.0.0.1:{s3}")
+    seaweed = Seaweed(_run(arguments, folder), f"http://127.0.0.1:{s3}", arguments, folder, filer)
     try:
         _wait(seaweed, filer, folder / "log")
     except BaseException:
         seaweed.stop()
         raise
     return seaweed
+
+
+def _run(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=log)
 
 
 def _identities(folder: Path) -> Path:

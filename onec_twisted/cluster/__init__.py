@@ -22,6 +22,7 @@ Nothing but ``daemon`` imports it. Modules, each of which imports only from thos
 * ``relay``: delivers hand-offs together with other daemons
 * ``fetching``: fetches a session's files into a scratch folder, for importers that need them on a disk
 * ``located``: a description whose files have addresses
+* ``storing``: puts what was unpacked into the store
 * ``publishing``: makes hand-offs ready: a site gets addresses of objects, a program a folder
 * ``keeping``: the importer ``keep``, which writes its manifest into the store
 * ``migrating``: SQL that takes the records of a daemon alone into PostgreSQL, and compares both

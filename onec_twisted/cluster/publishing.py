@@ -7,22 +7,22 @@ the store again.
 from __future__ import annotations
 
 import json
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, field
 
 from onec_twisted.catalog.sql.sessions import file, session_of
 from onec_twisted.cluster.contents import all_segments_of, files_of
 from onec_twisted.cluster.located import LOCATED_VERSION, located
 from onec_twisted.cluster.statements import join_segments
+from onec_twisted.cluster.storing import StoredFolders
 from onec_twisted.delivery.interfaces import ImportFailed, ImportInterrupted
 from onec_twisted.model.errors import FileDamaged, InsufficientStorage, InvalidSession
 from onec_twisted.model.records import Segment
-from onec_twisted.model.segments import on_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from onec_twisted.catalog.handoffs import HandoffRecords
     from onec_twisted.cluster.fetching import Fetched
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from onec_twisted.runtime.workers import Workers
 
 __all__ = ["Publishing"]
-
-PUT_BLOCK = 1024 * 1024
-"""Bytes of a file that are read at a time when it is put into the store."""
 
 ADDRESS_SPARE = 3600.0
 """Seconds for which addresses are valid after the import's own time."""
@@ -71,6 +68,11 @@ class Publishing:
     workers: Workers
     prepare: Callable[[Handoff, Destination, Callable[[str], None]], Awaitable[Description]]
     import_timeout: float
+    _folders: StoredFolders = field(init=False)
+
+    @_folders.default
+    def _none_stored(self) -> StoredFolders:
+        return StoredFolders(self.store.s3)
 
     async def __call__(
         self, handoff: Handoff, destination: Destination, progress: Callable[[str], None]
@@ -119,17 +121,18 @@ class Publishing:
         """Return a description with addresses, with its JSON already made, in a worker."""
         session, files = self._files(sessid)
         segments = self.database.read(all_segments_of, sessid)
-        keys = {name: self._joined(session, name, size, segments.get(name, [])) for name, size in files.items()}
-        told = {}
-        for one in description.files:
-            if description.folder != (description.session_folder or description.folder):
-                told[one.name] = self._put(session, description, one.name, one.size)
-            elif one.name in keys:
-                told[one.name] = keys[one.name]
-            else:
-                raise FileDamaged
-        urls = {key: self._address(key) for key in {*keys.values(), *told.values()}}
-        all_files = [{"name": name, "size": files[name], "url": urls[keys[name]]} for name in sorted(files)]
+        keys = {
+            name: (self._joined(session, name, size, segments.get(name, [])), size) for name, size in files.items()
+        }
+        if description.folder != (description.session_folder or description.folder):
+            name = Path(description.folder).parent.name  # the same for all documents of the same archives
+            prefix = f"{self.store.folder(sessid)}/{session.epoch}/unpacked/{name}"
+            keys |= self._folders.put(description.folder, prefix)
+        if any(one.name not in keys for one in description.files):
+            raise FileDamaged
+        told = {one.name: keys[one.name][0] for one in description.files}
+        urls = {key: self._address(key) for key, _ in keys.values()}
+        all_files = [{"name": name, "size": size, "url": urls[key]} for name, (key, size) in sorted(keys.items())]
         manifest = f"{self.store.folder(sessid)}/{session.epoch}/manifest-{description.id}.json"
         content = {"version": LOCATED_VERSION, "sessid": sessid, "files": all_files}
         s3 = self.store.s3
@@ -165,17 +168,3 @@ class Publishing:
         if replaced is True:
             s3.delete([one.object for one in segments])
         return key
-
-    def _put(self, session: Session, description: Description, name: str, size: int) -> str:
-        """Put a file that was unpacked; return its key."""
-        path = f"{description.folder}/{on_disk(name)}"
-        key = f"{self.store.folder(session.sessid)}/{session.epoch}/unpacked-{description.id}/{name}"
-        s3 = self.store.s3
-        s3.write(key, _blocks(path), size)
-        return key
-
-
-def _blocks(path: str) -> Iterator[bytes]:
-    """Yield the content of a file."""
-    with open(path, "rb") as file:
-        yield from iter(partial(file.read, PUT_BLOCK), b"")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from attrs import define
-from cluster_nodes import Daemon, Node, count_doubled, piece_of, send_through, sharing
+from cluster_nodes import Daemon, Node, Shared, count_doubled, piece_of, send_through
 from daemon import PATIENCE
 from front import DEPLOY, SERVERS, Client, free_port, replaced, start_haproxy, wait_until
 from seaweed import REQUIRED
@@ -73,7 +73,7 @@ def front(request: pytest.FixtureRequest, tmp_path: Path, url: str, seaweedfs: S
         for number in range(1, DAEMONS + 1):
             admin = free_port()
             more = [*options, f"--admin=tcp:{admin}:interface=127.0.0.1"]
-            daemons[admin] = Daemon(tmp_path / f"daemon{number}", sharing(url, seaweedfs), more, endpoint)
+            daemons[admin] = Daemon(tmp_path / f"daemon{number}", Shared.at(url, seaweedfs), more, endpoint)
             daemons[admin].start()
             ended.callback(daemons[admin].kill)
         proxy = start_haproxy(tmp_path, site_of(mode, port, daemons), port)

@@ -214,6 +214,7 @@ def archive(tmp_path: Path) -> bytes:
     """Return an archive with a document."""
     with ZipFile(tmp_path / "a.zip", "w") as made:
         made.writestr("import.xml", "<document/>")
+        made.writestr("import_files/x.jpg", "jpg")
     return (tmp_path / "a.zip").read_bytes()
 
 
@@ -226,7 +227,13 @@ def test_archives_are_unpacked(place: Place, tmp_path: Path, is_site: bool) -> N
     assert [file.name for file in description.files] == ["import.xml"]
     assert description.unpacked == "a.zip"
     if is_site:
-        assert get(description.as_dict()["files"][0]["url"]) == b"<document/>"
+        told = description.as_dict()
+        assert get(told["files"][0]["url"]) == b"<document/>"
+        manifest = json.loads(get(told["manifest"]))
+        found = {one["name"]: (one["size"], get(one["url"])) for one in manifest["files"]}
+        assert found["import.xml"] == (11, b"<document/>")
+        assert found["import_files/x.jpg"] == (3, b"jpg"), "pictures of an archive have addresses as well"
+        assert "a.zip" in found
     else:
         assert (Path(description.folder) / "import.xml").read_bytes() == b"<document/>"
 

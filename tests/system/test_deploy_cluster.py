@@ -275,3 +275,19 @@ def test_the_manifests_fit_together() -> None:
     assert pod["securityContext"]["runAsUser"] == int(
         re.findall(r"^USER (\d+):", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)[0]
     )
+
+
+def test_the_dashboard_counts_what_is_shared_once() -> None:
+    """It is that of daemons alone, but for records: each daemon tells the same of them."""
+    alone = (DEPLOY / "grafana-dashboard.json").read_text(encoding="utf-8")
+    shared = (DEPLOY / "cluster" / "grafana-dashboard.json").read_text(encoding="utf-8")
+    of_records = r"sum\((onec_(?:handoffs|damaged_files|sessions|sessions_owing|unfinished_uploads)\{)"
+    changed = [
+        (before, after)
+        for before, after in zip(alone.splitlines(), shared.splitlines(), strict=True)
+        if before != after
+    ]
+    told = [(before, after) for before, after in changed if '"expr"' in before]
+    assert len(told) == len(re.findall(of_records, alone)) > 5
+    assert all(re.sub(of_records, r"max(\1", before) == after for before, after in told)
+    assert len(changed) == len(told) + 2, "its title and its id"
