@@ -7,6 +7,7 @@ of 1C, some of them hasty, and clients of tus send to any daemon. A site and a p
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -145,16 +146,18 @@ def by_site(site: ShopProcess) -> dict[tuple[str, str], str]:
 
 
 def by_program(folder: Path) -> tuple[dict[tuple[str, str], str], int]:
-    """Return the same of the program, and how often it ran twice at once for a session."""
-    lines = [json.loads(line) for line in (folder / "imported").read_text().splitlines()]
-    found, running, twice = {}, dict[str, set[int]](), 0
-    for what, _, sessid, name, digest, pid in lines:
+    """Return the same of the program, and how often two of its runs for a session, both to their end, overlapped."""
+    found, begun, runs = {}, dict[int, float](), dict[str, list[tuple[float, float]]]()
+    for line in (folder / "imported").read_text().splitlines():
+        what, when, sessid, name, digest, pid = json.loads(line)
         found[sessid, name] = digest
-        at_once = running.setdefault(sessid, set())
-        at_once.discard(pid) if what == "ends" else at_once.add(pid)
-        alive = {one for one in at_once if one == pid or what == "begins"}
-        twice += len(alive) > 1 and what == "begins"
-    return found, twice
+        if what == "begins":
+            begun[pid] = when
+        else:
+            runs.setdefault(sessid, []).append((begun.pop(pid), when))
+    in_order = [sorted(of_session) for of_session in runs.values()]
+    overlaps = sum(after[0] < before[1] for one in in_order for before, after in itertools.pairwise(one))
+    return found, overlaps
 
 
 def attempts_of(site: ShopProcess) -> list[str]:
