@@ -242,6 +242,7 @@ PACKAGES = {
         "holdings",
         "places",
         "assembly",
+        "upkeep",
         "several",
         "findings",
         "shared_preflight",

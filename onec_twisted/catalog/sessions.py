@@ -16,9 +16,10 @@ from onec_twisted.model.records import Session
 from onec_twisted.runtime.singleflight import SingleFlight
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from onec_twisted.catalog.cache import KnownSessions
+    from onec_twisted.catalog.interfaces import Step
     from onec_twisted.catalog.recorder import Recorder
     from onec_twisted.model.records import Epoch, KeptFolder
 
@@ -84,13 +85,22 @@ class SessionRecords:
         if known is not None:
             known.touch(now)
 
-    async def start_epoch(self, sessid: str, now: float, room: int) -> Epoch:
+    async def start_epoch(
+        self,
+        sessid: str,
+        now: float,
+        room: int,
+        expected: int = 0,
+        guard: Callable[[Callable[[], Step]], Callable[[], Step]] = lambda make: make,
+    ) -> Epoch:
         """Forget the session's files; pieces on their way belong to an epoch that is over.
 
-        ``room`` is how many bytes may be kept of what was imported; see ``sql.sessions.start_epoch``.
+        ``room`` is how many bytes may be kept of what was imported; see ``sql.sessions.start_epoch``. ``expected`` is
+        the epoch that ends, 0 for any: with several daemons it raises ``SessionRestarted`` for another one. ``guard``
+        is that of ``IDaemons``.
         """
-        step = statements.start_epoch, (sessid, now, room)
-        epoch = cast("Epoch", await self.recorder.record(sessid, lambda: step))
+        step: Step = statements.start_epoch, (sessid, now, room, expected)
+        epoch = cast("Epoch", await self.recorder.record(sessid, guard(lambda: step)))
         known = self._known.of_sessid(sessid)
         if known is not None:
             known.start_epoch(epoch.number, now)

@@ -33,6 +33,7 @@ __all__ = [
     "note_progress",
     "outcome",
     "release",
+    "sessions_waiting",
     "waiting",
 ]
 
@@ -118,6 +119,12 @@ class OutcomeRow:
 def waiting(connection: Connection[Any]) -> list[WaitingRow]:
     """Return the hand-offs that wait, in order."""
     return [WaitingRow(*row) for row in connection.execute(LOOK, (MOST_OF_USER,)).fetchall()]
+
+
+def sessions_waiting(connection: Connection[Any]) -> list[str]:
+    """Return the sessids of which something waits to be delivered."""
+    found = connection.execute("SELECT DISTINCT sessid FROM handoffs WHERE state = %s", (WAITING,))
+    return [sessid for (sessid,) in found]
 
 
 def claim(connection: Connection[Any], me: str, ids: Sequence[str]) -> dict[str, int] | None:

@@ -7,6 +7,7 @@ hand-off, and goes with its epoch; nothing of it needs to outlive the process. B
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +61,7 @@ class Fetched:
         folder = self.folder(sessid)
         path = Path(folder, on_disk(name))
         os.makedirs(path.parent, mode=FOLDER_MODE, exist_ok=True)
-        beside = Path(folder, UNPACKED, f"{NEW}fetched")
+        beside = Path(folder, UNPACKED, f"{NEW}fetched-{secrets.token_hex(8)}")
         with beside.open("wb") as file:
             for block in self.blocks_of(sessid, name, size):
                 file.write(block)

@@ -6,6 +6,7 @@ The keys, below the prefix of the store::
     files/<sessid>/<epoch>/<filename>            a file whose segments were joined
     files/<sessid>/manifest.json                 what was handed off, by the importer ``keep``
     probe/<random>                               a test of the store, gone at once
+    records                                      of which records the others are
 
 What counts is on record: an object that no record names is nothing, and goes with its epoch.
 """
@@ -22,6 +23,7 @@ from attrs import frozen
 from zope.interface import implementer
 
 from onec_twisted.cluster.reading import FileReader, in_a_row, read_range
+from onec_twisted.cluster.refusals import CannotUseCluster
 from onec_twisted.cluster.segments import HeldSegments, SegmentedFile, opened_scratch
 from onec_twisted.model.errors import FileDamaged, StorageRemoved
 from onec_twisted.storage.file import FullDiskTranslated, write_at
@@ -37,7 +39,15 @@ if TYPE_CHECKING:
     from onec_twisted.model.names import SafeName
     from onec_twisted.model.records import Segment, Session
 
-__all__ = ["FILES", "SEGMENTS", "ObjectStore"]
+__all__ = ["FILES", "SEGMENTS", "ObjectStore", "check_belonging"]
+
+RECORDS = "records"
+"""The key of an object that says of which records the others are."""
+
+LONGEST_ID = 100
+"""Bytes that are read of it."""
+
+OTHERS = "the objects there are of other records than those of --catalog"
 
 SEGMENTS, FILES = "segments", "files"
 """What the keys of segments, and of everything that is made from them, begin with."""
@@ -196,6 +206,23 @@ class ObjectStore:
             if in_a_row(on_record[file.name]) < file.size
             or any(sizes.get(segment.object) != segment.length for segment in on_record[file.name])
         ]
+
+
+def check_belonging(s3: S3, records: str, *, has_none: bool) -> None:
+    """Check that the objects are those of the records of an id, and say so in the store.
+
+    The sweep removes what is of no session on record: with other records it would remove everything. ``has_none``
+    tells that there are no sessions yet. Raises ``CannotUseCluster``, and what ``s3`` raises.
+    """
+    try:
+        found, _ = s3.read(RECORDS, 0, LONGEST_ID)
+    except FileNotFoundError:
+        if has_none and (s3.folders(SEGMENTS) or s3.folders(FILES)):
+            raise CannotUseCluster(f"{OTHERS}; name an empty prefix, or the --catalog that they are of") from None
+        s3.put(RECORDS, records.encode("ascii"))
+        return
+    if found != records.encode("ascii"):
+        raise CannotUseCluster(f"{OTHERS}; name another prefix, or the --catalog that they are of")
 
 
 def _found(s3: S3, sessid: str) -> Iterator[Found]:

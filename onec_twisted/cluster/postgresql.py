@@ -16,7 +16,13 @@ import psycopg
 from attrs import define, field
 from psycopg import ClientCursor, Connection, InterfaceError, OperationalError
 from psycopg.adapt import Loader
-from psycopg.errors import DeadlockDetected, DiskFull, LockNotAvailable, QueryCanceled
+from psycopg.errors import (
+    DeadlockDetected,
+    DiskFull,
+    IdleInTransactionSessionTimeout,
+    LockNotAvailable,
+    QueryCanceled,
+)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -195,7 +201,9 @@ class PostgreSQL:
                 return self._using(function, *args)
             except (LockNotAvailable, QueryCanceled) as error:
                 raise CatalogBusy(_words(error)) from None
-            except (DeadlockDetected, OperationalError, InterfaceError) as error:
+            except DiskFull:
+                raise
+            except (DeadlockDetected, IdleInTransactionSessionTimeout, OperationalError, InterfaceError) as error:
                 if attempt == MOST_ATTEMPTS:
                     raise CatalogBusy(_words(error)) from None
                 for old in self._idle():  # a server that was started again knows none of them
@@ -245,6 +253,8 @@ class PostgreSQL:
         """Record a piece. When the connection breaks, it may be on record already: its segments are nobody else's."""
         try:
             self._using(self._one, local.commit, args)
+        except DiskFull:
+            raise
         except (OperationalError, InterfaceError) as error:
             if isinstance(error, (LockNotAvailable, QueryCanceled)):
                 raise CatalogBusy(_words(error)) from None

@@ -155,9 +155,10 @@ class Presence:
         return Deferred.fromCoroutine(self._beat())
 
     async def _beat(self) -> None:
-        asked = self.clock.seconds()
         try:
-            told = await self.workers(self.database.using, self._tell, list(self.busy()), dict(self.state()))
+            began, ended, told = await self.workers(
+                self.database.using, self._tell, list(self.busy()), dict(self.state())
+            )
         except CatalogBusy as error:
             if not self._is_silent:
                 self._log.warn("PostgreSQL cannot be reached: {error}", error=str(error))
@@ -169,16 +170,20 @@ class Presence:
         if self._is_silent:
             self._log.info("PostgreSQL can be reached again")
         self._is_silent = False
-        ahead = told - (asked + self.clock.seconds()) / 2
+        ahead = told - (began + ended) / 2
         if self._told > float("-inf") and ahead - self._ahead > AWAY_AFTER:
             self._note_back(self._told)  # the whole machine slept: our own clock had stopped
-        self._ahead, self._told = ahead, asked
+        self._ahead, self._told = ahead, began
 
-    def _tell(self, connection: Connection[Any], busy: list[str], state: dict[str, Any]) -> float:
-        """In a worker: return PostgreSQL's time."""
+    def _tell(
+        self, connection: Connection[Any], busy: list[str], state: dict[str, Any]
+    ) -> tuple[float, float, float]:
+        """In a worker: return PostgreSQL's time, after our own before and after it was told."""
+        began = self.clock.seconds()
         self.check(connection)
         known = {"id": self.id, "name": self.name(), "version": self.version, "knows": SCHEMA_VERSION}
         told = connection.execute(BEAT, {**known, "state": json.dumps(state)}).fetchone()
+        ended = self.clock.seconds()
         now, oldest, self.is_first = told or (0.0, 0, True)
         if self._told == float("-inf"):
             connection.execute(TIDY, {**known, "lease": LEASE_TIME})
@@ -187,7 +192,7 @@ class Presence:
         self.is_outdated = oldest > SCHEMA_VERSION
         if busy:
             connection.execute(TOUCH, {"now": now, "busy": busy, "before": now - self.touch_interval})
-        return float(now)
+        return began, ended, float(now)
 
     def everybody(self) -> Deferred[tuple[DaemonLine, ...]]:
         """Return all daemons, those of the last day that were lost as well."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from onec_twisted.catalog.sql.sessions import file, session_of
-from onec_twisted.cluster.contents import all_segments_of, files_of
+from onec_twisted.cluster.contents import all_segments_of, files_of, segments_of
 from onec_twisted.cluster.located import LOCATED_VERSION, located
 from onec_twisted.cluster.statements import join_segments
 from onec_twisted.cluster.storing import StoredFolders
@@ -22,7 +22,7 @@ from onec_twisted.model.errors import FileDamaged, InsufficientStorage, InvalidS
 from onec_twisted.model.records import Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from onec_twisted.catalog.handoffs import HandoffRecords
     from onec_twisted.cluster.fetching import Fetched
@@ -152,19 +152,35 @@ class Publishing:
         One that may still grow has a key for each length. Raises ``FileDamaged``.
         """
         s3, sessid, epoch = self.store.s3, session.sessid, session.epoch
-        if not segments:
+        if not size:
             key = f"{self.store.folder(sessid)}/{epoch}/{name}"
             s3.put(key, b"")
             return key
-        if sum(one.length for one in segments) != size:
-            raise FileDamaged
+        segments = _first(segments, size)
         if len(segments) == 1:
             return segments[0].object
         if not self.database.read(file, sessid, name).sealed:
             return self.store.join(sessid, epoch, f"grows-{size}/{name}", segments)
-        key = self.store.join(sessid, epoch, name, segments)
+        try:
+            key = self.store.join(sessid, epoch, name, segments)
+        except FileDamaged:
+            again = _first(self.database.read(segments_of, sessid, name), size)
+            if again == segments:
+                raise
+            return self._joined(session, name, size, again)  # another daemon has joined them meanwhile
         args = session, name, [one.object for one in segments], Segment(0, size, key, b"")
         (replaced,) = self.database.record([(join_segments, args)])
         if replaced is True:
             s3.delete([one.object for one in segments])
         return key
+
+
+def _first(segments: Sequence[Segment], size: int) -> list[Segment]:
+    """Return the segments of the first ``size`` bytes: a piece may have come since the size was read.
+
+    Raises ``FileDamaged`` when they are not on record.
+    """
+    first = [one for one in sorted(segments, key=lambda one: one.start) if one.start + one.length <= size]
+    if sum(one.length for one in first) != size:
+        raise FileDamaged
+    return first

@@ -93,8 +93,10 @@ class SharedRelay(Service):
     """What waited at the last look."""
     _waiting_of: dict[str, int] = field(factory=dict, init=False)
     """How many of each user did."""
-    _has_cancelled: bool = field(default=False, init=False)
-    """Whether claims may be left of what was cancelled."""
+    _must_release: bool = field(default=False, init=False)
+    """Whether this daemon may have claims on record of what it does not deliver."""
+    _was_unsafe: bool = field(default=False, init=False)
+    """Whether everything was cancelled because others may have taken it over."""
     _is_looking: bool = field(default=False, init=False)
     _looks_again: bool = field(default=False, init=False)
     _stopping: bool = field(default=False, init=False)
@@ -125,7 +127,7 @@ class SharedRelay(Service):
 
     def _cancel_all(self) -> None:
         """Cancel all that runs: it is begun again, here or elsewhere."""
-        self._has_cancelled = True
+        self._must_release = True
         for run in list(self._runs.values()):
             if run.pending is not None:
                 run.pending.is_cancelled = True
@@ -134,6 +136,17 @@ class SharedRelay(Service):
     def add(self, handoff: Handoff) -> None:
         """Look at once: a hand-off has been recorded."""
         self.look()
+
+    def check_safe(self) -> bool:
+        """Cancel what runs, once others may have taken it over; return whether they cannot have.
+
+        Call it often: a look may hang with its database.
+        """
+        is_safe = self.presence.is_safe()
+        if not is_safe and not self._was_unsafe:
+            self._cancel_all()
+        self._was_unsafe = not is_safe
+        return is_safe
 
     def look(self) -> Deferred[None]:
         """Look at what waits, and begin what is free."""
@@ -158,8 +171,7 @@ class SharedRelay(Service):
             self._is_looking = False
 
     async def _look_once(self) -> None:
-        if not self.presence.is_safe():
-            self._cancel_all()
+        if not self.check_safe():
             return
         said = {
             run.handoff: (run.claim, run.pending.progress)
@@ -170,9 +182,13 @@ class SharedRelay(Service):
             self._runs[handoff].told = words
         if said:
             await self.workers(self.database.using, claims.note_progress, said)
-        if self._has_cancelled:
-            await self.workers(self.database.using, claims.release, self.presence.id, list(self._runs))
-            self._has_cancelled = False
+        if self._must_release:
+            self._must_release = False
+            try:
+                await self.workers(self.database.using, claims.release, self.presence.id, list(self._runs))
+            except BaseException:
+                self._must_release = True
+                raise
         rows = await self.workers(self.database.using, claims.waiting)
         self._known = {row.id: row for row in rows}
         self._waiting_of = {row.username: row.of_user for row in rows}
@@ -204,6 +220,8 @@ class SharedRelay(Service):
         try:
             claimed = await self.workers(self.database.using, claims.claim, self.presence.id, list(free))
         finally:
+            # A claim may be on record though nobody was told: its answer was lost
+            self._must_release = self._must_release or len(claimed or {}) < len(free)
             for handoff, path in free.items():
                 if handoff not in (claimed or {}):
                     self._places.leave(path)
@@ -226,7 +244,10 @@ class SharedRelay(Service):
             await self._note(run, pending, tried, documents)
         except CancelledError:
             return
+        except CatalogBusy:
+            self._must_release = True  # the heartbeat tells that
         except Exception:
+            self._must_release = True
             self._log.failure("{handoff}: a hand-off could not be delivered", handoff=run.handoff)
         finally:
             del self._runs[run.handoff]

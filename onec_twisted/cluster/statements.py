@@ -253,17 +253,10 @@ def _lock_user(cursor: SharedCursor, username: str) -> None:
 
 
 def _check_upload(
-    cursor: SharedCursor,
-    session: Session,
-    upload: UploadRecord,
-    before: int | None,
-    _written: Written,
-    _quota: int,
-    _now: float,
-    _metadata: dict[str, str] | None,
-    claim: int = 0,
+    cursor: SharedCursor, session: Session, upload: UploadRecord, before: int | None, *rest: Any
 ) -> None:
     """Raise ``UploadTakenOver`` if a newer request counts, ``WrongOffset`` if a node has continued the file."""
+    claim = rest[4] if len(rest) > 4 else 0
     cursor.execute("SELECT claim FROM uploads WHERE id = ?", (upload.id,))
     row = cursor.fetchone()
     if claim and row is not None and row[0] != claim:
@@ -274,9 +267,18 @@ def _check_upload(
         raise WrongOffset(there or 0)
 
 
+def _check_epoch(cursor: SharedCursor, sessid: str, _now: float, _room: int = 0, expected: int = 0) -> None:
+    """Raise ``SessionRestarted`` if a node has begun again elsewhere: what it has sent since must stay."""
+    if expected:
+        cursor.execute("SELECT epoch FROM sessions WHERE sessid = ?", (sessid,))
+        if cursor.fetchone() not in ((expected,), None):
+            raise SessionRestarted
+
+
 BEFORE: dict[Callable[..., Any], Callable[..., None]] = {
     local.open_session: lambda cursor, _sessid, _token, username, *_: _lock_user(cursor, username),
     resumable.grow: _check_upload,
+    local.start_epoch: _check_epoch,
     resumable.create_with_session: lambda cursor, upload, *_: _lock_user(cursor, upload.username),
 }
 """What is done before a step, in its transaction."""

@@ -6,6 +6,7 @@ Text is compared byte by byte, as SQLite does: the order of users and shops depe
 from __future__ import annotations
 
 import re
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from onec_twisted.catalog.sql import schema
@@ -24,6 +25,7 @@ __all__ = [
     "create_tables",
     "known_version",
     "leave_behind",
+    "records_id",
 ]
 
 OLDEST_VERSION = schema.SCHEMA_VERSION
@@ -79,7 +81,8 @@ CREATE TABLE schema_version (
     version     INTEGER NOT NULL,
     oldest      INTEGER NOT NULL,
     timeline    TEXT NOT NULL DEFAULT '',
-    synchronous INTEGER NOT NULL DEFAULT 0
+    synchronous INTEGER NOT NULL DEFAULT 0,
+    id          TEXT NOT NULL
 );
 """
 """``answer`` names the answer to a file's last piece that counts, ``digest`` is that of the piece. ``segments`` are
@@ -108,10 +111,22 @@ def _translated(script: str) -> str:
 
 
 def check_server(connection: Connection[Any]) -> None:
-    """Check that a server can take records. Raises ``CannotUseCluster`` for a standby."""
+    """Check that a server can take records.
+
+    Raises ``CannotUseCluster`` for a standby, and for a database whose text is not UTF-8.
+    """
     row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
     if row is not None and row[0]:
         raise CannotUseCluster("--catalog: this PostgreSQL is a standby; name the primary")
+    row = connection.execute("SELECT current_setting('server_encoding')").fetchone()
+    if row is not None and row[0] != "UTF8":
+        raise CannotUseCluster(f"--catalog: the database's encoding is {row[0]}; create one with ENCODING 'UTF8'")
+
+
+def records_id(connection: Connection[Any]) -> tuple[str, bool]:
+    """Return what these records are known by, and whether there are no sessions yet."""
+    row = connection.execute("SELECT id, NOT EXISTS (SELECT 1 FROM sessions) FROM schema_version").fetchone()
+    return (row[0], row[1]) if row else ("", True)
 
 
 def known_version(connection: Connection[Any], knows: int = schema.SCHEMA_VERSION) -> int | None:
@@ -149,8 +164,8 @@ def create_tables(
             whole = (schema.SCHEMA, schema.UPLOADS, schema.KEPT, schema.JOURNAL, schema.SHOPS, schema.INDEXES, SHARED)
             connection.execute(CASEFOLD + "".join(_translated(part) for part in whole))
             connection.execute(
-                "INSERT INTO schema_version (version, oldest) VALUES (%s, %s)",
-                (schema.SCHEMA_VERSION, OLDEST_VERSION),
+                "INSERT INTO schema_version (version, oldest, id) VALUES (%s, %s, %s)",
+                (schema.SCHEMA_VERSION, OLDEST_VERSION, secrets.token_hex(16)),
             )
             return
         for number in range(version + 1, knows + 1):

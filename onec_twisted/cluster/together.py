@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
 from twisted.internet.task import deferLater
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from onec_twisted.model.records import FileRecord, Session, Written
 
 __all__ = ["Together"]
+
+T = TypeVar("T")
 
 LOOK_INTERVAL = 0.05
 """Seconds between two looks at the record of another daemon's answer."""
@@ -66,10 +68,10 @@ class Together:
             if known is None or known.touched > self.presence.left - CLOCK_SPARE:
                 raise FileBusy
 
-    def guarded(self, body: IBody, write: Callable[[], Written]) -> Callable[[], Written]:
+    def guarded(self, body: IBody, write: Callable[[], T]) -> Callable[[], T]:
         peer = body.peer()
 
-        def write_for_peer() -> Written:
+        def write_for_peer() -> T:
             try:
                 written = write()
                 if not peer.waits():

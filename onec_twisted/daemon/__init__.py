@@ -27,6 +27,7 @@ Modules, each of which imports only from those above it:
 * ``holdings``: what a daemon holds of its machine
 * ``places``: where settings say that daemons have what they share
 * ``assembly``: puts all parts of a real daemon together
+* ``upkeep``: what one of several daemons looks at from time to time
 * ``several``: what a daemon uses that shares records and files with others
 * ``findings``: what ``--check`` finds out, and how it tells that
 * ``shared_preflight``: tries PostgreSQL and the object store

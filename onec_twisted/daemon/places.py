@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onec_twisted.cluster.location import Credentials, Location
     from onec_twisted.daemon.config import Config
 
-__all__ = ["LONGEST_IMPORT", "Place", "check_import_timeouts", "place_of", "words_of_store"]
+__all__ = ["LONGEST_IMPORT", "Place", "check_import_timeouts", "place_of", "words_of_catalog", "words_of_store"]
 
 LONGEST_IMPORT = 6 * 86400.0
 """Seconds of ``--import-timeout``: an address of a file is signed for that and some more, at most for a week."""
@@ -58,6 +58,12 @@ def check_import_timeouts(config: Config) -> None:
             f"--import-timeout={config.import_timeout:g}: must be 6d or less with --store, which signs addresses of"
             " files for a week at most"
         )
+
+
+def words_of_catalog(error: Exception) -> str:
+    """Return what PostgreSQL does not let us do, and what to do about it."""
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"PostgreSQL refuses: {said}; the daemons' user has to own the database, and may need CREATE on its schema"
 
 
 def words_of_store(error: Exception) -> str:

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, evolve, field, frozen
-from twisted.internet.defer import Deferred
+import psycopg
+from attrs import evolve, frozen
 from twisted.logger import Logger
 
 from onec_twisted import __version__
@@ -18,10 +18,10 @@ from onec_twisted.catalog.cache import NothingKnown
 from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.cluster.contents import epochs_of, segments_of
-from onec_twisted.cluster.failover import Acknowledged, Timelines
+from onec_twisted.cluster.failover import LAST_MOMENTS, Acknowledged, Timelines
 from onec_twisted.cluster.fetching import Fetched
 from onec_twisted.cluster.keeping import KeepObjects
-from onec_twisted.cluster.objects import ObjectStore
+from onec_twisted.cluster.objects import ObjectStore, check_belonging
 from onec_twisted.cluster.postgresql import PostgreSQL, connected
 from onec_twisted.cluster.presence import BEAT_INTERVAL, TICK_INTERVAL, Presence
 from onec_twisted.cluster.publishing import Publishing
@@ -31,14 +31,15 @@ from onec_twisted.cluster.refusals import CannotUseCluster
 from onec_twisted.cluster.relay import LOOK_INTERVAL, SharedRelay
 from onec_twisted.cluster.s3 import S3
 from onec_twisted.cluster.s3 import Tries as StoreTries
-from onec_twisted.cluster.tables import create_tables
+from onec_twisted.cluster.tables import create_tables, records_id
 from onec_twisted.cluster.together import Together
 from onec_twisted.daemon.assembly import even_clock, make_means, make_metrics, wall_clock
 from onec_twisted.daemon.config import CannotStart
 from onec_twisted.daemon.holdings import ERRAND_THREADS
 from onec_twisted.daemon.parts import preparation_of
-from onec_twisted.daemon.places import check_import_timeouts, words_of_store
+from onec_twisted.daemon.places import check_import_timeouts, words_of_catalog, words_of_store
 from onec_twisted.daemon.service import cannot_be_written
+from onec_twisted.daemon.upkeep import FOLDERS_INTERVAL, Folders, Outdated
 from onec_twisted.delivery.tries import Tries
 from onec_twisted.model.errors import CatalogBusy, InsufficientStorage, StorageRemoved
 from onec_twisted.runtime.workers import DiskWorkers
@@ -47,7 +48,6 @@ from onec_twisted.storage.local import SCRATCH, MediaRootTaken, Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from onec_twisted.catalog.sessions import SessionRecords
     from onec_twisted.daemon.config import Config
     from onec_twisted.daemon.parts import Means
     from onec_twisted.daemon.places import Place
@@ -62,11 +62,11 @@ __all__ = ["SharedHoldings", "make_shared_holdings", "make_shared_means"]
 NETWORK_THREADS = 64
 """Threads that wait for the server and the store."""
 
-TOUCHES_IN_TIME = 4
-"""How often a session with pieces on their way is touched before it counts as quiet."""
+BEAT_THREADS = 2
+"""Threads for heartbeats."""
 
-FOLDERS_INTERVAL = 60.0
-"""Seconds between two looks for folders of sessions that are over."""
+TOUCHES_IN_TIME = 4
+"""How often a session with pieces on their way is touched before it counts as quiet, or as of long ago."""
 
 SMALL_PIECES = 8 << 20
 """Bytes of a piece below which a large file becomes very many objects."""
@@ -84,6 +84,8 @@ class SharedHoldings:
     fetched: Fetched
     workers: DiskWorkers
     errands: DiskWorkers
+    beats: DiskWorkers
+    """Threads for heartbeats alone: others may all wait for the store."""
     _log = Logger()
 
     @property
@@ -120,8 +122,12 @@ class SharedHoldings:
             raise CannotStart(str(cannot)) from None
         except CatalogBusy as error:
             raise CannotStart(f"--catalog: PostgreSQL cannot be used: {error}") from None
+        except psycopg.Error as error:
+            raise CannotStart(f"--catalog: {words_of_catalog(error)}") from None
         try:
             self.store.prepare()
+            known, is_new = self.database.using(records_id)
+            check_belonging(self.store.s3, known, has_none=is_new)
         except CannotUseCluster as cannot:
             raise CannotStart(f"--store: {cannot}") from None
         except (OSError, StorageRemoved, InsufficientStorage) as error:
@@ -135,17 +141,21 @@ class SharedHoldings:
         while not (self.errands.is_stopped and self.workers.is_stopped):
             self.errands.stop()
             self.workers.stop()
+        self.beats.stop()
         self.store.stop()
         self.database.close()
 
 
 def make_shared_holdings(place: Place, config: Config, reactor: Any) -> SharedHoldings:
-    """Return the resources of a daemon among several; nothing is connected yet. Raises ``CannotUseCluster``."""
+    """Return the resources of a daemon among several; nothing is connected yet. Raises ``CannotStart``."""
     acknowledged = Acknowledged(even_clock)
     timelines = Timelines(connected, acknowledged)
     database = PostgreSQL(place.catalog, even_clock, timelines.connected, acknowledged.note)
     folder = Path(config.media_root).absolute()
-    s3 = S3(place.store, place.keys, StoreTries())
+    try:
+        s3 = S3(place.store, place.keys, StoreTries())
+    except CannotUseCluster as cannot:
+        raise CannotStart(f"--store: {cannot}") from None
 
     def rows(sessid: str, name: str) -> Any:
         return database.read(segments_of, sessid, name)
@@ -167,6 +177,7 @@ def make_shared_holdings(place: Place, config: Config, reactor: Any) -> SharedHo
         fetched=Fetched(f"{folder}/imports", blocks),
         workers=DiskWorkers(reactor, NETWORK_THREADS),
         errands=DiskWorkers(reactor, ERRAND_THREADS),
+        beats=DiskWorkers(reactor, BEAT_THREADS),
     )
 
 
@@ -182,12 +193,12 @@ def make_shared_means(reactor: Any, place: Place, config: Config, holdings: Shar
     quiet = min(config.session_ttl, *(settings.settle for _, settings in config.named_shops()))
     presence = Presence(
         database=database,
-        workers=workers,
+        workers=holdings.beats,
         clock=reactor,
         wall=wall_clock,
         name=place.name_now,
         version=__version__,
-        touch_interval=quiet / TOUCHES_IN_TIME,
+        touch_interval=min(quiet, LAST_MOMENTS) / TOUCHES_IN_TIME,
         busy=tuple,
         check=holdings.timelines.check,
     )
@@ -214,56 +225,13 @@ def make_shared_means(reactor: Any, place: Place, config: Config, holdings: Shar
             (BEAT_INTERVAL, presence.beat),
             (BEAT_INTERVAL, holdings.timelines.report),
             (TICK_INTERVAL, presence.look),
+            (TICK_INTERVAL, shared.check_safe),
             (LOOK_INTERVAL, shared.look),
-            (BEAT_INTERVAL, _Outdated(presence, reactor).look),
-            (FOLDERS_INTERVAL, _Folders(holdings, catalog.sessions).tidy),
+            (BEAT_INTERVAL, Outdated(presence, reactor).look),
+            (FOLDERS_INTERVAL, Folders(holdings.fetched, database, catalog.sessions, errands).tidy),
         ),
         at_end=(presence.leave,),
     )
-
-
-@frozen(eq=False)
-class _Folders:
-    """Removes the scratch folders of sessions that are over."""
-
-    holdings: SharedHoldings
-    sessions: SessionRecords
-    _log = Logger()
-
-    def tidy(self) -> Deferred[None]:
-        """Remove them; what goes wrong is logged, and the next look tries again."""
-        return Deferred.fromCoroutine(self._tidy())
-
-    async def _tidy(self) -> None:
-        fetched = self.holdings.fetched
-        try:
-            over = await self.sessions.unknown(fetched.sessids())
-            if over:
-                await self.holdings.errands(fetched.remove, over)
-        except CatalogBusy:
-            return  # the heartbeat tells that
-        except Exception:
-            self._log.failure("scratch folders could not be removed; this will be retried")
-
-
-@define(eq=False)
-class _Outdated:
-    """Stops a daemon whose version the others have left behind: what is on its way ends first."""
-
-    presence: Presence
-    reactor: Any
-    _stops: bool = field(default=False, init=False)
-    _log = Logger()
-
-    def look(self) -> None:
-        """Stop if it is time."""
-        if self.presence.is_outdated and not self._stops:
-            self._stops = True
-            self._log.critical(
-                "the tables need a later onec-exchange than {version}, which the other daemons run; this one stops",
-                version=__version__,
-            )
-            self.reactor.stop()
 
 
 class _Delivery:
@@ -276,6 +244,11 @@ class _Delivery:
     def look(self) -> Any:
         """Let the relay look."""
         return self._relay.look() if self._relay is not None and self._relay.running else None
+
+    def check_safe(self) -> None:
+        """Let the relay cancel what others may have taken over."""
+        if self._relay is not None and self._relay.running:
+            self._relay.check_safe()
 
     def tell_busy(self, busy: Callable[[], frozenset[str]]) -> None:
         """Touch from now on the sessions that have pieces on their way."""

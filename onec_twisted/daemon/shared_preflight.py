@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import psycopg
+
 from onec_twisted.cluster.postgresql import PostgreSQL
 from onec_twisted.cluster.refusals import CannotUseCluster
 from onec_twisted.cluster.s3 import S3, Tries
@@ -12,7 +14,7 @@ from onec_twisted.cluster.tables import known_version
 from onec_twisted.daemon.assembly import even_clock
 from onec_twisted.daemon.config import CannotStart
 from onec_twisted.daemon.findings import FAIL, OK, Finding
-from onec_twisted.daemon.places import place_of, words_of_store
+from onec_twisted.daemon.places import place_of, words_of_catalog, words_of_store
 from onec_twisted.model.errors import CatalogBusy, InsufficientStorage, StorageRemoved
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ def _catalog(place: Place) -> Finding:
         return Finding(FAIL, "catalog", str(cannot).removeprefix("--catalog: "))
     except CatalogBusy as error:
         return Finding(FAIL, "catalog", f"PostgreSQL cannot be used: {error}")
+    except psycopg.Error as error:
+        return Finding(FAIL, "catalog", words_of_catalog(error))
     finally:
         database.close()
     host = urlsplit(place.catalog).netloc.rpartition("@")[2] or "PostgreSQL"

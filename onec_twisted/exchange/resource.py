@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
@@ -176,7 +177,9 @@ class Exchange(RefusingResource):
             await self._relay.idle(session.sessid, self._settings.lock_timeout)
             await daemons.check_in_time(session, request.body)
             room = ingest.space.room_to_keep(self._pieces.session_quota)
-            epoch = await ingest.sessions.start_epoch(session.sessid, ingest.now(), room)
+            expected = 0 if daemons.is_alone else session.epoch
+            guard = partial(daemons.guarded, request.body)
+            epoch = await ingest.sessions.start_epoch(session.sessid, ingest.now(), room, expected, guard)
             proofs.forget(session.sessid)
             if not epoch.has_moved:
                 await self._errands(ingest.store.discard, session.sessid)

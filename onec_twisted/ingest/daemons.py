@@ -7,7 +7,7 @@ for is not recorded, and each answer to a piece has a name, by which any daemon 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
 from zope.interface import Attribute, Interface, implementer
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from onec_twisted.model.records import FileRecord, Session, Written
 
 __all__ = ["REPEAT_PATIENCE", "Alone", "IDaemons", "Overtaken"]
+
+T = TypeVar("T")
 
 REPEAT_PATIENCE = 2.0
 """Seconds that an equal piece waits to learn whether the previous answer arrived."""
@@ -47,7 +49,7 @@ class IDaemons(Interface):
         Call it when the records are read that the request builds on. Raises ``FileBusy``.
         """
 
-    def guarded(body: IBody, write: Callable[[], Written]) -> Callable[[], Written]:
+    def guarded(body: IBody, write: Callable[[], T]) -> Callable[[], T]:
         """Return ``write``, for a worker, which fails in the end if the sender of a body does not wait any more.
 
         It raises ``ConnectionDropped`` then: what nobody waits for must not be recorded.
@@ -94,7 +96,7 @@ class Alone:
     async def check_in_time(self, session: Session, body: IBody) -> None:
         """Do nothing."""
 
-    def guarded(self, body: IBody, write: Callable[[], Written]) -> Callable[[], Written]:
+    def guarded(self, body: IBody, write: Callable[[], T]) -> Callable[[], T]:
         return write
 
     def has_left(self, body: IBody) -> bool:

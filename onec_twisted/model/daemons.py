@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LOST_FOR", "SILENT_AFTER", "DaemonLine"]
 
-SILENT_AFTER = 5.0
-"""Seconds without a heartbeat after which a daemon counts as lost."""
+SILENT_AFTER = 7.0
+"""Seconds without a heartbeat after which a daemon is shown as lost: by then another one does what is for all."""
 
 LOST_FOR = 600.0
 """Seconds for which a lost daemon needs attention: another one may have been started in its place."""

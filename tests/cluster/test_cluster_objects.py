@@ -13,8 +13,9 @@ from fake_s3 import WRITTEN
 from stores import NAME, SESSID, object_bench, stop
 
 from onec_twisted.cluster.location import Location
-from onec_twisted.cluster.objects import LISTED_FROM, ObjectStore
+from onec_twisted.cluster.objects import LISTED_FROM, SEGMENTS, ObjectStore, check_belonging
 from onec_twisted.cluster.reading import READ_AHEAD, SegmentLost
+from onec_twisted.cluster.refusals import CannotUseCluster
 from onec_twisted.cluster.s3 import Tries
 from onec_twisted.cluster.segments import SegmentedFile
 from onec_twisted.model.description import UploadedFile
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from fake_s3 import FakeS3
     from seaweed import Seaweed
     from stores import Bench
+
+    from onec_twisted.cluster.s3 import S3
 
 OTHER = "f" * 32
 KEPT = f"files/{SESSID}/manifest.json"
@@ -351,3 +354,21 @@ def test_wrong_keys_for_a_real_store(seaweedfs: Seaweed, tmp_path: Path) -> None
 
     with pytest.raises(OSError, match="403"):
         object_bench(Location("onec", "x", seaweedfs.endpoint), KEYS, tmp_path)
+
+
+def test_a_prefix_belongs_to_its_records(s3: S3) -> None:
+    """With other records, the sweep would take everything in it for orphans."""
+    check_belonging(s3, "one", has_none=True)
+    check_belonging(s3, "one", has_none=False)
+    with pytest.raises(CannotUseCluster, match="of other records"):
+        check_belonging(s3, "two", has_none=True)
+
+
+def test_a_prefix_with_files_is_not_for_new_records(s3: S3) -> None:
+    """It is for those that know sessions: they were moved there."""
+    s3.put(f"{SEGMENTS}/{SESSID}/1/0-a", b"x")
+    with pytest.raises(CannotUseCluster, match="name an empty prefix"):
+        check_belonging(s3, "one", has_none=True)
+    check_belonging(s3, "one", has_none=False)
+    with pytest.raises(CannotUseCluster):
+        check_belonging(s3, "two", has_none=False)

@@ -45,7 +45,8 @@ class Said:
         if self.time is None:
             raise CatalogBusy("it is away")
         self.states.append(args)
-        return self.time
+        seconds = function.__self__.clock.seconds()
+        return seconds, seconds, self.time
 
 
 def run(clock: Clock, presence: Presence, seconds: float) -> None:

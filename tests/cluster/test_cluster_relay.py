@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from attrs import frozen
 from cluster_relays import Relaying, begun, came
 from relayed import TRIES
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
+from onec_twisted.cluster import claims
 from onec_twisted.cluster.presence import SAFE_FOR
 from onec_twisted.delivery.interfaces import ImportFailed, ImportInterrupted
 from onec_twisted.delivery.relay import AT_ONCE
 from onec_twisted.delivery.relaying import IRelay
-from onec_twisted.model.errors import HandoffRunning
+from onec_twisted.model.errors import CatalogBusy, HandoffRunning
 from onec_twisted.model.records import FAILED, SUCCEEDED, WAITING
 from onec_twisted.model.shops import DEFAULT_SHOP
 from onec_twisted.runtime.fairness import Sharing
@@ -251,3 +253,71 @@ def test_the_clock_of_a_daemon_does_not_matter(database: PostgreSQL) -> None:
     late = Relaying(database, clock=clock)
     late.hand_off("a.xml")
     assert late.delivered == ["a.xml"]
+
+
+def test_a_claim_does_not_outlive_what_went_wrong(one: Relaying, two: Relaying) -> None:
+    """PostgreSQL is away when a claimed hand-off is read: it is delivered a little later, by whichever daemon."""
+    handoff = one.sealed("a.xml")
+    read, failures = one.relay.recorder.read, [CatalogBusy("it is away")]
+
+    async def fails_once(*args: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await read(*args)
+
+    one.relay.recorder = cast("Any", Reading(fails_once, one.relay.recorder))
+    one.run(1)
+    two.run(1)
+    one.run(1)
+    for relaying in (one, two):
+        if relaying.importer.running:
+            relaying.importer.end()
+    assert [*one.delivered, *two.delivered] == ["a.xml"]
+    assert one.on_record(handoff).state == SUCCEEDED
+
+
+def test_a_claim_whose_answer_was_lost(one: Relaying) -> None:
+    """It is on record, and nobody was told: it is given back, and claimed again."""
+    one.sealed("a.xml")
+    using, losses = one.relay.database.using, [CatalogBusy("the connection broke")]
+
+    def loses_an_answer(function: Any, *args: Any) -> Any:
+        outcome = using(function, *args)
+        if function is claims.claim and losses:
+            raise losses.pop()
+        return outcome
+
+    one.relay.database = cast("Any", Using(loses_an_answer))
+    one.run(3)
+    one.importer.end()
+    assert one.delivered == ["a.xml"]
+
+
+def test_a_look_that_hangs_does_not_keep_an_import(one: Relaying, two: Relaying) -> None:
+    """What others may have taken over is cancelled by the clock, whatever the database does."""
+    one.hand_off("a.xml")
+    assert one.delivered == ["a.xml"]
+    one.relay._is_looking = True  # a look waits for its answer
+    one.clock.advance(SAFE_FOR + 0.1)
+    assert not one.relay.check_safe()
+    assert not one.relay.check_safe()
+    assert one.importer.cancelled == 1
+
+
+@frozen
+class Reading:
+    """A recorder whose reads a test answers."""
+
+    read: Any
+    recorder: Any
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the recorder otherwise."""
+        return getattr(self.recorder, name)
+
+
+@frozen
+class Using:
+    """A database that a test is in front of."""
+
+    using: Any

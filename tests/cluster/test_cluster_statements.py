@@ -153,6 +153,18 @@ def test_init_forgets_the_segments(database: PostgreSQL, record: Callable[..., A
     assert left == (0,)
 
 
+def test_a_late_init_empties_nothing(database: PostgreSQL, record: Callable[..., Any]) -> None:
+    """Its node has begun again at another daemon, and sent a piece since."""
+    assert record(steps.start_epoch, SESSID, 3.0, 0, 1).number == 2
+    second = Session(SESSID, "shop", 2, 0, 1.0)
+    record(steps.commit, second, "a", None, written(0, 5), QUOTA, 3.0, "catalog", "one")
+    with pytest.raises(SessionRestarted):
+        record(steps.start_epoch, SESSID, 4.0, 0, 1)
+    assert [one.object for one in database.read(segments_of, SESSID, "a")] == ["key 0"]
+    record(steps.start_epoch, SESSID, 5.0, 0)
+    assert database.read(segments_of, SESSID, "a") == []
+
+
 def test_an_upload_has_segments_too(database: PostgreSQL, record: Callable[..., Any]) -> None:
     """Until it is removed."""
     upload = UploadRecord("u", "shop", SESSID, "b", 10, "", own=False)

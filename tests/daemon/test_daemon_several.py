@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attrs import evolve
 from in_memory import config_of
 from twisted.internet.task import Clock
 
 from onec_twisted.daemon.config import CannotStart
-from onec_twisted.testing import inline
 
 pytest.importorskip("psycopg", reason="tox -e cluster has it")
 pytest.importorskip("obstore", reason="tox -e cluster has it")
@@ -19,7 +17,7 @@ from stores import fake
 
 from onec_twisted.cluster.location import Credentials, Location
 from onec_twisted.daemon.places import Place
-from onec_twisted.daemon.several import SharedHoldings, _Folders, _Outdated, make_shared_holdings, make_shared_means
+from onec_twisted.daemon.several import SharedHoldings, make_shared_holdings, make_shared_means
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,45 +83,6 @@ def test_a_store_that_does_not_serve(
     held.database.close()
 
 
-def test_folders_of_sessions_that_are_over(tmp_path: Path, postgresql: Server) -> None:
-    """They go; those of sessions on record stay."""
-    place = Place(postgresql.url("made"), NOWHERE, Credentials("key", "x"))
-    held = make_shared_holdings(place, config_of(f"--media-root={tmp_path}"), Reactor())
-    on_record, over = "a" * 32, "b" * 32
-    for sessid in (on_record, over):
-        held.fetched.missing(sessid, 1, {})
-
-    class Sessions:
-        async def unknown(self, sessids: list[str]) -> list[str]:
-            return [sessid for sessid in sessids if sessid != on_record]
-
-    folders = _Folders(evolve(held, errands=inline), Sessions())  # type: ignore[arg-type]
-    folders.tidy()
-    assert held.fetched.sessids() == [on_record]
-    assert sorted(path.name for path in (tmp_path / "imports").iterdir()) == [on_record]
-
-
-def test_a_version_that_was_left_behind() -> None:
-    """The daemon stops by itself, once; what is on its way ends first, as with any stop."""
-    stopped: list[str] = []
-    reactor = Reactor()
-    reactor.stop = lambda: stopped.append("stop")  # type: ignore[attr-defined]
-    presence = DummyPresence()
-    outdated = _Outdated(presence, reactor)  # type: ignore[arg-type]
-    outdated.look()
-    assert stopped == []
-    presence.is_outdated = True
-    outdated.look()
-    outdated.look()
-    assert stopped == ["stop"]
-
-
-class DummyPresence:
-    """A daemon that is as it is told to be."""
-
-    is_outdated = False
-
-
 def test_its_means(tmp_path: Path) -> None:
     """It is one of several, whose parts are told when to look."""
     config = config_of(f"--media-root={tmp_path}")
@@ -132,5 +91,5 @@ def test_its_means(tmp_path: Path) -> None:
     held = make_shared_holdings(place, config, reactor)
     means = make_shared_means(reactor, place, config, held)
     assert not means.daemons.is_alone
-    assert sorted(interval for interval, _ in means.timers) == [0.25, 0.5, 1.0, 1.0, 1.0, 60.0]
+    assert sorted(interval for interval, _ in means.timers) == [0.25, 0.25, 0.5, 1.0, 1.0, 1.0, 60.0]
     assert means.importer_of(config).takes_urls  # type: ignore[attr-defined]

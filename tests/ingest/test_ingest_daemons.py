@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 from attrs import define, evolve, field
@@ -41,6 +41,9 @@ class Gone:
         """Do nothing."""
 
 
+T = TypeVar("T")
+
+
 @implementer(IDaemons)
 @define(eq=False)
 class Several:
@@ -65,15 +68,15 @@ class Several:
         if self.late:
             raise FileBusy
 
-    def guarded(self, body: IBody, write: Callable[[], Written]) -> Callable[[], Written]:
+    def guarded(self, body: IBody, write: Callable[[], T]) -> Callable[[], T]:
         """Write; then fail if nobody waits, or if others were first."""
 
-        def written() -> Written:
+        def written() -> T:
             done = write()
             if not body.peer().waits():
                 raise ConnectionDropped
             if self.overtakes:
-                raise Overtaken(done)
+                raise Overtaken(cast("Written", done))
             return done
 
         return written

@@ -42,13 +42,15 @@ def test_the_description_is_as_the_schema_has_it() -> None:
     example = json.loads(blocks("json")[0])
 
     jsonschema.validate(example, SCHEMA)
-    assert list(example) == list(SCHEMA["properties"])
+    assert list(example) == SCHEMA["required"]
 
 
 def test_every_example_of_json_is_json() -> None:
     """With the fields that are sent."""
-    _, manifest, confirmation = (json.loads(block) for block in blocks("json"))
+    _, shared, manifest, confirmation = (json.loads(block) for block in blocks("json"))
 
+    jsonschema.validate(shared, SCHEMA)
+    assert list(shared) == [*SCHEMA["required"], "manifest"]
     assert sorted(manifest) == ["files", "handoffs", "sessid", "shop", "type", "user", "version"]
     assert list(confirmation) == ["version", "event", "type", "user", "sessid"]
 

@@ -224,11 +224,11 @@ def has_damaged(cursor: Cursor, sessid: str) -> bool:
     return cursor.fetchone() is not None
 
 
-def start_epoch(cursor: Cursor, sessid: str, now: float, room: int = 0) -> Epoch:
+def start_epoch(cursor: Cursor, sessid: str, now: float, room: int = 0, _expected: int = 0) -> Epoch:
     """Start a new epoch of a session, and return it; its number is 0 when the session is gone.
 
-    If something was imported, the folder with it is kept, and the epoch has another; ``room`` is how many bytes may
-    be kept of a session. Raises ``HandoffRunning`` while something of it is to be delivered: its files must stay.
+    If something was imported, its folder is kept, and the epoch has another; ``room`` is how many bytes of a session
+    may be kept, ``_expected`` is for a shared database. Raises ``HandoffRunning`` while something waits for delivery.
     """
     _check_delivered(cursor, sessid)
     is_kept, outdated = kept.keep(cursor, sessid, room)
