@@ -23,7 +23,7 @@ __all__ = ["REASONS", "Facts", "Reason", "Verdict", "judge"]
 REASONS = ("unhealthy", "lost", "refusing", "disk", "failed", "damaged", "overdue")
 """Kinds of reasons, in the order in which they are given."""
 
-OWN_REASONS = ("unhealthy", "disk")
+OWN_REASONS = ("unhealthy",)
 """Those that are of one daemon, though others have the same records."""
 
 REFUSALS_MATTER = 86400.0

@@ -18,11 +18,12 @@ from onec_twisted.catalog.cache import NothingKnown
 from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.catalog.sql import sessions as steps
-from onec_twisted.cluster.contents import epochs_of, segments_of
+from onec_twisted.cluster.contents import all_segments_of, epochs_of, segments_of
 from onec_twisted.cluster.fetching import Fetched
 from onec_twisted.cluster.located import LocatedDescription
 from onec_twisted.cluster.location import Location
 from onec_twisted.cluster.objects import ObjectStore
+from onec_twisted.cluster.postgresql import PostgreSQL
 from onec_twisted.cluster.publishing import Publishing
 from onec_twisted.cluster.putters import Putters
 from onec_twisted.cluster.reading import FileReader
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
     from fake_s3 import FakeS3
 
-    from onec_twisted.cluster.postgresql import PostgreSQL
     from onec_twisted.model.description import Description
     from onec_twisted.model.records import Handoff, Session
 
@@ -197,6 +197,39 @@ def test_a_sealed_file_becomes_one_object(place: Place) -> None:
     fd = place.store.open_archive(SESSID, SafeName(("a.xml",)))
     with open(fd, "rb") as file:
         assert file.read() == b"first second"
+
+
+def test_a_piece_that_comes_meanwhile(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To another file of the session: that one is told of as it was."""
+    place.put("a.xml", b"first")
+    place.put("b.xml", b"one")
+    handoff, read = place.asked("a.xml"), PostgreSQL.read
+
+    def late(database: PostgreSQL, question: Any, *args: Any) -> Any:
+        if question is all_segments_of:
+            place.put("b.xml", b"two")
+        return read(database, question, *args)
+
+    monkeypatch.setattr(PostgreSQL, "read", late)
+    manifest = json.loads(get(place.ready(handoff, Site()).as_dict()["manifest"]))
+    assert {file["name"]: get(file["url"]) for file in manifest["files"]} == {"a.xml": b"first", "b.xml": b"one"}
+
+
+def test_another_daemon_joins_the_same_file(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its daemon was replaced, and is done first: what it has joined is used."""
+    place.put("a.xml", b"first ", b"second")
+    handoff, join, others = place.asked("a.xml"), ObjectStore.join, [True]
+
+    def late(store: ObjectStore, *args: Any) -> str:
+        if others:
+            others.pop()
+            place.ready(handoff, Site())
+        return join(store, *args)
+
+    monkeypatch.setattr(ObjectStore, "join", late)
+    description = place.ready(handoff, Site())
+    assert get(description.as_dict()["files"][0]["url"]) == b"first second"
+    assert len(place.objects()) == 1
 
 
 def test_a_program_gets_a_folder(place: Place) -> None:
