@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from onec_twisted.model.daemons import SILENT_AFTER
 from onec_twisted.model.shops import DEFAULT_SHOP
 from onec_twisted.model.shown import harmless
 
@@ -82,7 +83,17 @@ def status_report(status: Mapping[str, Any]) -> str:
         f"hand-offs: {waiting} waiting, {failed} failed",
         f"{len(status['transfers'])} pieces in transfer",
     ]
+    daemons = status.get("daemons")  # an older daemon tells of none
+    if daemons:
+        rows = ((one["name"], one["version"], f"{one['running'] / 3600:.1f} h", _seen(one)) for one in daemons)
+        lines += ["", table(("DAEMON", "VERSION", "RUNNING", "SEEN"), rows)]
     return "\n".join(lines)
+
+
+def _seen(daemon: Mapping[str, Any]) -> str:
+    """Return when a daemon was last seen by the others."""
+    silent = float(daemon["silent"])
+    return f"{silent:.0f} s ago - lost" if silent > SILENT_AFTER else "now"
 
 
 def sessions_report(items: Iterable[Mapping[str, Any]]) -> str:

@@ -54,6 +54,17 @@ def test_a_status() -> None:
     reason = {"kind": "failed", "username": "", "count": 3, "since": None, "said": "no such group"}
     bad = status_report({**good, "good": False, "reasons": [reason]})
     assert bad.startswith("needs attention:\n  failed (3): no such group\n")
+    daemons = [
+        {"name": "north", "version": "0.1.0", "running": 3600.0, "silent": 0.4},
+        {"name": "so\x1buth", "version": "0.2.0", "running": 7200.0, "silent": 60.0},
+    ]
+    shared = status_report({**good, "daemons": daemons}).splitlines()[-3:]
+    assert [line.split() for line in shared] == [
+        ["DAEMON", "VERSION", "RUNNING", "SEEN"],
+        ["north", "0.1.0", "1.0", "h", "now"],
+        [shared[2].split()[0], "0.2.0", "2.0", "h", "60", "s", "ago", "-", "lost"],
+    ]
+    assert "\x1b" not in shared[2]
     of_shop = status_report({**good, "good": False, "reasons": [{**reason, "shop": "north"}]})
     assert of_shop.startswith("needs attention:\n  failed (3): north - no such group\n")
 
