@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from onec_twisted.model.records import Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from psycopg import Cursor
 
-__all__ = ["QUESTIONS", "all_segments_of", "epochs_of", "files_of", "segments_of"]
+__all__ = ["QUESTIONS", "all_segments_of", "epochs_of", "files_of", "on_record", "segments_of"]
 
 
 def segments_of(cursor: Cursor[Any], sessid: str, name: str) -> list[Segment]:
@@ -44,6 +44,16 @@ def files_of(cursor: Cursor[Any], sessid: str) -> dict[str, int]:
     return dict(cursor.execute("SELECT name, committed FROM files WHERE sessid = %s", (sessid,)).fetchall())
 
 
+def on_record(cursor: Cursor[Any], sessids: Sequence[str]) -> list[str]:
+    """Return those sessions that are on record, or of which something is kept."""
+    rows = cursor.execute(
+        "SELECT sessid FROM sessions WHERE sessid = ANY(%(asked)s)"
+        " UNION SELECT sessid FROM kept WHERE sessid = ANY(%(asked)s)",
+        {"asked": list(sessids)},
+    )
+    return [sessid for (sessid,) in rows]
+
+
 def epochs_of(cursor: Cursor[Any], sessid: str) -> frozenset[int] | None:
     """Return the epochs of a session whose objects must stay: its present one, and those in folders that are kept.
 
@@ -67,6 +77,6 @@ def _begun(folder: str) -> int:
 
 
 QUESTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    question: question for question in (segments_of, all_segments_of, files_of, epochs_of)
+    question: question for question in (segments_of, all_segments_of, files_of, epochs_of, on_record)
 }
 """All of these, for ``statements``."""

@@ -17,9 +17,10 @@ import hashlib
 import math
 import os
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 from zope.interface import implementer
 
 from onec_twisted.cluster.reading import FileReader, in_a_row, read_range
@@ -31,7 +32,7 @@ from onec_twisted.storage.interfaces import IStore
 from onec_twisted.storage.local import FREE_INODE_SHARE, SESSID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from onec_twisted.cluster.putters import Putters
     from onec_twisted.cluster.s3 import S3, Found
@@ -66,7 +67,8 @@ class ObjectStore:
 
     Two things only the records know. ``segments_of`` returns the segments of a file in its session's epoch, by sessid
     and name. ``epochs_of`` returns the epochs of a session whose objects must stay: its current one, and those that
-    are kept; None when the session is off the record and nothing of it is kept.
+    are kept; None when the session is off the record and nothing of it is kept. ``on_record`` returns, of many
+    sessions, those of which that is not so.
     """
 
     s3: S3
@@ -74,6 +76,9 @@ class ObjectStore:
     scratch: str
     segments_of: Callable[[str, str], Sequence[Segment]]
     epochs_of: Callable[[str], frozenset[int] | None]
+    on_record: Callable[[Sequence[str]], Collection[str]] = field(
+        default=Factory(lambda self: partial(_each_on_record, self.epochs_of), takes_self=True)
+    )
 
     def prepare(self) -> None:
         """Make the scratch folder, and try the store. Raises ``OSError``, ``StorageRemoved``."""
@@ -152,11 +157,10 @@ class ObjectStore:
         Only the times of the others matter, and each takes a listing. Who has no object is none, though some stores
         list the folder.
         """
-        found = {*self.s3.folders(SEGMENTS), *self.s3.folders(FILES)}
-        times: dict[str, float] = {}
-        for sessid in sorted(filter(SESSID.fullmatch, found)):
-            if self.epochs_of(sessid) is not None:
-                times[sessid] = math.inf
+        found = sorted(filter(SESSID.fullmatch, {*self.s3.folders(SEGMENTS), *self.s3.folders(FILES)}))
+        times = dict.fromkeys(self.on_record(found), math.inf)
+        for sessid in found:
+            if sessid in times:
                 continue
             for one in _found(self.s3, sessid):
                 times[sessid] = max(times.get(sessid, 0.0), one.changed)
@@ -223,6 +227,10 @@ def check_belonging(s3: S3, records: str, *, has_none: bool) -> None:
         return
     if found != records.encode("ascii"):
         raise CannotUseCluster(f"{OTHERS}; name another prefix, or the --catalog that they are of")
+
+
+def _each_on_record(epochs_of: Callable[[str], object], sessids: Iterable[str]) -> list[str]:
+    return [sessid for sessid in sessids if epochs_of(sessid) is not None]
 
 
 def _found(s3: S3, sessid: str) -> Iterator[Found]:

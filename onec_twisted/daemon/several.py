@@ -17,7 +17,7 @@ from onec_twisted import __version__
 from onec_twisted.catalog.cache import NothingKnown
 from onec_twisted.catalog.catalog import Catalog
 from onec_twisted.catalog.recorder import Recorder
-from onec_twisted.cluster.contents import epochs_of, segments_of
+from onec_twisted.cluster.contents import epochs_of, on_record, segments_of
 from onec_twisted.cluster.failover import LAST_MOMENTS, Acknowledged, Timelines
 from onec_twisted.cluster.fetching import Fetched
 from onec_twisted.cluster.keeping import KeepObjects
@@ -171,6 +171,7 @@ def make_shared_holdings(place: Place, config: Config, reactor: Any) -> SharedHo
             scratch=f"{folder}/{SCRATCH}",
             segments_of=rows,
             epochs_of=partial(database.read, epochs_of),
+            on_record=partial(database.read, on_record),
         ),
         database=database,
         timelines=timelines,
