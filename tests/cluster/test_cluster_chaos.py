@@ -200,7 +200,6 @@ def test_chaos(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.cluster.wait(seed)
 
     told, (imported, twice) = by_site(world.site), by_program(world.folder)
-    assert not attempts_of(world.site), seed
     for node in nodes:
         if isinstance(node, TusNode):
             assert {one: uploaded(world.cluster, one) for one in node.sent} == node.sent, seed
@@ -217,7 +216,7 @@ def test_chaos(world: World, capsys: pytest.CaptureFixture[str]) -> None:
         f"seed {seed}",
         f"{sum(len(node.sent) for node in nodes)} files",
         f"{sum(node.repeats for node in nodes)} repeats",
-        f"{len(world.site.seen)} requests at the site",
+        f"{len(world.site.seen)} requests at the site, {len(attempts_of(world.site))} of daemons that were replaced",
         f"{len(imported)} imports by the program, {twice} twice at once",
         *(f"{name}: {count}" for name, count in sorted(faults.counts.items())),
     ]
