@@ -13,7 +13,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 from daemon import LISTENING, PATIENCE, command
 from front import Client
 from trade import ExchangeFailed
@@ -50,12 +50,13 @@ class Shared:
 
     @classmethod
     def at(cls, url: str, seaweedfs: Seaweed) -> Shared:
-        """Share this database, and the bucket of a store."""
-        return cls(url, evolve(seaweedfs.location(), prefix=""), seaweedfs.keys)
+        """Share this database, and a prefix of its own in a store."""
+        return cls(url, seaweedfs.location(), seaweedfs.keys)
 
     def options(self) -> tuple[str, str]:
         """Return the options that name them."""
-        return f"--catalog={self.catalog}", f"--store=s3://{self.store.bucket}?endpoint={self.store.endpoint}"
+        place = f"{self.store.bucket}/{self.store.prefix}".rstrip("/")
+        return f"--catalog={self.catalog}", f"--store=s3://{place}?endpoint={self.store.endpoint}"
 
     def environment(self) -> dict[str, str]:
         """Return the keys."""
@@ -87,7 +88,7 @@ class Daemon:
             *("--media-root=media", f"--listen={self.endpoint}:{self.port}:interface=127.0.0.1", *self.options),
         ]
         self.folder.mkdir(exist_ok=True)
-        seen = len(LISTENING.findall(self.log))
+        ready = self.log.count(" is ready at ")
         with (self.folder / "log").open("ab") as file:
             self.process = subprocess.Popen(
                 command(*options),
@@ -97,11 +98,11 @@ class Daemon:
                 stderr=file,
             )
         deadline = time.monotonic() + PATIENCE
-        while len(found := LISTENING.findall(self.log)) <= seen:
+        while self.log.count(" is ready at ") <= ready:
             assert self.process.poll() is None, self.log
             assert time.monotonic() < deadline, self.log
             time.sleep(0.02)
-        self.port = int(found[-1])
+        self.port = int(LISTENING.findall(self.log)[-1])
 
     def stop(self) -> None:
         """End as a service manager has it end."""
@@ -125,6 +126,18 @@ class Piece:
 def piece_of(data: bytes) -> Piece:
     """Return what is known of a piece by its bytes."""
     return Piece(len(data), hashlib.sha256(data).digest())
+
+
+def insist(ask: Callable[[], Any]) -> Any:
+    """Ask again while the answer is 503, as nodes do: a daemon on a busy machine may think that it was away."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return ask()
+        except ExchangeFailed as failed:
+            if "HTTP 503" not in str(failed) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
 
 
 @define(eq=False)

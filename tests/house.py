@@ -159,6 +159,7 @@ PACKAGES = {
         "cursor",
         "contents",
         "statements",
+        "transactions",
         "semaphore",
         "postgresql",
         "failover",

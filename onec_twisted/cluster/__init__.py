@@ -7,6 +7,7 @@ Nothing but ``daemon`` imports it. Modules, each of which imports only from thos
 * ``cursor``: a cursor that takes what SQLite takes
 * ``contents``: what the records say of the objects of a session
 * ``statements``: what every piece needs, in one statement each
+* ``transactions``: what a step needs before and after it
 * ``semaphore``: lets threads in by the order in which they came
 * ``postgresql``: the database
 * ``failover``: notices that a standby has taken over, and refuses what it may lack

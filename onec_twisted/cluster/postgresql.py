@@ -31,7 +31,8 @@ from onec_twisted.catalog.sql import sessions as local
 from onec_twisted.catalog.sqlite import DatabaseFailed
 from onec_twisted.cluster.cursor import SharedCursor
 from onec_twisted.cluster.semaphore import FairSemaphore
-from onec_twisted.cluster.statements import AFTERWARDS, BEFORE, HOT, SESSION_OF, has_recorded
+from onec_twisted.cluster.statements import HOT, has_recorded
+from onec_twisted.cluster.transactions import AFTERWARDS, BEFORE, SESSION_OF
 from onec_twisted.model.errors import CatalogBusy, InsufficientStorage
 from onec_twisted.runtime.backoff import Backoff
 

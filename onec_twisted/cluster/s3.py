@@ -49,6 +49,9 @@ LISTED_AT_ONCE = 1000
 FULL = frozenset({"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "StorageFull", "507"})
 """Codes of S3's, and the status, that mean that there is no room."""
 
+FAILED = errno.EREMOTE
+"""The number of an error of the store's: nodes are told to come again, see ``http.refusals``."""
+
 REMOVED = "NoSuchBucket"
 BEYOND = "416"
 
@@ -116,7 +119,7 @@ class _Translated:
         text = str(error)
         if _NO_KEYS.search(text):
             words = "the object store needs keys; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a file"
-            return OSError(errno.EIO, words, self.key)
+            return OSError(FAILED, words, self.key)
         status, code = _STATUS.search(text), _CODE.search(text)
         found = [one[1] for one in (status, code) if one is not None]
         if REMOVED in found:
@@ -135,7 +138,7 @@ class _Translated:
         elif not found and "HTTP error" in text:
             found.append("the connection broke")
         words = " ".join(found) or "it cannot be asked"
-        return OSError(errno.EIO, f"the object store did not {self.verb} ({words})", self.key)
+        return OSError(FAILED, f"the object store did not {self.verb} ({words})", self.key)
 
 
 class S3:

@@ -37,6 +37,7 @@ PASSING = frozenset(
         errno.EAGAIN,
         errno.EINTR,
         errno.EMFILE,
+        errno.EREMOTE,  # an object store does not do what it is asked
         errno.ENFILE,
         errno.ENOMEM,
         errno.EPERM,

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 try:
-    from cluster_nodes import Cluster
-    from seaweed import BUCKET, seaweedfs
+    from cluster_nodes import Cluster, Shared
+    from seaweed import seaweedfs
     from stores import bench, fake, objects, s3
 
-    from onec_twisted.cluster.location import Location
     from onec_twisted.cluster.postgresql import PostgreSQL
     from onec_twisted.cluster.s3 import S3, Tries
 except ModuleNotFoundError:  # psycopg or obstore is not installed: these tests are for where both are
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from postgres import Server
     from seaweed import Seaweed
 
-__all__ = ["bench", "cluster", "database", "fake", "objects", "s3", "seaweedfs", "url"]
+__all__ = ["bench", "cluster", "database", "fake", "objects", "s3", "seaweedfs", "shared", "url"]
 
 _numbers = itertools.count()
 
@@ -57,6 +56,12 @@ def locked(url: str, postgresql: Server) -> Iterator[str]:
 
 
 @pytest.fixture
-def cluster(database: PostgreSQL, seaweedfs: Seaweed) -> Cluster:
+def shared(url: str, seaweedfs: Seaweed) -> Shared:
+    """A database, and a prefix in a store that nobody has used, for daemons to share."""
+    return Shared.at(url, seaweedfs)
+
+
+@pytest.fixture
+def cluster(database: PostgreSQL, shared: Shared) -> Cluster:
     """The records and the objects that daemons share, as a test sees them."""
-    return Cluster(database, S3(Location(BUCKET, "", seaweedfs.endpoint), seaweedfs.keys, Tries()))
+    return Cluster(database, S3(shared.store, shared.keys, Tries()))

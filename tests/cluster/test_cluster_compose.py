@@ -15,6 +15,7 @@ from urllib.error import HTTPError
 import pytest
 import yaml
 from attrs import define, evolve
+from cluster_nodes import insist
 from daemon import PATIENCE, SCRIPTS
 from front import DEPLOY, Client, free_port, htpasswd, launch, replaced, wait_until
 from seaweed import REQUIRED, found, free_ports
@@ -154,7 +155,7 @@ def test_a_daemon_of_the_sample(store: Store, postgresql: Server) -> None:
         line.sendall(b"PROXY TCP4 203.0.113.7 127.0.0.1 40000 80\r\n")
         node.connection.sock = line
         node.checkauth()
-        node.send_file("goods.xml", b"<goods/>")
+        insist(lambda: node.send_file("goods.xml", b"<goods/>"))
         node.close()
 
         with urllib.request.urlopen(f"http://127.0.0.1:{admin}/health/ready") as answer:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cluster_nodes import Cluster
-    from seaweed import Seaweed
 
 SECONDS = float(os.environ.get("ONEC_CLUSTER_CHAOS", "10"))
 """How long daemons are killed and frozen."""
@@ -61,7 +60,7 @@ def site_of(mode: str, port: int, daemons: dict[int, Daemon]) -> str:
 
 
 @pytest.fixture(params=MODES)
-def front(request: pytest.FixtureRequest, tmp_path: Path, url: str, seaweedfs: Seaweed) -> Iterator[Front]:
+def front(request: pytest.FixtureRequest, tmp_path: Path, shared: Shared) -> Iterator[Front]:
     """One of the samples, with nothing changed but addresses, and as many daemons as it names."""
     if shutil.which("haproxy", path=SERVERS) is None:
         (pytest.fail if os.environ.get(REQUIRED) == "1" else pytest.skip)("HAProxy is not installed")
@@ -73,7 +72,7 @@ def front(request: pytest.FixtureRequest, tmp_path: Path, url: str, seaweedfs: S
         for number in range(1, DAEMONS + 1):
             admin = free_port()
             more = [*options, f"--admin=tcp:{admin}:interface=127.0.0.1"]
-            daemons[admin] = Daemon(tmp_path / f"daemon{number}", Shared.at(url, seaweedfs), more, endpoint)
+            daemons[admin] = Daemon(tmp_path / f"daemon{number}", shared, more, endpoint)
             daemons[admin].start()
             ended.callback(daemons[admin].kill)
         proxy = start_haproxy(tmp_path, site_of(mode, port, daemons), port)

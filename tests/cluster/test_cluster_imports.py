@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
-from cluster_nodes import Daemon, Shared
+from cluster_nodes import Daemon, Shared, insist
 from handed_off import SCHEMA
 from shop import ShopProcess
 from trade import Trade, packed
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from seaweed import Seaweed
 
 pytestmark = pytest.mark.process
 
@@ -56,22 +55,21 @@ def exported(daemons: list[Daemon]) -> Trade:
     archive = packed(CONTENTS)
     node = Trade("127.0.0.1", daemons[0].port)
     node.checkauth()
-    node.init()
+    insist(node.init)
     for number, start in enumerate(range(0, len(archive), PIECE)):
         node.go_on_at(daemons[number % 2].port)
-        node.send_file("v8_1.zip", archive[start : start + PIECE])
+        insist(lambda start=start: node.send_file("v8_1.zip", archive[start : start + PIECE]))  # type: ignore[misc]
     node.go_on_at(daemons[1].port)
     for name in ("import0_1.xml", "offers0_1.xml"):
-        node.import_file(name)
+        insist(lambda name=name: node.import_file(name))  # type: ignore[misc]
     node.close()
     return node
 
 
 @pytest.fixture
-def daemons(request: pytest.FixtureRequest, tmp_path: Path, url: str, seaweedfs: Seaweed) -> Iterator[list[Daemon]]:
+def daemons(request: pytest.FixtureRequest, tmp_path: Path, shared: Shared) -> Iterator[list[Daemon]]:
     """Two daemons, which check documents as they do without saying; the test's parameter is their importer."""
     importer: Any = request.getfixturevalue(request.param)
-    shared = Shared.at(url, seaweedfs)
     options = [f"--importer={importer}", "--check-documents=yes", "--import-hold=10"]
     daemons = [Daemon(tmp_path / f"daemon{number}", shared, options) for number in range(2)]
     for daemon in daemons:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from cluster_nodes import Daemon, Shared
+from cluster_nodes import Daemon, Shared, insist
 from daemon import PATIENCE
 from trade import ExchangeFailed, Trade
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from seaweed import Seaweed
 
 pytestmark = pytest.mark.process
 
@@ -26,9 +25,9 @@ def write_shops(path: Path, quota: str) -> None:
 
 
 @pytest.fixture
-def daemons(tmp_path: Path, url: str, seaweedfs: Seaweed) -> Iterator[list[Daemon]]:
+def daemons(tmp_path: Path, shared: Shared) -> Iterator[list[Daemon]]:
     """Two daemons with the same file of shops."""
-    shared, settings = Shared.at(url, seaweedfs), tmp_path / "onec.toml"
+    settings = tmp_path / "onec.toml"
     write_shops(settings, "1M")
     options = ["--auth=memory:north:secret", f"--config={settings}", "--admin=unix:admin"]
     daemons = [Daemon(tmp_path / f"daemon{number}", shared, options) for number in range(2)]
@@ -52,7 +51,7 @@ def send_on(node: Trade) -> None:
     """Send small pieces until one is refused."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        node.send_file("a.xml", b"z" * 10)
+        insist(lambda: node.send_file("a.xml", b"z" * 10))
 
 
 def test_a_quota_holds_for_all_daemons(daemons: list[Daemon], tmp_path: Path) -> None:
@@ -60,16 +59,16 @@ def test_a_quota_holds_for_all_daemons(daemons: list[Daemon], tmp_path: Path) ->
     first, second = daemons
     node = Trade("127.0.0.1", first.port, "north")
     node.checkauth()
-    node.send_file("a.xml", b"x" * 700_000)
+    insist(lambda: node.send_file("a.xml", b"x" * 700_000))
     node.go_on_at(second.port)
     with pytest.raises(ExchangeFailed, match="507"):
-        node.send_file("a.xml", b"y" * 700_000)
+        insist(lambda: node.send_file("a.xml", b"y" * 700_000))
 
     write_shops(tmp_path / "onec.toml", "2M")
     second.process.send_signal(signal.SIGHUP)
     wait_for(second, "settings reloaded: shops.north")
     node.go_on_at(second.port)
-    node.send_file("a.xml", b"y" * 700_000)
+    insist(lambda: node.send_file("a.xml", b"y" * 700_000))
     node.go_on_at(first.port)
     with pytest.raises(ExchangeFailed, match="507"):  # within a second it asks what others have taken in
         send_on(node)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from attrs import define, field
+from cluster_nodes import insist
 from daemon import AUTH, PATIENCE, SCRIPTS, command, start
 from seaweed import BUCKET
 from trade import Trade, packed
@@ -92,7 +93,7 @@ def places(url: str, seaweedfs: Seaweed, tmp_path: Path) -> Places:
 def stored(place: Trade, name: str, *pieces: bytes) -> None:
     """Send pieces."""
     for piece in pieces:
-        place.send_file(name, piece)
+        insist(lambda piece=piece: place.send_file(name, piece))  # type: ignore[misc]
 
 
 def test_a_session_goes_on_at_another_daemon(places: Places, tmp_path: Path) -> None:
@@ -101,12 +102,12 @@ def test_a_session_goes_on_at_another_daemon(places: Places, tmp_path: Path) -> 
     try:
         node = Trade("127.0.0.1", one.port)
         node.checkauth()
-        node.init()
+        insist(node.init)
         stored(node, "import.xml", b"<a>", b"<b/>")
         one.kill()
         node.go_on_at(two.port)
         stored(node, "import.xml", b"</a>")
-        node.import_file("import.xml")
+        insist(lambda: node.import_file("import.xml"))
         node.close()
         assert "the object store" in two.log
     finally:
@@ -217,10 +218,10 @@ def test_every_page_of_any_daemon_shows_the_whole(places: Places, tmp_path: Path
     try:
         node = Trade("127.0.0.1", one.port)
         node.checkauth()
-        node.init()
+        insist(node.init)
         stored(node, "import.xml", b"<a>", b"</a>")
         stored(node, "pictures.zip", packed({"a.jpg": b"x" * 9000, "b.xml": b"<b/>"}))
-        node.import_file("import.xml")
+        insist(lambda: node.import_file("import.xml"))
         line = socket.create_connection(("127.0.0.1", one.port), PATIENCE)
         head = f"POST /1c_exchange.php?type=catalog&mode=file&filename=slow.xml&sessid={node.sessid} HTTP/1.1\r\n"
         line.sendall(f"{head}Host: a\r\nCookie: {node.cookie}\r\nContent-Length: 1000\r\n\r\n".encode() + b"y" * 400)

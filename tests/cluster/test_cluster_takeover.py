@@ -12,10 +12,8 @@ from attrs import define, field
 from cluster_nodes import Cluster, Daemon, Node, Shared, count_doubled
 from daemon import PATIENCE
 from postgres import Server
-from seaweed import BUCKET
 from trade import ExchangeFailed, Trade
 
-from onec_twisted.cluster.location import Location
 from onec_twisted.cluster.postgresql import PostgreSQL
 from onec_twisted.cluster.s3 import S3, Tries
 
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from seaweed import Seaweed
+
+    from onec_twisted.cluster.location import Location
 
 pytestmark = pytest.mark.process
 
@@ -34,6 +34,7 @@ class Pair:
 
     primary: Server
     standby: Server
+    store: Location
     daemons: list[Daemon] = field(factory=list)
 
     @property
@@ -57,8 +58,8 @@ def pair(tmp_path: Path, seaweedfs: Seaweed) -> Iterator[Pair]:
     primary.create()
     primary.start()
     primary.ask("CREATE DATABASE onec")
-    pair = Pair(primary, primary.standby())
-    shared = Shared(pair.url, Location(BUCKET, "", seaweedfs.endpoint), seaweedfs.keys)
+    pair = Pair(primary, primary.standby(), seaweedfs.location())
+    shared = Shared(pair.url, pair.store, seaweedfs.keys)
     pair.daemons = [Daemon(tmp_path / f"daemon{number}", shared) for number in range(2)]
     try:
         for daemon in pair.daemons:
@@ -105,7 +106,7 @@ def test_a_synchronous_standby_takes_over(pair: Pair, seaweedfs: Seaweed) -> Non
     assert [node.failure for node in nodes] == [None] * len(nodes)
 
     database = PostgreSQL(pair.url, time.monotonic)
-    cluster = Cluster(database, S3(Location(BUCKET, "", seaweedfs.endpoint), seaweedfs.keys, Tries()))
+    cluster = Cluster(database, S3(pair.store, seaweedfs.keys, Tries()))
     for node in nodes:
         files = cluster.files(node.node.sessid)
         doubled = {name: count_doubled(data, node.sent[name]) for name, data in files.items()}
@@ -121,12 +122,12 @@ def test_a_standby_that_was_behind_takes_over(pair: Pair) -> None:
     pair.standby.start()
     node = Trade("127.0.0.1", pair.daemons[0].port)
     node.checkauth()
-    node.init()
-    node.send_file("import.xml", b"first")
+    insist(node.init)
+    insist(lambda: node.send_file("import.xml", b"first"))
     time.sleep(1)
     pair.standby.stop()
-    node.send_file("import.xml", b"second")
-    node.send_file("offers.xml", b"first")
+    insist(lambda: node.send_file("import.xml", b"second"))
+    insist(lambda: node.send_file("offers.xml", b"first"))
     pair.fail_over()
 
     for number, name in enumerate(("import.xml", "offers.xml")):
