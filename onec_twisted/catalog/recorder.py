@@ -91,7 +91,8 @@ class Recorder:
             self._writing.remove(sessids)
             self._fire_flushed()
         if isinstance(mine, Failure):
-            self._note_held(is_held=mine.check(CatalogBusy) is not None)
+            is_held = mine.check(CatalogBusy) is not None
+            self._note_held(is_held=is_held, reason=str(mine.value) if is_held else "")
             if not self._is_held:
                 self.known.forget(sessid)  # what is on record is now unknown
             mine.raiseException()
@@ -99,12 +100,10 @@ class Recorder:
             self._note_held(is_held=False)
         return mine
 
-    def _note_held(self, *, is_held: bool) -> None:
-        """Log when another process has locked the database, and when it has released it."""
+    def _note_held(self, *, is_held: bool, reason: str = "") -> None:
+        """Log when another process has locked the database, or it is away, and when it can be used again."""
         if is_held and not self._is_held:
-            self._log.error(
-                "another program has locked the database: nothing can be recorded until it releases the lock"
-            )
+            self._log.error("nothing can be recorded now: {reason}", reason=reason)
         elif self._is_held and not is_held:
             self._log.info("the database is writable again")
         self._is_held = is_held

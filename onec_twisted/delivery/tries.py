@@ -90,6 +90,8 @@ class Tries:
             state, words = FAILED, failed.words
         except ImportInterrupted as interrupted:
             state, words, pending.retry_after = WAITING, str(interrupted), interrupted.retry_after
+        except CatalogBusy as busy:  # already logged
+            state, words = WAITING, f"The records cannot be used now ({busy})"
         except Exception as error:
             if (self.stopping or pending.is_cancelled) and isinstance(error, CancelledError):
                 raise
