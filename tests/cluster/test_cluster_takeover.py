@@ -136,7 +136,10 @@ def test_a_standby_that_was_behind_takes_over(pair: Pair) -> None:
             insist(lambda name=name: node.send_file(name, b"third"))  # type: ignore[misc]
     with pytest.raises(ExchangeFailed, match="damaged"):
         insist(lambda: node.import_file("import.xml"))
-    assert any("1 sessions are refused until init" in daemon.log for daemon in pair.daemons)
+    deadline = time.monotonic() + PATIENCE
+    while not any("1 sessions are refused until init" in daemon.log for daemon in pair.daemons):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     insist(node.init)
     for piece in (b"first", b"second", b"third"):
         insist(lambda piece=piece: node.send_file("import.xml", piece))  # type: ignore[misc]
