@@ -72,6 +72,8 @@ class Daemon:
     options: Sequence[str] = ()
     endpoint: str = "tcp"
     port: int = 0
+    path: str = ""
+    """Where Python finds another version of the program first."""
     process: Any = None
 
     @property
@@ -81,28 +83,38 @@ class Daemon:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def start(self) -> None:
-        """Start, on the same port as before; wait until it listens."""
-        options = [
-            *self.shared.options(),
-            *("--auth=memory:shop:secret", "--min-free=0", "--import-hold=0.2", "--check-documents=no"),
-            *("--media-root=media", f"--listen={self.endpoint}:{self.port}:interface=127.0.0.1", *self.options),
-        ]
-        self.folder.mkdir(exist_ok=True)
+        """Start, on the same port as before; wait until it is ready."""
         ready = self.log.count(" is ready at ")
-        with (self.folder / "log").open("ab") as file:
-            self.process = subprocess.Popen(
-                command(*options),
-                cwd=self.folder,
-                env={**os.environ, **self.shared.environment()},
-                stdout=file,
-                stderr=file,
-            )
+        self._run()
         deadline = time.monotonic() + PATIENCE
         while self.log.count(" is ready at ") <= ready:
             assert self.process.poll() is None, self.log
             assert time.monotonic() < deadline, self.log
             time.sleep(0.02)
         self.port = int(LISTENING.findall(self.log)[-1])
+
+    def refusal(self) -> str:
+        """Start it, wait until it has ended, and return what it has said."""
+        before = len(self.log)
+        self._run()
+        self.process.wait(PATIENCE)
+        return self.log[before:]
+
+    def _run(self) -> None:
+        options = [
+            *self.shared.options(),
+            *("--auth=memory:shop:secret", "--min-free=0", "--import-hold=0.2", "--check-documents=no"),
+            *("--media-root=media", f"--listen={self.endpoint}:{self.port}:interface=127.0.0.1", *self.options),
+        ]
+        self.folder.mkdir(exist_ok=True)
+        with (self.folder / "log").open("ab") as file:
+            self.process = subprocess.Popen(
+                command(*options),
+                cwd=self.folder,
+                env={**os.environ, **self.shared.environment(), **({"PYTHONPATH": self.path} if self.path else {})},
+                stdout=file,
+                stderr=file,
+            )
 
     def stop(self) -> None:
         """End as a service manager has it end."""
