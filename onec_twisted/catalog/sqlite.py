@@ -175,4 +175,4 @@ def failure_of(error: BaseException) -> Failure:
 def _raise_if_held(error: sqlite3.OperationalError) -> None:
     """Raise ``CatalogBusy`` when another process has locked the database."""
     if "locked" in str(error):  # error codes: from Python 3.11 on
-        raise CatalogBusy("another program has locked the database, and must release it") from error
+        raise CatalogBusy("another program holds it") from error

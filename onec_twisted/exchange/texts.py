@@ -97,6 +97,10 @@ RUSSIAN = {
     "The site answered {n}": "Сайт ответил {0}",
     "The site has not imported it in {n} s": "Сайт не закончил загрузку за {0} с",
     "The site cannot be asked: {}": "Обратиться к сайту не удалось: {0}",
+    "The records cannot be used now ({})": "Записи сейчас недоступны ({0})",
+    "The files cannot be had from the object store: {}": "Файлы не удаётся получить из хранилища: {0}",
+    "There is no room for the files of the import": "Для файлов загрузки нет места",
+    "Fetching file {n} of {n}": "Файлы читаются из хранилища: {0} из {1}",
     "The manifest cannot be written: {}": "Не удаётся записать manifest.json: {0}",
     # Archives
     "Archive {f} is being read": "Архив {0} читается",
