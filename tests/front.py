@@ -37,13 +37,6 @@ os.execvp(sys.argv[3], sys.argv[3:])
 """Hands a socket over as systemd does: descriptor, name, command."""
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
 def wait_until(true: Callable[[], bool], words: Callable[[], str] = str, seconds: float = PATIENCE) -> None:
     """Wait until something holds; ``words`` are told when it does not come to hold."""
     deadline = time.monotonic() + seconds

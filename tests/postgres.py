@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from attrs import define, field
+from processes import free_port
 
 from onec_twisted.cluster.cursor import SharedCursor
 from onec_twisted.cluster.postgresql import Number
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name), reverse=True)
 BINARIES = str(FOLDERS[0]) if FOLDERS else None
 PATIENCE = 30
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 class _OneTransaction(SharedCursor):

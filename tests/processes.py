@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import time
 from pathlib import Path
@@ -21,9 +22,16 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-def free_port() -> int:
-    """Return a port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a port that nobody uses now.
+
+    It is below those that the system gives connections of its own (from 32768 on): other tests make many of them.
+    """
+    for port in random.sample(range(23_000, 29_900), 500):
+        with socket.socket() as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
         return port
+    raise AssertionError("no port is free")

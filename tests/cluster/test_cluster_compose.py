@@ -17,7 +17,8 @@ import yaml
 from attrs import define, evolve
 from cluster_nodes import insist
 from daemon import PATIENCE, SCRIPTS
-from front import DEPLOY, Client, free_port, htpasswd, launch, replaced, wait_until
+from front import DEPLOY, Client, htpasswd, launch, replaced, wait_until
+from processes import free_port
 from seaweed import REQUIRED, found, free_ports
 
 from onec_twisted.cluster.location import parse_location, read_credentials

@@ -17,7 +17,8 @@ import pytest
 from attrs import define
 from cluster_nodes import Daemon, Node, Shared, count_doubled, piece_of, send_through
 from daemon import PATIENCE
-from front import DEPLOY, SERVERS, Client, free_port, replaced, start_haproxy, wait_until
+from front import DEPLOY, SERVERS, Client, replaced, start_haproxy, wait_until
+from processes import free_port
 from seaweed import REQUIRED
 from trade import ExchangeFailed
 

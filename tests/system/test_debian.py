@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from daemon import PATIENCE
-from front import DEPLOY, Client, free_port, htpasswd, launch, setting
+from front import DEPLOY, Client, htpasswd, launch, setting
+from processes import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

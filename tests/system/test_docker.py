@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import frozen
 from daemon import PATIENCE, SCRIPTS
-from front import DEPLOY, Client, free_port, htpasswd, launch, wait_until
+from front import DEPLOY, Client, htpasswd, launch, wait_until
+from processes import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,8 @@ from urllib.error import HTTPError
 
 import pytest
 from daemon import PATIENCE, Daemon
-from front import free_port, wait_until
+from front import wait_until
+from processes import free_port
 from trade import ExchangeFailed, Trade, packed
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ from daemon import PATIENCE, SCRIPTS, Daemon
 from front import (
     DEPLOY,
     Client,
-    free_port,
     htpasswd,
     launch,
     listening,
@@ -28,6 +27,7 @@ from front import (
     start_nginx,
     wait_until,
 )
+from processes import free_port
 from trade import ExchangeFailed, packed
 
 if TYPE_CHECKING:

@@ -24,7 +24,6 @@ from forks import spawn
 from front import (
     DEPLOY,
     Client,
-    free_port,
     htpasswd,
     launch,
     listening,
@@ -34,6 +33,7 @@ from front import (
     start_nginx,
     wait_until,
 )
+from processes import free_port
 from trade import ExchangeFailed, digests
 from tus_in_memory import CHUNK, metadata
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 from certificates import make_certificate
 from daemon import PATIENCE, SCRIPTS
-from front import DEPLOY, Client, free_port, htpasswd, launch, replaced, setting, wait_until
+from front import DEPLOY, Client, htpasswd, launch, replaced, setting, wait_until
+from processes import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
