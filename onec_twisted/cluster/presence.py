@@ -113,9 +113,9 @@ class Presence:
     _log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        """Begin now."""
-        self._looked = self.clock.seconds()
-        self._ahead = self.wall() - self._looked
+        """Begin with the first look: until then nothing is served, however long the start takes."""
+        self._looked = float("inf")
+        self._ahead = self.wall() - self.clock.seconds()
 
     def leave(self) -> Deferred[None]:
         """Be off the record: others need not wait for the lease to end."""

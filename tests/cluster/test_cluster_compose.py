@@ -25,7 +25,7 @@ from onec_twisted.cluster.location import parse_location, read_credentials
 from onec_twisted.cluster.s3 import S3, Tries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from postgres import Server
@@ -152,11 +152,16 @@ def test_a_daemon_of_the_sample(store: Store, postgresql: Server) -> None:
     daemon = launch(folder / "run", ["env", *(f"{name}={value}" for name, value in environment.items()), *command])
     try:
         node = Client("127.0.0.1", port)
-        line = socket.create_connection(("127.0.0.1", port), PATIENCE)
-        line.sendall(b"PROXY TCP4 203.0.113.7 127.0.0.1 40000 80\r\n")
-        node.connection.sock = line
-        node.checkauth()
-        insist(lambda: node.send_file("goods.xml", b"<goods/>"))
+
+        def forwarded(ask: Callable[[], Any]) -> Any:
+            line = socket.create_connection(("127.0.0.1", port), PATIENCE)
+            line.sendall(b"PROXY TCP4 203.0.113.7 127.0.0.1 40000 80\r\n")
+            node.connection.close()
+            node.connection.sock = line
+            return ask()
+
+        forwarded(node.checkauth)
+        insist(lambda: forwarded(lambda: node.send_file("goods.xml", b"<goods/>")))
         node.close()
 
         with urllib.request.urlopen(f"http://127.0.0.1:{admin}/health/ready") as answer:

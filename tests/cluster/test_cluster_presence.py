@@ -66,6 +66,18 @@ def test_the_others_leave_a_version_behind(database: PostgreSQL) -> None:
     assert presence.is_outdated
 
 
+def test_a_slow_start_is_no_absence(database: PostgreSQL) -> None:
+    """Nothing was served before the first look; what comes after it is looked at closely."""
+    clock = Clock()
+    presence = made(database, clock)
+    clock.advance(60.0)
+    presence.look()
+    assert not presence.was_away_since(clock.seconds())
+    clock.advance(60.0)
+    presence.look()
+    assert presence.was_away_since(clock.seconds() - 1.0)
+
+
 def test_a_heartbeat_is_on_record(database: PostgreSQL) -> None:
     """With what this daemon says of itself, until it leaves; the time is that of the server."""
     clock = Clock()

@@ -133,6 +133,7 @@ def test_a_sender_that_has_gone(daemon: Daemon) -> None:
 def test_what_came_before_an_absence(daemon: Daemon, is_used: bool) -> None:
     """Is refused if somebody has used the session since: the node may have gone on elsewhere."""
     daemon.presence.beat()
+    daemon.presence.look()
     body = FakeBody(5, begun=daemon.clock.seconds())
     daemon.clock.advance(AWAY_AFTER + 1)
     if is_used:
