@@ -94,7 +94,7 @@ def started(program: str, folder: Path) -> Seaweed:
         "master.volumeSizeLimitMB": 64,
         "master.telemetry": "false",
         "volume.port": volume,
-        "volume.max": 100,
+        "volume.max": 2000,
         "filer": "true",
         "filer.port": filer,
         "s3": "true",

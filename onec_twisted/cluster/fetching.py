@@ -1,7 +1,9 @@
 """Fetches the files of a session into a scratch folder, for importers and archives that need them on a disk.
 
-A program finds pictures beside its document, as with one daemon. What was fetched stays for the session's next
-hand-off, and goes with its epoch; nothing of it needs to outlive the process. Blocking functions, for workers.
+A program finds pictures beside its document, as with one daemon. For a site, which reads the store itself, only
+what is unpacked or checked here is fetched; in place of the rest there are empty files, by which the check sees that
+a picture has come. What was fetched stays for the session's next hand-off, and goes with its epoch; nothing of it
+needs to outlive the process. Blocking functions, for workers.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, field, frozen
 from zope.interface import implementer
 
 from onec_twisted.model.segments import UNPACKED, on_disk
@@ -21,9 +23,17 @@ from onec_twisted.storage.interfaces import IFolders
 from onec_twisted.storage.whole import FOLDER_MODE, NEW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 __all__ = ["Fetched"]
+
+
+@frozen
+class _Folder:
+    """What is in the folder of a session: files of this epoch, all of them with their bytes, or some empty."""
+
+    epoch: int
+    is_whole: bool
 
 
 @implementer(IFolders)
@@ -33,8 +43,8 @@ class Fetched:
 
     top: str
     blocks_of: Callable[[str, str, int], Iterable[bytes]]
-    _epochs: dict[str, int] = field(factory=dict, init=False)
-    """The epoch whose files are in the folder of a session."""
+    _folders: dict[str, _Folder] = field(factory=dict, init=False)
+    """The folders of sessions."""
 
     def prepare(self) -> None:
         """Begin with no folder: what an earlier process has left is of nobody."""
@@ -44,14 +54,23 @@ class Fetched:
     def folder(self, sessid: str) -> str:
         return f"{self.top}/{sessid}"
 
-    def missing(self, sessid: str, epoch: int, files: Mapping[str, int]) -> dict[str, int]:
-        """Return those files, by name with their lengths in bytes, that have to be fetched; others' epochs go."""
-        folder = self.folder(sessid)
-        if self._epochs.get(sessid) != epoch:
+    def missing(
+        self, sessid: str, epoch: int, files: Mapping[str, int], needed: Collection[str] | None = None
+    ) -> dict[str, int]:
+        """Return those of a session's files, by name with their lengths in bytes, that have to be fetched.
+
+        ``needed`` are the names of those that are read here, None if all are. What is there of another epoch goes.
+        Raises ``OSError``.
+        """
+        folder, before, now = self.folder(sessid), self._folders.get(sessid), _Folder(epoch, needed is None)
+        if before not in (now, _Folder(epoch, is_whole=True)):
             shutil.rmtree(folder, ignore_errors=True)
             os.makedirs(f"{folder}/{UNPACKED}", mode=FOLDER_MODE)
-            self._epochs[sessid] = epoch
-        return {name: size for name, size in files.items() if _size(f"{folder}/{on_disk(name)}") != size}
+        self._folders[sessid] = now
+        read = files if needed is None else {name: files[name] for name in needed}
+        for name in files.keys() - read.keys():
+            _make_empty(Path(folder, on_disk(name)))
+        return {name: size for name, size in read.items() if _size(f"{folder}/{on_disk(name)}") != size}
 
     def fetch(self, sessid: str, name: str, size: int, progress: Callable[[int], None]) -> None:
         """Fetch a file of so many bytes; ``progress`` is called with the bytes of each block.
@@ -71,13 +90,20 @@ class Fetched:
 
     def sessids(self) -> list[str]:
         """Return the sessions that have a folder."""
-        return list(self._epochs)
+        return list(self._folders)
 
     def remove(self, sessids: Iterable[str]) -> None:
         """Remove the folders of sessions."""
         for sessid in sessids:
-            self._epochs.pop(sessid, None)
+            self._folders.pop(sessid, None)
             shutil.rmtree(self.folder(sessid), ignore_errors=True)
+
+
+def _make_empty(path: Path) -> None:
+    """Make an empty file, unless there is one."""
+    if not path.exists():
+        os.makedirs(path.parent, mode=FOLDER_MODE, exist_ok=True)
+        path.touch(FILE_MODE)
 
 
 def _size(path: str) -> int | None:

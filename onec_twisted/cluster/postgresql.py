@@ -31,7 +31,7 @@ from onec_twisted.catalog.sql import sessions as local
 from onec_twisted.catalog.sqlite import DatabaseFailed
 from onec_twisted.cluster.cursor import SharedCursor
 from onec_twisted.cluster.semaphore import FairSemaphore
-from onec_twisted.cluster.statements import HOT, has_recorded
+from onec_twisted.cluster.statements import HOT, has_recorded, settle
 from onec_twisted.cluster.transactions import AFTERWARDS, BEFORE, SESSION_OF
 from onec_twisted.model.errors import CatalogBusy, InsufficientStorage
 from onec_twisted.runtime.backoff import Backoff
@@ -262,12 +262,12 @@ class PostgreSQL:
             for attempt in range(1, MOST_ATTEMPTS + 1):
                 time.sleep(PAUSES.after(attempt))
                 if self._again(has_recorded_on, args):
-                    return
+                    return self._again(settle)
                 try:
                     self._using(self._one, local.commit, args)
                 except (OperationalError, InterfaceError):
                     continue
-                return
+                return None
             raise CatalogBusy(_words(error)) from None
 
     def _step(self, step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
@@ -277,6 +277,7 @@ class PostgreSQL:
                 return self._again(self._transaction, step, args)
             except _Unsure as unsure:
                 if self._was_committed(unsure.number):
+                    self._again(settle)
                     return unsure.outcome
 
     def _transaction(self, connection: Connection[Any], step: Callable[..., Any], args: tuple[Any, ...]) -> Any:

@@ -1,7 +1,7 @@
 """Makes hand-offs ready for their importers: a site gets addresses of objects, a program a folder.
 
-Archives are unpacked, and documents checked, as with one daemon: on a disk. What comes of that for a site is put into
-the store again.
+Archives are unpacked, and documents checked, as with one daemon: on a disk. What comes out of an archive for a site
+is put into the store again; all else a site reads from where it is.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from onec_twisted.cluster.located import LOCATED_VERSION, located
 from onec_twisted.cluster.statements import join_segments
 from onec_twisted.cluster.storing import StoredFolders
 from onec_twisted.delivery.interfaces import ImportFailed, ImportInterrupted
+from onec_twisted.delivery.preparation import WITH_FILES, is_archive
 from onec_twisted.model.errors import FileDamaged, InsufficientStorage, InvalidSession
 from onec_twisted.model.records import Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from onec_twisted.catalog.handoffs import HandoffRecords
     from onec_twisted.cluster.fetching import Fetched
@@ -82,15 +83,18 @@ class Publishing:
         Raises ``ImportFailed`` for a file that is damaged, ``ImportInterrupted`` while there is no room or no store,
         and what ``prepare`` raises.
         """
-        takes_urls = getattr(destination.importer, "takes_urls", False)
-        needs_folder = destination.unpack_limits is not None or destination.check_documents
+        sessid = handoff.sessid
         try:
-            if takes_urls and not needs_folder:
-                description = await self.records.described(handoff, "")
-                return await self.workers(self._located, handoff.sessid, description)
-            await self._fetch(handoff, progress)
-            description = await self.prepare(handoff, destination, progress)
-            return await self.workers(self._located, handoff.sessid, description) if takes_urls else description
+            session, files = await self.workers(self._files, sessid)
+            if not getattr(destination.importer, "takes_urls", False):
+                await self._fetch(session, files, None, progress)
+                return await self.prepare(handoff, destination, progress)
+            description = await self.records.described(handoff, "")
+            needed = _needed(description, files, destination)
+            if needed:
+                await self._fetch(session, files, needed, progress)
+                description = await self.prepare(handoff, destination, progress)
+            return await self.workers(self._located, sessid, description)
         except FileDamaged as damaged:
             raise ImportFailed(damaged.words) from damaged
         except InsufficientStorage as full:
@@ -98,11 +102,16 @@ class Publishing:
         except OSError as error:
             raise ImportInterrupted(f"The files cannot be had from the object store: {error.strerror}") from error
 
-    async def _fetch(self, handoff: Handoff, progress: Callable[[str], None]) -> None:
-        """Fetch what is missing of a session's files, while room for it is reserved."""
-        sessid = handoff.sessid
-        session, files = await self.workers(self._files, sessid)
-        missing = await self.workers(self.fetched.missing, sessid, session.epoch, files)
+    async def _fetch(
+        self,
+        session: Session,
+        files: Mapping[str, int],
+        needed: frozenset[str] | None,
+        progress: Callable[[str], None],
+    ) -> None:
+        """Fetch what is missing of the needed files of a session, while room for it is reserved."""
+        sessid = session.sessid
+        missing = await self.workers(self.fetched.missing, sessid, session.epoch, files, needed)
         coming = _Coming(sum(missing.values()))
         await self.space.look()
         with self.space.promise(sessid, coming.length, coming, coming.length):
@@ -127,7 +136,7 @@ class Publishing:
         if description.folder != (description.session_folder or description.folder):
             name = Path(description.folder).parent.name  # the same for all documents of the same archives
             prefix = f"{self.store.folder(sessid)}/{session.epoch}/unpacked/{name}"
-            keys |= self._folders.put(description.folder, prefix)
+            keys |= self._folders.put(description.folder, description.session_folder, prefix)
         if any(one.name not in keys for one in description.files):
             raise FileDamaged
         told = {one.name: keys[one.name][0] for one in description.files}
@@ -173,6 +182,22 @@ class Publishing:
         if replaced is True:
             s3.delete([one.object for one in segments])
         return key
+
+
+def _needed(description: Description, files: Collection[str], destination: Destination) -> frozenset[str]:
+    """Return which files of a session have to be read here before a site is told: archives, checked documents.
+
+    A document asked for out of an archive may have come beside it: its size is then looked up.
+    """
+    if description.event not in WITH_FILES:
+        return frozenset()
+    asked = [file.name for file in description.files]
+    wanted = [one for one in asked if destination.check_documents and one.lower().endswith(".xml")]
+    if destination.unpack_limits is not None:
+        wanted += filter(is_archive, files)
+        if description.archive is not None:
+            wanted.append(description.filename or "")
+    return frozenset(wanted).intersection(files)
 
 
 def _first(segments: Sequence[Segment], size: int) -> list[Segment]:

@@ -23,7 +23,7 @@ from onec_twisted.model.records import FileRecord, Segment, Session, Written
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from psycopg import Cursor
+    from psycopg import Connection, Cursor
 
     from onec_twisted.cluster.cursor import SharedCursor
 
@@ -32,6 +32,7 @@ __all__ = [
     "confirm",
     "has_recorded",
     "join_segments",
+    "settle",
     "take_answer",
     "take_upload",
 ]
@@ -224,6 +225,14 @@ def join_segments(cursor: SharedCursor, session: Session, name: str, old: list[s
         (session.sessid, name, session.epoch, whole.length, whole.object, whole.digest),
     )
     return True
+
+
+def settle(connection: Connection[Any]) -> None:
+    """Write something: that waits until a synchronous standby has all that was committed before.
+
+    A commit whose connection broke is on record, but was perhaps cut short while it waited for the standby.
+    """
+    connection.execute("SELECT pg_logical_emit_message(true, 'onec-exchange', '')")
 
 
 HOT: dict[Callable[..., Any], Callable[..., Any]] = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,23 +37,30 @@ REMEMBERED_FOLDERS = 1000
 
 @define(eq=False)
 class StoredFolders:
-    """Folders of unpacked files, which do not change, each stored once."""
+    """Folders of unpacked files, each stored once, and again when it has changed."""
 
     s3: S3
-    _stored: OrderedDict[str, None] = field(factory=OrderedDict, init=False)
+    _stored: OrderedDict[str, bytes] = field(factory=OrderedDict, init=False)
+    """By the prefix of a folder, the digest of what is in it."""
 
-    def put(self, folder: str, prefix: str) -> dict[str, tuple[str, int]]:
+    def put(self, folder: str, uploads: str, prefix: str) -> dict[str, tuple[str, int]]:
         """Return the key below ``prefix``, and the size in bytes, of each file in a folder, by its name. Blocks.
 
-        Raises ``InsufficientStorage``, ``OSError``.
+        Links to files in the folder ``uploads`` are left out: those are in the store as they were uploaded. Raises
+        ``InsufficientStorage``, ``OSError``.
         """
-        sizes = {from_disk(str(path.relative_to(folder))): path.stat().st_size for path in _files(Path(folder))}
+        sizes, digest = {}, hashlib.blake2b()
+        for path in sorted(_files(Path(folder))):
+            name, status = path.relative_to(folder), path.stat()
+            if not _is(status, Path(uploads, name)):
+                sizes[from_disk(str(name))] = status.st_size
+                digest.update(f"{name} {status.st_ino} {status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
         keys = {name: (f"{prefix}/{name}", size) for name, size in sizes.items()}
-        if prefix not in self._stored:
+        if self._stored.get(prefix) != digest.digest():
             with ThreadPoolExecutor(PUTS_AT_ONCE) as pool:
                 for _ in pool.map(partial(self._put, folder), keys.values(), keys):
                     pass
-            self._stored[prefix] = None
+            self._stored[prefix] = digest.digest()
             while len(self._stored) > REMEMBERED_FOLDERS:
                 self._stored.popitem(last=False)
         return keys
@@ -62,6 +71,13 @@ class StoredFolders:
             self.s3.put(at, path.read_bytes())
         else:
             self.s3.write(at, _blocks(path), size)
+
+
+def _is(status: os.stat_result, path: Path) -> bool:
+    """Return whether a path leads to a file."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return os.path.samestat(status, path.lstat())
+    return False
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from onec_twisted.runtime.workers import Workers
     from onec_twisted.storage.interfaces import IFolders
 
-__all__ = ["Preparation", "Preparer"]
+__all__ = ["WITH_FILES", "Preparation", "Preparer", "is_archive"]
 
 PREPARE = str(Path(__file__).with_name("prepare.py"))
 
@@ -134,9 +134,9 @@ class Preparation:
         if not archives:
             return description
         held, count = await self.files.amount(handoff.sessid)
-        sealed = {file.name: file.size for file in description.files if _is_archive(file.name)}
+        sealed = {file.name: file.size for file in description.files if is_archive(file.name)}
         archives |= sealed
-        top = handoff.archive or (handoff.filename if _is_archive(handoff.filename) else "")
+        top = handoff.archive or (handoff.filename if is_archive(handoff.filename) else "")
         job = Job(
             view=key_of(top, archives[top]) if top else handoff.id,
             top=top,
@@ -204,7 +204,8 @@ class Preparation:
             os.close(fd)
 
 
-def _is_archive(name: str) -> bool:
+def is_archive(name: str) -> bool:
+    """Return whether a file is an archive, by its name."""
     return name.lower().endswith(".zip")
 
 
@@ -214,7 +215,7 @@ def _unpacked(description: Description, job: Job, size: int) -> Description:
     if description.archive is not None:
         files = (UploadedFile(job.wanted, size),)
     elif not job.wanted:
-        found = {file.name: file for file in files if not _is_archive(file.name)}
+        found = {file.name: file for file in files if not is_archive(file.name)}
         for name, length in names_of(session_folder, job.view):
             found.setdefault(name, UploadedFile(name, length))
         files = tuple(found[name] for name in sorted(found))

@@ -43,6 +43,9 @@ SECONDS = float(os.environ.get("ONEC_CLUSTER_CHAOS", "20"))
 """How long it lasts."""
 
 DAEMONS = 3
+OTHER_USERS = ("south", "north", "west")
+"""Each node is a user of its own, whose hand-offs wait for no other's; one client of tus is another node's."""
+
 HASTY = 1.0
 """Seconds after which a hasty node closes its connection and goes elsewhere."""
 
@@ -93,7 +96,7 @@ class World:
             )
             store = Location(BUCKET, "", f"http://127.0.0.1:{self.gate(s3_port)}")
             options = [f"--importer={self.site.url}/import", f"--config={self.folder / 'onec.toml'}"]
-            options += ["--auth=memory:south:secret", f"--name=daemon{number}"]
+            options += [*(f"--auth=memory:{user}:secret" for user in OTHER_USERS), f"--name=daemon{number}"]
             shared = Shared(catalog, store, self.store.keys)
             self.daemons.append(Daemon(self.folder / f"daemon{number}", shared, options))
             self.daemons[-1].start()
@@ -178,8 +181,8 @@ def nodes_of(world: World, chance: random.Random, over: threading.Event) -> list
     def another() -> random.Random:
         return random.Random(chance.random())
 
-    plain: Sequence[Any] = [Node(world.ports, another(), over) for _ in range(2)]
-    hasty = Node(world.ports, another(), over, patience=HASTY)
+    plain: Sequence[Any] = [Node(world.ports, another(), over, user=user) for user in ("shop", "north")]
+    hasty = Node(world.ports, another(), over, user="west", patience=HASTY)
     south = Node(world.ports, another(), over, user="south")
     return [*plain, hasty, south, TusNode(world.ports, another(), over)]
 

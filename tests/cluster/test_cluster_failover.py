@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import define, field
-from postgres import Server
+from postgres import PATIENCE, Server
 from psycopg import OperationalError
 from twisted.logger import LogLevel, capturedLogs
 
@@ -19,7 +20,7 @@ from onec_twisted.model.errors import CatalogBusy, FileDamaged
 from onec_twisted.model.records import Segment, Session, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 QUOTA = 10**6
 LONG_AGO = 1.0
@@ -135,6 +136,41 @@ def test_a_synchronous_standby(pair: Pair) -> None:
         pair.timelines.report()
     (event,) = events
     assert event["log_level"] == LogLevel.warn
+
+
+@pytest.mark.parametrize("is_piece", [True, False])
+def test_a_commit_that_is_cut_short(pair: Pair, is_piece: bool) -> None:
+    """Its connection ends while it waits for the standby: it is on record, and counts once that has it."""
+    session = pair.open(1, time.time())
+    pair.database.using(lambda _: pair.database.using(id))  # two connections: a new one writes by itself
+    pair.primary.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    pair.primary.ask("SELECT pg_reload_conf()")
+    record: Callable[[], Any] = (
+        (lambda: pair.send(session, None, 10, time.time()))
+        if is_piece
+        else (lambda: pair.record(steps.start_epoch, session.sessid, time.time(), 0))
+    )
+    with ThreadPoolExecutor(1) as pool:
+        recorded = pool.submit(record)
+        _wait_until_waiting(pair, "")
+        pair.primary.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+        _wait_until_waiting(pair, "pg_logical_emit_message")
+        assert not recorded.done()
+        pair.standby.start()
+        recorded.result(PATIENCE)
+    pair.fail_over()
+    pair.database.using(pair.timelines.check)
+    table, columns = ("files", "committed") if is_piece else ("sessions", "epoch")
+    assert pair.standby.ask(f"SELECT {columns} FROM {table}", "onec") == [(10 if is_piece else 2,)]
+
+
+def _wait_until_waiting(pair: Pair, words: str) -> None:
+    """Wait until a commit of a statement with these words waits for the standby."""
+    deadline = time.monotonic() + PATIENCE
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE"
+    while not pair.primary.ask(f"{waiting} '%{words}%'"):
+        assert time.monotonic() < deadline, "nothing waits for the standby"
+        time.sleep(0.01)
 
 
 def test_a_daemon_that_starts_later(pair: Pair) -> None:

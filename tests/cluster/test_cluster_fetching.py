@@ -29,6 +29,24 @@ def fetched(tmp_path: Path) -> Fetched:
     return fetched
 
 
+def test_what_a_site_reads_itself(fetched: Fetched) -> None:
+    """Is empty here, until a program needs it: then all is fetched, also what a link of an empty file is."""
+    missing = fetched.missing(SESSID, 1, FILES, {"a.xml"})
+    assert missing == {"a.xml": 5}
+    fetched.fetch(SESSID, "a.xml", 5, lambda _: None)
+    picture = Path(fetched.folder(SESSID), "import_files/ab/x.jpg")
+    assert picture.read_bytes() == b""
+    before = picture.stat().st_ino
+    linked = picture.with_name("linked")
+    linked.hardlink_to(picture)
+    assert fetched.missing(SESSID, 1, FILES, {"a.xml"}) == {}
+    assert picture.stat().st_ino == before
+    assert fetch(fetched) == ["a.xml", "import_files/ab/x.jpg"]
+    assert not linked.exists()
+    assert fetched.missing(SESSID, 1, FILES, {"a.xml"}) == {}
+    assert picture.read_bytes() == b"ixx"
+
+
 def fetch(fetched: Fetched, epoch: int = 1, **files: int) -> list[str]:
     """Fetch what is missing; return its names."""
     missing = fetched.missing(SESSID, epoch, files or FILES)

@@ -28,13 +28,14 @@ from onec_twisted.cluster.publishing import Publishing
 from onec_twisted.cluster.putters import Putters
 from onec_twisted.cluster.reading import FileReader
 from onec_twisted.cluster.s3 import S3
+from onec_twisted.delivery.checking import Checking
 from onec_twisted.delivery.destinations import Destination
 from onec_twisted.delivery.interfaces import ImportFailed, ImportInterrupted
 from onec_twisted.delivery.preparation import Preparation
 from onec_twisted.ingest.space import Space
 from onec_twisted.model.names import SafeName
 from onec_twisted.runtime.metrics import Metrics
-from onec_twisted.testing import FakeImporter, inline, prepare_inline
+from onec_twisted.testing import FakeImporter, check_inline, inline, prepare_inline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,11 +88,11 @@ class Place:
         handoff: Handoff = came(records.import_requested(self.session, "catalog", name, archive, size, 3.0))
         return handoff
 
-    def ready(self, handoff: Handoff, importer: Any, *, unpacks: bool = False) -> Description:
+    def ready(self, handoff: Handoff, importer: Any, *, unpacks: bool = False, checks: bool = False) -> Description:
         """Return the description of a hand-off for an importer."""
         limits = (10**9, 10**6, 200, 20) if unpacks else None
         destination = Destination(
-            importer=importer, unpack_limits=limits, check_documents=False, session_quota=QUOTA, settle=60.0
+            importer=importer, unpack_limits=limits, check_documents=checks, session_quota=QUOTA, settle=60.0
         )
         description: Description = came(self.publishing(handoff, destination, lambda _: None))
         return description
@@ -134,6 +135,9 @@ def place(database: PostgreSQL, fake: FakeS3, tmp_path: Path) -> Iterator[Place]
         workers=inline,
         prepare=prepare_inline,
     )
+    checking = Checking(
+        prepare=unpacking, records=catalog.handoffs, workers=inline, check=check_inline, metrics=Metrics()
+    )
     publishing = Publishing(
         records=catalog.handoffs,
         database=database,
@@ -141,7 +145,7 @@ def place(database: PostgreSQL, fake: FakeS3, tmp_path: Path) -> Iterator[Place]
         fetched=fetched,
         space=space,
         workers=inline,
-        prepare=unpacking,
+        prepare=checking,
         import_timeout=60.0,
     )
     made = Place(database, catalog, store, fetched, publishing)
@@ -269,6 +273,49 @@ def test_archives_are_unpacked(place: Place, tmp_path: Path, is_site: bool) -> N
         assert "a.zip" in found
     else:
         assert (Path(description.folder) / "import.xml").read_bytes() == b"<document/>"
+
+
+def test_what_a_site_needs_is_fetched(place: Place, tmp_path: Path) -> None:
+    """Archives, and the document asked for; what came beside them has the address that it had."""
+    place.put("a.zip", archive(tmp_path))
+    place.put("beside.jpg", b"beside")
+    place.put("offers.xml", b"<offers/>")
+    told = place.ready(place.asked("import.xml", "a.zip"), Site(), unpacks=True).as_dict()
+    here = [path for path in Path(place.fetched.folder(SESSID)).iterdir() if path.is_file()]
+    assert {path.name for path in here if path.stat().st_size} == {"a.zip"}
+    found = {one["name"]: one for one in json.loads(get(told["manifest"]))["files"]}
+    assert get(found["beside.jpg"]["url"]) == b"beside"
+    assert "/unpacked/" not in found["beside.jpg"]["url"]
+    assert "/unpacked/" in found["import.xml"]["url"]
+
+    place.put("late.jpg", b"late")
+    told = place.ready(place.asked("offers.xml", "a.zip"), Site(), unpacks=True).as_dict()
+    assert [(one["name"], one["size"], get(one["url"])) for one in told["files"]] == [("offers.xml", 9, b"<offers/>")]
+    found = {one["name"]: one for one in json.loads(get(told["manifest"]))["files"]}
+    assert get(found["late.jpg"]["url"]) == b"late"
+    assert get(found["import_files/x.jpg"]["url"]) == b"jpg"
+
+
+def test_nothing_is_fetched_for_a_site_without_archives(place: Place) -> None:
+    """Though it wants archives to be unpacked: there are none."""
+    place.put("a.xml", b"<document/>")
+    place.ready(place.asked("a.xml"), Site(), unpacks=True)
+    assert not Path(place.fetched.folder(SESSID)).exists()
+
+
+def test_checked_documents_are_fetched_for_a_site(place: Place) -> None:
+    """But no picture: that it has come is known."""
+    content = "<КоммерческаяИнформация><Картинка>import_files/{}.jpg</Картинка></КоммерческаяИнформация>"
+    for name in ("x", "y"):
+        place.put(f"{name}.xml", content.format(name).encode())
+    place.put("import_files/x.jpg", b"jpg")
+    for name, missing in (("x", 0), ("y", 1)):
+        description = place.ready(place.asked(f"{name}.xml"), Site(), checks=True)
+        assert description.documents is not None
+        assert [(one.pictures, one.missing) for one in description.documents] == [(1, missing)]
+    folder = Path(place.fetched.folder(SESSID))
+    assert (folder / "import_files" / "x.jpg").stat().st_size == 0
+    assert (folder / "x.xml").stat().st_size
 
 
 @pytest.mark.parametrize("importer", [Site(), FakeImporter()])
