@@ -37,7 +37,7 @@ from onec_twisted.cluster.migrating import (
     sizes,
 )
 from onec_twisted.cluster.postgresql import PostgreSQL
-from onec_twisted.cluster.refusals import CannotUseCluster
+from onec_twisted.cluster.refusals import CannotUseCluster, first_line
 from onec_twisted.cluster.s3 import S3, Tries
 from onec_twisted.cluster.tables import create_tables
 from onec_twisted.daemon.assembly import even_clock
@@ -148,8 +148,7 @@ def _in_words(store: Store) -> Iterator[None]:
     except CatalogBusy as error:
         raise BackupFailed(f"--catalog: PostgreSQL cannot be used: {error}; then run this again") from None
     except psycopg.Error as error:
-        words = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BackupFailed(f"--catalog: PostgreSQL does not take it: {words}") from None
+        raise BackupFailed(f"--catalog: PostgreSQL does not take it: {first_line(error)}") from None
     except EngineError as error:
         raise BackupFailed(f"{store.database} cannot be read: {error}") from None
     except StoreFailed as failed:

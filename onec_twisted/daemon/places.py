@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from onec_twisted.cluster.location import credentials_in, parse_location, read_credentials
-from onec_twisted.cluster.refusals import CannotUseCluster
+from onec_twisted.cluster.refusals import CannotUseCluster, first_line
 from onec_twisted.daemon.config import CannotStart
 from onec_twisted.model.errors import InsufficientStorage, StorageRemoved
 
@@ -62,8 +62,8 @@ def check_import_timeouts(config: Config) -> None:
 
 def words_of_catalog(error: Exception) -> str:
     """Return what PostgreSQL does not let us do, and what to do about it."""
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return f"PostgreSQL refuses: {said}; the daemons' user has to own the database, and may need CREATE on its schema"
+    words = "the daemons' user has to own the database, and may need CREATE on its schema"
+    return f"PostgreSQL refuses: {first_line(error)}; {words}"
 
 
 def words_of_store(error: Exception) -> str:
