@@ -49,16 +49,12 @@ if TYPE_CHECKING:
 
 __all__ = ["fake"]
 
-_numbers = itertools.count()
-
 
 @pytest.fixture
 def url(postgresql: Server) -> Iterator[str]:
     """A database without tables."""
-    name = f"moved{next(_numbers)}"
-    postgresql.ask(f"CREATE DATABASE {name}")
-    yield postgresql.url(name)
-    postgresql.ask(f"DROP DATABASE {name} WITH (FORCE)")
+    with postgresql.database() as url:
+        yield url
 
 
 @pytest.fixture
