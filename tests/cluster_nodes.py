@@ -9,8 +9,10 @@ import subprocess
 import threading
 import time
 from base64 import b64encode
+from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPConnection, HTTPException
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
@@ -24,7 +26,7 @@ from onec_twisted.cluster.contents import files_of, segments_of
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from seaweed import Seaweed
@@ -33,8 +35,13 @@ if TYPE_CHECKING:
     from onec_twisted.cluster.postgresql import PostgreSQL
     from onec_twisted.cluster.s3 import S3
 
+T = TypeVar("T")
+
 NODE_PATIENCE = 8.0
 """Seconds after which a node gives up on an answer; 1C waits longer."""
+
+NOT_DONE = (OSError, HTTPException, ExchangeFailed)
+"""What a node gets instead of success."""
 
 LARGE = 20_000_000
 """Bytes of a piece that takes several segments."""
@@ -127,6 +134,21 @@ class Daemon:
         self.process.wait(PATIENCE)
 
 
+@contextmanager
+def running(daemons: list[Daemon]) -> Iterator[list[Daemon]]:
+    """Run daemons; at the end what is in the list is killed, and none may have logged a traceback."""
+    try:
+        for daemon in daemons:
+            daemon.start()
+        yield daemons
+    finally:
+        for daemon in daemons:
+            if daemon.process is not None:
+                daemon.kill()
+    for daemon in daemons:
+        assert "Traceback" not in daemon.log, daemon.log[-5000:]
+
+
 @frozen
 class Piece:
     """A piece as it was sent."""
@@ -140,34 +162,37 @@ def piece_of(data: bytes) -> Piece:
     return Piece(len(data), hashlib.sha256(data).digest())
 
 
-def insist(ask: Callable[[], Any]) -> Any:
-    """Ask again while the answer is 503, as nodes do: a daemon on a busy machine may think that it was away."""
+def is_told_to_wait(error: Exception) -> bool:
+    """Return whether an answer was 503: a daemon on a busy machine may think that it was away."""
+    return isinstance(error, ExchangeFailed) and "HTTP 503" in str(error)
+
+
+def insist(
+    ask: Callable[[], T],
+    is_for_now: Callable[[Exception], bool] = is_told_to_wait,
+    note: Callable[[], None] = lambda: None,
+) -> T:
+    """Ask again while an error is one for now, as nodes do; ``note`` is called before each repeat."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
             return ask()
-        except ExchangeFailed as failed:
-            if "HTTP 503" not in str(failed) or time.monotonic() > deadline:
+        except NOT_DONE as error:
+            if not is_for_now(error) or time.monotonic() > deadline:
                 raise
-        time.sleep(0.1)
+        note()
+        time.sleep(0.05)
 
 
 @define(eq=False)
-class Node(threading.Thread):
-    """A node that sends files in pieces, each to any of the ports, and repeats what was not answered."""
+class Sender(threading.Thread):
+    """Sends to any of the ports until it is over, and repeats what was not answered."""
 
     ports: Callable[[], list[int]]
     chance: random.Random
     over: threading.Event
-    address: str = "127.0.0.1"
-    user: str = "shop"
-    patience: float = NODE_PATIENCE
-    """Seconds after which it gives up on an answer, and closes the connection."""
-    sent: dict[str, list[Piece]] = field(factory=dict)
-    """What was acknowledged of each file, in order."""
-    node: Client = field(init=False)
-    failure: BaseException | None = None
-    repeats: int = 0
+    failure: BaseException | None = field(default=None, init=False)
+    repeats: int = field(default=0, init=False)
 
     def __attrs_pre_init__(self) -> None:
         """Be a thread."""
@@ -178,28 +203,56 @@ class Node(threading.Thread):
     def run(self) -> None:
         """Send until it is over."""
         try:
-            self.node = Client("127.0.0.1", self.ports()[0], self.user, address=self.address)
+            self.send()
+        except BaseException as error:
+            self.failure = error
+
+    def send(self) -> None:
+        """Send until it is over, or raise what went wrong."""
+        raise NotImplementedError
+
+    def insist(self, ask: Callable[[], T]) -> T:
+        """Ask until it is answered, each time at any of the ports."""
+        return insist(partial(self.ask_somewhere, ask), lambda _: True, self.note_repeat)
+
+    def ask_somewhere(self, ask: Callable[[], T]) -> T:
+        """Ask at any of the ports."""
+        return ask()
+
+    def note_repeat(self) -> None:
+        """Count what was not answered."""
+        self.repeats += 1
+
+
+@define(eq=False)
+class Node(Sender):
+    """A node that sends files in pieces."""
+
+    address: str = "127.0.0.1"
+    user: str = "shop"
+    patience: float = NODE_PATIENCE
+    """Seconds after which it gives up on an answer, and closes the connection."""
+    sent: dict[str, list[Piece]] = field(factory=dict)
+    """What was acknowledged of each file, in order."""
+    node: Client = field(init=False)
+
+    __hash__ = threading.Thread.__hash__
+
+    def send(self) -> None:
+        """Send files."""
+        self.node = Client("127.0.0.1", self.ports()[0], self.user, address=self.address)
+        try:
             self.insist(self.node.checkauth)
             while not self.over.is_set():
                 self.send_one(f"file{len(self.sent)}.xml")
-        except BaseException as error:
-            self.failure = error
         finally:
             self.node.close()
 
-    def insist(self, ask: Callable[[], Any]) -> Any:
-        """Ask until it is answered, each time at any of the ports."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            self.node.go_on_at(self.chance.choice(self.ports()))
-            self.node.connection.timeout = self.patience
-            try:
-                return ask()
-            except (OSError, HTTPException, ExchangeFailed):
-                if time.monotonic() > deadline:
-                    raise
-            self.repeats += 1
-            time.sleep(0.05)
+    def ask_somewhere(self, ask: Callable[[], T]) -> T:
+        """Connect anew, and ask."""
+        self.node.go_on_at(self.chance.choice(self.ports()))
+        self.node.connection.timeout = self.patience
+        return ask()
 
     def send_one(self, name: str) -> None:
         """Send a file, and have it imported."""
@@ -218,68 +271,48 @@ class Node(threading.Thread):
 
 
 @define(eq=False)
-class TusNode(threading.Thread):
+class TusNode(Sender):
     """A client of tus that uploads files, each request to any of the ports, and resumes where it is told to."""
 
-    ports: Callable[[], list[int]]
-    chance: random.Random
-    over: threading.Event
     sent: dict[str, bytes] = field(factory=dict)
     """SHA-256 of each upload that is complete, by its id."""
-    failure: BaseException | None = None
-    repeats: int = 0
-
-    def __attrs_pre_init__(self) -> None:
-        """Be a thread."""
-        super().__init__(daemon=True)
 
     __hash__ = threading.Thread.__hash__
 
-    def run(self) -> None:
-        """Upload until it is over."""
-        try:
-            while not self.over.is_set():
-                self.upload(self.chance.randbytes(self.chance.randrange(1, 2_000_000)))
-        except BaseException as error:
-            self.failure = error
+    def send(self) -> None:
+        """Upload files."""
+        while not self.over.is_set():
+            self.upload(self.chance.randbytes(self.chance.randrange(1, 2_000_000)))
 
-    def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> dict[str, str] | None:
-        """Send a request; return the headers of a 2xx, None for anything that is to be tried again."""
+    def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> dict[str, str]:
+        """Send a request; return the headers of a 2xx, raise one of ``NOT_DONE`` for what is to be tried again."""
         told = {"Tus-Resumable": "1.0.0", "Authorization": f"Basic {b64encode(b'shop:secret').decode()}", **headers}
         connection = HTTPConnection("127.0.0.1", self.chance.choice(self.ports()), timeout=NODE_PATIENCE)
         try:
             connection.request(method, path, body, told)
             answer = connection.getresponse()
             answer.read()
-        except (OSError, HTTPException):
-            return None
         finally:
             connection.close()
         assert answer.status not in (404, 410), f"{method} {path}: {answer.status}"
-        return {name.lower(): value for name, value in answer.headers.items()} if answer.status < 300 else None
-
-    def insist(self, method: str, path: str, headers: Mapping[str, str]) -> dict[str, str]:
-        """Send a request until it succeeds; return the headers of the answer."""
-        deadline = time.monotonic() + PATIENCE
-        while (answer := self.ask(method, path, headers)) is None:
-            assert time.monotonic() < deadline, f"{method} {path} does not succeed"
-            self.repeats += 1
-            time.sleep(0.05)
-        return answer
+        if answer.status >= 300:
+            raise ExchangeFailed(f"HTTP {answer.status}: {method} {path}")
+        return {name.lower(): value for name, value in answer.headers.items()}
 
     def upload(self, data: bytes) -> None:
         """Upload a file in a few requests."""
         metadata = {"Upload-Metadata": f"filename {b64encode(b'tus.bin').decode()}"}
-        made = self.insist("POST", "/files/", {"Upload-Length": str(len(data)), **metadata})
+        made = self.insist(lambda: self.ask("POST", "/files/", {"Upload-Length": str(len(data)), **metadata}))
         path, offset, deadline = urlsplit(made["location"]).path, 0, time.monotonic() + 2 * PATIENCE
         while offset < len(data):
             assert time.monotonic() < deadline, f"{path} stays at {offset}"
             chunk = data[offset : offset + self.chance.randrange(1, 800_000)]
             headers = {"Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
-            answer = self.ask("PATCH", path, headers, chunk)
-            if answer is None:
-                self.repeats += 1
-                answer = self.insist("HEAD", path, {})
+            try:
+                answer = self.ask("PATCH", path, headers, chunk)
+            except NOT_DONE:
+                self.note_repeat()
+                answer = self.insist(lambda: self.ask("HEAD", path, {}))
             offset = int(answer["upload-offset"])
         self.sent[path.rpartition("/")[2]] = hashlib.sha256(data).digest()
 

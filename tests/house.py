@@ -56,6 +56,7 @@ PACKAGES = {
         "interfaces",
         "file",
         "folders",
+        "ending",
         "splice",
         "copies",
         "local",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pwd
 import shutil
@@ -45,6 +46,7 @@ class Server:
     port: int = field(factory=free_port)
     folder: Path = field(factory=lambda: Path(tempfile.mkdtemp(prefix="pg", dir="/tmp")))
     process: Any = field(default=None, init=False)
+    _numbers: Iterator[int] = field(factory=itertools.count, init=False)
 
     @property
     def data(self) -> Path:
@@ -139,6 +141,14 @@ class Server:
     def url(self, database: str) -> str:
         """Return what a client connects to."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    @contextmanager
+    def database(self, template: str = "template1") -> Iterator[str]:
+        """Make a database, yield its address, and remove it; it begins with what a template has."""
+        name = f"test{next(self._numbers)}"
+        self.ask(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield self.url(name)
+        self.ask(f"DROP DATABASE {name} WITH (FORCE)")
 
     @contextmanager
     def rolled_back(self) -> Iterator[SharedCursor]:

@@ -30,6 +30,7 @@ from onec_twisted.catalog.interfaces import IDatabase
 from onec_twisted.catalog.sql import sessions as local
 from onec_twisted.catalog.sqlite import DatabaseFailed
 from onec_twisted.cluster.cursor import SharedCursor
+from onec_twisted.cluster.refusals import first_line
 from onec_twisted.cluster.semaphore import FairSemaphore
 from onec_twisted.cluster.statements import HOT, has_recorded, settle
 from onec_twisted.cluster.transactions import AFTERWARDS, BEFORE, SESSION_OF
@@ -148,7 +149,7 @@ class PostgreSQL:
         try:
             row = self._using(lambda connection: connection.execute("SHOW transaction_read_only").fetchone())
         except psycopg.Error as error:
-            raise DatabaseFailed(_words(error)) from None
+            raise DatabaseFailed(first_line(error)) from None
         if row != ("off",):
             raise DatabaseFailed("PostgreSQL is read-only, as a standby is")
 
@@ -201,12 +202,12 @@ class PostgreSQL:
             try:
                 return self._using(function, *args)
             except (LockNotAvailable, QueryCanceled) as error:
-                raise CatalogBusy(_words(error)) from None
+                raise CatalogBusy(first_line(error)) from None
             except DiskFull:
                 raise
             except (DeadlockDetected, IdleInTransactionSessionTimeout, OperationalError, InterfaceError) as error:
                 if attempt == MOST_ATTEMPTS:
-                    raise CatalogBusy(_words(error)) from None
+                    raise CatalogBusy(first_line(error)) from None
                 for old in self._idle():  # a server that was started again knows none of them
                     old.close()
                 time.sleep(PAUSES.after(attempt))
@@ -258,7 +259,7 @@ class PostgreSQL:
             raise
         except (OperationalError, InterfaceError) as error:
             if isinstance(error, (LockNotAvailable, QueryCanceled)):
-                raise CatalogBusy(_words(error)) from None
+                raise CatalogBusy(first_line(error)) from None
             for attempt in range(1, MOST_ATTEMPTS + 1):
                 time.sleep(PAUSES.after(attempt))
                 if self._again(has_recorded_on, args):
@@ -268,7 +269,7 @@ class PostgreSQL:
                 except (OperationalError, InterfaceError):
                     continue
                 return None
-            raise CatalogBusy(_words(error)) from None
+            raise CatalogBusy(first_line(error)) from None
 
     def _step(self, step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Record a step of several statements, in a transaction."""
@@ -336,9 +337,3 @@ class _Lax:
     def execute(self, statement: str, args: tuple[Any, ...]) -> None:
         """Execute a statement in a transaction of its own."""
         self._cursor.execute(LAX + statement, args)
-
-
-def _words(error: psycopg.Error) -> str:
-    """Return what is wrong, in one line, without what libpq adds."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

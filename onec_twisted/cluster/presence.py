@@ -49,7 +49,7 @@ BEAT = """
 INSERT INTO daemons (id, name, version, knows, state) VALUES (%(id)s, %(name)s, %(version)s, %(knows)s, %(state)s)
 ON CONFLICT (id) DO UPDATE SET seen = now(), state = excluded.state
 RETURNING extract(epoch FROM now())::float8, (SELECT oldest FROM schema_version), NOT EXISTS (
-    SELECT 1 FROM daemons AS other WHERE other.seen > now() - interval '5 s'
+    SELECT 1 FROM daemons AS other WHERE other.seen > now() - %(lease)s * interval '1 second'
     AND (other.started, other.id) < (daemons.started, daemons.id))
 """
 
@@ -181,12 +181,13 @@ class Presence:
         """In a worker: return PostgreSQL's time, after our own before and after it was told."""
         began = self.clock.seconds()
         self.check(connection)
-        known = {"id": self.id, "name": self.name(), "version": self.version, "knows": SCHEMA_VERSION}
-        told = connection.execute(BEAT, {**known, "state": json.dumps(state)}).fetchone()
+        known = {"id": self.id, "name": self.name(), "lease": LEASE_TIME}
+        shown = {"version": self.version, "knows": SCHEMA_VERSION, "state": json.dumps(state)}
+        told = connection.execute(BEAT, {**known, **shown}).fetchone()
         ended = self.clock.seconds()
         now, oldest, self.is_first = told or (0.0, 0, True)
         if self._told == float("-inf"):
-            connection.execute(TIDY, {**known, "lease": LEASE_TIME})
+            connection.execute(TIDY, known)
         if oldest < OLDEST_VERSION:
             oldest = leave_behind(connection)
         self.is_outdated = oldest > SCHEMA_VERSION

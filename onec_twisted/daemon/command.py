@@ -24,7 +24,9 @@ from onec_twisted.auth.userfile import (
     without_user,
 )
 from onec_twisted.catalog.sqlite import CatalogUnusable
+from onec_twisted.cluster.refusals import CannotUseCluster
 from onec_twisted.daemon.backup import BackupFailed, back_up, restore
+from onec_twisted.daemon.places import place_given
 from onec_twisted.daemon.remote import RemoteFailed
 from onec_twisted.daemon.reports import size
 from onec_twisted.daemon.watching import AS_JSON, handoffs, journal, reload, seen_users, sessions, shops, status
@@ -45,6 +47,9 @@ EXIT_CODES = {
     ATTENTION: "status: something needs attention",
     INTERRUPTED: "Ctrl-C",
 }
+
+FAILURES = (BackupFailed, CannotUseCluster, CatalogUnusable, HtpasswdUnreadable, RemoteFailed, UserFileError)
+"""What may go wrong; each says it in one line."""
 
 FILE_MODE = 0o640
 """Permissions of a new file of users: its group may be the daemon's."""
@@ -152,7 +157,7 @@ def move(media_root: Path, catalog: str, store: str, store_credentials: str | No
     except ImportError as error:
         words = f"migrate needs libraries ({error.name} is missing): pip install 'onec-twisted[cluster]'"
         raise BackupFailed(words) from None
-    place = migration.place_given(catalog, store, store_credentials, os.environ)
+    place = place_given(catalog, store, credentials=store_credentials, environment=os.environ)
     moved = migration.migrate(media_root.absolute(), place, _note)
     click.echo(
         f"Moved {moved.sessions} sessions, {moved.files} files ({size(moved.size)}), {moved.handoffs} hand-offs; "
@@ -238,7 +243,7 @@ def _run(run: Callable[[], Any]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (BackupFailed, CatalogUnusable, HtpasswdUnreadable, RemoteFailed, UserFileError) as error:
+    except FAILURES as error:
         click.echo(f"onec-exchange: {harmless(str(error))}", err=True)
         return FAILED
     except OSError as error:

@@ -10,6 +10,7 @@ from attrs import frozen
 from onec_twisted.catalog.database import Database
 from onec_twisted.daemon.service import prepare
 from onec_twisted.runtime.workers import DiskWorkers
+from onec_twisted.storage.ending import Ending
 from onec_twisted.storage.local import Store
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Holdings:
     """The machine's resources that a daemon holds: the media root with its database, and threads."""
 
     store: Store
+    ending: Ending
     database: Database
     workers: DiskWorkers
     errands: DiskWorkers
@@ -75,7 +77,7 @@ class Holdings:
 
     def prepare(self, media_root: str) -> None:
         """Make the media root ready; ``media_root`` is how the administrator wrote it. Raises ``CannotStart``."""
-        prepare(self.store, media_root)
+        prepare(self.store, media_root, self.ending)
 
     def check(self) -> None:
         """Check that the media root and its database still exist. Blocks. Raises ``StorageRemoved``."""
@@ -88,6 +90,7 @@ class Holdings:
             self.errands.stop()
             self.workers.stop()
         self.database.close()
+        self.ending.end()
 
 
 def make_holdings(config: Config, reactor: Any) -> Holdings:
@@ -95,6 +98,7 @@ def make_holdings(config: Config, reactor: Any) -> Holdings:
     store = Store(Path(config.media_root).absolute(), synced=config.synced)
     return Holdings(
         store=store,
+        ending=Ending(store.temp),
         database=Database(store.database, synced=store.synced),
         workers=DiskWorkers(reactor, WORKER_THREADS),
         errands=DiskWorkers(reactor, ERRAND_THREADS),

@@ -20,7 +20,6 @@ from onec_twisted.catalog.preparation import create_catalog, recorded_folders
 from onec_twisted.catalog.sqlite import EngineError
 from onec_twisted.cluster.carrying import Carrier, HeldFile, StoreFailed, digest_of
 from onec_twisted.cluster.contents import all_segments_of
-from onec_twisted.cluster.location import check_catalog, credentials_in, parse_location, read_credentials
 from onec_twisted.cluster.migrating import (
     OF_SESSION,
     TABLES,
@@ -37,12 +36,12 @@ from onec_twisted.cluster.migrating import (
     sizes,
 )
 from onec_twisted.cluster.postgresql import PostgreSQL
-from onec_twisted.cluster.refusals import CannotUseCluster
+from onec_twisted.cluster.refusals import CannotUseCluster, first_line
 from onec_twisted.cluster.s3 import S3, Tries
 from onec_twisted.cluster.tables import create_tables
 from onec_twisted.daemon.assembly import even_clock
 from onec_twisted.daemon.backup import BackupFailed
-from onec_twisted.daemon.places import Place, words_of_store
+from onec_twisted.daemon.places import words_of_store
 from onec_twisted.daemon.reports import size as shown_size
 from onec_twisted.model.errors import CatalogBusy, InsufficientStorage, StorageRemoved
 from onec_twisted.storage.local import MediaRootTaken, Store
@@ -52,8 +51,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from onec_twisted.cluster.migrating import Row
+    from onec_twisted.daemon.places import Place
 
-__all__ = ["Moved", "migrate", "place_given"]
+__all__ = ["Moved", "migrate"]
 
 MOST_DIFFERENCES = 20
 """Differences that are told."""
@@ -81,23 +81,6 @@ class Moved:
     damaged: int
     kept: int
     differences: tuple[str, ...]
-
-
-def place_given(catalog: str, store: str, credentials: str | None, environment: Mapping[str, str]) -> Place:
-    """Return the place that options name; keys are in the file ``credentials``, or in the environment.
-
-    Raises ``BackupFailed``, with no secret in its message.
-    """
-    name = "catalog"
-    try:
-        check_catalog(catalog)
-        name = "store"
-        location = parse_location(store)
-        name = "store" if credentials is None else "store-credentials"
-        keys = credentials_in(environment) if credentials is None else read_credentials(credentials)
-    except CannotUseCluster as cannot:
-        raise BackupFailed(f"--{name}: {cannot}") from None
-    return Place(catalog, location, keys)
 
 
 def migrate(media_root: Path, place: Place, report: Callable[[str], None] = lambda _: None) -> Moved:
@@ -148,8 +131,7 @@ def _in_words(store: Store) -> Iterator[None]:
     except CatalogBusy as error:
         raise BackupFailed(f"--catalog: PostgreSQL cannot be used: {error}; then run this again") from None
     except psycopg.Error as error:
-        words = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BackupFailed(f"--catalog: PostgreSQL does not take it: {words}") from None
+        raise BackupFailed(f"--catalog: PostgreSQL does not take it: {first_line(error)}") from None
     except EngineError as error:
         raise BackupFailed(f"{store.database} cannot be read: {error}") from None
     except StoreFailed as failed:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from onec_twisted.cluster.location import credentials_in, parse_location, read_credentials
-from onec_twisted.cluster.refusals import CannotUseCluster
+from onec_twisted.cluster.location import check_catalog, credentials_in, parse_location, read_credentials
+from onec_twisted.cluster.refusals import CannotUseCluster, first_line
 from onec_twisted.daemon.config import CannotStart
 from onec_twisted.model.errors import InsufficientStorage, StorageRemoved
 
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from onec_twisted.cluster.location import Credentials, Location
     from onec_twisted.daemon.config import Config
 
-__all__ = ["LONGEST_IMPORT", "Place", "check_import_timeouts", "place_of", "words_of_catalog", "words_of_store"]
+__all__ = [
+    "LONGEST_IMPORT",
+    "Place",
+    "check_import_timeouts",
+    "place_given",
+    "place_of",
+    "words_of_catalog",
+    "words_of_store",
+]
 
 LONGEST_IMPORT = 6 * 86400.0
 """Seconds of ``--import-timeout``: an address of a file is signed for that and some more, at most for a week."""
@@ -39,16 +47,40 @@ class Place:
         return self.name or f"{socket.gethostname()}:{os.getpid()}"
 
 
+def place_given(
+    catalog: str, store: str, *, credentials: str | None, environment: Mapping[str, str], name: str | None = None
+) -> Place:
+    """Return the place that options name; keys are in the file ``credentials``, or in the environment. Blocks.
+
+    ``name`` is what this daemon is called. Raises ``CannotUseCluster``, whose message begins with the option that is
+    wrong, and has no secret in it.
+    """
+    option = "catalog"
+    try:
+        check_catalog(catalog)
+        option = "store"
+        location = parse_location(store)
+        option = "store" if credentials is None else "store-credentials"
+        keys = credentials_in(environment) if credentials is None else read_credentials(credentials)
+    except CannotUseCluster as cannot:
+        raise CannotUseCluster(f"--{option}: {cannot}") from None
+    return Place(catalog, location, keys, name)
+
+
 def place_of(config: Config, environment: Mapping[str, str]) -> Place:
     """Return where settings say that records and files are. Blocks. Raises ``CannotStart``."""
-    catalog, store, path = config.catalog, config.store, config.store_credentials
-    if catalog is None or store is None:
+    if config.catalog is None or config.store is None:
         raise ValueError("a daemon alone has no such place")
     try:
-        keys = credentials_in(environment) if path is None else read_credentials(path)
+        return place_given(
+            config.catalog,
+            config.store,
+            credentials=config.store_credentials,
+            environment=environment,
+            name=config.name,
+        )
     except CannotUseCluster as cannot:
-        raise CannotStart(f"--store{'' if path is None else '-credentials'}: {cannot}") from None
-    return Place(catalog, parse_location(store), keys, config.name)
+        raise CannotStart(str(cannot)) from None
 
 
 def check_import_timeouts(config: Config) -> None:
@@ -62,8 +94,8 @@ def check_import_timeouts(config: Config) -> None:
 
 def words_of_catalog(error: Exception) -> str:
     """Return what PostgreSQL does not let us do, and what to do about it."""
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return f"PostgreSQL refuses: {said}; the daemons' user has to own the database, and may need CREATE on its schema"
+    words = "the daemons' user has to own the database, and may need CREATE on its schema"
+    return f"PostgreSQL refuses: {first_line(error)}; {words}"
 
 
 def words_of_store(error: Exception) -> str:

@@ -20,6 +20,7 @@ from onec_twisted.storage.local import MediaRootTaken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from twisted.internet.interfaces import IReactorTime
     from twisted.logger import FileLogObserver
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from onec_twisted.http.site import ExchangeSite
     from onec_twisted.ingest.locks import FileLocks
     from onec_twisted.ingest.proofs import Proofs
+    from onec_twisted.storage.ending import Ending
     from onec_twisted.storage.local import Store
 
 __all__ = ["ExchangeService", "cannot_be_written", "obey_signals", "prepare"]
@@ -160,11 +162,11 @@ def cannot_be_written(error: OSError) -> str:
     return f"cannot be written ({error.strerror}); use a folder that the daemon's user owns"
 
 
-def prepare(store: Store, named: str) -> None:
+def prepare(store: Store, named: str, ending: Ending) -> None:
     """Make the media root ready: lock it, create the catalog, and truncate bytes that were never acknowledged.
 
-    ``named`` is the media root as the administrator wrote it. Blocks. Raises ``CannotStart`` with one line that says
-    what to do.
+    ``named`` is the media root as the administrator wrote it. ``ending`` notes that this daemon runs; if the one
+    before it was killed, the log says so. Blocks. Raises ``CannotStart`` with one line that says what to do.
     """
     try:
         store.prepare()
@@ -172,8 +174,10 @@ def prepare(store: Store, named: str) -> None:
         create_catalog(store.database)
         for sessid, folder in recorded_folders(store.database).items():
             store.move(sessid, folder)
-        damaged = store.recover(recorded_lengths(store.database), _log_strange)
+        cut: list[Path] = []
+        damaged = store.recover(recorded_lengths(store.database), _log_strange, cut.append)
         record_damage(store.database, damaged)
+        was_broken_off = ending.begin()
     except MediaRootTaken:
         raise CannotStart(
             f"--media-root={named}: another onec-exchange is using it; stop that one, or use another folder"
@@ -182,12 +186,28 @@ def prepare(store: Store, named: str) -> None:
         raise CannotStart(str(error)) from None
     except OSError as error:
         raise CannotStart(f"--media-root={named}: {cannot_be_written(error)}") from None
+    if was_broken_off:
+        Logger(namespace=__name__).info(
+            "the last run did not end by itself (kill -9, a crash or a power cut): {outcome}; "
+            "{cut} files had bytes that were never acknowledged, and they are gone",
+            outcome=_outcome(len(damaged), is_synced=store.synced),
+            cut=len(cut),
+        )
     for sessid, name in damaged:
         Logger(namespace=__name__).critical(
             "{sessid}: {name} has lost acknowledged bytes on the disk; it is refused until init",
             sessid=sessid,
             name=name,
         )
+
+
+def _outcome(damaged: int, *, is_synced: bool) -> str:
+    """Return what has become of what was acknowledged before the last run broke off."""
+    if damaged:
+        return f"{damaged} files have lost bytes that were acknowledged"
+    if is_synced:
+        return "nothing that was acknowledged is lost"
+    return "nothing that was acknowledged is lost, unless the power failed (see --durability)"
 
 
 def obey_signals(daemon: ExchangeService, reactor: Any, reopen: Callable[[], None] | None) -> None:

@@ -43,6 +43,7 @@ from onec_twisted.daemon.upkeep import FOLDERS_INTERVAL, Folders, Outdated
 from onec_twisted.delivery.tries import Tries
 from onec_twisted.model.errors import CatalogBusy, InsufficientStorage, StorageRemoved
 from onec_twisted.runtime.workers import DiskWorkers
+from onec_twisted.storage.ending import Ending
 from onec_twisted.storage.local import SCRATCH, MediaRootTaken, Store
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class SharedHoldings:
 
     scratch: Store
     """A media root of this daemon alone; nothing in it outlives the process."""
+    ending: Ending
     store: ObjectStore
     database: PostgreSQL
     timelines: Timelines
@@ -132,6 +134,19 @@ class SharedHoldings:
             raise CannotStart(f"--store: {cannot}") from None
         except (OSError, StorageRemoved, InsufficientStorage) as error:
             raise CannotStart(f"--store: {words_of_store(error)}") from None
+        self._begin(media_root)
+
+    def _begin(self, media_root: str) -> None:
+        """Note that this daemon runs; say so if the one before it was killed. Raises ``CannotStart``."""
+        try:
+            was_broken_off = self.ending.begin()
+        except OSError as error:
+            raise CannotStart(f"--media-root={media_root}: {cannot_be_written(error)}") from None
+        if was_broken_off:
+            self._log.info(
+                "the last run did not end by itself (kill -9, a crash or a power cut): nothing that was acknowledged "
+                "is lost; nodes send again what was not"
+            )
 
     def check(self) -> None:
         """Do nothing: server and store say themselves when they are gone."""
@@ -144,6 +159,7 @@ class SharedHoldings:
         self.beats.stop()
         self.store.stop()
         self.database.close()
+        self.ending.end()
 
 
 def make_shared_holdings(place: Place, config: Config, reactor: Any) -> SharedHoldings:
@@ -163,8 +179,10 @@ def make_shared_holdings(place: Place, config: Config, reactor: Any) -> SharedHo
     def blocks(sessid: str, name: str, size: int) -> Iterator[bytes]:
         return FileReader(s3, lambda: rows(sessid, name), size).blocks()
 
+    scratch = Store(folder)
     return SharedHoldings(
-        scratch=Store(folder),
+        scratch=scratch,
+        ending=Ending(scratch.temp),
         store=ObjectStore(
             s3=s3,
             putters=Putters(s3),

@@ -12,6 +12,7 @@ Modules, each of which imports only from those above it:
 * ``interfaces``: what a store of files provides
 * ``file``: one file, open for one piece: write, splice, sync, compare, roll back; no Twisted
 * ``folders``: walk, recover and remove a session's folder; its manifest
+* ``ending``: whether the last daemon ended by itself
 * ``splice``: pipes between sockets and files, for splice
 * ``copies``: copies of files that may grow meanwhile
 * ``local``: the media root, and the only paths; no Twisted

@@ -109,6 +109,15 @@ def _is_whole(folder: Path, path: Path, committed: int) -> bool:
     return True
 
 
+def _is_longer(path: Path, committed: int) -> bool:
+    """Return whether a file has more bytes than were acknowledged."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size > committed
+
+
 def raise_unless_foreign(error: OSError) -> None:
     """Raise an error, unless it concerns another user's folder."""
     if not isinstance(error, PermissionError):
@@ -193,7 +202,9 @@ def modified(folder: str, name: str) -> float:
     return Path(folder, on_disk(name)).lstat().st_mtime
 
 
-def recover(folder: Path, files: dict[str, int], strange: Callable[[OSError], None]) -> list[str]:
+def recover(
+    folder: Path, files: dict[str, int], strange: Callable[[OSError], None], cut: Callable[[Path], None]
+) -> list[str]:
     """Cut every file of a session to its committed length; return those that lost bytes.
 
     ``files`` maps names to committed lengths in bytes. See ``Store.recover``.
@@ -212,8 +223,10 @@ def recover(folder: Path, files: dict[str, int], strange: Callable[[OSError], No
             name = from_disk(path.relative_to(folder).as_posix())
             try:
                 if name in (MANIFEST, LOCK):
-                    pass
-                elif name not in files:
+                    continue
+                if _is_longer(path, files.get(name, 0)):
+                    cut(path)
+                if name not in files:
                     path.unlink()
                 elif _is_whole(folder, path, files[name]):
                     del missing[name]

@@ -3,6 +3,7 @@
 The layout on the disk::
 
     MEDIA_ROOT/1c_temp/exchange.sqlite3          the catalog (0600)
+    MEDIA_ROOT/1c_temp/.running                  a daemon runs, or was killed, see ``ending`` (0600)
     MEDIA_ROOT/1c_temp/<sessid>/<filename>       a file: whole pieces as received, nothing else (0644)
     MEDIA_ROOT/1c_temp/<sessid>/manifest.json    what was handed off, by the importer ``keep``
     MEDIA_ROOT/1c_temp/<sessid>/.unpacked/       what was unpacked of its archives, see ``gathering``
@@ -212,18 +213,22 @@ class Store:
         return open_to_read(path)
 
     def recover(
-        self, recorded: dict[str, dict[str, int]], strange: Callable[[OSError], None] = lambda _: None
+        self,
+        recorded: dict[str, dict[str, int]],
+        strange: Callable[[OSError], None] = lambda _: None,
+        cut: Callable[[Path], None] = lambda _: None,
     ) -> list[tuple[str, str]]:
         """Cut every file to its committed length; return those that lost bytes, as sessid and name.
 
         ``recorded`` comes from the catalog: names and committed lengths in bytes, by sessid. Anything in a session's
         folder without a record is removed, except for the manifest and the importer's lock; a session without any
         record is left to the sweep. ``strange`` is called with the error of anything that may not be read or changed:
-        it stays, and does not prevent the start. Blocks; for the start of the daemon, before any request.
+        it stays, and does not prevent the start; ``cut`` is called with each file that had more than is on record.
+        Blocks; for the start of the daemon, before any request.
         """
         damaged = []
         for sessid, files in recorded.items():
-            damaged += [(sessid, name) for name in recover(Path(self.folder(sessid)), files, strange)]
+            damaged += [(sessid, name) for name in recover(Path(self.folder(sessid)), files, strange, cut)]
         return damaged
 
     def lost(self, sessid: str, files: Sequence[UploadedFile]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from typing import TYPE_CHECKING
 
@@ -26,16 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["bench", "cluster", "database", "fake", "objects", "s3", "seaweedfs", "shared", "url"]
 
-_numbers = itertools.count()
-
 
 @pytest.fixture
 def url(postgresql: Server) -> Iterator[str]:
     """A database with tables, for one test."""
-    name = f"test{next(_numbers)}"
-    postgresql.ask(f"CREATE DATABASE {name} TEMPLATE made")
-    yield postgresql.url(name)
-    postgresql.ask(f"DROP DATABASE {name} WITH (FORCE)")
+    with postgresql.database("made") as url:
+        yield url
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
-from cluster_nodes import Daemon, Shared, insist
+from cluster_nodes import Daemon, Shared, insist, running
 from handed_off import SCHEMA
 from shop import ShopProcess
 from trade import Trade, packed
@@ -72,12 +72,8 @@ def daemons(request: pytest.FixtureRequest, tmp_path: Path, shared: Shared) -> I
     importer: Any = request.getfixturevalue(request.param)
     options = [f"--importer={importer}", "--check-documents=yes", "--import-hold=10"]
     daemons = [Daemon(tmp_path / f"daemon{number}", shared, options) for number in range(2)]
-    for daemon in daemons:
-        daemon.start()
-    yield daemons
-    for daemon in daemons:
-        daemon.kill()
-        assert "Traceback" not in daemon.log
+    with running(daemons):
+        yield daemons
 
 
 @pytest.fixture

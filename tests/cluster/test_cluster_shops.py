@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from cluster_nodes import Daemon, Shared, insist
+from cluster_nodes import Daemon, Shared, insist, running
 from daemon import PATIENCE
 from trade import ExchangeFailed, Trade
 
@@ -31,12 +31,8 @@ def daemons(tmp_path: Path, shared: Shared) -> Iterator[list[Daemon]]:
     write_shops(settings, "1M")
     options = ["--auth=memory:north:secret", f"--config={settings}", "--admin=unix:admin"]
     daemons = [Daemon(tmp_path / f"daemon{number}", shared, options) for number in range(2)]
-    for daemon in daemons:
-        daemon.start()
-    yield daemons
-    for daemon in daemons:
-        daemon.kill()
-        assert "Traceback" not in daemon.log
+    with running(daemons):
+        yield daemons
 
 
 def wait_for(daemon: Daemon, words: str) -> None:

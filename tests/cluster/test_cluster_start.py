@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from attrs import define, field
 from cluster_nodes import insist
-from daemon import AUTH, PATIENCE, SCRIPTS, command, start
+from daemon import AUTH, PATIENCE, SCRIPTS, Daemon, command, start
 from seaweed import BUCKET
 from trade import Trade, packed
 
@@ -296,6 +296,17 @@ def test_a_wrong_password_is_one_line(places: Places, locked: str, tmp_path: Pat
     assert "password authentication failed" in words
     assert "hunter2" not in words
     assert "no password supplied" in places.refusal(tmp_path / "a", *options, PGPASSFILE=str(tmp_path / "none"))
+
+
+def test_one_that_was_killed_is_told_of(places: Places, tmp_path: Path) -> None:
+    """The next one in its folder says so; after one that ended by itself nothing is said."""
+    told = []
+    for end in (Daemon.kill, Daemon.stop, Daemon.stop):
+        daemon = start(tmp_path / "one", *places.options())
+        daemon.wait_for("is ready")
+        end(daemon)
+        told.append(daemon.log.count("the last run did not end by itself"))
+    assert told == [0, 1, 0]
 
 
 def test_two_daemons_do_not_share_a_folder(places: Places, tmp_path: Path) -> None:

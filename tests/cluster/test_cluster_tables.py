@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def bare(postgresql: Server) -> Iterator[str]:
     """A database without tables."""
-    postgresql.ask("CREATE DATABASE bare")
-    yield postgresql.url("bare")
-    postgresql.ask("DROP DATABASE bare WITH (FORCE)")
+    with postgresql.database() as url:
+        yield url
 
 
 def test_daemons_that_start_at_once_make_them_once(bare: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from attrs import define, field
-from cluster_nodes import Cluster, Daemon, Node, Shared, count_doubled
+from cluster_nodes import Cluster, Daemon, Node, Shared, count_doubled, insist, running
 from daemon import PATIENCE
 from postgres import Server
 from trade import ExchangeFailed, Trade
@@ -18,7 +18,7 @@ from onec_twisted.cluster.postgresql import PostgreSQL
 from onec_twisted.cluster.s3 import S3, Tries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from seaweed import Seaweed
@@ -62,29 +62,11 @@ def pair(tmp_path: Path, seaweedfs: Seaweed) -> Iterator[Pair]:
     shared = Shared(pair.url, pair.store, seaweedfs.keys)
     pair.daemons = [Daemon(tmp_path / f"daemon{number}", shared) for number in range(2)]
     try:
-        for daemon in pair.daemons:
-            daemon.start()
-        yield pair
-        for daemon in pair.daemons:
-            assert "Traceback" not in daemon.log, daemon.log[-5000:]
+        with running(pair.daemons):
+            yield pair
     finally:
-        for daemon in pair.daemons:
-            if daemon.process is not None:
-                daemon.kill()
         primary.remove()
         pair.standby.remove()
-
-
-def insist(ask: Callable[[], Any]) -> Any:
-    """Ask until it is answered; a file that is damaged is an answer."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return ask()
-        except ExchangeFailed as failed:
-            if "damaged" in str(failed) or time.monotonic() > deadline:
-                raise
-        time.sleep(0.1)
 
 
 def test_a_synchronous_standby_takes_over(pair: Pair, seaweedfs: Seaweed) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cluster_nodes import Daemon, Node, count_doubled
+from cluster_nodes import Daemon, Node, count_doubled, running
 from daemon import PATIENCE
 
 import onec_twisted
@@ -58,12 +58,8 @@ def version_of(folder: Path, *, oldest: int) -> str:
 def daemons(tmp_path: Path, shared: Shared) -> Iterator[list[Daemon]]:
     """Two daemons of this version; what is in the list in the end is ended."""
     daemons = [Daemon(tmp_path / f"daemon{number}", shared, [f"--name=daemon{number}"]) for number in range(2)]
-    for daemon in daemons:
-        daemon.start()
-    yield daemons
-    for daemon in daemons:
-        daemon.kill()
-        assert "Traceback" not in daemon.log, daemon.log[-3000:]
+    with running(daemons):
+        yield daemons
 
 
 def test_a_rolling_upgrade(daemons: list[Daemon], cluster: Cluster, tmp_path: Path) -> None:

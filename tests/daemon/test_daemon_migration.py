@@ -29,7 +29,7 @@ from onec_twisted.cluster.reading import FileReader
 from onec_twisted.cluster.s3 import S3, Tries
 from onec_twisted.daemon import migration
 from onec_twisted.daemon.backup import BackupFailed
-from onec_twisted.daemon.migration import Moved, migrate, place_given
+from onec_twisted.daemon.migration import Moved, migrate
 from onec_twisted.daemon.places import Place
 from onec_twisted.delivery.interfaces import IImporter, ImportInterrupted
 from onec_twisted.model.journal import Minute, RefusalLine
@@ -49,16 +49,12 @@ if TYPE_CHECKING:
 
 __all__ = ["fake"]
 
-_numbers = itertools.count()
-
 
 @pytest.fixture
 def url(postgresql: Server) -> Iterator[str]:
     """A database without tables."""
-    name = f"moved{next(_numbers)}"
-    postgresql.ask(f"CREATE DATABASE {name}")
-    yield postgresql.url(name)
-    postgresql.ask(f"DROP DATABASE {name} WITH (FORCE)")
+    with postgresql.database() as url:
+        yield url
 
 
 @pytest.fixture
@@ -476,38 +472,3 @@ def test_a_large_file_with_holes(exchange: InMemory, place: Place, fake: FakeS3,
     assert len(starts) == len(segments.cuts(last)) + len(segments.cuts(size - last))
     assert last in starts
     assert fake.most_open <= carrying.CARRIED_AT_ONCE
-
-
-@pytest.mark.parametrize(
-    ("catalog", "store", "words"),
-    [
-        ("postgresql://onec:hunter2@db/onec", "s3://onec?endpoint=http://h", "--catalog: no password belongs into"),
-        ("nonsense", "s3://onec?endpoint=http://h", "--catalog: is no address of a database"),
-        (
-            "postgresql://db/onec",
-            "s3://key:hunter2@onec?endpoint=http://h",
-            "--store: no keys belong into the address",
-        ),
-        ("postgresql://db/onec", "s3://onec", "--store: the endpoint is missing"),
-    ],
-)
-def test_addresses_that_will_not_do(catalog: str, store: str, words: str) -> None:
-    """They are refused in words that repeat no secret."""
-    with pytest.raises(BackupFailed) as caught:
-        place_given(catalog, store, None, {})
-    assert str(caught.value).startswith(words)
-    assert "hunter2" not in str(caught.value)
-
-
-def test_where_keys_are(tmp_path: Path) -> None:
-    """In a file, or in the environment; of both the file counts."""
-    catalog, store = "postgresql://db/onec", "s3://onec?endpoint=http://h"
-    file = tmp_path / "keys"
-    file.write_text("key\nsecret\n")
-    file.chmod(0o600)
-    environment = {"AWS_ACCESS_KEY_ID": "other", "AWS_SECRET_ACCESS_KEY": "secret"}
-    found = [place_given(catalog, store, path, environment).keys for path in (str(file), None)]
-    assert [keys.key_id for keys in found if keys is not None] == ["key", "other"]
-    file.chmod(0o644)
-    with pytest.raises(BackupFailed, match=r"--store-credentials: .*others can read the keys"):
-        place_given(catalog, store, str(file), {})

@@ -10,8 +10,9 @@ import pytest
 from in_memory import config_of
 
 from onec_twisted.cluster.location import Credentials, Location
+from onec_twisted.cluster.refusals import CannotUseCluster
 from onec_twisted.daemon.config import CannotStart
-from onec_twisted.daemon.places import Place, check_import_timeouts, place_of, words_of_store
+from onec_twisted.daemon.places import Place, check_import_timeouts, place_given, place_of, words_of_store
 from onec_twisted.model.errors import StorageRemoved
 
 if TYPE_CHECKING:
@@ -37,6 +38,42 @@ def test_a_place_from_settings(tmp_path: Path) -> None:
     found = place_of(config_of(*SHARED, f"--store-credentials={tmp_path / 'keys'}"), ENVIRONMENT)
     assert found.keys == Credentials("other", "secret")
     assert place_of(config_of(*SHARED), {}).keys is None
+
+
+@pytest.mark.parametrize(
+    ("catalog", "store", "words"),
+    [
+        ("postgresql://onec:hunter2@db/onec", "s3://onec?endpoint=http://h", "--catalog: no password belongs into"),
+        ("nonsense", "s3://onec?endpoint=http://h", "--catalog: is no address of a database"),
+        (
+            "postgresql://db/onec",
+            "s3://key:hunter2@onec?endpoint=http://h",
+            "--store: no keys belong into the address",
+        ),
+        ("postgresql://db/onec", "s3://onec", "--store: the endpoint is missing"),
+    ],
+)
+def test_addresses_that_will_not_do(catalog: str, store: str, words: str) -> None:
+    """They are refused in words that repeat no secret."""
+    with pytest.raises(CannotUseCluster) as caught:
+        place_given(catalog, store, credentials=None, environment={})
+    assert str(caught.value).startswith(words)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_where_keys_are(tmp_path: Path) -> None:
+    """In a file, or in the environment; of both the file counts."""
+    catalog, store = "postgresql://db/onec", "s3://onec?endpoint=http://h"
+    file = tmp_path / "keys"
+    file.write_text("key\nsecret\n")
+    file.chmod(0o600)
+    environment = {"AWS_ACCESS_KEY_ID": "other", "AWS_SECRET_ACCESS_KEY": "secret"}
+    paths = (str(file), None)
+    found = [place_given(catalog, store, credentials=path, environment=environment).keys for path in paths]
+    assert [keys.key_id for keys in found if keys is not None] == ["key", "other"]
+    file.chmod(0o644)
+    with pytest.raises(CannotUseCluster, match=r"--store-credentials: .*others can read the keys"):
+        place_given(catalog, store, credentials=str(file), environment={})
 
 
 def test_keys_that_are_incomplete() -> None:

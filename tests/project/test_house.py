@@ -44,7 +44,6 @@ WITHOUT_TESTS = {
     "admin.words.english",
     "admin.words.russian",
     "catalog.interfaces",
-    "cluster.refusals",
     "auth.interfaces",
     "storage.interfaces",
     "storage.file",

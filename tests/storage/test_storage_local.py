@@ -320,13 +320,15 @@ def test_one_daemon_per_media_root(store: Store) -> None:
 
 
 def test_recovery(store: Store) -> None:
-    """Every file becomes exactly its recorded length; what lost bytes is told, what has no record goes."""
+    """Every file becomes exactly its recorded length; what lost bytes or had more is told; the rest goes."""
     for name, content in {"long": b"12345torn", "right": b"12345", "short": b"123", "new": b"torn"}.items():
         write(store, None, content, name=SafeName(("a", name)))
     recorded = {"a/long": 5, "a/right": 5, "a/short": 5, "a/gone": 5}
-    damaged = store.recover({SESSID: recorded, "f" * 32: {}})
+    cut: list[Path] = []
+    damaged = store.recover({SESSID: recorded, "f" * 32: {}}, cut=cut.append)
 
     assert sorted(damaged) == [(SESSID, "a/gone"), (SESSID, "a/short")]
+    assert sorted(path.name for path in cut) == ["long", "new"]
     folder = store.temp / SESSID / "a"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
         "long": b"12345",

@@ -213,14 +213,20 @@ def test_a_crash_leaves_no_byte_that_was_not_acknowledged(daemons: Callable[...,
         lines.append(line)
     folder = first.temp / node.sessid
     deadline = time.monotonic() + PATIENCE
-    while not (folder / "new").exists() or (folder / "a").stat().st_size < MB:
+    while not (folder / "new").exists() or min((folder / name).stat().st_size for name in ("a", "new")) < MB:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     first.kill()
     (folder / "unknown").write_bytes(b"")
-    logged_in(daemons()).close()
+    second = daemons()
+    logged_in(second).close()
 
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"first"}
+    assert "nothing that was acknowledged is lost; 2 files had bytes that were never acknowledged" in second.log
+    second.stop()
+    third = daemons()
+    logged_in(third).close()
+    assert "the last run" not in first.log + third.log
     for line in lines:
         line.close()
     node.close()
