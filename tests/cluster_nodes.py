@@ -234,6 +234,8 @@ class Node(Sender):
     """Seconds after which it gives up on an answer, and closes the connection."""
     sent: dict[str, list[Piece]] = field(factory=dict)
     """What was acknowledged of each file, in order."""
+    tries: list[str] = field(factory=list, init=False)
+    """When and where it asked, and what became of it, for people who look for a fault."""
     node: Client = field(init=False)
 
     __hash__ = threading.Thread.__hash__
@@ -252,7 +254,15 @@ class Node(Sender):
         """Connect anew, and ask."""
         self.node.go_on_at(self.chance.choice(self.ports()))
         self.node.connection.timeout = self.patience
-        return ask()
+        begun, outcome = time.time(), "done"
+        try:
+            return ask()
+        except Exception as error:
+            outcome = repr(error)
+            raise
+        finally:
+            of = sum(map(len, self.sent.values()))
+            self.tries.append(f"{of}: {self.node.connection.port} {begun:.3f} {time.time() - begun:.3f} s: {outcome}")
 
     def send_one(self, name: str) -> None:
         """Send a file, and have it imported."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -81,15 +81,10 @@ class Recorder:
         for loading in self._loading:
             loading.update(sessids)
         try:
-            mine, *others = await self._workers(self._make_and_record, make, [step for _, _, step in later])
-        except BaseException:
-            _tell(later, [Failure()] * len(later))
-            raise
-        else:
-            _tell(later, others)
-        finally:
-            self._writing.remove(sessids)
-            self._fire_flushed()
+            recorded = self._workers(self._make_and_record, make, [step for _, _, step in later])
+        except Exception:  # no thread can be started
+            recorded = fail()
+        mine = (await self._shielded(recorded, sessids, later))[0]
         if isinstance(mine, Failure):
             is_held = mine.check(CatalogBusy) is not None
             self._note_held(is_held=is_held, reason=str(mine.value) if is_held else "")
@@ -99,6 +94,24 @@ class Recorder:
         if self._is_held:
             self._note_held(is_held=False)
         return mine
+
+    def _shielded(
+        self, recorded: Deferred[list[Any]], sessids: list[str], later: list[_Later]
+    ) -> Deferred[list[Any]]:
+        """Return the outcomes, told to those that wait for them as well.
+
+        Cancelling what is returned cancels nothing else: the worker records everything nevertheless.
+        """
+        outcomes: Deferred[list[Any]] = Deferred()
+
+        def tell(told: list[Any] | Failure) -> list[Any] | Failure:
+            _tell(later, [told] * len(later) if isinstance(told, Failure) else told[1:])
+            self._writing.remove(sessids)
+            self._fire_flushed()
+            return told
+
+        recorded.addBoth(tell).chainDeferred(outcomes)
+        return outcomes
 
     def _note_held(self, *, is_held: bool, reason: str = "") -> None:
         """Log when another process has locked the database, or it is away, and when it can be used again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
 from onec_twisted.catalog.cache import KnownSession
 from onec_twisted.catalog.database import Database
@@ -58,6 +58,27 @@ def test_what_waits_goes_with_the_next_record(recorder: Recorder, workers: LateW
     assert workers.hops == 1
     assert waited.called
     assert recorded.called
+    rows = recorder.database.read(lambda cursor: cursor.execute("SELECT touched FROM sessions").fetchall())
+    assert rows == [(9.0,)]
+
+
+def test_a_record_that_nobody_waits_for_any_more(recorder: Recorder, workers: LateWorkers) -> None:
+    """Is made nevertheless, with what goes along; until then it is on its way, also for ``flush``."""
+    waited: Deferred[Any] = Deferred()
+    recorder.record_later("s", (statements.touch, ("s", 9.0)), waited.callback)
+    recorded = ensureDeferred(recorder.record("s", lambda: OPEN))
+    recorded.addErrback(lambda failure: failure.trap(CancelledError))
+    recorded.cancel()
+    flushed = recorder.flush()
+    assert not waited.called
+    assert not flushed.called
+    with recorder.recorded_meanwhile() as meanwhile:
+        assert meanwhile == {"s"}
+    workers.run()
+
+    assert waited.called
+    assert waited.result is None
+    assert flushed.called
     rows = recorder.database.read(lambda cursor: cursor.execute("SELECT touched FROM sessions").fetchall())
     assert rows == [(9.0,)]
 

@@ -209,7 +209,7 @@ def test_chaos(world: World, capsys: pytest.CaptureFixture[str]) -> None:
             continue
         files = world.cluster.files(node.node.sessid)
         doubled = {name: count_doubled(data, node.sent[name]) for name, data in files.items()}
-        assert doubled == dict.fromkeys(node.sent, 0), seed
+        assert doubled == dict.fromkeys(node.sent, 0), f"seed {seed}\n" + "\n".join(node.tries)
         known = imported if node.user == "south" else told
         for name, data in files.items():
             assert known[node.node.sessid, name] == hashlib.sha256(data).hexdigest(), seed
