@@ -66,6 +66,8 @@ PACKAGES = {
         "allowance",
         "chunked",
         "interfaces",
+        "proxied",
+        "interim",
         "alarm",
         "refusals",
         "connections",
