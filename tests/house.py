@@ -67,6 +67,8 @@ PACKAGES = {
         "allowance",
         "chunked",
         "interfaces",
+        "proxied",
+        "interim",
         "alarm",
         "refusals",
         "connections",

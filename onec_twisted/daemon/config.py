@@ -50,6 +50,8 @@ class Config:
     trusted_proxy: tuple[str, ...] = field(converter=_tuple)
     cors_origin: tuple[bytes, ...] = field(converter=_tuple)
     cors_header: tuple[bytes, ...] = field(converter=_tuple)
+    interim_responses: str
+    """The value of an ``InterimResponses``."""
 
     shard: str | None
     """The daemon's name among several, or None."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from onec_twisted.daemon.logs import FORMATS
 from onec_twisted.exchange.texts import LANGUAGES
+from onec_twisted.http.interim import InterimResponses
 from onec_twisted.ingest.writers import WRITERS
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ CHOICES = {
     "access-log": YES_OR_NO,
     "log-format": tuple(FORMATS),
     "intake": tuple(WRITERS),
+    "interim-responses": tuple(one.value for one in InterimResponses),
 }
 SIZES = ("file-limit", "body-limit", "session-quota", "shop-quota", "min-free", "unpack-limit")
 TIMES = (
@@ -105,6 +107,12 @@ PARAMETERS: Sequence[Sequence[Any]] = [
     ["header-timeout", None, "30", "Time limit for the headers of a request."],
     ["min-rate", None, "128", "Bytes per second that a body must send, 0 for no limit; below that, 408."],
     ["tus-path", None, "/files/", "URL path of resumable tus uploads, or off."],
+    [
+        "interim-responses",
+        None,
+        "direct",
+        "Who gets interim answers (104) to uploads: direct, to requests that show no proxy; always; or never.",
+    ],
     [
         "shard",
         None,

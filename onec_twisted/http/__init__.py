@@ -7,6 +7,8 @@ Modules, each importing only from those above it:
 * ``allowance``: limits how much small work the reactor does at a time
 * ``chunked``: decodes the chunks of a body, many at a time
 * ``interfaces``: the interfaces between the parts of the server
+* ``proxied``: whether a request shows that a proxy has forwarded it
+* ``interim``: which requests may get interim answers
 * ``alarm``: a time-out that is moved often and reached seldom
 * ``refusals``: turns exceptions into answers: counted, logged, and worded for the client's protocol
 * ``connections``: counts connections per address, and finds the client behind a trusted proxy

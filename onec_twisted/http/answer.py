@@ -1,13 +1,16 @@
-"""An answer as a value, and its head as bytes. No Twisted."""
+"""An answer as a value, and its head as bytes, and that of an interim one. No Twisted."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-__all__ = ["Answer", "head_of", "xml_in"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["Answer", "head_of", "interim_head", "xml_in"]
 
 TEXT = b"text/plain; charset=utf-8"
 
@@ -42,8 +45,7 @@ def head_of(answer: Answer, version: bytes, reason: bytes, date: bytes, *, close
     """Return the head of an answer; a stream of unknown length is sent in chunks, or ends with the connection.
 
     ``version`` is the request's, ``reason`` the status in words, ``date`` as in RFC 9110 section 5.6.7; ``closes``
-    means that the connection ends after the answer. 204 and 304 have no body (RFC 9110 section 8.6). CR and LF in a
-    value become spaces (section 5.5), so that no value can start another header.
+    means that the connection ends after the answer. 204 and 304 have no body (RFC 9110 section 8.6).
     """
     lines = [b"%s %d %s" % (version, answer.status, reason), b"Date: " + date]
     if answer.status not in {204, 304}:
@@ -56,6 +58,19 @@ def head_of(answer: Answer, version: bytes, reason: bytes, date: bytes, *, close
     lines += [b"%s: %s" % header for header in answer.headers]
     if closes:
         lines.append(b"Connection: close")
+    return _joined(lines)
+
+
+def interim_head(status: int, reason: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return an interim answer, which is a head alone (RFC 9110 section 15.2); HTTP/1.0 knows none."""
+    return _joined([b"HTTP/1.1 %d %s" % (status, reason), *(b"%s: %s" % header for header in headers)])
+
+
+def _joined(lines: Sequence[bytes]) -> bytes:
+    """Return a head of these lines.
+
+    CR and LF in a value become spaces (RFC 9110 section 5.5), so that no value can start another header.
+    """
     head = b"\r\n".join((*lines, b"", b""))
     ends = len(lines) + 1
     if head.count(b"\n") != ends or head.count(b"\r") != ends:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IAddress
@@ -205,6 +205,14 @@ class IRequest(Interface):
 
     def from_proxy(name: bytes) -> bytes:
         """Return the header value set by the proxy nearest the client; other proxies append theirs."""
+
+    def interim(status: int, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Send an interim answer (RFC 9110 section 15.2) before the final one; return whether it was sent.
+
+        ``status`` is 1xx with a name in ``http.server.REASONS``, other than 100, which is sent by itself, and 101.
+        It is not sent to a client of HTTP/1.0, to one that does not read what was sent before or has gone, and not
+        once the final answer has begun. Whether the client is to get any is for ``InterimResponses`` to say.
+        """
 
 
 class IStreamingResource(Interface):

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.web.http import toChunk
 from zope.interface import implementer
 
-from onec_twisted.http.answer import head_of
+from onec_twisted.http.answer import head_of, interim_head
 from onec_twisted.http.body import Body
 from onec_twisted.http.head import contradicted, fields_of_target
 from onec_twisted.http.interfaces import IRequest, IStreamingResource
@@ -24,6 +24,8 @@ from onec_twisted.http.sources import socket_of
 from onec_twisted.model.errors import ConnectionDropped, ContradictoryHeaders, TooManyConnections
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from twisted.python.failure import Failure
 
     from onec_twisted.http.answer import Answer
@@ -104,6 +106,20 @@ class ExchangeRequest(Requested):
         finishing: Deferred[None] = Deferred()
         self._finishing = (*self._finishing, finishing)
         return finishing
+
+    def interim(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Send an interim answer, unless the client could not take it; see ``IRequest``.
+
+        It waits behind what the transport still has to send, and the final answer waits behind it: ``send`` looks for
+        that. A client that does not read gets no more of them, so what waits for it does not grow.
+        """
+        channel = self.channel
+        if self.startedWriting or self.gone or not channel.is_open or channel.is_full:
+            return False
+        if self.clientproto != b"HTTP/1.1":
+            return False
+        channel.write(interim_head(status, REASONS[status], headers))
+        return True
 
     def give_up(self) -> None:
         """Expect no more of the body: the data received is not HTTP."""

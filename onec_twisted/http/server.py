@@ -22,8 +22,17 @@ if TYPE_CHECKING:
 
 __all__ = ["REASONS", "REST_TIMEOUT", "Limits", "Server"]
 
-REASONS = {**RESPONSES, 423: b"Locked", 429: b"Too Many Requests", 460: b"Checksum Mismatch"}
-"""Reason phrases, with those that Twisted lacks (RFC 4918 section 11.3, RFC 6585 section 4, tus 1.0.0)."""
+REASONS = {
+    **RESPONSES,
+    104: b"Upload Resumption Supported",
+    423: b"Locked",
+    429: b"Too Many Requests",
+    460: b"Checksum Mismatch",
+}
+"""Reason phrases, with those that Twisted lacks.
+
+They are of draft-ietf-httpbis-resumable-upload section 5, RFC 4918 section 11.3, RFC 6585 section 4 and tus 1.0.0.
+"""
 
 REST_TIMEOUT = 60.0
 """Seconds that a connection may stay open without a request: Twisted's own number."""

@@ -11,6 +11,7 @@ from twisted.web.http import datetimeToString
 
 from onec_twisted.auth.sessions import COOKIE
 from onec_twisted.http.answer import Answer
+from onec_twisted.http.proxied import shows_proxy
 from onec_twisted.http.refusals import address_of, sender_of
 from onec_twisted.http.resource import RefusingResource
 from onec_twisted.model import text
@@ -55,9 +56,6 @@ EXTENSIONS = b"creation,creation-with-upload,creation-defer-length,expiration,ch
 CHUNK = b"application/offset+octet-stream"
 DEFAULT_NAME = b"upload"
 """The name of a file whose client sends none, in a session of its own."""
-
-BY_A_PROXY = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip", b"forwarded", b"via")
-"""Headers of a request that a proxy has forwarded."""
 
 TO_UPLOADS, TO_UPLOAD = b"POST, OPTIONS", b"HEAD, PATCH, DELETE, OPTIONS"
 """The methods allowed for the path, and those allowed for an upload."""
@@ -332,7 +330,7 @@ class Tus(RefusingResource):
         if request.trusted_proxy:
             host = request.from_proxy(b"x-forwarded-host") or host
             prefix = request.from_proxy(b"x-forwarded-prefix")
-        elif any(request.getHeader(name) is not None for name in BY_A_PROXY):
+        elif shows_proxy(request):
             host = b""  # an untrusted proxy's: scheme and host may differ from those that the client used
         return location(path, host.strip(), prefix.strip(), secure=request.isSecure())
 

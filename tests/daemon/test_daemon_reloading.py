@@ -175,6 +175,7 @@ def test_every_option_changes_or_needs_a_restart() -> None:
     """None of them is forgotten."""
     followed = {
         *("path", "tus-path", "cors-origin", "cors-header", "auth", "file-limit", "zip", "sessid", "status-codes"),
+        "interim-responses",
         *("language", "body-limit", "session-quota", "shop-quota", "min-free", "sessions-per-user", "max-uploads"),
         *("importer", "import-hold", "import-timeout", "import-tries", "import-secret", "import-auth", "orders"),
         *("notify", "expect-every", "unpack", "unpack-limit", "unpack-files", "unpack-ratio", "unpack-depth"),

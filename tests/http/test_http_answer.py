@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onec_twisted.http.answer import Answer, head_of, xml_in
+from onec_twisted.http.answer import Answer, head_of, interim_head, xml_in
 
 DATE = b"Thu, 26 Nov 2026 00:00:00 GMT"
 
@@ -65,6 +65,15 @@ def test_no_header_can_begin_another(name: bytes, value: bytes, content_type: by
     assert len(lines) == 6
     assert not any(b"\r" in line or b"\n" in line for line in lines)
     assert lines[4] == (name + b": " + value).replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+@given(st.lists(st.tuples(st.binary(), st.binary())))
+def test_no_header_of_an_interim_answer_can_begin_another(headers: list[tuple[bytes, bytes]]) -> None:
+    """It has a line for each, whatever is in it, and nothing else."""
+    first, *lines, blank, end = interim_head(104, b"OK", headers).split(b"\r\n")
+
+    assert (first, blank, end) == (b"HTTP/1.1 104 OK", b"", b"")
+    assert lines == [(n + b": " + v).replace(b"\r", b" ").replace(b"\n", b" ") for n, v in headers]
 
 
 def test_xml_in_some_encoding() -> None:

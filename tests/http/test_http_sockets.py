@@ -10,24 +10,28 @@ import struct
 import sys
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
+from announcing import heard_in
 from attrs import define, frozen
 from certificates import make_certificate
 from OpenSSL.SSL import TLS_METHOD
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import gatherResults, maybeDeferred
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import Clock, LoopingCall, deferLater
 from twisted.internet.threads import deferToThread
 from twisted.protocols.tls import BufferingTLSTransport, _AggregateSmallWrites
+from twisted.web.resource import Resource, getChildForRequest
+from zope.interface import implementer
 from zope.interface.verify import verifyClass
 
 from onec_twisted.http import sources
 from onec_twisted.http.body import Body, State
-from onec_twisted.http.interfaces import ILine
+from onec_twisted.http.interfaces import ILine, IRequest, IStreamingResource
 from onec_twisted.http.sockets import SocketLine, WrittenLine
 from onec_twisted.ingest import carriers
 from onec_twisted.model.errors import InsufficientStorage
@@ -40,6 +44,9 @@ if TYPE_CHECKING:
 
     from certificates import Certificate
     from in_memory import InMemory
+
+    from onec_twisted.http.answer import Answer
+    from onec_twisted.model.errors import Refused
 
 LARGE = random.Random(1).randbytes(3_000_000)
 LOTS = 2**30
@@ -351,6 +358,66 @@ async def test_a_repeat_is_compared(served: Served) -> None:
     assert heard[:2] == [SUCCESS] * 2
     assert heard[2] == b"409 failure\nExpected offset %d" % len(LARGE)
     assert served.stored() == {"a": LARGE}
+
+
+@implementer(IStreamingResource)
+class Ticking(Resource):
+    """Sends interim answers all the time while the resource behind it works."""
+
+    isLeaf = True
+
+    def __init__(self, behind: Any) -> None:
+        """Stand before another."""
+        super().__init__()
+        self.behind = behind
+        self.sent: Counter[State] = Counter()
+        """How many were sent, by what became of the body at that time."""
+
+    async def respond(self, request: IRequest, refused: Refused | None = None) -> Answer:
+        """Let the other one answer."""
+        body: Any = request.body
+
+        def tick() -> None:
+            if request.interim(104, ((b"Upload-Offset", b"%d" % body.received),)):
+                self.sent[body.state] += 1
+
+        ticking: Any = LoopingCall(tick)
+        ticking.start(0.001)
+        try:
+            return await IStreamingResource(getChildForRequest(self.behind, request)).respond(request, refused)
+        finally:
+            ticking.stop()
+
+
+@ensureDeferred
+async def test_interim_answers_while_a_body_comes(served: Served, intake: str) -> None:
+    """They arrive meanwhile, also while a worker has the connection; what is final stands behind all of them."""
+    site: Any = served.exchange.site
+    site.resource = ticking = Ticking(site.resource)
+    wire = served.post("a", LARGE)
+    step = len(wire) // 5 + 1
+
+    def talk() -> list[tuple[int, bytes]]:
+        received, before = b"", 0
+        with served.connect() as line:
+            for begin in range(0, len(wire), step):
+                line.sendall(wire[begin : begin + step])
+                while len(heard_in(received)) == before:
+                    received += line.recv(65536)
+                before = len(heard_in(received))
+            line.sendall(served.post("b", b"small"))
+            while [status for status, *_ in heard_in(received)].count(200) < 2:
+                received += line.recv(65536)
+        return [(status, body) for status, _, body in heard_in(received)]
+
+    heard = await deferToThread(talk)
+    finals = [place for place, (status, _) in enumerate(heard) if status != 104]
+    assert [heard[place] for place in finals] == [(200, b"success")] * 2
+    assert finals[0] >= 4
+    assert finals[1] == len(heard) - 1
+    assert len(heard) == sum(ticking.sent.values()) + 2
+    assert (ticking.sent[State.MOVED] > 0) == (intake != "buffered")
+    assert served.stored() == {"a": LARGE, "b": b"small"}
 
 
 @pytest.mark.parametrize("kind", ["tcp"], indirect=True)
