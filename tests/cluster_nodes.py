@@ -259,6 +259,7 @@ class Node(Sender):
             return ask()
         except Exception as error:
             outcome = repr(error)
+            self.node.connection.close()  # at once: an answer that comes after that is not acknowledged
             raise
         finally:
             of = sum(map(len, self.sent.values()))

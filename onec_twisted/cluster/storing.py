@@ -76,7 +76,8 @@ class StoredFolders:
 def _is(status: os.stat_result, path: Path) -> bool:
     """Return whether a path leads to a file."""
     with suppress(FileNotFoundError, NotADirectoryError):
-        return os.path.samestat(status, path.lstat())
+        found = path.lstat()
+        return (found.st_dev, found.st_ino) == (status.st_dev, status.st_ino)
     return False
 
 

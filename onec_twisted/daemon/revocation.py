@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from onec_twisted.daemon.checkers import users_of
-from onec_twisted.model.errors import Refused, SessionEnded
+from onec_twisted.model.errors import CatalogBusy, Refused, SessionEnded, StorageRemoved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,6 +57,8 @@ class Revocation:
             for user in sorted(missing & self._missing):
                 await self._end(user)
             self._missing = missing
+        except (CatalogBusy, StorageRemoved):  # already logged elsewhere
+            return
         except Exception:
             self._log.failure("the users who may still log in could not be looked up; this will be retried")
 

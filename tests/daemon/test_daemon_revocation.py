@@ -13,9 +13,11 @@ from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 
 from onec_twisted.auth.access import PasswordFile
 from onec_twisted.auth.htpasswd import HtpasswdChecker
+from onec_twisted.catalog.database import Database
 from onec_twisted.daemon.checkers import users_of
 from onec_twisted.daemon.membership import membership_of
 from onec_twisted.daemon.revocation import Revocation
+from onec_twisted.model.errors import CatalogBusy
 from onec_twisted.testing import inline
 
 if TYPE_CHECKING:
@@ -162,6 +164,17 @@ def test_tus_is_another_door_to_the_same_sessions(tus: TusInMemory, path: Path) 
     look()
 
     assert tus.request("POST", TUS_PATH, Upload_Length="1", Upload_Metadata="filename Yg==").status == 401
+
+
+def test_a_database_that_is_away(exchange: InMemory, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next check asks again; whoever notices that it is away logs it."""
+    look = looking(exchange, HtpasswdChecker(str(path), inline))
+
+    def away(*_: object) -> None:
+        raise CatalogBusy("away")
+
+    monkeypatch.setattr(Database, "survey", away)
+    look()  # a failure that was logged would fail this test
 
 
 def test_where_a_checker_cannot_say(exchange: InMemory, path: Path) -> None:
