@@ -13,6 +13,7 @@ import pytest
 import pytest_twisted
 from daemon import Daemon, run, start
 from in_memory import NOW, InMemory, make_in_memory
+from rufh_in_memory import RufhInMemory
 from shop import Shop
 from tus_in_memory import TusInMemory
 from twisted.internet import ssl
@@ -203,6 +204,26 @@ def make_tus(make_exchange: Callable[..., InMemory]) -> Iterator[Callable[..., T
 def tus(make_tus: Callable[..., TusInMemory]) -> TusInMemory:
     """A tus client of an exchange with the settings of ``in_memory``."""
     return make_tus()
+
+
+@pytest.fixture
+def make_rufh(make_exchange: Callable[..., InMemory]) -> Iterator[Callable[..., RufhInMemory]]:
+    """Make a client of RUFH of an exchange in memory, with the exchange's settings as arguments."""
+    made: list[RufhInMemory] = []
+
+    def make(**changes: Any) -> RufhInMemory:
+        made.append(RufhInMemory(make_exchange(**changes)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def rufh(make_rufh: Callable[..., RufhInMemory]) -> RufhInMemory:
+    """A client of RUFH of an exchange with the settings of ``in_memory``."""
+    return make_rufh()
 
 
 @pytest.fixture

@@ -185,8 +185,9 @@ PACKAGES = {
         "carrying",
     ],
     "exchange": ["texts", "protocol", "commerceml", "welcome", "orders", "resource"],
-    "resumable": ["checksums", "claims", "chunks"],
-    "tus": ["errors", "fields", "origins", "resource"],
+    "resumable": ["checksums", "endings", "origins", "claims", "chunks", "appending", "uploads", "door"],
+    "tus": ["errors", "fields", "resource"],
+    "rufh": ["errors", "fields", "limits", "problems", "answers", "resource"],
     "admin": [
         "words.text",
         "words.english",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, cast
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from onec_twisted.catalog.sql import resumable as statements
 from onec_twisted.model.errors import UploadNotFound
@@ -88,7 +88,9 @@ class Registry:
             nonlocal after
             written = write()
             after = written.length
-            return statements.grow, (session, upload, before, written, self.quota, now, completes(after), claim)
+            metadata = completes(after)
+            grown = upload if metadata is None else evolve(upload, length=after)
+            return statements.grow, (session, grown, before, written, self.quota, now, metadata, claim)
 
         handoff = cast("Handoff | None", await self.recorder.record(upload.sessid, make, at_once=False))
         known = self._known.of_sessid(upload.sessid)

@@ -28,13 +28,13 @@ __all__ = [
     "records_id",
 ]
 
-OLDEST_VERSION = schema.SCHEMA_VERSION
+OLDEST_VERSION = 6
 """The oldest version of the schema whose daemons may run beside those of this one."""
 
 FIRST_VERSION = 6
 """The version of the first tables in PostgreSQL."""
 
-MIGRATIONS: dict[int, str] = {}
+MIGRATIONS: dict[int, str] = {7: schema.PROTOCOLS}
 """What makes tables of each version from those of the one before.
 
 It may only add what daemons of the version before can ignore, for some of them still run; what is not needed any more
@@ -161,7 +161,10 @@ def create_tables(
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
         version = known_version(connection, knows)
         if version is None:
-            whole = (schema.SCHEMA, schema.UPLOADS, schema.KEPT, schema.JOURNAL, schema.SHOPS, schema.INDEXES, SHARED)
+            whole = (
+                *(schema.SCHEMA, schema.UPLOADS, schema.PROTOCOLS, schema.KEPT, schema.JOURNAL, schema.SHOPS),
+                *(schema.INDEXES, SHARED),
+            )
             connection.execute(CASEFOLD + "".join(_translated(part) for part in whole))
             connection.execute(
                 "INSERT INTO schema_version (version, oldest, id) VALUES (%s, %s, %s)",

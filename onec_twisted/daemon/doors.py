@@ -14,13 +14,17 @@ from onec_twisted.exchange.protocol import failure, failure_with_200
 from onec_twisted.exchange.resource import Exchange, Settings
 from onec_twisted.exchange.texts import LANGUAGES
 from onec_twisted.http.connections import Connections, TrustedProxies
+from onec_twisted.http.interim import InterimResponses
 from onec_twisted.http.refusals import Refusals
 from onec_twisted.http.server import Limits, Server
 from onec_twisted.http.site import ExchangeSite, tree
 from onec_twisted.ingest.pieces import Pieces
 from onec_twisted.model.shops import DEFAULT_SHOP
 from onec_twisted.resumable.chunks import Chunks
-from onec_twisted.tus.origins import Origins
+from onec_twisted.resumable.door import UploadDoor
+from onec_twisted.resumable.origins import Origins
+from onec_twisted.resumable.uploads import Uploads
+from onec_twisted.rufh.resource import Rufh, discovered
 from onec_twisted.tus.resource import Tus
 
 if TYPE_CHECKING:
@@ -36,10 +40,10 @@ __all__ = ["make_root", "make_site", "server_refusals"]
 
 @frozen(eq=False)
 class _Doors:
-    """The front doors of one shop; ``tus`` is None if that is off."""
+    """The front doors of one shop; ``uploads`` is None if resumable ones are off."""
 
     exchange: Exchange
-    tus: Tus | None
+    uploads: UploadDoor | None
 
 
 def _doors(members: Members, config: Config, means: Means, parts: Parts) -> _Doors:
@@ -76,8 +80,8 @@ def _doors(members: Members, config: Config, means: Means, parts: Parts) -> _Doo
     if config.tus_path is None:
         return _Doors(exchange, None)
     registry = Registry(means.catalog.recorder, config.session_quota, config.sessions_per_user)
-    tus = Tus(
-        _bare(config.tus_path),
+    uploads = Uploads(
+        path=_bare(config.tus_path),
         members=members,
         sessions=sessions,
         ingest=parts.ingest,
@@ -91,12 +95,17 @@ def _doors(members: Members, config: Config, means: Means, parts: Parts) -> _Doo
             errands=means.errands,
             session_ttl=config.session_ttl,
         ),
-        origins=Origins(frozenset(config.cors_origin), config.cors_header),
         claims=parts.claims,
         lock_timeout=config.lock_timeout,
-        note_refusal=note_refusal,
     )
-    return _Doors(exchange, tus)
+    origins = Origins(frozenset(config.cors_origin), config.cors_header)
+    interim = InterimResponses(config.interim_responses)
+    door = UploadDoor(
+        Tus(uploads, origins, note_refusal),
+        Rufh(uploads, origins, interim, note_refusal),
+        discovered(config.session_quota),
+    )
+    return _Doors(exchange, door)
 
 
 def _bare(path: str) -> bytes:
@@ -108,7 +117,7 @@ def make_root(config: Config, membership: Membership, means: Means, parts: Parts
     doors = {name: _doors(membership.shops[name], settings, means, parts) for name, settings in config.named_shops()}
     sharing = [DEFAULT_SHOP, *(shop.name for shop in config.shops if not shop.has_own_path)]
 
-    def shared(one: dict[str, Exchange] | dict[str, Tus]) -> Resource:
+    def shared(one: dict[str, Exchange] | dict[str, UploadDoor]) -> Resource:
         if len(one) == 1:
             return one[DEFAULT_SHOP]
         return SharedDoor(one, membership.roster, means.catalog.sessions)
@@ -116,15 +125,15 @@ def make_root(config: Config, membership: Membership, means: Means, parts: Parts
     resources: dict[bytes, Resource] = {}
     for path in config.path:
         resources[path.encode("ascii")] = shared({name: doors[name].exchange for name in sharing})
-    uploads = {name: tus for name in sharing if (tus := doors[name].tus) is not None}
+    uploads = {name: door for name in sharing if (door := doors[name].uploads) is not None}
     if config.tus_path is not None:
         resources[_bare(config.tus_path)] = shared(uploads)
     for shop in config.shops:
         own = doors[shop.name]
         for path in shop.config.path if shop.has_own_path else ():
             resources[path.encode("ascii")] = own.exchange
-        if shop.has_own_path and own.tus is not None and shop.config.tus_path is not None:
-            resources[_bare(shop.config.tus_path)] = own.tus
+        if shop.has_own_path and own.uploads is not None and shop.config.tus_path is not None:
+            resources[_bare(shop.config.tus_path)] = own.uploads
     return tree(resources, server.refusals, server.seldom, ", ".join(config.path))
 
 

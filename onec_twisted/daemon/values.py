@@ -15,7 +15,7 @@ from onec_twisted.daemon.parameters import CHOICES, NUMBERS, SIZES, TIMES
 from onec_twisted.delivery.importers import factory_of
 from onec_twisted.http.connections import TrustedProxies
 from onec_twisted.model.written import DURATION, LONGEST_TIME, SIZE, NotPlain, parse_duration, parse_size, plain_bytes
-from onec_twisted.tus.origins import parse_header, parse_origin
+from onec_twisted.resumable.origins import parse_header, parse_origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

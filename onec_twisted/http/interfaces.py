@@ -191,6 +191,9 @@ class IRequest(Interface):
     def getHeader(name: bytes) -> bytes | None:
         """Return the last value of a header, by its name in lower case."""
 
+    def joined(name: bytes) -> bytes | None:
+        """Return all lines of a header as one list (RFC 9110 section 5.3), by its name in lower case."""
+
     def getCookie(name: bytes) -> bytes | None:
         """Return the value of a cookie."""
 

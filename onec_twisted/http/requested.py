@@ -51,6 +51,11 @@ class Requested:
         values = self._fields.get(name)
         return values[-1] if values is not None else None
 
+    def joined(self, name: bytes) -> bytes | None:
+        """Return all lines of a header as one list (RFC 9110 section 5.3), by its name in lower case."""
+        values = self._fields.get(name)
+        return b", ".join(values) if values is not None else None
+
     def getCookie(self, name: bytes) -> bytes | None:
         """Return the value of a cookie, the last one of this name."""
         found = None

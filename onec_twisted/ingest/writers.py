@@ -95,7 +95,8 @@ class BufferedWriter:
     """Bytes of the body that workers have written."""
     _opened_at: int = field(default=0, init=False)
     """``written_size`` when the file was last opened."""
-    _ending: bool = field(default=False, init=False)
+    is_over: bool = field(default=False, init=False)
+    """Whether workers get nothing more of the body, which may have broken off."""
     _failure: Failure | None = field(default=None, init=False)
     is_disk_full: bool = field(default=False, init=False)
     """Whether the disk had no room for all that arrived; what it did take may be kept."""
@@ -182,7 +183,7 @@ class BufferedWriter:
 
     async def _quiet_for_good(self) -> None:
         """Give workers nothing more, and wait until none has a job of this writer."""
-        self._ending = True
+        self.is_over = True
         if self._writing is not None:
             await self._quiet()
 
@@ -200,7 +201,7 @@ class BufferedWriter:
         """Continue with what arrived in the meantime, or become idle."""
         self._writing = None
         checkpoints = self.checkpoints
-        if checkpoints is not None and not self._ending and checkpoints.due(self.written_size):
+        if checkpoints is not None and not self.is_over and checkpoints.due(self.written_size):
             self._writing = 0
             ensureDeferred(self._pass(checkpoints)).addCallbacks(self._written, self._failed)
             return
@@ -269,7 +270,7 @@ class DirectWriter(BufferedWriter):
     async def _move(self, source: IBodySource, most: int) -> int:
         """Let a worker write what is in memory, and then what waits in the socket."""
         await self._quiet()
-        if self._ending or self._failure is not None:
+        if self.is_over or self._failure is not None:
             return 0
         self._writing = self._waiting_size
         moved, failure = await self.workers(self._carry, self._take_waiting(), source, most)
@@ -291,7 +292,7 @@ class DirectWriter(BufferedWriter):
         carrier = carrier_of(source)
         moved, waits, left = 0, 0, WAITS_IN_TURN
         try:
-            while moved < most and not self._ending:
+            while moved < most and not self.is_over:
                 size = carrier.take(most - moved)
                 may_wait = size is None and waits < MOST_WAITS and left and not self.workers.crowded()
                 if may_wait and readable_soon(source.fileno()):

@@ -63,8 +63,10 @@ from onec_twisted.model.refusals.storage import (
 )
 from onec_twisted.model.refusals.uploads import (
     ChecksumMismatch,
+    DigestMismatch,
     InvalidLength,
     TooManyUnfinished,
+    UnsupportedVersion,
     UploadGone,
     UploadLocked,
     UploadNotFound,
@@ -81,6 +83,7 @@ __all__ = [
     "ConfirmationFailed",
     "ConnectionDropped",
     "ContradictoryHeaders",
+    "DigestMismatch",
     "FileBusy",
     "FileDamaged",
     "FileInTheWay",
@@ -121,6 +124,7 @@ __all__ = [
     "TooManyUploads",
     "Unforeseen",
     "UnknownMode",
+    "UnsupportedVersion",
     "UploadGone",
     "UploadLocked",
     "UploadNotFound",

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 __all__ = [
     "COMPLETE",
     "GONE",
+    "LONGEST_METADATA",
     "OPEN",
+    "RUFH",
+    "TUS",
     "Found",
     "UploadRecord",
     "from_base64",
@@ -30,6 +33,12 @@ __all__ = [
 OPEN, COMPLETE, GONE = "open", "complete", "gone"
 """The states of an upload."""
 
+TUS, RUFH = "tus", "rufh"
+"""The protocols of uploads: an upload is continued and completed by the one that has created it."""
+
+LONGEST_METADATA = 8192
+"""Bytes of packed metadata at most; all headers of a request together may have 16 KiB."""
+
 _KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,255}")
 
 
@@ -39,7 +48,8 @@ class UploadRecord:
 
     ``length`` is in bytes, None until it is known; ``metadata`` is what the client sent about the file, packed as
     received; ``own`` means that the session was opened for this upload alone; ``received`` is how many bytes of the
-    file this upload has added.
+    file this upload has added; ``digest`` is that of the whole file, see ``Checksum.packed``, empty if the client has
+    sent none.
     """
 
     id: str
@@ -51,11 +61,17 @@ class UploadRecord:
     own: bool
     received: int = 0
     state: str = OPEN
+    protocol: str = TUS
+    digest: str = ""
 
     @property
     def safe_name(self) -> SafeName:
         """Return the name as a path in the session's folder."""
         return SafeName(tuple(self.name.split("/")))
+
+    def completed(self, length: int, received: int) -> UploadRecord:
+        """Return it as complete with ``length`` bytes, of which it has ``received``."""
+        return evolve(self, length=length, received=received, state=COMPLETE)
 
     def metadata_as_text(self) -> dict[str, str]:
         """Return the metadata for an importer. It was validated before the upload was created."""
@@ -100,7 +116,7 @@ class Found:
         """Return it with ``committed`` bytes of the file recorded, at ``now`` in seconds since 1970."""
         received = self.upload.received + committed - self.committed
         return Found(
-            evolve(self.upload, received=received, state=COMPLETE if complete else self.upload.state),
+            self.upload.completed(committed, received) if complete else evolve(self.upload, received=received),
             evolve(self.session, touched=now) if self.session is not None else None,
             FileRecord(committed, self.committed, proven=True, sealed=complete),
         )

@@ -4,6 +4,5 @@ Modules, each of which imports only from those above it:
 
 * ``errors``: the refusals that only tus has
 * ``fields``: parse the headers into values
-* ``origins``: which origins' pages may upload, and the URLs of uploads behind a proxy
 * ``resource``: the resource: it carries out each method
 """

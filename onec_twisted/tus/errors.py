@@ -8,16 +8,11 @@ from __future__ import annotations
 from onec_twisted.model.errors import Refused
 
 __all__ = [
-    "VERSION",
     "ConcatenationUnsupported",
     "InvalidChecksum",
     "InvalidMetadata",
-    "UnsupportedVersion",
     "WrongContentType",
 ]
-
-VERSION = b"1.0.0"
-"""The only version of tus."""
 
 
 class InvalidMetadata(Refused):
@@ -36,14 +31,6 @@ class ConcatenationUnsupported(Refused):
     """``Upload-Concat`` creates a part, or joins parts: a part would be handed off as if it were a whole file."""
 
     words = "Concatenation is not supported"
-
-
-class UnsupportedVersion(Refused):
-    """``Tus-Resumable`` is missing, or names a version that is not supported."""
-
-    status = 412
-    words = "Tus-Resumable must be 1.0.0"
-    headers = ((b"Tus-Version", VERSION),)
 
 
 class WrongContentType(Refused):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 
 from onec_twisted.model.errors import InvalidLength, InvalidOffset
-from onec_twisted.model.uploads import from_base64, unpacked_metadata
+from onec_twisted.model.uploads import LONGEST_METADATA, from_base64, unpacked_metadata
 from onec_twisted.resumable.checksums import DIGEST_SIZES, Checksum
 from onec_twisted.tus.errors import InvalidChecksum, InvalidMetadata
 
 __all__ = [
-    "LONGEST_METADATA",
     "filename_of",
     "offset_header",
     "parse_checksum",
@@ -18,9 +17,6 @@ __all__ = [
     "parse_metadata",
     "parse_offset",
 ]
-
-LONGEST_METADATA = 8192
-"""Bytes of ``Upload-Metadata`` at most; all headers together may have 16 KiB."""
 
 _NUMBER = re.compile(rb"\d{1,100}")
 """A number of bytes; an impossibly large one is rejected for its size, not as malformed."""

@@ -5,104 +5,60 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.logger import Logger
 from twisted.web.http import datetimeToString
 
-from onec_twisted.auth.sessions import COOKIE
 from onec_twisted.http.answer import Answer
-from onec_twisted.http.proxied import shows_proxy
-from onec_twisted.http.refusals import address_of, sender_of
 from onec_twisted.http.resource import RefusingResource
 from onec_twisted.model import text
 from onec_twisted.model.errors import (
-    FileTooLarge,
-    HandoffRunning,
     InvalidLength,
-    InvalidSession,
     MethodNotAllowed,
     Refused,
     SessionRestarted,
+    UnsupportedVersion,
     UploadGone,
     UploadLocked,
-    UploadNotFound,
     UploadTakenOver,
 )
-from onec_twisted.model.names import safe_name
-from onec_twisted.model.uploads import OPEN, UploadRecord
+from onec_twisted.model.uploads import TUS
+from onec_twisted.resumable.appending import append
 from onec_twisted.resumable.checksums import ALGORITHMS
 from onec_twisted.tus import fields
-from onec_twisted.tus.errors import VERSION, ConcatenationUnsupported, UnsupportedVersion, WrongContentType
-from onec_twisted.tus.origins import Origins, location
+from onec_twisted.tus.errors import ConcatenationUnsupported, WrongContentType
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from onec_twisted.auth.members import Members
-    from onec_twisted.auth.sessions import Sessions
-    from onec_twisted.catalog.registry import Registry
-    from onec_twisted.delivery.relaying import IRelay
     from onec_twisted.http.interfaces import IRequest
-    from onec_twisted.ingest.engine import Ingest
     from onec_twisted.model.journal import RefusedRequest
-    from onec_twisted.model.records import Session
     from onec_twisted.model.uploads import Found
-    from onec_twisted.resumable.chunks import Chunks
-    from onec_twisted.resumable.claims import Claims
+    from onec_twisted.resumable.origins import Origins
+    from onec_twisted.resumable.uploads import Client, Uploads
 
 __all__ = ["Tus"]
 
+VERSION = b"1.0.0"
+"""The only version of tus."""
+
 EXTENSIONS = b"creation,creation-with-upload,creation-defer-length,expiration,checksum,termination"
 CHUNK = b"application/offset+octet-stream"
-DEFAULT_NAME = b"upload"
-"""The name of a file whose client sends none, in a session of its own."""
-
 TO_UPLOADS, TO_UPLOAD = b"POST, OPTIONS", b"HEAD, PATCH, DELETE, OPTIONS"
 """The methods allowed for the path, and those allowed for an upload."""
 
 
-@frozen
-class _Client:
-    """The client of a request: a user, and the session that its cookie opens, if it sent one."""
-
-    user: str
-    session: Session | None
-
-
 class Tus(RefusingResource):
-    """Uploads at ``path``, which has no trailing slash; each upload has a URL of its own below it."""
+    """``uploads`` by tus; pages of ``origins`` may upload."""
 
     _log = Logger()
 
-    def __init__(
-        self,
-        path: bytes,
-        *,
-        members: Members,
-        sessions: Sessions,
-        ingest: Ingest,
-        relay: IRelay,
-        registry: Registry,
-        chunks: Chunks,
-        origins: Origins,
-        claims: Claims,
-        lock_timeout: float,
-        note_refusal: Callable[[RefusedRequest], None],
-    ) -> None:
-        """Serve with these parts; pages of ``origins`` may upload; ``lock_timeout`` is in seconds."""
-        super().__init__(ingest.metrics, note_refusal)
-        self._path = path
-        self._members = members
-        self._sessions = sessions
-        self._shard = sessions.shard
-        self._ingest = ingest
-        self._relay = relay
-        self._registry = registry
-        self._chunks = chunks
+    def __init__(self, uploads: Uploads, origins: Origins, note_refusal: Callable[[RefusedRequest], None]) -> None:
+        """Put refused requests on record by ``note_refusal``."""
+        super().__init__(uploads.ingest.metrics, note_refusal)
+        self._uploads = uploads
         self._origins = origins
-        self._lock_timeout = lock_timeout
-        self._claims = claims
-        self._methods: dict[bytes, Callable[[_Client, str, int, IRequest], Awaitable[Answer]]] = {
+        self._methods: dict[bytes, Callable[[Client, str, int, IRequest], Awaitable[Answer]]] = {
             b"HEAD": self._head,
             b"PATCH": self._patch,
             b"DELETE": self._delete,
@@ -118,14 +74,14 @@ class Tus(RefusingResource):
         return Answer(refused.status, refused.words.encode("utf-8") + b"\n", headers=refused.headers)
 
     async def carry_out(self, request: IRequest) -> Answer:
-        number = self._claims.arrive()
+        number = self._uploads.arrive()
         method = _method_of(request)
         upload_id = text.decoded(b"/".join(request.postpath or []))
         if method == b"OPTIONS":
             return self._options()
         if request.getHeader(b"tus-resumable") != VERSION:
             raise UnsupportedVersion
-        client = await self._client(request, upload_id)
+        client = await self._uploads.client(request, upload_id)
         if not upload_id:
             if method != b"POST":
                 raise MethodNotAllowed(TO_UPLOADS)
@@ -141,25 +97,14 @@ class Tus(RefusingResource):
             headers=(
                 (b"Tus-Version", VERSION),
                 (b"Tus-Extension", EXTENSIONS),
-                (b"Tus-Max-Size", b"%d" % self._registry.quota),
+                (b"Tus-Max-Size", b"%d" % self._uploads.quota),
                 (b"Tus-Checksum-Algorithm", ALGORITHMS),
             ),
         )
 
-    async def _client(self, request: IRequest, upload_id: str) -> _Client:
-        """Return the client, authenticated by the cookie of a session or by Basic. Raises ``Refused``."""
-        token = request.getCookie(COOKIE.encode("ascii"))
-        session = await self._sessions.find(token)
-        if session is not None:
-            return _Client(session.username, session)
-        if not upload_id:  # a proxy routes by the upload's id first
-            self._shard.note_unknown(token or b"")
-        header = request.getHeader(b"authorization")
-        return _Client(await self._members.login_again(header, address_of(request)), None)
-
-    async def _post(self, client: _Client, number: int, request: IRequest) -> Answer:
+    async def _post(self, client: Client, number: int, request: IRequest) -> Answer:
         """Create an upload, and append the body; unless the answer is 201, nothing is left behind."""
-        body = request.body
+        body, uploads = request.body, self._uploads
         if request.getHeader(b"upload-concat") is not None:
             raise ConcatenationUnsupported
         length = fields.parse_length(request.getHeader(b"upload-length"), request.getHeader(b"upload-defer-length"))
@@ -172,62 +117,26 @@ class Tus(RefusingResource):
         checksum = fields.parse_checksum(request.getHeader(b"upload-checksum")) if is_checked else None
         if has_body and _content_type_of(request) != CHUNK:
             raise WrongContentType
-        own = client.session is None
-        upload = UploadRecord(
-            id=self._shard.new_id(16),
-            username=client.user,
-            sessid=client.session.sessid if client.session is not None else self._shard.new_id(16),
-            name=str(safe_name(name or (DEFAULT_NAME if own else None))),
-            length=length,
-            metadata=raw.decode("ascii"),
-            own=own,
-        )
-        await self._check_room(upload, body.length)
-        async with self._chunks.lock(upload):
-            found = await self._registry.create(upload, client.session, self._ingest.now(), sender_of(request))
-        self._log.info(
-            "{sessid}: upload of {name} created by {user} from {peer}",
-            sessid=upload.sessid,
-            user=client.user,
-            name=upload.name,
-            peer=address_of(request),
-            upload=upload.id,
-            length=length,
-        )
+        upload = uploads.record(client, TUS, name, length, raw.decode("ascii"))
+        found = await uploads.create(client, upload, request)
         reports_offset = has_body or found.committed > 0 or length == 0
+        chunks = uploads.chunks
         try:
             if found.committed:  # the body begins at 0: the answer reports the offset to continue from instead
-                found = await self._chunks.complete(upload) if length == found.committed else found
+                found = await chunks.complete(upload) if length == found.committed else found
             elif has_body or length == 0:
-                with self._claims.hold(upload.id, number, body) as claim:
-                    found = await self._chunks.append(found, claim, 0, None, checksum, creates=True)
+                with uploads.claims.hold(upload.id, number, body) as claim:
+                    found = await append(chunks, found, claim, 0, None, checksum, creates=True)
         except BaseException:
-            await self._chunks.undo(upload)
+            await chunks.undo(upload)
             raise
-        headers = ((b"Location", self._location(request, upload)), *self._expires(found))
+        headers = ((b"Location", uploads.location(request, upload)), *self._expires(found))
         return Answer(201, headers=(*headers, fields.offset_header(found.committed)) if reports_offset else headers)
 
-    async def _check_room(self, upload: UploadRecord, coming: int | None) -> None:
-        """Check that there is room for the whole upload. Raises ``FileTooLarge``, ``InsufficientStorage``."""
-        length = upload.length
-        if max(length or 0, coming or 0) > self._registry.quota:
-            raise FileTooLarge
-        self._relay.check_room(upload.username)
-        if length is not None and coming is not None and coming > length:
-            raise FileTooLarge
-        files = self._ingest.files
-        there = None if upload.own else await files.find(upload.sessid, upload.name)
-        rest = (length or 0) - (there.committed if there is not None else 0)
-        await self._ingest.check_room(upload.username, max(rest, len(upload.metadata)))
-
-    async def _head(self, client: _Client, upload_id: str, number: int, request: IRequest) -> Answer:
+    async def _head(self, client: Client, upload_id: str, number: int, request: IRequest) -> Answer:
         """Report an upload's offset; the client will continue from there, so older requests are stopped."""
-        found = await self._find(client, upload_id)
         try:
-            with self._claims.hold(upload_id, number, request.body) as claim:
-                async with self._chunks.lock(found.upload):
-                    await claim.count(self._ingest.daemons, self._chunks.live(found), upload_id)
-                    found = await self._find(client, upload_id)
+            found = await self._uploads.find_alone(client, upload_id, number, request, TUS)
         except (UploadTakenOver, SessionRestarted):
             raise UploadLocked from None  # clients treat 409 here as the end of the upload
         upload = found.upload
@@ -243,7 +152,7 @@ class Tus(RefusingResource):
             )
         )
 
-    async def _patch(self, client: _Client, upload_id: str, number: int, request: IRequest) -> Answer:
+    async def _patch(self, client: Client, upload_id: str, number: int, request: IRequest) -> Answer:
         """Append the body."""
         if _content_type_of(request) != CHUNK:
             raise WrongContentType
@@ -251,88 +160,31 @@ class Tus(RefusingResource):
         raw = request.getHeader(b"upload-length")
         length = fields.parse_length(raw, None) if raw is not None else None
         checksum = fields.parse_checksum(request.getHeader(b"upload-checksum"))
-        found = await self._find(client, upload_id)
+        uploads = self._uploads
+        found = await uploads.find(client, upload_id, TUS)
         if length is not None and found.upload.length not in {None, length}:
             raise InvalidLength
         try:
-            with self._claims.hold(upload_id, number, request.body) as claim:
-                found = await self._chunks.append(found, claim, offset, length, checksum)
+            with uploads.claims.hold(upload_id, number, request.body) as claim:
+                found = await append(uploads.chunks, found, claim, offset, length, checksum)
         except UploadGone:
             raise
         except Refused as refused:
             with suppress(Refused):
-                found = await self._find(client, upload_id)
+                found = await uploads.find(client, upload_id, TUS)
                 refused.headers = (*refused.headers, fields.offset_header(found.committed), *self._expires(found))
             raise
         return Answer(204, headers=(fields.offset_header(found.committed), *self._expires(found)))
 
-    async def _delete(self, client: _Client, upload_id: str, number: int, request: IRequest) -> Answer:
-        """End an upload, and remove its file; if the file was handed off, remove it after delivery."""
-        found = await self._find(client, upload_id)
-        with self._claims.hold(upload_id, number, request.body):
-            await self._terminate(found.upload)
+    async def _delete(self, client: Client, upload_id: str, number: int, request: IRequest) -> Answer:
+        """End an upload."""
+        await self._uploads.terminate(client, upload_id, number, request, TUS)
         return Answer(204)
-
-    async def _terminate(self, upload: UploadRecord) -> None:
-        """Remove an upload with its file, and with its session, if that is its own. Raises ``HandoffRunning``.
-
-        A file that a node has sent part of stays, because that part was acknowledged to the node.
-        """
-        if upload.own:
-            locks = self._ingest.locks
-            await self._relay.idle(upload.sessid, self._lock_timeout)
-            try:
-                async with locks.of_session(upload.sessid, UploadGone, UploadLocked):
-                    await self._chunks.discard(upload)
-            except InvalidSession:
-                raise UploadGone from None
-        else:
-            async with self._chunks.lock(upload):
-                if await self._remove(upload):
-                    await self._chunks.remove_file(upload)
-        self._log.info(
-            "{sessid}: upload of {name} terminated",
-            sessid=upload.sessid,
-            user=upload.username,
-            name=upload.name,
-            upload=upload.id,
-        )
-
-    async def _remove(self, upload: UploadRecord) -> bool:
-        """Delete an upload's record, after its delivery if need be; return whether its file is to be removed."""
-        try:
-            return await self._registry.remove(upload, self._ingest.now())
-        except HandoffRunning:
-            await self._relay.idle(upload.sessid, self._lock_timeout)
-            return await self._registry.remove(upload, self._ingest.now())
-
-    async def _find(self, client: _Client, upload_id: str) -> Found:
-        """Return a client's upload. Raises ``UploadNotFound``, also for another client's, and ``UploadGone``."""
-        try:
-            found = await self._registry.find(upload_id)
-        except UploadNotFound:
-            self._shard.note_unknown(upload_id)
-            raise
-        found.check_owner(client.user)
-        self._chunks.live(found)
-        return found
 
     def _expires(self, found: Found) -> tuple[tuple[bytes, bytes], ...]:
         """Return the header that reports when an unfinished upload expires, unless it is continued."""
-        if found.session is None or found.upload.state != OPEN:
-            return ()
-        return ((b"Upload-Expires", datetimeToString(found.session.touched + self._sessions.ttl)),)
-
-    def _location(self, request: IRequest, upload: UploadRecord) -> bytes:
-        """Return the URL of an upload."""
-        path = self._path + b"/" + upload.id.encode("ascii")
-        host, prefix = request.getHeader(b"host") or b"", b""
-        if request.trusted_proxy:
-            host = request.from_proxy(b"x-forwarded-host") or host
-            prefix = request.from_proxy(b"x-forwarded-prefix")
-        elif shows_proxy(request):
-            host = b""  # an untrusted proxy's: scheme and host may differ from those that the client used
-        return location(path, host.strip(), prefix.strip(), secure=request.isSecure())
+        moment = self._uploads.expires(found)
+        return ((b"Upload-Expires", datetimeToString(moment)),) if moment is not None else ()
 
 
 def _method_of(request: IRequest) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 from onec_twisted.catalog.sql.schema import SCHEMA_VERSION
 from onec_twisted.cluster.postgresql import PostgreSQL
 from onec_twisted.cluster.refusals import CannotUseCluster
-from onec_twisted.cluster.tables import FIRST_VERSION, MIGRATIONS, create_tables, leave_behind
+from onec_twisted.cluster.tables import FIRST_VERSION, MIGRATIONS, OLDEST_VERSION, create_tables, leave_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,10 +75,10 @@ def test_later_versions_add_and_leave_behind(database: PostgreSQL, postgresql: S
     added = {later: "ALTER TABLE files ADD COLUMN later INTEGER NOT NULL DEFAULT 0;"}
     database.using(create_tables, later, added)
     database.using(create_tables, later, added)
-    assert postgresql.ask("SELECT version, oldest FROM schema_version", name) == [(later, SCHEMA_VERSION)]
+    assert postgresql.ask("SELECT version, oldest FROM schema_version", name) == [(later, OLDEST_VERSION)]
     database.using(create_tables)
 
-    assert database.using(leave_behind, later) == SCHEMA_VERSION
+    assert database.using(leave_behind, later) == OLDEST_VERSION
     postgresql.ask("UPDATE daemons SET seen = now() - interval '6 s'", name)
     assert database.using(leave_behind, later) == later
     with pytest.raises(CannotUseCluster, match="install the version that the other daemons run"):

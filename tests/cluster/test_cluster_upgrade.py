@@ -49,8 +49,8 @@ def version_of(folder: Path, *, oldest: int) -> str:
         f"SCHEMA_VERSION = {NEXT}",
     )
     added = "ALTER TABLE files ADD COLUMN later INTEGER NOT NULL DEFAULT 0;"
-    replaced(tables, r"^MIGRATIONS: dict\[int, str\] = \{\}$", f'MIGRATIONS: dict[int, str] = {{{NEXT}: "{added}"}}')
-    replaced(tables, r"^OLDEST_VERSION = schema\.SCHEMA_VERSION$", f"OLDEST_VERSION = {oldest}")
+    replaced(tables, r"^(MIGRATIONS: dict\[int, str\] = \{.*)\}$", rf'\1, {NEXT}: "{added}"}}')
+    replaced(tables, r"^OLDEST_VERSION = \d+$", f"OLDEST_VERSION = {oldest}")
     return str(folder)
 
 

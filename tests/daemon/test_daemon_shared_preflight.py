@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from in_memory import config_of
 
+from onec_twisted.catalog.sql.schema import SCHEMA_VERSION
 from onec_twisted.daemon.findings import FAIL, OK
 from onec_twisted.daemon.preflight import findings
 
@@ -55,7 +56,8 @@ def test_all_is_well(tmp_path: Path, postgresql: Server, fake: FakeS3, keys: Pat
     assert "database" not in found
     assert fake.objects == {}
     assert postgresql.ask("SELECT to_regclass('schema_version')", "empty") == [(None,)]
-    assert said(tmp_path, postgresql.url("made"), fake.endpoint, keys)["catalog"] == (OK, f"{where}: schema 6")
+    found = said(tmp_path, postgresql.url("made"), fake.endpoint, keys)
+    assert found["catalog"] == (OK, f"{where}: schema {SCHEMA_VERSION}")
     postgresql.ask("DROP DATABASE empty")
 
 

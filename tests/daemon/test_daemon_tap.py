@@ -13,8 +13,8 @@ from zope.interface.verify import verifyObject
 
 from onec_twisted.daemon.config import CannotStart
 from onec_twisted.daemon.options import Options
+from onec_twisted.resumable.door import UploadDoor
 from onec_twisted.tap import makeService
-from onec_twisted.tus.resource import Tus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +69,7 @@ def test_where_tus_is(tmp_path: Path, arguments: tuple[str, ...], serves: dict[s
     daemon = makeService(options(tmp_path, *arguments), Reactor())
     for path, tus in serves.items():
         request = DummyRequest([part.encode() for part in path[1:].split("/")])
-        assert isinstance(daemon.site.getResourceFor(request), Tus) == tus, path
+        assert isinstance(daemon.site.getResourceFor(request), UploadDoor) == tus, path
 
 
 @pytest.mark.parametrize(

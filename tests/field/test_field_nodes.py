@@ -32,10 +32,10 @@ from onec_twisted.node.command import main
 from onec_twisted.node.export import Export
 from onec_twisted.node.load import load
 from onec_twisted.node.push import Bar, Display, Lines, Quiet, push
+from onec_twisted.resumable.origins import Origins
 from onec_twisted.runtime.backoff import Backoff
 from onec_twisted.testing import FakeImporter
 from onec_twisted.tus.fields import parse_checksum, parse_metadata
-from onec_twisted.tus.origins import Origins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,7 +20,7 @@ TESTS = Path(__file__).parents[1]
 NODE_CLOCKS = {"node.check", "node.command"}
 """Where the node's side reads the clock: nobody gives it one."""
 
-FRONT_DOORS = {"exchange", "tus"}
+FRONT_DOORS = {"exchange", "rufh", "tus"}
 ORDER = [f"{package}.{module}" for package, modules in PACKAGES.items() for module in modules]
 PROGRAMS = [
     "delivery.launch",
@@ -51,6 +51,7 @@ WITHOUT_TESTS = {
     "delivery.interfaces",
     "delivery.relaying",
     "tus.errors",
+    "rufh.errors",
     "node.requests",
     "node.connection",
 }

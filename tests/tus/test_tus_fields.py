@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onec_twisted.model.errors import InvalidLength, InvalidOffset
-from onec_twisted.model.uploads import is_whole
+from onec_twisted.model.uploads import LONGEST_METADATA, is_whole
 from onec_twisted.resumable.checksums import Checksum
 from onec_twisted.tus.errors import InvalidChecksum, InvalidMetadata
 from onec_twisted.tus.fields import (
-    LONGEST_METADATA,
     filename_of,
     parse_checksum,
     parse_length,
@@ -98,7 +97,8 @@ def test_a_checksum() -> None:
     """An algorithm that is announced, and a digest of its size."""
     assert parse_checksum(None) is None
     assert parse_checksum(b"crc32 AAAAAQ==") == Checksum("crc32", b"\0\0\0\1")
-    for raw in (b"", b"crc32", b"crc32 AAAA", b"sha512 AAAAAQ==", b"crc32 AAAAAQ== x", b"crc32 \xff"):
+    sha512 = b"sha512 " + b64encode(bytes(64))  # not announced
+    for raw in (b"", b"crc32", b"crc32 AAAA", sha512, b"crc32 AAAAAQ== x", b"crc32 \xff"):
         with pytest.raises(InvalidChecksum):
             parse_checksum(raw)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LOCK_PATIENCE", "MIGRATIONS", "SCHEMA_VERSION", "has_counts", "script_from", "version_of"]
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 SCHEMA = """
 CREATE TABLE sessions (
@@ -83,6 +83,11 @@ CREATE INDEX uploads_of_session ON uploads (sessid, name);
 CREATE INDEX uploads_of_user ON uploads (username, state, changed);
 CREATE INDEX uploads_open ON uploads (changed) WHERE state = 'open';
 CREATE INDEX uploads_gone ON uploads (changed) WHERE state = 'gone';
+"""
+
+PROTOCOLS = """
+ALTER TABLE uploads ADD COLUMN protocol TEXT NOT NULL DEFAULT 'tus';
+ALTER TABLE uploads ADD COLUMN whole_digest TEXT NOT NULL DEFAULT '';
 """
 
 KEPT = """
@@ -235,9 +240,11 @@ are in ``files``. ``folded`` is a name for searches, whatever its case; ``checke
 ``refusals`` are requests that were refused, ``minutes`` totals by the minute. ``shop`` is that of the user
 (``model.shops``).
 
-``uploads`` are those of tus: ``length`` is NULL until it is known, ``metadata`` is as received; ``own`` means that
-the session was made for the upload alone; ``brought`` is how many bytes of its file the upload has received;
-``state`` is ``open``, ``complete``, or ``gone``, which is remembered for a while.
+``uploads`` are the resumable ones, of the ``protocol`` that has begun them: ``length`` is NULL until it is known,
+``metadata`` is what the client said of its file, packed as tus does; ``own`` means that the session was made for the
+upload alone; ``brought`` is how many bytes of its file the upload has received; ``state`` is ``open``, ``complete``,
+or ``gone``, which is remembered for a while; ``whole_digest`` is what all of it has to match when it is complete,
+empty if the client has sent none.
 """
 
 COUNTS = """
@@ -274,6 +281,7 @@ ALTER TABLE sessions ADD COLUMN folder TEXT NOT NULL DEFAULT '';
     + KEPT,
     4: JOURNAL + "CREATE INDEX exchanges_ended ON exchanges (ended) WHERE live = 0;" + FIRST_EXCHANGES,
     5: "DROP INDEX exchanges_ended;" + SHOPS,
+    6: PROTOCOLS,
 }
 """The migration from each version to the next."""
 
@@ -301,7 +309,7 @@ def script_from(version: int, *, counts: bool = True) -> str:
 
     ``counts`` is whether its hand-offs have counts, which version 3 has had since its second day.
     """
-    whole = [SCHEMA, UPLOADS, KEPT, JOURNAL, SHOPS, INDEXES]
+    whole = [SCHEMA, UPLOADS, PROTOCOLS, KEPT, JOURNAL, SHOPS, INDEXES]
     steps = [MIGRATIONS[old] for old in range(version, SCHEMA_VERSION)] if version else whole
     if version == 3 and not counts:
         steps.insert(0, COUNTS)

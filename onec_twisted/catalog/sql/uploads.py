@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import astuple
 
 from onec_twisted.model.errors import InsufficientStorage, TooManyUnfinished, UploadGone, UploadOpen
-from onec_twisted.model.uploads import COMPLETE, GONE, OPEN, UploadRecord
+from onec_twisted.model.uploads import COMPLETE, GONE, OPEN, RUFH, UploadRecord
 
 if TYPE_CHECKING:
     from sqlite3 import Cursor
@@ -40,7 +40,7 @@ UNFINISHED_OF_USER = 10_000
 REMEMBERED_UPLOADS = 10_000
 """Uploads per user that are remembered as gone; when there are more, the older half is forgotten."""
 
-COLUMNS = "id, username, sessid, name, length, metadata, own, brought, state"
+COLUMNS = "id, username, sessid, name, length, metadata, own, brought, state, protocol, whole_digest"
 """The columns of an ``UploadRecord``, in its order."""
 
 IS_OPEN, IS_GONE = f"state = '{OPEN}'", f"state = '{GONE}'"
@@ -53,7 +53,7 @@ SESSION_UNFINISHED = f"EXISTS (SELECT 1 FROM uploads WHERE uploads.sessid = sess
 
 _GROWING = (
     f"uploads.sessid = files.sessid AND uploads.name = files.name AND {IS_OPEN}"
-    " AND (length IS NULL OR length > committed)"
+    f" AND (length IS NULL OR length > committed OR protocol = '{RUFH}')"
 )
 
 FILE_GROWING = f"EXISTS (SELECT 1 FROM uploads WHERE {_GROWING})"
@@ -71,14 +71,14 @@ def find(cursor: Cursor, upload_id: str) -> UploadRecord | None:
     row = cursor.fetchone()
     if row is None:
         return None
-    known, username, sessid, name, length, metadata, own, received, state = row
-    return UploadRecord(known, username, sessid, name, length, metadata, bool(own), received, state)
+    known, username, sessid, name, length, metadata, own, *rest = row
+    return UploadRecord(known, username, sessid, name, length, metadata, bool(own), *rest)
 
 
 def insert(cursor: Cursor, upload: UploadRecord, now: float) -> None:
     """Record an upload."""
     cursor.execute(
-        f"INSERT INTO uploads ({COLUMNS}, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO uploads ({COLUMNS}, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (*astuple(upload, recurse=False), now),
     )
 

@@ -42,6 +42,7 @@ class WrongOffset(Refused):
     def __init__(self, committed: int) -> None:
         """Report the file's committed length in bytes, where the next piece has to begin."""
         super().__init__(committed)
+        self.committed = committed
         self.words = f"Expected offset {committed}"
 
 

@@ -6,8 +6,10 @@ from onec_twisted.model.refusals.base import Refused
 
 __all__ = [
     "ChecksumMismatch",
+    "DigestMismatch",
     "InvalidLength",
     "TooManyUnfinished",
+    "UnsupportedVersion",
     "UploadGone",
     "UploadLocked",
     "UploadNotFound",
@@ -15,6 +17,14 @@ __all__ = [
     "UploadStalled",
     "UploadTakenOver",
 ]
+
+
+class UnsupportedVersion(Refused):
+    """``Tus-Resumable`` is missing, or names a version that is not supported."""
+
+    status = 412
+    words = "Tus-Resumable must be 1.0.0"
+    headers = ((b"Tus-Version", b"1.0.0"),)
 
 
 class InvalidLength(Refused):
@@ -80,3 +90,9 @@ class ChecksumMismatch(Refused):
 
     status = 460
     words = "Checksum mismatch"
+
+
+class DigestMismatch(Refused):
+    """The whole file does not match the ``Repr-Digest`` of its upload, which is gone with it (RFC 9530)."""
+
+    words = "The file does not match its Repr-Digest - upload it again"

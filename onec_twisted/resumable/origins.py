@@ -8,9 +8,10 @@ from attrs import frozen
 
 __all__ = ["EXPOSED", "Origins", "location", "parse_header", "parse_origin"]
 
-METHODS = b"POST, HEAD, PATCH, DELETE, OPTIONS"
+METHODS = b"POST, GET, HEAD, PATCH, DELETE, OPTIONS"
 ALLOWED = (
-    b"Authorization, Content-Type, Tus-Resumable, Upload-Checksum, Upload-Concat, Upload-Defer-Length, "
+    b"Authorization, Content-Digest, Content-Disposition, Content-Type, Repr-Digest, Tus-Resumable, "
+    b"Upload-Checksum, Upload-Complete, Upload-Concat, Upload-Defer-Length, Upload-Draft-Interop-Version, "
     b"Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, X-Request-ID, X-Requested-With"
 )
 """Headers that a page may send."""
@@ -27,7 +28,8 @@ W3C, Sentry, Zipkin, Datadog, New Relic, Elastic, Jaeger, and the clouds."""
 
 EXPOSED = (
     b"Location, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, "
-    b"Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset"
+    b"Upload-Complete, Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Limit, Upload-Metadata, "
+    b"Upload-Offset"
 )
 """Headers of answers that a page may read."""
 

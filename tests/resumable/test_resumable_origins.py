@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onec_twisted.tus.origins import Origins, location, parse_origin
+from onec_twisted.resumable.origins import Origins, location, parse_origin
 
 SHOP = b"https://shop.example"
 
