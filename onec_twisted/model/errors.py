@@ -64,6 +64,7 @@ from onec_twisted.model.refusals.storage import (
 from onec_twisted.model.refusals.uploads import (
     ChecksumMismatch,
     DigestMismatch,
+    FileBegun,
     InvalidLength,
     TooManyUnfinished,
     UnsupportedVersion,
@@ -84,6 +85,7 @@ __all__ = [
     "ConnectionDropped",
     "ContradictoryHeaders",
     "DigestMismatch",
+    "FileBegun",
     "FileBusy",
     "FileDamaged",
     "FileInTheWay",

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["UploadDoor", "is_for_tus"]
 
 
+WITHOUT_FIELDS = frozenset({b"HEAD", b"GET", b"DELETE"})
+"""The methods by which RUFH asks for an upload, or ends it, without a field that shows it."""
+
+
 def is_for_tus(request: IRequest) -> bool:
     """Return whether a request speaks tus, or shows no protocol where RUFH would have to show itself.
 
@@ -26,8 +30,9 @@ def is_for_tus(request: IRequest) -> bool:
     """
     if request.getHeader(b"tus-resumable") is not None or request.method == b"OPTIONS":
         return True
-    has_content = request.method == b"PATCH" or not any(request.postpath)
-    return has_content and request.getHeader(b"upload-complete") is None
+    if request.getHeader(b"upload-complete") is not None:
+        return False
+    return request.method not in WITHOUT_FIELDS or not any(request.postpath)
 
 
 @implementer(IStreamingResource)

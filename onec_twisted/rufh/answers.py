@@ -10,6 +10,7 @@ from onec_twisted.http.answer import Answer
 from onec_twisted.model.errors import (
     ChecksumMismatch,
     DigestMismatch,
+    FileBegun,
     FileBusy,
     FileSealed,
     FileTooLarge,
@@ -21,7 +22,7 @@ from onec_twisted.model.errors import (
     UploadOpen,
 )
 from onec_twisted.rufh import problems
-from onec_twisted.rufh.errors import FileBegun, MismatchingOffset
+from onec_twisted.rufh.errors import MismatchingOffset
 from onec_twisted.rufh.fields import complete_field, offset_field
 from onec_twisted.rufh.limits import limits_field
 

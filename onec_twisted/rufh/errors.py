@@ -6,7 +6,6 @@ from onec_twisted.model.errors import Refused
 
 __all__ = [
     "AlreadyComplete",
-    "FileBegun",
     "InvalidDigest",
     "MetadataTooLong",
     "MismatchingOffset",
@@ -39,13 +38,6 @@ class WrongPartType(Refused):
     status = 415
     words = "Content-Type must be application/partial-upload"
     headers = ((b"Accept-Patch", b"application/partial-upload"),)
-
-
-class FileBegun(Refused):
-    """The session has bytes of a file of this name already, and a creation brings a file from its first byte on."""
-
-    status = 409
-    words = "The session has a part of this file already - init starts anew"
 
 
 class MismatchingOffset(Refused):

@@ -32,7 +32,7 @@ from onec_twisted.resumable.appending import append
 from onec_twisted.resumable.endings import Ending
 from onec_twisted.rufh import fields
 from onec_twisted.rufh.answers import refusal_of
-from onec_twisted.rufh.errors import AlreadyComplete, FileBegun, MismatchingOffset, MissingComplete, WrongPartType
+from onec_twisted.rufh.errors import AlreadyComplete, MismatchingOffset, MissingComplete, WrongPartType
 from onec_twisted.rufh.limits import limits_field
 
 if TYPE_CHECKING:
@@ -133,12 +133,9 @@ class Rufh(RefusingResource):
         packed = digest.packed() if digest is not None else ""
         upload = uploads.record(client, RUFH, name, content.length, metadata, packed)
         found = await uploads.create(client, upload, request)
-        is_told = False
+        location = (b"Location", uploads.location(request, upload))
+        is_told = self._tell(request, (location, self._limits(found)))
         try:
-            if found.committed:
-                raise FileBegun  # the content begins at 0
-            location = (b"Location", uploads.location(request, upload))
-            is_told = self._tell(request, (location, self._limits(found)))
             if body.length != 0 or content.is_last:
                 found = await self._append(client, found, number, request, content, keeps=is_told)
         except BaseException:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from onec_twisted.model import errors
-from onec_twisted.rufh import errors as of_rufh
 from onec_twisted.rufh.answers import refusal_of
 
 QUOTA = 1000
@@ -17,7 +16,7 @@ QUOTA = 1000
         errors.FileSealed(),
         errors.SessionRestarted(),
         errors.UploadOpen(),
-        of_rufh.FileBegun(),
+        errors.FileBegun(),
         errors.UnsupportedVersion(),
     ],
 )

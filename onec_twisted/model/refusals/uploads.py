@@ -7,6 +7,7 @@ from onec_twisted.model.refusals.base import Refused
 __all__ = [
     "ChecksumMismatch",
     "DigestMismatch",
+    "FileBegun",
     "InvalidLength",
     "TooManyUnfinished",
     "UnsupportedVersion",
@@ -52,6 +53,13 @@ class UploadOpen(Refused):
 
     status = 409
     words = "A file of this name is being uploaded already"
+
+
+class FileBegun(Refused):
+    """The session has bytes of a file of this name already, and the upload brings it from its first byte on."""
+
+    status = 409
+    words = "The session has a part of this file already - init starts anew"
 
 
 class UploadGone(Refused):
