@@ -61,7 +61,7 @@ class Gauges:
             ("onec_uploads_waiting", "Pieces that wait for their file"),
             ("onec_sessions", "Sessions on record"),
             ("onec_sessions_owing", "Sessions with files that are not handed off yet"),
-            ("onec_unfinished_uploads", "Incomplete tus uploads"),
+            ("onec_unfinished_uploads", "Incomplete resumable uploads"),
             ("onec_damaged_files", "Files that have lost acknowledged bytes"),
             ("onec_disk_free_bytes", "Free bytes on the disk of the media root"),
             ("onec_handoff_oldest_waiting_seconds", "Age of the oldest waiting hand-off"),

@@ -112,11 +112,11 @@ class Options(usage.Options, AuthOptionMixin):
         self["notify"].append(description)
 
     def opt_cors_origin(self, origin: str) -> None:
-        """Origin whose pages may upload by tus, as in https://shop.example; may be repeated; without it, none."""
+        """Origin whose pages may upload by tus or RUFH, as in https://shop.example; may be repeated; without it, none."""
         self["cors-origin"].append(one_of_several("cors-origin", origin))
 
     def opt_cors_header(self, name: str) -> None:
-        """Header that pages of --cors-origin may send, besides those of tus and of tracing; may be repeated."""
+        """Header that pages of --cors-origin may send, besides those of tus, RUFH and tracing; may be repeated."""
         self["cors-header"].append(one_of_several("cors-header", name))
 
     def opt_help_importers(self) -> NoReturn:

@@ -106,7 +106,7 @@ PARAMETERS: Sequence[Sequence[Any]] = [
     ["max-uploads", None, "1000", "Concurrent pieces, 0 for no limit; beyond that, 503."],
     ["header-timeout", None, "30", "Time limit for the headers of a request."],
     ["min-rate", None, "128", "Bytes per second that a body must send, 0 for no limit; below that, 408."],
-    ["tus-path", None, "/files/", "URL path of resumable tus uploads, or off."],
+    ["tus-path", None, "/files/", "URL path of resumable uploads, by tus and by RUFH, or off."],
     [
         "interim-responses",
         None,

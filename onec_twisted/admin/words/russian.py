@@ -224,7 +224,7 @@ RUSSIAN = Words(
     },
     events={
         "import": "загрузка",
-        "upload": "файл по tus",
+        "upload": "файл с докачкой",
         "settled": "сеанс без запроса загрузки",
         "complete": "завершение",
         "deactivate": "деактивация",
