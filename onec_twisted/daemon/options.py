@@ -112,7 +112,7 @@ class Options(usage.Options, AuthOptionMixin):
         self["notify"].append(description)
 
     def opt_cors_origin(self, origin: str) -> None:
-        """Origin whose pages may upload by tus or RUFH, as in https://shop.example; may be repeated; without it, none."""
+        """Origin whose pages may upload, as in https://shop.example; may be repeated; without it, none."""
         self["cors-origin"].append(one_of_several("cors-origin", origin))
 
     def opt_cors_header(self, name: str) -> None:

@@ -9,6 +9,7 @@ from attrs import define, field
 from twisted.internet.task import Clock
 
 from onec_twisted.catalog.sql import sessions as steps
+from onec_twisted.catalog.sql.schema import SCHEMA_VERSION
 from onec_twisted.cluster.presence import AWAY_AFTER, SAFE_FOR, TICK_INTERVAL, Presence
 from onec_twisted.model.errors import CatalogBusy
 from onec_twisted.testing import inline
@@ -61,7 +62,8 @@ def test_the_others_leave_a_version_behind(database: PostgreSQL) -> None:
     presence = made(database, Clock())
     presence.beat()
     assert not presence.is_outdated
-    database.using(lambda connection: connection.execute("UPDATE schema_version SET oldest = oldest + 1"))
+    later = SCHEMA_VERSION + 1
+    database.using(lambda connection: connection.execute("UPDATE schema_version SET oldest = %s", (later,)))
     presence.beat()
     assert presence.is_outdated
 
