@@ -38,7 +38,10 @@ ROOMS = ("model/refusals", "storage", "delivery", "catalog/sql", "exchange")
 OTHERS = frozenset(
     {
         "it came to a stop",  # breaks a document off: nobody reads it
-        "Invalid Upload-Length",  # tus, as all that follow
+        "Invalid Upload-Length",  # tus or RUFH, as all that follow
+        "The file does not match its Repr-Digest - upload it again",
+        "The session has a part of this file already - init starts anew",
+        "Tus-Resumable must be 1.0.0",
         "No such upload",
         "A newer request took over this upload",
         "A file of this name is being uploaded already",
