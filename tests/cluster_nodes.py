@@ -232,8 +232,12 @@ class Node(Sender):
     user: str = "shop"
     patience: float = NODE_PATIENCE
     """Seconds after which it gives up on an answer, and closes the connection."""
+    files_of_session: int = 10**6
+    """Files after which it begins another session, as a node does for each exchange."""
     sent: dict[str, list[Piece]] = field(factory=dict)
-    """What was acknowledged of each file, in order."""
+    """What was acknowledged of each file of its session, in order."""
+    earlier: list[tuple[str, dict[str, list[Piece]]]] = field(factory=list, init=False)
+    """The sessions before, and what was acknowledged in them."""
     tries: list[str] = field(factory=list, init=False)
     """When and where it asked, and what became of it, for people who look for a fault."""
     node: Client = field(init=False)
@@ -246,6 +250,10 @@ class Node(Sender):
         try:
             self.insist(self.node.checkauth)
             while not self.over.is_set():
+                if len(self.sent) == self.files_of_session:
+                    self.earlier.append((self.node.sessid, self.sent))
+                    self.sent = {}
+                    self.insist(self.node.checkauth)
                 self.send_one(f"file{len(self.sent)}.xml")
         finally:
             self.node.close()
@@ -264,6 +272,10 @@ class Node(Sender):
         finally:
             of = sum(map(len, self.sent.values()))
             self.tries.append(f"{of}: {self.node.connection.port} {begun:.3f} {time.time() - begun:.3f} s: {outcome}")
+
+    def sessions(self) -> list[tuple[str, dict[str, list[Piece]]]]:
+        """Return all sessions, and what was acknowledged of each of their files."""
+        return [*self.earlier, (self.node.sessid, self.sent)]
 
     def send_one(self, name: str) -> None:
         """Send a file, and have it imported."""
@@ -335,9 +347,9 @@ class Cluster:
     database: PostgreSQL
     s3: S3
 
-    def wait(self, seed: int) -> None:
-        """Wait until everything is delivered."""
-        deadline = time.monotonic() + PATIENCE
+    def wait(self, seed: int, patience: float = PATIENCE) -> None:
+        """Wait until everything is delivered, at most so many seconds."""
+        deadline = time.monotonic() + patience
         while left := self.database.using(waiting):
             assert time.monotonic() < deadline, (seed, left)
             time.sleep(0.2)

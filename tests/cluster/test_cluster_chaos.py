@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import define, field
 from cluster_faults import Faults, Gate
-from cluster_nodes import Cluster, Daemon, Node, Shared, TusNode, count_doubled, uploaded
+from cluster_nodes import NODE_PATIENCE, Cluster, Daemon, Node, Shared, TusNode, count_doubled, uploaded
 from daemon import PATIENCE
 from postgres import Server
 from seaweed import BUCKET, REQUIRED
@@ -45,6 +45,9 @@ SECONDS = float(os.environ.get("ONEC_CLUSTER_CHAOS", "20"))
 DAEMONS = 3
 OTHER_USERS = ("south", "north", "west")
 """Each node is a user of its own, whose hand-offs wait for no other's; one client of tus is another node's."""
+
+FILES_OF_SESSION = 20
+"""Files that a node sends in one exchange: an importer that is a program has all of them fetched."""
 
 HASTY = 1.0
 """Seconds after which a hasty node closes its connection and goes elsewhere."""
@@ -181,10 +184,17 @@ def nodes_of(world: World, chance: random.Random, over: threading.Event) -> list
     def another() -> random.Random:
         return random.Random(chance.random())
 
-    plain: Sequence[Any] = [Node(world.ports, another(), over, user=user) for user in ("shop", "north")]
-    hasty = Node(world.ports, another(), over, user="west", patience=HASTY)
-    south = Node(world.ports, another(), over, user="south")
+    def node(user: str, patience: float = NODE_PATIENCE) -> Node:
+        return Node(world.ports, another(), over, user=user, patience=patience, files_of_session=FILES_OF_SESSION)
+
+    plain: Sequence[Any] = [node("shop"), node("north")]
+    hasty, south = node("west", HASTY), node("south")
     return [*plain, hasty, south, TusNode(world.ports, another(), over)]
+
+
+def sent_by(node: Any) -> list[dict[str, Any]]:
+    """Return what a node has sent, a dictionary by file for each session, or one of uploads."""
+    return [node.sent] if isinstance(node, TusNode) else [sent for _, sent in node.sessions()]
 
 
 def test_chaos(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,24 +210,25 @@ def test_chaos(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     for node in nodes:
         node.join(3 * PATIENCE)
     assert [node.failure for node in nodes] == [None] * len(nodes), seed
-    world.cluster.wait(seed)
+    world.cluster.wait(seed, PATIENCE + SECONDS / 2)
 
     told, (imported, twice) = by_site(world.site), by_program(world.folder)
     for node in nodes:
         if isinstance(node, TusNode):
             assert {one: uploaded(world.cluster, one) for one in node.sent} == node.sent, seed
             continue
-        files = world.cluster.files(node.node.sessid)
-        doubled = {name: count_doubled(data, node.sent[name]) for name, data in files.items()}
-        assert doubled == dict.fromkeys(node.sent, 0), f"seed {seed}\n" + "\n".join(node.tries)
         known = imported if node.user == "south" else told
-        for name, data in files.items():
-            assert known[node.node.sessid, name] == hashlib.sha256(data).hexdigest(), seed
+        for sessid, sent in node.sessions():
+            files = world.cluster.files(sessid)
+            doubled = {name: count_doubled(data, sent[name]) for name, data in files.items()}
+            assert doubled == dict.fromkeys(sent, 0), f"seed {seed}\n" + "\n".join(node.tries)
+            for name, data in files.items():
+                assert known[sessid, name] == hashlib.sha256(data).hexdigest(), seed
     for daemon in world.daemons:
         assert "Traceback" not in daemon.log, daemon.log[-5000:]
     counted = [
         f"seed {seed}",
-        f"{sum(len(node.sent) for node in nodes)} files",
+        f"{sum(len(sent) for node in nodes for sent in sent_by(node))} files",
         f"{sum(node.repeats for node in nodes)} repeats",
         f"{len(world.site.seen)} requests at the site, {len(attempts_of(world.site))} of daemons that were replaced",
         f"{len(imported)} imports by the program, {twice} twice at once",
