@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 from in_memory import CONFIG, PASSWORD, PATH, TUS_PATH, InMemory, Reply, basic
 from many_shops import checker, shop
+from rufh_in_memory import RufhInMemory
 from tus_in_memory import TusInMemory, metadata
 from twisted.internet.defer import Deferred
 
@@ -197,6 +198,18 @@ def test_tus_is_shared_as_well(trade: Callable[..., InMemory]) -> None:
     assert created.headers["location"].startswith("http://shop.example/west/files/")
     assert west.request("POST", "/east/files", Upload_Length="2").status == 404
     assert TusInMemory(exchange, "emil").request("POST", TUS_PATH, Upload_Length="2").status == 401
+
+
+def test_rufh_is_shared_as_well(trade: Callable[..., InMemory]) -> None:
+    """An upload belongs to its user's shop: its limits, and nobody else's eyes."""
+    exchange = trade(shop("north", ["anna"], COMMON, session_quota=5000), WEST)
+    north, default = RufhInMemory(exchange, "anna"), RufhInMemory(exchange, "boris")
+    path = north.careful(Content_Disposition="inline; filename=a")
+    assert north.look(path).headers["upload-limit"].startswith("max-size=5000, ")
+    assert default.look(path).status == 404
+    assert north.add(path, 0, b"hello", "?1")[-1].status == 200
+    for client in (north, default):
+        client.close()
 
 
 def test_each_shop_has_its_importer(trade: Callable[..., InMemory]) -> None:

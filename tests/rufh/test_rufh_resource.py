@@ -414,6 +414,30 @@ class TestRetrievalAndCancellation:
         assert (answer.status, answer.headers["allow"]) == (405, allowed)
 
 
+class TestTheMorningAfter:
+    def test_what_people_see(self, rufh: RufhInMemory) -> None:
+        """The journal, the counters and the log have an upload as those of tus: who, what, how much."""
+        path = rufh.careful(User_Agent="an iPhone", **NAMED)
+        rufh.add(path, 0, b"hello", "?1")
+        columns = "username, address, agent, state, imports"
+        assert rufh.rows(f"SELECT {columns} FROM exchanges") == [("shop", "192.168.1.1", "an iPhone", "succeeded", 1)]
+        assert rufh.rows("SELECT event, filename, state FROM imports") == [("upload", "a.xml", "succeeded")]
+        assert rufh.exchange.metric("onec_received_bytes_total") == 5
+
+    def test_what_was_refused(self, rufh: RufhInMemory) -> None:
+        """Is on record, and counted by its reason."""
+        path = rufh.careful()
+        rufh.add(path, 3, b"x", "?0")
+        assert rufh.exchange.metric("onec_refusals_total", reason="mismatching_offset") == 1
+        rufh.exchange.parts.refused.flush()
+        assert ("shop", 409) in rufh.rows("SELECT username, status FROM refusals")
+
+    def test_unfinished_uploads(self, rufh: RufhInMemory) -> None:
+        """Are counted."""
+        rufh.careful()
+        assert rufh.rows("SELECT state, protocol FROM uploads") == [("open", "rufh")]
+
+
 class TestBesideTus:
     def test_what_is_on_offer(self, rufh: RufhInMemory) -> None:
         """One answer tells of both."""
