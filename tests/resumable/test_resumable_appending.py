@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from in_memory import SESSION_QUOTA, flush_failures
 from line import post
+from rufh_in_memory import PARTIAL, RufhInMemory, all_heard
 from tus_in_memory import TusInMemory, heard, metadata
 
 from onec_twisted.ingest import checkpoints, writers
@@ -55,6 +56,46 @@ def test_any_way_that_bytes_come(make_tus: Callable[..., TusInMemory], intake: s
             assert tus.patch(path, before, content[before : before + 1]).status == 409
     assert tus.stored() == {"a": content}
     assert [event for event, _, _ in tus.handoffs()] == ["upload"]
+
+
+@pytest.mark.parametrize("intake", ["auto", "buffered"])
+@pytest.mark.parametrize("seed", range(10))
+def test_any_way_that_bytes_come_by_rufh(make_rufh: Callable[..., RufhInMemory], intake: str, seed: int) -> None:
+    """The same; and nothing is handed off before its client says that it is all."""
+    chance = random.Random(seed)
+    rufh = make_rufh(intake=intake, session_quota=500_000)
+    content = chance.randbytes(400_000)
+    is_known = chance.random() < 0.5
+    path = rufh.careful(
+        Content_Disposition="inline; filename=a", **({"Upload_Length": str(len(content))} if is_known else {})
+    )
+    told = 0
+    while told < len(content):
+        rufh.version = chance.choice([6, 8, 9, None])
+        size = min(chance.randrange(1, 200_000), len(content) - told)
+        sent = content[told : told + chance.randrange(size + 1)]
+        complete = "?1" if told + size == len(content) else "?0"
+        headers = {"Upload_Offset": str(told), "Upload_Complete": complete, "Content_Type": PARTIAL}
+        line = rufh.open()
+        if chance.random() < 0.5:
+            line.send(rufh.head("PATCH", path, size, **headers), sent)
+        else:
+            chunk = b"%x\r\n%s\r\n" % (len(sent), sent) if sent else b""
+            line.send(rufh.head("PATCH", path, "chunked", **headers) + chunk)
+        if not all_heard(line.answered)[-1:] or all_heard(line.answered)[-1].status < 200:
+            line.lose()
+            rufh.lines.remove(line)
+        before, told = told, rufh.look(path).offset or 0
+        assert told == before + len(sent)
+        is_complete = rufh.look(path).headers["upload-complete"] == "?1"
+        assert is_complete == bool(rufh.handoffs())
+        if is_complete:
+            break
+        assert rufh.add(path, before + len(sent) + 1, b"x", "?0")[-1].status == 409
+    answer = rufh.add(path, len(content), b"", "?1")[-1]
+    assert (answer.status, answer.offset) == (200, len(content))
+    assert rufh.stored() == {"a": content}
+    assert len(rufh.handoffs()) == 1
 
 
 def test_milestones(make_tus: Callable[..., TusInMemory], clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
