@@ -73,14 +73,15 @@ class Sessions:
         """Record that a session is in use."""
         await self.records.touch(session.sessid, self.now())
 
-    async def of_node(self, token: bytes | None, sessid: bytes | None) -> Session:
+    async def of_node(self, token: bytes | None, sessid: bytes | None, filename: bytes | None = None) -> Session:
         """Return the session of a node's request, by its cookie and by what it sends as ``sessid``.
 
-        Some nodes send the token as ``sessid``. Raises ``MissingSessid`` and ``InvalidSession``.
+        Some nodes send the token as ``sessid``. ``filename`` is the file that the request brings a piece of. Raises
+        ``MissingSessid`` and ``InvalidSession``.
         """
         if not sessid and self.sessid_required:
             raise MissingSessid
-        session = await self.records.find(decoded(token)) if token else None
+        session = await self.records.find(decoded(token), filename) if token else None
         if session is None:
             self.shard.note_unknown(token or sessid or b"")
         if token is None or session is None or not self._is_live(session):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from attrs import define, evolve, field
+from cachetools import LRUCache
 
 from onec_twisted.model.records import FileRecord, Session
 
@@ -21,6 +22,9 @@ MOST_FILES = 100_000
 
 AT_ONCE = 1000
 """Files that are read together with their session; if it has more, each is read on demand."""
+
+MOST_FORESEEN = 1000
+"""Records of files that were read with their sessions, for requests that are about to ask for them."""
 
 TRIM_AFTER = 1000
 """New files after which the cache is checked for too many."""
@@ -106,11 +110,15 @@ class KnownSession:
 class KnownSessions:
     """The sessions in use, by token and by sessid; the least recently used is evicted first."""
 
+    foresees = False
+    """Whether the record of a file is read together with its session."""
+
     def __init__(self, sessions: int = MOST_SESSIONS, files: int = MOST_FILES) -> None:
         """Start empty, with room for ``sessions``, and ``files`` of all but the last session used."""
         self._most_sessions, self._most_files = sessions, files
         self._sessions: OrderedDict[str, tuple[KnownSession, str]] = OrderedDict()
         self._sessids: dict[str, str] = {}
+        self._foreseen: LRUCache[tuple[str, str], tuple[FileRecord | None]] = LRUCache(MOST_FORESEEN)
         self._new = 0
 
     def of_token(self, token_hash: str) -> KnownSession | None:
@@ -132,6 +140,14 @@ class KnownSessions:
         self._sessions[known.session.sessid] = known, token_hash
         self._sessids[token_hash] = known.session.sessid
         self._trim()
+
+    def foresee(self, sessid: str, name: str, record: FileRecord | None) -> None:
+        """Keep the record of a file, None if there is none, for whoever asks for it next."""
+        self._foreseen[sessid, name] = (record,)
+
+    def take(self, sessid: str, name: str) -> tuple[FileRecord | None] | None:
+        """Return what was foreseen of a file, and forget it; None if nothing was."""
+        return self._foreseen.pop((sessid, name), None)
 
     def note_file(self) -> None:
         """Note that a session has one more file in memory."""
@@ -162,7 +178,13 @@ class KnownSessions:
 
 
 class NothingKnown(KnownSessions):
-    """Nothing is kept in memory, because others write to the database as well."""
+    """Nothing is kept in memory, because others write to the database as well.
+
+    But a file's record that was read together with its session serves whoever asks for it first. Others may have
+    changed it by then, as they may have at any time: each step compares what it was told with what is on record.
+    """
+
+    foresees = True
 
     def add(self, token_hash: str, known: KnownSession) -> None:
         """Keep nothing."""

@@ -40,6 +40,9 @@ class FileRecords:
         known = self._known.of_sessid(sessid)
         if known is not None and (known.complete or name in known.files):
             return known.files.get(name)
+        foreseen = self._known.take(sessid, name)
+        if foreseen is not None:
+            return foreseen[0]
         with self.recorder.recorded_meanwhile() as meanwhile:
             record = await self.recorder.read(statements.file, sessid, name)
         if known is not None and record is not None and sessid not in meanwhile:
@@ -99,6 +102,8 @@ class FileRecords:
             known.commit(session.epoch, name, before, after, now)
             if before is None:
                 self._known.note_file()
+        else:
+            self._known.take(session.sessid, name)  # who has read the record before this would be overtaken
         return after
 
     def prove(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from attrs import define, field
 
 from onec_twisted.catalog.cache import AT_ONCE, MOST_SESSIONS, KnownSession
-from onec_twisted.catalog.sql import kept, uploads
+from onec_twisted.catalog.sql import contents, kept, uploads
 from onec_twisted.catalog.sql import sessions as statements
+from onec_twisted.model.errors import Refused
 from onec_twisted.model.journal import UNKNOWN_SENDER, Sender
+from onec_twisted.model.names import safe_name
 from onec_twisted.model.records import Session
 from onec_twisted.runtime.singleflight import SingleFlight
 
@@ -30,6 +33,13 @@ __all__ = ["SessionRecords"]
 def _hash(token: str) -> str:
     """Return what is recorded of a token, the session's secret: its SHA-256. Each request needs it."""
     return hashlib.sha256(token.encode("utf-8")).hexdigest()
+
+
+def _name_of(filename: bytes) -> str:
+    """Return the name of a file as it is on record, empty for one that will be refused."""
+    with suppress(Refused):
+        return safe_name(filename).text
+    return ""
 
 
 @define(eq=False)
@@ -55,15 +65,19 @@ class SessionRecords:
         )
         self._known.add(token_hash, KnownSession(Session(sessid, username, 1, 0, now)))
 
-    async def find(self, token: str) -> Session | None:
+    async def find(self, token: str, filename: bytes | None = None) -> Session | None:
         """Return the session that a token opens, None if it opens none.
 
-        Callers that wait for the same session to be read resume in the order of their calls, as pieces must.
+        ``filename`` is the file that will be asked for next, as the request names it. Callers that wait for the same
+        to be read resume in the order of their calls, as pieces must.
         """
         token_hash = _hash(token)
         known = self._known.of_token(token_hash)
         if known is not None:
             return known.session
+        name = _name_of(filename) if filename and self._known.foresees else ""
+        if name:
+            return await self._reading.call((token_hash, name), lambda: self._read_both(token_hash, name))
         return await self._reading.call(token_hash, lambda: self._read(token_hash))
 
     async def _read(self, token_hash: str) -> Session | None:
@@ -76,6 +90,17 @@ class SessionRecords:
         # Records made in the meantime may be missing in what was read: return it, but do not cache it
         if session.sessid not in meanwhile:
             self._known.add(token_hash, KnownSession(session, files, complete=len(files) == count, count=count))
+        return session
+
+    async def _read_both(self, token_hash: str, name: str) -> Session | None:
+        """Read a session, and the record of a file for whoever asks for it next, in one question."""
+        with self.recorder.recorded_meanwhile() as meanwhile:
+            found = await self.recorder.read(contents.session_and_file, token_hash, name)
+        if found is None:
+            return None
+        session, record = found
+        if session.sessid not in meanwhile:
+            self._known.foresee(session.sessid, name, record)
         return session
 
     async def touch(self, sessid: str, now: float) -> None:

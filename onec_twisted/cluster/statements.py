@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from onec_twisted.catalog.sql import contents
 from onec_twisted.catalog.sql import sessions as local
 from onec_twisted.cluster.contents import QUESTIONS
 from onec_twisted.ingest.daemons import Overtaken
@@ -36,6 +37,10 @@ __all__ = [
     "take_answer",
     "take_upload",
 ]
+
+FILE_COLUMNS = "committed, last_start, proven, damaged, sealed, answer, files.digest"
+
+# ruff: noqa: S608 - the statements are composed of these constants only
 
 GROW = """
 WITH held AS (
@@ -190,16 +195,30 @@ def session(cursor: Cursor[Any], token_hash: str, _most: int) -> tuple[Session, 
     return None if row is None else (Session(*row), {}, 0)
 
 
-def file(cursor: Cursor[Any], sessid: str, name: str) -> FileRecord | None:
-    """Return a file's record, with the name of its answer and its digest."""
+def session_and_file(cursor: Cursor[Any], token_hash: str, name: str) -> tuple[Session, FileRecord | None] | None:
+    """Return the session that a token opens, and the record of one of its files, None if that is not there."""
     row = cursor.execute(
-        "SELECT committed, last_start, proven, damaged, sealed, answer, digest FROM files"
-        " WHERE sessid = %s AND name = %s",
-        (sessid, name),
+        f"SELECT sessions.sessid, username, epoch, held, touched, {FILE_COLUMNS} FROM sessions"
+        " LEFT JOIN files ON files.sessid = sessions.sessid AND name = %s WHERE token_hash = %s",
+        (name, token_hash),
     ).fetchone()
     if row is None:
         return None
-    committed, last_start, proven, damaged, sealed, answer, digest = row
+    return Session(*row[:5]), None if row[5] is None else _file_record(row[5:])
+
+
+def file(cursor: Cursor[Any], sessid: str, name: str) -> FileRecord | None:
+    """Return a file's record, with the name of its answer and its digest."""
+    row = cursor.execute(
+        f"SELECT {FILE_COLUMNS} FROM files WHERE sessid = %s AND name = %s",
+        (sessid, name),
+    ).fetchone()
+    return None if row is None else _file_record(row)
+
+
+def _file_record(columns: tuple[Any, ...]) -> FileRecord:
+    """Return a file's record, from the columns ``FILE_COLUMNS``."""
+    committed, last_start, proven, damaged, sealed, answer, digest = columns
     return FileRecord(committed, last_start, bool(proven), bool(damaged), bool(sealed), answer, bytes(digest))
 
 
@@ -240,6 +259,7 @@ HOT: dict[Callable[..., Any], Callable[..., Any]] = {
     local.prove: prove,
     local.touch: touch,
     local.session: session,
+    contents.session_and_file: session_and_file,
     local.file: file,
     take_answer: take_answer,
     take_upload: take_upload,

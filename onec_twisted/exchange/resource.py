@@ -139,7 +139,8 @@ class Exchange(RefusingResource):
             raise MethodNotAllowed(allowed)
         if query.mode == "checkauth":
             return await self._checkauth(request)
-        session = await self._sessions.of_node(request.getCookie(COOKIE.encode("ascii")), query.sessid)
+        token, piece_of = request.getCookie(COOKIE.encode("ascii")), query.filename if query.mode == "file" else None
+        session = await self._sessions.of_node(token, query.sessid, piece_of)
         if query.mode != "file":  # recording a piece touches the session too
             self._received.over(session.sessid)
             if query.mode in LATE_IS_HARMFUL:

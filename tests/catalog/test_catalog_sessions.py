@@ -10,14 +10,18 @@ import pytest
 from records import QUOTA, length, make_catalog, now_of, opened, opened_late
 from twisted.internet import defer
 
+from onec_twisted.catalog.cache import NothingKnown
+from onec_twisted.catalog.catalog import Catalog
+from onec_twisted.catalog.database import Database
+from onec_twisted.catalog.recorder import Recorder
 from onec_twisted.model.errors import InsufficientStorage
 from onec_twisted.model.records import FileRecord, Session, Written
+from onec_twisted.runtime.metrics import Metrics
 from onec_twisted.testing import LateWorkers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from onec_twisted.catalog.catalog import Catalog
 
 
 def test_a_session_is_found_by_its_token(catalog: Catalog) -> None:
@@ -136,3 +140,57 @@ def test_who_is_in_is_asked_beside_what_requests_ask(catalog: Catalog, monkeypat
 
     assert now_of(catalog.sessions.users()) == ["shop"]
     assert now_of(catalog.sessions.of_user("shop")) == ["s"]
+
+
+@pytest.fixture
+def shared(path: Path) -> Iterator[tuple[LateWorkers, Catalog]]:
+    """A catalog that keeps nothing in memory, as one of several daemons, with workers that wait for the test."""
+    workers = LateWorkers()
+    catalog = Catalog(Recorder(Database(path), workers, Metrics(), workers, known=NothingKnown()))
+    opening = defer.ensureDeferred(catalog.sessions.open("s", "token", "shop", 1.0))
+    workers.run()
+    now_of(opening)
+    yield workers, catalog
+    catalog.recorder.close()
+
+
+def done(workers: LateWorkers, waiting: Any) -> Any:
+    """Let the workers work until it is done; return its outcome."""
+    waiting = defer.ensureDeferred(waiting)
+    while not waiting.called:
+        workers.run()
+    return now_of(waiting)
+
+
+def test_a_session_and_a_file_are_one_question(shared: tuple[LateWorkers, Catalog]) -> None:
+    """For whoever asks first; the next one asks the database, and so does one whose file has changed."""
+    workers, catalog = shared
+    session = done(workers, catalog.sessions.find("token", b"a"))
+    before = workers.hops
+    assert done(workers, catalog.files.find("s", "a")) is None
+    assert workers.hops == before
+    assert done(workers, catalog.files.find("s", "a")) is None
+    assert workers.hops == before + 1
+
+    done(workers, catalog.sessions.find("token", b"a"))
+    done(workers, catalog.files.commit(session, "a", None, lambda: Written(5), QUOTA, 2.0))
+    assert done(workers, catalog.files.find("s", "a")) == FileRecord(5, 0)
+
+
+def test_a_file_that_changes_while_it_is_read(shared: tuple[LateWorkers, Catalog]) -> None:
+    """What was read is not kept: who would use it would be overtaken for nothing."""
+    workers, catalog = shared
+    session = done(workers, catalog.sessions.find("token"))
+    finding = defer.ensureDeferred(catalog.sessions.find("token", b"a"))
+    committing = defer.ensureDeferred(catalog.files.commit(session, "a", None, lambda: Written(5), QUOTA, 2.0))
+    workers.run()
+    assert now_of(finding) == session
+    now_of(committing)
+    assert done(workers, catalog.files.find("s", "a")) == FileRecord(5, 0)
+
+
+@pytest.mark.parametrize("name", [b"../a", b"", b"."])
+def test_a_name_that_will_be_refused(shared: tuple[LateWorkers, Catalog], name: bytes) -> None:
+    """Is not asked for: the session is found all the same."""
+    workers, catalog = shared
+    assert done(workers, catalog.sessions.find("token", name)).sessid == "s"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from onec_twisted.catalog.sql import contents, resumable
 from onec_twisted.catalog.sql import handoffs as outbox
-from onec_twisted.catalog.sql import resumable
 from onec_twisted.catalog.sql import sessions as steps
 from onec_twisted.cluster.contents import segments_of
 from onec_twisted.cluster.statements import confirm, take_answer, take_upload
@@ -58,6 +58,16 @@ def held(database: PostgreSQL) -> int:
     """Return how many bytes the session holds."""
     found, _, _ = database.read(steps.session, "hash", 0)
     return int(found.held)
+
+
+def test_a_session_with_a_file(database: PostgreSQL, record: Callable[..., Any]) -> None:
+    """One question has both, as the step of SQLite has; a file that is not there is none."""
+    assert database.read(contents.session_and_file, "another hash", "a") is None
+    assert database.read(contents.session_and_file, "hash", "a") == (SESSION, None)
+    record(steps.commit, SESSION, "a", None, written(0, 5), QUOTA, 2.0, "catalog", "one")
+    session, found = database.read(contents.session_and_file, "hash", "a")
+    assert found == database.read(steps.file, SESSID, "a")
+    assert session == database.read(steps.session, "hash", 0)[0]
 
 
 def test_a_piece_takes_its_place(database: PostgreSQL, record: Callable[..., Any]) -> None:

@@ -1,13 +1,23 @@
-"""SQL for what a session holds: how much, and which files may hold a document. Functions of a cursor."""
+"""SQL for what a session holds: a file, how much, and which files may hold a document. Functions of a cursor."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onec_twisted.catalog.sql import sessions
+
 if TYPE_CHECKING:
     from sqlite3 import Cursor
 
-__all__ = ["amount", "archives", "epochs", "holders", "lengths", "moved"]
+    from onec_twisted.model.records import FileRecord, Session
+
+__all__ = ["amount", "archives", "epochs", "holders", "lengths", "moved", "session_and_file"]
+
+
+def session_and_file(cursor: Cursor, token_hash: str, name: str) -> tuple[Session, FileRecord | None] | None:
+    """Return the session that a token opens, and the record of one of its files, None if that is not there."""
+    found = sessions.session(cursor, token_hash, 0)
+    return None if found is None else (found[0], sessions.file(cursor, found[0].sessid, name))
 
 
 def archives(cursor: Cursor, sessid: str, most: int) -> dict[str, int]:
