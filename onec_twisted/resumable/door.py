@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["UploadDoor", "is_for_tus"]
 
+OF_RUFH = (b"upload-complete", b"upload-draft-interop-version")
+"""Headers of RUFH alone."""
+
+PARTIAL_UPLOAD = b"application/partial-upload"
+"""The media type of RUFH alone."""
 
 WITHOUT_FIELDS = frozenset({b"HEAD", b"GET", b"DELETE"})
 """The methods by which RUFH asks for an upload, or ends it, without a field that shows it."""
@@ -25,12 +30,16 @@ WITHOUT_FIELDS = frozenset({b"HEAD", b"GET", b"DELETE"})
 def is_for_tus(request: IRequest) -> bool:
     """Return whether a request speaks tus, or shows no protocol where RUFH would have to show itself.
 
-    Each request by tus has ``Tus-Resumable``; one with content by RUFH has ``Upload-Complete``, others may have no
-    field at all. ``OPTIONS`` is answered for both, as browsers send it without any.
+    Each request by tus has ``Tus-Resumable``; one with content by RUFH has ``Upload-Complete``, or lacks it by
+    mistake, but has its media type or names its version. Others may have no field at all. ``OPTIONS`` is answered for
+    both, as browsers send it without any.
     """
     if request.getHeader(b"tus-resumable") is not None or request.method == b"OPTIONS":
         return True
-    if request.getHeader(b"upload-complete") is not None:
+    content_type = request.getHeader(b"content-type") or b""
+    if content_type.lower().startswith(PARTIAL_UPLOAD) or any(
+        request.getHeader(name) is not None for name in OF_RUFH
+    ):
         return False
     return request.method not in WITHOUT_FIELDS or not any(request.postpath)
 

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
         ("PATCH", "/files/x", {"Upload_Complete": "?1"}, 415),
         ("POST", "/files", {"Upload_Complete": "?1"}, 200),
         ("POST", "/files", {"Upload_Complete": "?1", "Tus_Resumable": "1.0.0"}, 400),
+        ("POST", "/files", {"Upload_Draft_Interop_Version": "9"}, 400),
+        ("PATCH", "/files/x", {"Upload_Draft_Interop_Version": "9"}, 415),
+        ("PATCH", "/files/x", {"Content_Type": "Application/Partial-Upload", "Upload_Offset": "0"}, 400),
     ],
 )
 def test_who_answers(rufh: RufhInMemory, method: str, path: str, headers: dict[str, str], status: int) -> None:
-    """tus those that speak it, and those with content that speak neither; RUFH all others, if only by silence."""
+    """tus those that speak it, and those with content that show neither; RUFH all others, if only by silence."""
     rufh.version = None
     (answer,) = rufh.ask(method, path, b"", **headers)
     assert answer.status == status
