@@ -9,6 +9,7 @@ __all__ = [
     "InvalidDigest",
     "MetadataTooLong",
     "MismatchingOffset",
+    "MisplacedField",
     "MissingComplete",
     "WrongPartType",
 ]
@@ -24,6 +25,12 @@ class MetadataTooLong(Refused):
     """The file's name and its media type are longer than what is recorded about an upload may be."""
 
     words = "Content-Disposition and Content-Type are too long"
+
+
+class MisplacedField(Refused):
+    """A HEAD or DELETE of interop version 6 says something of a content, which drafts 04 and 05 have refused."""
+
+    words = "HEAD and DELETE take no Upload-Offset, Upload-Complete or Upload-Length"
 
 
 class MissingComplete(Refused):

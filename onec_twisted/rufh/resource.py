@@ -24,6 +24,8 @@ from onec_twisted.model.errors import (
     MethodNotAllowed,
     Refused,
     SessionRestarted,
+    UploadGone,
+    UploadNotFound,
     UploadTakenOver,
     WrongOffset,
 )
@@ -32,7 +34,13 @@ from onec_twisted.resumable.appending import append
 from onec_twisted.resumable.endings import Ending
 from onec_twisted.rufh import fields
 from onec_twisted.rufh.answers import refusal_of
-from onec_twisted.rufh.errors import AlreadyComplete, MismatchingOffset, MissingComplete, WrongPartType
+from onec_twisted.rufh.errors import (
+    AlreadyComplete,
+    MismatchingOffset,
+    MisplacedField,
+    MissingComplete,
+    WrongPartType,
+)
 from onec_twisted.rufh.limits import limits_field
 
 if TYPE_CHECKING:
@@ -55,7 +63,13 @@ UPLOAD_RESUMPTION = 104
 """The status of interim answers: where the upload is, and how far it has come."""
 
 OLD_VERSION = 6
-"""The interop version that has 201 for an append that does not complete the upload."""
+"""The interop version of drafts 04 and 05. It has statuses of its own: 201 for a part, 404 for what is gone."""
+
+MISPLACED = {
+    b"HEAD": (b"upload-offset", b"upload-complete", b"upload-length"),
+    b"DELETE": (b"upload-offset", b"upload-complete"),
+}
+"""The fields that this version refuses in requests without content."""
 
 TO_UPLOADS, TO_UPLOAD = b"POST, OPTIONS", b"GET, HEAD, PATCH, DELETE, OPTIONS"
 """The methods allowed for the path, and those allowed for an upload."""
@@ -109,6 +123,17 @@ class Rufh(RefusingResource):
         return refusal_of(refused, self._uploads.quota)
 
     async def carry_out(self, request: IRequest) -> Answer:
+        if not _is_old(request):
+            return await self._carry_out(request)
+        if any(request.getHeader(name) is not None for name in MISPLACED.get(request.method, ())):
+            raise MisplacedField
+        try:
+            return await self._carry_out(request)
+        except UploadGone:
+            raise UploadNotFound from None
+
+    async def _carry_out(self, request: IRequest) -> Answer:
+        """Handle a request, as ``carry_out`` does, in the newest version."""
         number = self._uploads.arrive()
         upload_id = text.decoded(b"/".join(request.postpath or []))
         client = await self._uploads.client(request, upload_id)
@@ -163,8 +188,7 @@ class Rufh(RefusingResource):
                 raise AlreadyComplete
             return self._result(found, 200)
         found = await self._append(client, found, number, request, content)
-        is_old = fields.parse_version(request.joined(b"upload-draft-interop-version")) == OLD_VERSION
-        return self._result(found, 201 if is_old else 204)
+        return self._result(found, 201 if _is_old(request) else 204)
 
     async def _append(
         self, client: Client, found: Found, number: int, request: IRequest, content: _Content, *, keeps: bool = True
@@ -272,6 +296,11 @@ def _content_of(request: IRequest, offset: int) -> _Content:
             raise InvalidLength
         length = offset + coming
     return _Content(offset, is_last, length, fields.parse_digest(request.joined(b"content-digest")))
+
+
+def _is_old(request: IRequest) -> bool:
+    """Return whether a request's client speaks the old version."""
+    return fields.parse_version(request.joined(b"upload-draft-interop-version")) == OLD_VERSION
 
 
 def _content_type_of(request: IRequest) -> bytes:

@@ -390,6 +390,37 @@ class TestRetrievalAndCancellation:
         assert rufh.look(path).status == 410
         assert rufh.stored() == {}
 
+    def test_version_6_has_404_for_what_is_gone(self, rufh: RufhInMemory) -> None:
+        """Its drafts know no other status for it."""
+        path = rufh.careful()
+        rufh.ask("DELETE", path)
+        rufh.version = 6
+        for answers in ([rufh.look(path)], rufh.add(path, 0, b"x", "?1"), rufh.ask("DELETE", path)):
+            assert final(answers).status == 404
+
+    @pytest.mark.parametrize(
+        ("method", "name", "status"),
+        [
+            ("HEAD", "Upload_Offset", 400),
+            ("HEAD", "Upload_Complete", 400),
+            ("HEAD", "Upload_Length", 400),
+            ("GET", "Upload_Offset", 204),
+            ("DELETE", "Upload_Offset", 400),
+            ("DELETE", "Upload_Complete", 400),
+            ("DELETE", "Upload_Length", 204),
+        ],
+    )
+    def test_version_6_has_no_fields_without_content(
+        self, rufh: RufhInMemory, method: str, name: str, status: int
+    ) -> None:
+        """Its drafts have them refused; newer ones pass them over."""
+        path = rufh.careful()
+        rufh.version = 6
+        assert final(rufh.ask(method, path, None, **{name: "0"})).status == status
+        rufh.version = 9
+        again = rufh.careful()
+        assert final(rufh.ask(method, again, None, **{name: "0"})).status == 204
+
     def test_others_uploads(self, rufh: RufhInMemory) -> None:
         """Are not found, whoever asks."""
         path = rufh.careful()
