@@ -152,6 +152,8 @@ class Rufh(RefusingResource):
         """
         uploads, body = self._uploads, request.body
         content = _content_of(request, 0)
+        if body.length is not None and content.length is not None and body.length > content.length:
+            raise InvalidLength
         digest = fields.parse_digest(request.joined(b"repr-digest"))
         name = fields.filename_of(request.joined(b"content-disposition"))
         metadata = fields.pack_metadata(name, request.getHeader(b"content-type"))
@@ -214,9 +216,12 @@ class Rufh(RefusingResource):
         except WrongOffset as wrong:
             raise MismatchingOffset(wrong.committed, offset) from None
         except Refused as refused:
+            length = content.length if upload.length is None else upload.length
+            if isinstance(refused, FileTooLarge) and length is not None and length <= uploads.quota:
+                refused = InvalidLength()  # after 413 a client sends less, but this upload is over
             with suppress(Refused):
                 now = await uploads.find(client, upload.id, RUFH)
-                if now.upload.state == COMPLETE and isinstance(refused, FileTooLarge):
+                if now.upload.state == COMPLETE and isinstance(refused, (FileTooLarge, InvalidLength)):
                     refused = AlreadyComplete()
                 refused.headers = (*refused.headers, fields.offset_field(now.committed))
             raise refused from None

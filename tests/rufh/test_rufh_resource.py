@@ -152,6 +152,15 @@ class TestCreation:
         assert json.loads(answer.body)["type"] == PROBLEMS + "inconsistent-upload-length"
         assert answer.headers["upload-complete"] == "?0"
 
+    @pytest.mark.parametrize("length", [6, "chunked"])
+    def test_more_than_its_length(self, rufh: RufhInMemory, length: int | str) -> None:
+        """Is refused at once: by its head, which makes nothing, or as soon as it has come, which is the end of it."""
+        line = rufh.begin_post(length, "?0", b"hello!" if length == 6 else b"6\r\nhello!\r\n", Upload_Length="5")
+        *told, answer = all_heard(line.answered)
+        assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json")
+        assert [rufh.look(path_of(one)).status for one in told] == ([] if length == 6 else [410])
+        assert rufh.stored() == {}
+
     @pytest.mark.parametrize("complete", ["1", "?2", "?1, ?1", '"?1"'])
     def test_a_field_of_another_type(self, rufh: RufhInMemory, complete: str) -> None:
         """Counts as absent, and it must not be."""
@@ -251,10 +260,33 @@ class TestAppend:
             answers = all_heard(line.send(rufh.head("PATCH", path, "chunked", **told) + b"3\r\nlo!\r\n0\r\n\r\n"))
         else:
             answers = rufh.add(path, 3, b"lo!", "?0")
-        assert final(answers).status == 413
-        assert rufh.look(path).status in (404, 410)
+        assert (final(answers).status, final(answers).headers["content-type"]) == (400, "application/problem+json")
+        assert json.loads(final(answers).body)["type"] == PROBLEMS + "inconsistent-upload-length"
+        assert final(answers).headers["upload-complete"] == "?0"
+        assert rufh.look(path).status == 410
         assert final(rufh.add(path, 3, b"lo", "?1")).status in (404, 410)
         assert rufh.stored() == {}
+
+    def test_a_complete_upload_with_its_length(self, rufh: RufhInMemory) -> None:
+        """More for it is refused as that, not as a length that differs."""
+        path = rufh.careful(Upload_Length="5")
+        rufh.add(path, 0, b"hello", "?1")
+        told = {"Upload_Offset": "5", "Upload_Complete": "?1", "Content_Type": PARTIAL}
+        answers = all_heard(rufh.open().send(rufh.head("PATCH", path, "chunked", **told) + b"1\r\n!\r\n0\r\n\r\n"))
+        assert final(answers).body == b"The upload is complete already\n"
+
+    def test_more_than_may_be_in_all(self, make_rufh: Callable[..., RufhInMemory]) -> None:
+        """Without a length it is 413 with the limit: a smaller file may come."""
+        rufh = make_rufh(session_quota=5)
+        path = rufh.careful()
+        told = {"Upload_Offset": "0", "Upload_Complete": "?1", "Content_Type": PARTIAL}
+        chunks = b"6\r\nhello!\r\n0\r\n\r\n"
+        for answers in (
+            rufh.add(path, 0, b"hello!", "?1"),
+            all_heard(rufh.open().send(rufh.head("PATCH", path, "chunked", **told) + chunks)),
+        ):
+            assert (final(answers).status, final(answers).headers["upload-limit"]) == (413, "max-size=5")
+        assert rufh.handoffs() == []
 
     def test_the_end_before_the_length(self, rufh: RufhInMemory) -> None:
         """Is inconsistent: not complete, and the upload lives."""
