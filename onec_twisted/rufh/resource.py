@@ -181,13 +181,13 @@ class Rufh(RefusingResource):
             raise InvalidOffset
         content = _content_of(request, offset)
         found = await self._uploads.find(client, upload_id, RUFH)
-        if content.length is not None and found.upload.length not in {None, content.length}:
-            raise InvalidLength
         if found.upload.state == COMPLETE:
             if offset != found.committed:
                 raise MismatchingOffset(found.committed, offset)
             if request.body.length != 0 or not content.is_last:
                 raise AlreadyComplete
+            if content.length != found.upload.length:
+                raise InvalidLength
             return self._result(found, 200)
         found = await self._append(client, found, number, request, content)
         return self._result(found, 201 if _is_old(request) else 204)

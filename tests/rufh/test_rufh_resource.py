@@ -249,6 +249,22 @@ class TestAppend:
         assert told["type"] == PROBLEMS + "mismatching-upload-offset"
         assert (told["expected-offset"], told["provided-offset"]) == (3, 1)
 
+    @pytest.mark.parametrize("complete", ["?0", "?1"])
+    def test_elsewhere_and_of_another_length(self, rufh: RufhInMemory, complete: str) -> None:
+        """The offset comes first: 409 tells where to go on; of a complete upload, too."""
+        path = rufh.careful(Upload_Length="5")
+        rufh.add(path, 0, b"hel", "?0")
+        assert state_of(final(rufh.add(path, 1, b"x", complete))) == (409, "?0", 3)
+        rufh.add(path, 3, b"lo", "?1")
+        assert state_of(final(rufh.add(path, 1, b"x", complete))) == (409, "?0", 5)
+
+    def test_the_final_answer_of_another_length(self, rufh: RufhInMemory) -> None:
+        """Does not come again: the request is about another file."""
+        path = rufh.careful()
+        rufh.add(path, 0, b"hello", "?1")
+        assert final(rufh.add(path, 5, b"", "?1", Upload_Length="6")).status == 400
+        assert state_of(final(rufh.add(path, 5, b"", "?1", Upload_Length="5"))) == (200, "?1", 5)
+
     @pytest.mark.parametrize("chunked", [False, True])
     def test_more_than_the_length(self, rufh: RufhInMemory, chunked: bool) -> None:
         """Is refused at once, and the upload is over: nobody knows what it was meant to be."""
