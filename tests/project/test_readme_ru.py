@@ -50,14 +50,15 @@ WALKS = {
 }
 
 
-def test_there_are_ten_walks() -> None:
-    """A first upload, a wrong password, three importers, a look, tus by hand and from Python, a shop from nothing."""
+def test_there_are_eleven_walks() -> None:
+    """Uploads, a wrong password, three importers, a look, RUFH, tus by hand and from Python, a shop from nothing."""
     assert list(WALKS) == [
         ("README.ru.md", "Первая выгрузка"),
         ("README.ru.md", "Загрузка в магазин"),
         ("docs/ru/connect-1c.md", "Проверка без 1С"),
         ("docs/ru/import-by-program.md", "Пример"),
         ("docs/ru/import-over-http.md", "Пример"),
+        ("docs/ru/rufh.md", "То же через curl"),
         ("docs/ru/status-page.md", "Для программ"),
         ("docs/ru/tus.md", "То же через curl"),
         ("docs/ru/tutorial.md", "2. Первая выгрузка"),

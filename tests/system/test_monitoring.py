@@ -24,6 +24,7 @@ from onec_twisted.admin.health import HealthCheck
 from onec_twisted.daemon.options import Options
 from onec_twisted.http.head import fields_of_target
 from onec_twisted.model import errors
+from onec_twisted.rufh import errors as rufh_errors
 from onec_twisted.runtime.metrics import reason_of
 from onec_twisted.tus import errors as tus_errors
 
@@ -49,7 +50,10 @@ WORDS = re.compile(r'"[^"]*"|\b(?:by|on|without|ignoring)\s*\([^)]*\)|\[[^\]]*\]
 """What in an expression is no name of a metric."""
 
 REASONS = {
-    reason_of(refused) for refused in [*vars(errors).values(), *vars(tus_errors).values()] if is_refusal(refused)
+    reason_of(refused)
+    for kinds in (errors, tus_errors, rufh_errors)
+    for refused in vars(kinds).values()
+    if is_refusal(refused)
 }
 
 LEVELS = {
