@@ -231,7 +231,7 @@ class Node(Sender):
     address: str = "127.0.0.1"
     user: str = "shop"
     patience: float = NODE_PATIENCE
-    """Seconds after which it gives up on an answer, and closes the connection."""
+    """Seconds after which it gives up on an answer, and closes the connection; a hasty one sends nothing large."""
     files_of_session: int = 10**6
     """Files after which it begins another session, as a node does for each exchange."""
     sent: dict[str, list[Piece]] = field(factory=dict)
@@ -281,7 +281,8 @@ class Node(Sender):
         """Send a file, and have it imported."""
         pieces = self.sent[name] = []
         for _ in range(self.chance.randrange(1, 6)):
-            size = LARGE if self.chance.random() < 0.03 else self.chance.randrange(1, 200_000)
+            is_large = self.patience >= NODE_PATIENCE and self.chance.random() < 0.03
+            size = LARGE if is_large else self.chance.randrange(1, 200_000)
             data = self.chance.randbytes(size)
             self.insist(lambda data=data: self.node.send_file(name, data))  # type: ignore[misc]
             pieces.append(piece_of(data))
