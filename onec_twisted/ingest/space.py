@@ -173,9 +173,9 @@ class Space:
         self._left += promise.outstanding()
         path = shares_of(promise.user)
         for level in (path[:1], path) if promise.user else ():
-            self._of[level] -= promise.size
-            if not self._of[level]:
-                del self._of[level]
+            left = self._of.pop(level, 0) - promise.size  # it is not there while all bodies are empty
+            if left:
+                self._of[level] = left
         if promise.shop is not None:
             promise.shop.give(promise.size, promise.body.accepted)
         of_session = self._promised[promise.sessid]

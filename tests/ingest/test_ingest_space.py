@@ -148,6 +148,16 @@ def test_room_that_a_body_did_not_use_comes_back_at_once(space: Space) -> None:
         assert room == 700
 
 
+def test_empty_bodies_end_in_any_order(space: Space) -> None:
+    """Nothing is reserved for one of them, so nothing has to be there when it ends: others may have ended before."""
+    look(space)
+    for length in (0, 700):
+        outer, inner = (space.promise("s", QUOTA, body(size), 5000, user="shop") for size in (0, length))
+        with outer, inner:
+            pass
+    assert (space._of, space._promised) == ({}, {})
+
+
 def test_who_comes_first_goes_on_first(clock: Clock) -> None:
     """Bodies that come while the disk is asked wait for one answer, and keep their order; or all hear why not."""
     asked: list[Deferred[int]] = []
