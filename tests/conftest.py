@@ -13,6 +13,7 @@ import pytest
 import pytest_twisted
 from daemon import Daemon, run, start
 from in_memory import NOW, InMemory, make_in_memory
+from rufh_fronts import front_of
 from rufh_in_memory import RufhInMemory
 from shop import Shop
 from tus_in_memory import TusInMemory
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from postgres import Server
 
 
-STARTING = {id(name) for name in (start, run, forks.spawn, forks.finish, front.launch)}
+STARTING = {id(name) for name in (start, run, forks.spawn, forks.finish, front.launch, front_of)}
 """What starts processes of ours: a module that knows one of these does."""
 
 

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING
 import bcrypt
 from attrs import define
 from daemon import LISTENING, PATIENCE, Daemon
+from processes import free_port
 from trade import TIMEOUT, Trade
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
+
+    from certificates import Certificate
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 SERVERS = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
@@ -129,6 +132,40 @@ def start_haproxy(folder: Path, site: str, port: int) -> subprocess.Popen[bytes]
     """Start an HAProxy that has this site, and return when it listens."""
     (folder / "haproxy.cfg").write_text(site, encoding="utf-8")
     return _start(folder, port, "haproxy", "-db", "-f", str(folder / "haproxy.cfg"))
+
+
+def put_nginx_before(
+    folder: Path,
+    name: str,
+    target: str,
+    port: int,
+    paper: Certificate | None = None,
+    change: Callable[[str], str] = str,
+) -> subprocess.Popen[bytes]:
+    """Start an nginx by a sample, in front of what listens at ``target``, ``127.0.0.1:1`` or ``unix:/path``.
+
+    It listens on ``port``, by TLS if there is a certificate.
+    """
+    site = change((DEPLOY / "nginx" / f"{name}.conf").read_text(encoding="utf-8"))
+    site = re.sub(r"127\.0\.0\.1:(8080|818\d);", f"{target};", site)
+    site = site.replace("unix:/run/onec-exchange/http.sock;", f"{target};")
+    if paper is not None:
+        site = site.replace("/etc/letsencrypt/live/shop.example/fullchain.pem", str(paper.chain))
+        site = site.replace("/etc/letsencrypt/live/shop.example/privkey.pem", str(paper.key))
+    ports = {"80": port} if paper is None else {"80": free_port(), "443 ssl": port}
+    return start_nginx(folder, replaced(site, listening(site, ports)), port)
+
+
+def put_haproxy_before(folder: Path, name: str, target: int, port: int, health: int) -> subprocess.Popen[bytes]:
+    """Start an HAProxy by a sample, each of whose servers is what listens at ``target``.
+
+    It listens on ``port``, and looks at ``health`` whether the servers are healthy.
+    """
+    site = (DEPLOY / name).read_text(encoding="utf-8")
+    site = re.sub(r"^(    server \d) \S+", rf"\1 127.0.0.1:{target}", site, flags=re.MULTILINE)
+    site = re.sub(r" port 8\d+", f" port {health}", site)
+    site = site.replace("/etc/haproxy/errors/onec-exchange-503.http", f"{DEPLOY}/cluster/errors/503.http")
+    return start_haproxy(folder, replaced(site, {"    bind :80\n": f"    bind 127.0.0.1:{port}\n"}), port)
 
 
 def _start(folder: Path, port: int, name: str, *arguments: str) -> subprocess.Popen[bytes]:

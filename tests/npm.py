@@ -50,3 +50,6 @@ def install(source: Path) -> Path:
 
 SOURCE = Path(__file__).parent / "javascript" / "clients"
 """Our scripts, and the exact versions of the packages that they need."""
+
+RUFH = SOURCE.with_name("rufh")
+"""Those that speak RUFH: another version of one of the packages."""

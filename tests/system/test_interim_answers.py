@@ -15,7 +15,7 @@ from announcing import LOCATION, VERSION, Announcing, Heard, hear, upload
 from attrs import define, field
 from certificates import Certificate, make_certificate
 from daemon import PATIENCE
-from front import DEPLOY, listening, replaced, start_haproxy, start_nginx
+from front import DEPLOY, put_haproxy_before, put_nginx_before
 from in_memory import server_of
 from processes import free_port
 from pytest_twisted import ensureDeferred
@@ -58,25 +58,14 @@ class Behind:
 
     def start_nginx(self, name: str, change: Callable[[str], str] = str) -> None:
         """Start nginx by a sample."""
-        site = change((DEPLOY / "nginx" / f"{name}.conf").read_text(encoding="utf-8"))
-        site = re.sub(r"127\.0\.0\.1:(8080|818\d);", f"127.0.0.1:{self.port};", site)
-        site = site.replace("unix:/run/onec-exchange/http.sock;", f"unix:{self.unix};")
-        if name == "https":
-            self.paper = make_certificate(self.folder)
-            site = site.replace("/etc/letsencrypt/live/shop.example/fullchain.pem", str(self.paper.chain))
-            site = site.replace("/etc/letsencrypt/live/shop.example/privkey.pem", str(self.paper.key))
-        ports = {"80": free_port(), "443 ssl": self.proxy} if self.paper else {"80": self.proxy}
-        self.running.append(start_nginx(self.folder, replaced(site, listening(site, ports)), self.proxy))
+        self.paper = make_certificate(self.folder) if name == "https" else None
+        target = f"unix:{self.unix}" if name == "unix-socket" else f"127.0.0.1:{self.port}"
+        self.running.append(put_nginx_before(self.folder, name, target, self.proxy, self.paper, change))
 
     def start_haproxy(self, name: str) -> None:
         """Start HAProxy by a sample; it finds each daemon healthy."""
-        site = (DEPLOY / name).read_text(encoding="utf-8")
-        port = self.proxied if "send-proxy-v2" in site else self.port
-        site = re.sub(r"^(    server \d) \S+", rf"\1 127.0.0.1:{port}", site, flags=re.MULTILINE)
-        site = re.sub(r" port 8\d+", f" port {self.port}", site)
-        site = site.replace("/etc/haproxy/errors/onec-exchange-503.http", f"{DEPLOY}/cluster/errors/503.http")
-        site = replaced(site, {"    bind :80\n": f"    bind 127.0.0.1:{self.proxy}\n"})
-        self.running.append(start_haproxy(self.folder, site, self.proxy))
+        target = self.proxied if name == "cluster/haproxy-tcp.cfg" else self.port
+        self.running.append(put_haproxy_before(self.folder, name, target, self.proxy, self.port))
 
     def connect(self) -> socket.socket:
         """Connect to the proxy, from an address that is not that of the proxy."""
