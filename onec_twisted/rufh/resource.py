@@ -156,7 +156,9 @@ class Rufh(RefusingResource):
             raise InvalidLength
         digest = fields.parse_digest(request.joined(b"repr-digest"))
         name = fields.filename_of(request.joined(b"content-disposition"))
-        metadata = fields.pack_metadata(name, request.getHeader(b"content-type"))
+        # tus-js-client sends the media type of appends with a creation as well: that says nothing of the file
+        is_append = _content_type_of(request) == PARTIAL_UPLOAD
+        metadata = fields.pack_metadata(name, None if is_append else request.getHeader(b"content-type"))
         packed = digest.packed() if digest is not None else ""
         upload = uploads.record(client, RUFH, name, content.length, metadata, packed)
         found = await uploads.create(client, upload, request)

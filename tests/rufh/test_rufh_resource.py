@@ -181,6 +181,12 @@ class TestCreation:
         assert importer.delivered[0].metadata == {"filename": "ф.xml", "filetype": "text/xml; charset=utf-8"}
         assert rufh.stored() == {"ф.xml": b"<a/>"}
 
+    def test_the_media_type_of_appends(self, make_rufh: Callable[..., RufhInMemory]) -> None:
+        """Says nothing of the file: a client that sends it with the creation as well tells no type."""
+        importer = FakeImporter()
+        make_rufh(importer=importer).post(b"<a/>", "?1", Content_Type=PARTIAL, **NAMED)
+        assert importer.delivered[0].metadata == {"filename": "a.xml"}
+
     @pytest.mark.parametrize("name", ["../a.xml", ".hidden", "a\\..\\b"])
     def test_a_name_that_leads_elsewhere(self, rufh: RufhInMemory, name: str) -> None:
         """Is refused as a node's is."""
