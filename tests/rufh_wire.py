@@ -81,6 +81,7 @@ class Talk:
 
     line: socket.socket
     is_head: bool = False
+    patience: float = PATIENCE
     heard: list[Heard] = field(factory=list)
     _rest: bytes = b""
 
@@ -111,7 +112,7 @@ class Talk:
         except (BlockingIOError, ssl.SSLWantReadError):
             return
         finally:
-            self.line.settimeout(PATIENCE)
+            self.line.settimeout(self.patience)
 
     def hear(self) -> Heard:
         """Wait for the final answer. Raises ``NoAnswer``, ``OSError``."""
@@ -152,17 +153,19 @@ class Client:
     port: int
     version: int | None = 9
     context: ssl.SSLContext | None = None
+    patience: float = PATIENCE
+    """Seconds after which it gives up on an answer."""
 
     def open(self, method: str = "") -> Talk:
         """Connect."""
-        line: socket.socket = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        line: socket.socket = socket.create_connection(("127.0.0.1", self.port), self.patience)
         if self.context is not None:
             try:
                 line = self.context.wrap_socket(line, server_hostname="localhost")
             except BaseException:
                 line.close()
                 raise
-        return Talk(line, method == "HEAD")
+        return Talk(line, method == "HEAD", self.patience)
 
     def head(self, method: str, path: str, length: int | str | None = None, **headers: str) -> bytes:
         """Return the head of a request; one that is empty is left out."""

@@ -1,7 +1,7 @@
 """Three real daemons on a real PostgreSQL and a real object store, while everything fails that may fail.
 
 Daemons are killed, frozen and restarted; their lines to PostgreSQL and to the store freeze; both servers crash. Nodes
-of 1C, some of them hasty, and clients of tus send to any daemon. A site and a program import.
+of 1C, some of them hasty, and clients of tus and of RUFH send to any daemon. A site and a program import.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ import pytest
 from attrs import define, field
 from cluster_faults import Faults, Gate
 from cluster_nodes import NODE_PATIENCE, Cluster, Daemon, Node, Shared, TusNode, count_doubled, uploaded
+from cluster_rufh import RufhNode, handed_off
 from daemon import PATIENCE
 from postgres import Server
 from seaweed import BUCKET, REQUIRED
@@ -44,7 +46,7 @@ SECONDS = float(os.environ.get("ONEC_CLUSTER_CHAOS", "20"))
 
 DAEMONS = 3
 OTHER_USERS = ("south", "north", "west")
-"""Each node is a user of its own, whose hand-offs wait for no other's; one client of tus is another node's."""
+"""Each node is a user of its own, whose hand-offs wait for no other's; clients of tus and RUFH share one node's."""
 
 FILES_OF_SESSION = 20
 """Files that a node sends in one exchange: an importer that is a program has all of them fetched."""
@@ -189,12 +191,13 @@ def nodes_of(world: World, chance: random.Random, over: threading.Event) -> list
 
     plain: Sequence[Any] = [node("shop"), node("north")]
     hasty, south = node("west", HASTY), node("south")
-    return [*plain, hasty, south, TusNode(world.ports, another(), over)]
+    resuming = [kind(world.ports, another(), over) for kind in (TusNode, RufhNode)]
+    return [*plain, hasty, south, *resuming]
 
 
 def sent_by(node: Any) -> list[dict[str, Any]]:
     """Return what a node has sent, a dictionary by file for each session, or one of uploads."""
-    return [node.sent] if isinstance(node, TusNode) else [sent for _, sent in node.sessions()]
+    return [node.sent] if isinstance(node, TusNode | RufhNode) else [sent for _, sent in node.sessions()]
 
 
 def test_chaos(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,8 +217,10 @@ def test_chaos(world: World, capsys: pytest.CaptureFixture[str]) -> None:
 
     told, (imported, twice) = by_site(world.site), by_program(world.folder)
     for node in nodes:
-        if isinstance(node, TusNode):
+        if isinstance(node, TusNode | RufhNode):
             assert {one: uploaded(world.cluster, one) for one in node.sent} == node.sent, seed
+            if isinstance(node, RufhNode):
+                assert handed_off(world.cluster.database) == Counter(node.names), seed
             continue
         known = imported if node.user == "south" else told
         for sessid, sent in node.sessions():
@@ -229,6 +234,7 @@ def test_chaos(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     counted = [
         f"seed {seed}",
         f"{sum(len(sent) for node in nodes for sent in sent_by(node))} files",
+        f"{sum(len(node.sent) for node in nodes if isinstance(node, RufhNode))} of them by RUFH",
         f"{sum(node.repeats for node in nodes)} repeats",
         f"{len(world.site.seen)} requests at the site, {len(attempts_of(world.site))} of daemons that were replaced",
         f"{len(imported)} imports by the program, {twice} twice at once",

@@ -22,6 +22,7 @@ from attrs import define, field, frozen
 from certificates import make_certificate
 from daemon import PATIENCE, Daemon, start
 from faulty_node import reset
+from processes import free_port
 from rufh_wire import FILES, Client, Heard, Talk, append, chunked, named, sha256_field
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class World:
     endpoint: str = "tcp:{port}:interface=127.0.0.1"
     context: ssl.SSLContext | None = None
     daemon: Daemon = field(init=False)
-    port: int = 0
+    port: int = field(factory=free_port)
     met: Counter[str] = field(factory=Counter)
     told: Counter[str] = field(factory=Counter)
     log: list[str] = field(factory=list)
@@ -80,7 +81,6 @@ class World:
         """Start the daemon, where the files of the one before are."""
         listen = (self.endpoint.format(port=self.port),)
         self.daemon = start(self.folder, "--min-free=1M", *self.arguments, listen=listen)
-        self.port = self.daemon.port
 
     def kill(self) -> None:
         """End it as a power cut does."""
