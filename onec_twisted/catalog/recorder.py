@@ -105,9 +105,11 @@ class Recorder:
         outcomes: Deferred[list[Any]] = Deferred()
 
         def tell(told: list[Any] | Failure) -> list[Any] | Failure:
-            _tell(later, [told] * len(later) if isinstance(told, Failure) else told[1:])
-            self._writing.remove(sessids)
-            self._fire_flushed()
+            try:
+                _tell(later, [told] * len(later) if isinstance(told, Failure) else told[1:])
+            finally:
+                self._writing.remove(sessids)
+                self._fire_flushed()
             return told
 
         recorded.addBoth(tell).chainDeferred(outcomes)

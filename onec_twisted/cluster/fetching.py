@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from onec_twisted.model.segments import UNPACKED, on_disk
 from onec_twisted.storage.file import FILE_MODE
+from onec_twisted.storage.gathering import FILLED
 from onec_twisted.storage.interfaces import IFolders
 from onec_twisted.storage.whole import FOLDER_MODE, NEW
 
@@ -87,6 +88,8 @@ class Fetched:
                 progress(len(block))
         beside.chmod(FILE_MODE)
         beside.replace(path)
+        for filled in Path(folder, UNPACKED).glob(f"*/{FILLED}"):
+            filled.unlink()  # links there may lead to the empty file before it: they are made anew
 
     def sessids(self) -> list[str]:
         """Return the sessions that have a folder."""

@@ -38,7 +38,7 @@ def _check_upload(
     claim = rest[4] if len(rest) > 4 else 0
     if rest[3] is not None:  # the upload is complete, and handed off
         _keep_order(cursor, session)
-    cursor.execute("SELECT claim FROM uploads WHERE id = ?", (upload.id,))
+    cursor.execute("SELECT claim FROM uploads WHERE id = ? FOR UPDATE", (upload.id,))
     row = cursor.fetchone()
     if claim and row is not None and row[0] != claim:
         raise UploadTakenOver

@@ -95,8 +95,9 @@ class BufferedWriter:
     """Bytes of the body that workers have written."""
     _opened_at: int = field(default=0, init=False)
     """``written_size`` when the file was last opened."""
-    is_over: bool = field(default=False, init=False)
-    """Whether workers get nothing more of the body, which may have broken off."""
+    _ending: bool = field(default=False, init=False)
+    has_ended: bool = field(default=False, init=False)
+    """Whether the body has come as a whole, and no worker still has a job of this writer, such as a checkpoint."""
     _failure: Failure | None = field(default=None, init=False)
     is_disk_full: bool = field(default=False, init=False)
     """Whether the disk had no room for all that arrived; what it did take may be kept."""
@@ -133,6 +134,7 @@ class BufferedWriter:
         await self._quiet_for_good()
         if self._failure is not None:
             self._failure.raiseException()
+        self.has_ended = True
 
     async def end_early(self) -> bool:
         """Give workers no more of a body that broke off; return whether there is anything of it to commit."""
@@ -183,7 +185,7 @@ class BufferedWriter:
 
     async def _quiet_for_good(self) -> None:
         """Give workers nothing more, and wait until none has a job of this writer."""
-        self.is_over = True
+        self._ending = True
         if self._writing is not None:
             await self._quiet()
 
@@ -201,7 +203,7 @@ class BufferedWriter:
         """Continue with what arrived in the meantime, or become idle."""
         self._writing = None
         checkpoints = self.checkpoints
-        if checkpoints is not None and not self.is_over and checkpoints.due(self.written_size):
+        if checkpoints is not None and not self._ending and checkpoints.due(self.written_size):
             self._writing = 0
             ensureDeferred(self._pass(checkpoints)).addCallbacks(self._written, self._failed)
             return
@@ -270,7 +272,7 @@ class DirectWriter(BufferedWriter):
     async def _move(self, source: IBodySource, most: int) -> int:
         """Let a worker write what is in memory, and then what waits in the socket."""
         await self._quiet()
-        if self.is_over or self._failure is not None:
+        if self._ending or self._failure is not None:
             return 0
         self._writing = self._waiting_size
         moved, failure = await self.workers(self._carry, self._take_waiting(), source, most)
@@ -292,7 +294,7 @@ class DirectWriter(BufferedWriter):
         carrier = carrier_of(source)
         moved, waits, left = 0, 0, WAITS_IN_TURN
         try:
-            while moved < most and not self.is_over:
+            while moved < most and not self._ending:
                 size = carrier.take(most - moved)
                 may_wait = size is None and waits < MOST_WAITS and left and not self.workers.crowded()
                 if may_wait and readable_soon(source.fileno()):

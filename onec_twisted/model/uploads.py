@@ -101,13 +101,18 @@ class Found:
 
         The session must have been used since ``ended``, in seconds since 1970, unless it is ``busy`` or the upload is
         complete: it then stays until the upload is handed off, and for ``--keep`` after that. Raises ``UploadGone``,
-        also for a file that is damaged or longer than the upload, as neither can be repaired.
+        also for a file that is damaged or longer than the upload, as neither can be repaired. An upload by RUFH is
+        also gone when its file has bytes of others, or was handed off: it is what one client has sent, and all of it.
         """
-        length = self.upload.length
+        upload, length = self.upload, self.upload.length
         lost = self.file is not None and self.file.damaged
         outgrown = length is not None and self.committed > length
-        if self.upload.state == GONE or self.session is None or lost or outgrown:
+        if upload.state == GONE or self.session is None or lost or outgrown:
             raise UploadGone
+        if upload.protocol == RUFH and upload.state == OPEN:
+            taken = self.file is not None and self.file.sealed
+            if taken or self.committed != upload.received:
+                raise UploadGone
         if self.upload.state == OPEN and self.session.is_over(ended, busy=busy):
             raise UploadGone
         return self.session

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 from twisted.logger import Logger
+from zope.interface import implementer
 
+from onec_twisted.http.interfaces import IBodyConsumer
 from onec_twisted.ingest.append import append_what_comes, append_whole, cut
 from onec_twisted.ingest.checkpoints import CHECKPOINT_SIZE
 from onec_twisted.ingest.engine import Stored
@@ -52,6 +54,14 @@ __all__ = ["Chunk", "append"]
 
 def _tell_nobody(_committed: int) -> None:
     """Take note of progress."""
+
+
+@implementer(IBodyConsumer)
+class _Nothing:
+    """Takes a body in chunks that must be empty."""
+
+    def write(self, data: bytes) -> None:
+        raise AssertionError("one byte is too many")
 
 
 async def append(
@@ -123,7 +133,7 @@ class Chunk:
             if self.found.upload.state == OPEN:
                 await self._append()
             else:
-                self._check_empty()
+                await self._check_empty()
         except BaseException as error:
             if self.creates:  # still under the lock, so that no waiting piece is appended to a file being removed
                 await self.chunks.undo(self.upload)
@@ -157,10 +167,12 @@ class Chunk:
             files.check_room(found.upload.sessid)
         return found
 
-    def _check_empty(self) -> None:
+    async def _check_empty(self) -> None:
         """Check that the body for a complete upload is empty. Raises ``FileTooLarge``, ``ChecksumMismatch``."""
         checksum = self.checksum
-        if self.body.length != 0:
+        if self.body.length is None and self.ending is Ending.HERE:
+            await self.body.stream_to(_Nothing(), 0, FileTooLarge())
+        elif self.body.length != 0:
             raise FileTooLarge
         if checksum is not None and checksum.digest != new_digest(checksum.algorithm).digest():
             raise ChecksumMismatch
@@ -222,7 +234,9 @@ class Chunk:
     def _ends(self, committed: int) -> bool:
         """Return whether the upload is complete with so many bytes on record; may be called in a worker."""
         writer, body, upload = self._writer, self.body, self.found.upload
-        all_came = writer is not None and writer.is_over and body.complete and committed == self.start + body.received
+        all_came = (
+            writer is not None and writer.has_ended and body.complete and committed == self.start + body.received
+        )
         return not upload.digest and self.ending.is_reached(upload.length, committed, all_came=all_came)
 
     async def _end(self) -> None:
@@ -241,15 +255,18 @@ class Chunk:
             await chunks.end(self.upload)
             self.body.accepted = 0
             raise DigestMismatch
-        self.found = await chunks.commit(self.found, lambda: Written(committed), self.claim.shared, lambda _: True)
+        self.found = await chunks.commit(self.found, lambda: Written(committed), ends=lambda _: True)
 
     async def _digest_on_record(self, algorithm: str) -> bytes:
-        """Return the digest of the whole file. Raises ``UploadTakenOver``, ``FileDamaged``, ``OSError``."""
+        """Return the digest of the whole file. Raises ``FileDamaged``, ``OSError``.
+
+        Newer requests wait: all bytes are here, and a client that is less patient would never have them verified.
+        """
         upload, committed, store = self.found.upload, self.found.committed, self.chunks.ingest.store
 
         def read() -> bytes:
             with open(store.open_archive(upload.sessid, self.name), "rb", buffering=0) as file:
-                return digest_of_first(file.fileno(), committed, algorithm, self.claim.check)
+                return digest_of_first(file.fileno(), committed, algorithm)
 
         return await self.chunks.errands(read)
 

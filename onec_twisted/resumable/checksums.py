@@ -75,15 +75,13 @@ def digest_of(file: IStoredFile, algorithm: str, check: Callable[[], None]) -> b
     return digest.digest()
 
 
-def digest_of_first(fd: int, size: int, algorithm: str, check: Callable[[], None]) -> bytes:
+def digest_of_first(fd: int, size: int, algorithm: str) -> bytes:
     """Return the digest of the first ``size`` bytes of an open file; call it in a worker.
 
-    ``check`` is called before each block, and may stop the work by raising. Raises ``FileDamaged`` when there are
-    fewer, and ``OSError``.
+    Raises ``FileDamaged`` when there are fewer, and ``OSError``.
     """
     digest, place = new_digest(algorithm), 0
     while place < size:
-        check()
         block = os.pread(fd, min(BLOCK_SIZE, size - place), place)
         if not block:
             raise FileDamaged

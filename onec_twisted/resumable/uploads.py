@@ -11,7 +11,6 @@ from onec_twisted.auth.sessions import COOKIE
 from onec_twisted.http.proxied import shows_proxy
 from onec_twisted.http.refusals import address_of, sender_of
 from onec_twisted.model.errors import (
-    FileBegun,
     FileTooLarge,
     HandoffRunning,
     InvalidSession,
@@ -21,7 +20,7 @@ from onec_twisted.model.errors import (
     UploadNotFound,
 )
 from onec_twisted.model.names import safe_name
-from onec_twisted.model.uploads import OPEN, RUFH, TUS, UploadRecord
+from onec_twisted.model.uploads import OPEN, TUS, UploadRecord
 from onec_twisted.resumable.origins import location
 
 if TYPE_CHECKING:
@@ -124,8 +123,6 @@ class Uploads:
         """Put a new upload on record, if there is room for it. Raises ``Refused``."""
         await self._check_room(upload, request.body.length)
         async with self.chunks.lock(upload):
-            if upload.protocol == RUFH and not upload.own:
-                await self._check_unbegun(upload)
             found = await self.registry.create(upload, client.session, self.ingest.now(), sender_of(request))
         self._log.info(
             "{sessid}: upload of {name} created by {user} from {peer}",
@@ -150,13 +147,6 @@ class Uploads:
         there = None if upload.own else await files.find(upload.sessid, upload.name)
         rest = (length or 0) - (there.committed if there is not None else 0)
         await self.ingest.check_room(upload.username, max(rest, len(upload.metadata)))
-
-    async def _check_unbegun(self, upload: UploadRecord) -> None:
-        """Check that a file has no bytes yet: the content of a creation by RUFH begins at 0. Raises ``FileBegun``."""
-        files = self.ingest.files
-        there = await files.find(upload.sessid, upload.name)
-        if there is not None and there.committed:
-            raise FileBegun
 
     async def find(self, client: Client, upload_id: str, protocol: str) -> Found:
         """Return a client's upload by a protocol.

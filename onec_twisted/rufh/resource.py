@@ -6,7 +6,6 @@ Section names in quotes are those of draft-ietf-httpbis-resumable-upload.
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -186,11 +185,12 @@ class Rufh(RefusingResource):
         if found.upload.state == COMPLETE:
             if offset != found.committed:
                 raise MismatchingOffset(found.committed, offset)
-            if request.body.length != 0 or not content.is_last:
+            if request.body.length or not content.is_last:
                 raise AlreadyComplete
-            if content.length != found.upload.length:
+            if content.length not in {None, found.upload.length}:
                 raise InvalidLength
-            return self._result(found, 200)
+            if request.body.length == 0:
+                return self._result(found, 200)
         found = await self._append(client, found, number, request, content)
         return self._result(found, 201 if _is_old(request) else 204)
 
@@ -221,11 +221,13 @@ class Rufh(RefusingResource):
             length = content.length if upload.length is None else upload.length
             if isinstance(refused, FileTooLarge) and length is not None and length <= uploads.quota:
                 refused = InvalidLength()  # after 413 a client sends less, but this upload is over
-            with suppress(Refused):
+            try:
                 now = await uploads.find(client, upload.id, RUFH)
-                if now.upload.state == COMPLETE and isinstance(refused, (FileTooLarge, InvalidLength)):
-                    refused = AlreadyComplete()
-                refused.headers = (*refused.headers, fields.offset_field(now.committed))
+            except Refused as gone:
+                raise gone if isinstance(refused, UploadTakenOver) else refused from None
+            if now.upload.state == COMPLETE and isinstance(refused, (FileTooLarge, InvalidLength)):
+                refused = AlreadyComplete()
+            refused.headers = (*refused.headers, fields.offset_field(now.committed))
             raise refused from None
 
     async def _look(self, client: Client, upload_id: str, number: int, request: IRequest) -> Answer:

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-__all__ = ["Job", "folder_of", "gather", "key_of", "links_of", "names_of"]
+__all__ = ["FILLED", "Job", "folder_of", "gather", "key_of", "links_of", "names_of"]
 
 FILES, NAMES, FILLED = "files", "names", "filled"
+"""What is in the folder of a key."""
 
 NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """Errors on opening a recorded file that mean that it is missing or was replaced."""

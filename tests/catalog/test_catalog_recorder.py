@@ -129,3 +129,16 @@ def test_records_on_their_way_are_told(recorder: Recorder, workers: LateWorkers)
     assert recorded.called
     with recorder.recorded_meanwhile() as later:
         assert later == set()
+
+
+def test_whoever_waits_and_fails(recorder: Recorder, workers: LateWorkers) -> None:
+    """Leaves nothing that a stop would wait for."""
+
+    def fail(_: object) -> None:
+        raise ValueError("boom")
+
+    recorder.record_later("s", (statements.nothing, ()), fail)
+    recorded = ensureDeferred(recorder.record("s", lambda: OPEN))
+    recorded.addErrback(lambda failure: failure.trap(ValueError))
+    workers.run()
+    assert recorder.flush().called

@@ -13,6 +13,8 @@ from onec_twisted.catalog.sql import resumable as statements
 from onec_twisted.catalog.sql import sessions as core
 from onec_twisted.catalog.sql.overview import summary
 from onec_twisted.model.errors import (
+    FileBegun,
+    FileBusy,
     FileSealed,
     FileTooLarge,
     HandoffRunning,
@@ -25,7 +27,7 @@ from onec_twisted.model.errors import (
 )
 from onec_twisted.model.journal import UNKNOWN_SENDER
 from onec_twisted.model.records import FAILED, SUCCEEDED, Session, Written
-from onec_twisted.model.uploads import COMPLETE, GONE, OPEN, UploadRecord
+from onec_twisted.model.uploads import COMPLETE, GONE, OPEN, RUFH, UploadRecord
 
 if TYPE_CHECKING:
     import sqlite3
@@ -437,3 +439,23 @@ def test_what_a_request_costs_does_not_grow(cursor: sqlite3.Cursor) -> None:
     plans = [row[3] for sql in said for row in cursor.execute(f"EXPLAIN QUERY PLAN {sql}")]
     assert len(said) >= 15
     assert [plan for plan in plans if plan.startswith("SCAN")] == []
+
+
+def test_one_by_rufh_begins_its_file(cursor: sqlite3.Cursor) -> None:
+    """A node was first, if only at another daemon: nothing is recorded."""
+    piece(cursor, None, 5)
+    with pytest.raises(FileBegun):
+        statements.create(cursor, evolve(SHARED, protocol=RUFH), 1, QUOTA, 3.0)
+    assert statements.find(cursor, "u2") is None
+
+
+def test_an_import_waits_for_one_by_rufh(cursor: sqlite3.Cursor) -> None:
+    """Not for one that has brought nothing, nor for one by tus, whose length says when it is all."""
+    statements.create(cursor, evolve(SHARED, protocol=RUFH), 1, QUOTA, 3.0)
+    uploads.check_import(cursor, "s2", "a.xml")
+    statements.grow(cursor, SESSION, evolve(SHARED, protocol=RUFH), None, Written(5), QUOTA, 3.0, None)
+    with pytest.raises(FileBusy):
+        uploads.check_import(cursor, "s2", "a.xml")
+    uploads.check_import(cursor, "s2", "b.xml")
+    cursor.execute("UPDATE uploads SET protocol = 'tus'")
+    uploads.check_import(cursor, "s2", "a.xml")

@@ -296,6 +296,19 @@ def test_what_a_site_needs_is_fetched(place: Place, tmp_path: Path) -> None:
     assert get(found["import_files/x.jpg"]["url"]) == b"jpg"
 
 
+def test_a_document_that_is_fetched_later(place: Place, tmp_path: Path) -> None:
+    """What came beside an archive keeps its size and address after it was fetched to be checked."""
+    with ZipFile(tmp_path / "a.zip", "w") as made:
+        made.writestr("import.xml", "<a/>")
+        made.writestr("offers.xml", "<a/>")
+    place.put("a.zip", (tmp_path / "a.zip").read_bytes())
+    place.put("rests.xml", b"<rests/>")
+    for handoff in (place.asked("import.xml", "a.zip"), place.asked("rests.xml"), place.asked("offers.xml", "a.zip")):
+        told = place.ready(handoff, Site(), unpacks=True, checks=True).as_dict()
+    found = {one["name"]: one for one in json.loads(get(told["manifest"]))["files"]}
+    assert (found["rests.xml"]["size"], get(found["rests.xml"]["url"])) == (8, b"<rests/>")
+
+
 def test_nothing_is_fetched_for_a_site_without_archives(place: Place) -> None:
     """Though it wants archives to be unpacked: there are none."""
     place.put("a.xml", b"<document/>")

@@ -14,7 +14,7 @@ from attrs import asdict, evolve
 
 from onec_twisted.catalog.sql.journal import note_handoff, note_repeated
 from onec_twisted.catalog.sql.sessions import SESSION_COLUMNS
-from onec_twisted.catalog.sql.uploads import FILE_GROWING, GROWING_FILES
+from onec_twisted.catalog.sql.uploads import FILE_GROWING, GROWING_FILES, check_import
 from onec_twisted.model.errors import FileSealed, HandoffRunning, InvalidSession, SessionRestarted, TooManyImports
 from onec_twisted.model.records import FAILED, SETTLED, WAITING, Handoff, Session
 
@@ -173,7 +173,7 @@ def import_requested(
     file that contains it, empty if it was uploaded itself; that file is sealed at ``size`` bytes. The same name in
     another file is another document. ``begun`` is how many files the session had begun when it was found. A node that
     requests one document will request the others too; until then only those are owed. Raises ``SessionRestarted``,
-    ``InvalidSession``, and ``FileHasGrown`` if the file now has another length.
+    ``InvalidSession``, ``FileHasGrown`` if the file now has another length, ``FileBusy`` while a client uploads it.
     """
     _check_epoch(cursor, session)
     found = where(cursor, f"{IMPORTED} AND archive = ?", session.sessid, filename, archive)
@@ -187,6 +187,7 @@ def import_requested(
         return known
     _check_room(cursor, session.sessid)
     name = archive or filename
+    check_import(cursor, session.sessid, name)
     cursor.execute(
         "SELECT 1 FROM files WHERE sessid = ? AND name = ? AND committed = ?", (session.sessid, name, size)
     )

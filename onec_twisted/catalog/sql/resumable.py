@@ -12,9 +12,16 @@ from typing import TYPE_CHECKING
 from onec_twisted.catalog.sql import handoffs as outbox
 from onec_twisted.catalog.sql import sessions as statements
 from onec_twisted.catalog.sql import uploads
-from onec_twisted.model.errors import FileTooLarge, InvalidLength, InvalidSession, SessionRestarted, UploadGone
+from onec_twisted.model.errors import (
+    FileBegun,
+    FileTooLarge,
+    InvalidLength,
+    InvalidSession,
+    SessionRestarted,
+    UploadGone,
+)
 from onec_twisted.model.records import Session
-from onec_twisted.model.uploads import GONE, Found, UploadRecord
+from onec_twisted.model.uploads import GONE, RUFH, Found, UploadRecord
 
 if TYPE_CHECKING:
     from sqlite3 import Cursor
@@ -56,7 +63,8 @@ def create(cursor: Cursor, upload: UploadRecord, epoch: int, quota: int, now: fl
     Another upload of the same name that has received nothing is forgotten: its client never received its URL, or has
     given it up. One that is shorter than the file is gone. Raises ``UploadOpen`` if another has received something,
     ``SessionRestarted``, ``InvalidSession``, ``FileDamaged``, ``FileSealed``, ``FileTooLarge`` when the session would
-    hold more than ``quota`` bytes, and ``InvalidLength`` when the file is longer than the upload.
+    hold more than ``quota`` bytes, ``InvalidLength`` when the file is longer than the upload, and ``FileBegun`` when
+    it has bytes and the upload, by RUFH, brings it from the first one on.
     """
     session = statements.session_of(cursor, upload.sessid)
     if session is None:
@@ -65,6 +73,8 @@ def create(cursor: Cursor, upload: UploadRecord, epoch: int, quota: int, now: fl
         raise SessionRestarted
     found = Found(upload, session, statements.file(cursor, upload.sessid, upload.name))
     found.check_file()
+    if upload.protocol == RUFH and found.committed:
+        raise FileBegun
     uploads.make_way(cursor, upload, found.committed, now)
     if upload.length is not None:
         if upload.length < found.committed:

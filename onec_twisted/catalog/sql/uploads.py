@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import astuple
 
-from onec_twisted.model.errors import InsufficientStorage, TooManyUnfinished, UploadGone, UploadOpen
+from onec_twisted.model.errors import FileBusy, InsufficientStorage, TooManyUnfinished, UploadGone, UploadOpen
 from onec_twisted.model.uploads import COMPLETE, GONE, OPEN, RUFH, UploadRecord
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = [
     "FILE_GROWING",
     "GROWING_FILES",
     "SESSION_UNFINISHED",
+    "check_import",
     "check_room",
     "end",
     "end_all",
@@ -142,6 +143,16 @@ def grow(cursor: Cursor, upload: UploadRecord, received: int, now: float, *, com
     )
     if not cursor.rowcount:
         raise UploadGone
+
+
+def check_import(cursor: Cursor, sessid: str, name: str) -> None:
+    """Check that no client is still sending a file: only RUFH's says itself when it is all. Raises ``FileBusy``."""
+    cursor.execute(
+        f"SELECT 1 FROM uploads WHERE sessid = ? AND name = ? AND {IS_OPEN} AND protocol = ? AND brought > 0",
+        (sessid, name, RUFH),
+    )
+    if cursor.fetchone() is not None:
+        raise FileBusy
 
 
 def end(cursor: Cursor, upload_id: str, now: float) -> None:
