@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -95,8 +96,9 @@ class Sweep:
                     await step()
         except (CatalogBusy, StorageRemoved):
             return  # already logged; the next sweep retries
-        except Exception:
-            self._log.failure("the sweep failed; it will be retried")
+        except Exception as error:
+            if not self._is_away(error):
+                self._log.failure("the sweep failed; it will be retried")
 
     async def _sessions(self) -> None:
         """Remove sessions whose time is over."""
@@ -157,7 +159,15 @@ class Sweep:
         """Remove a folder; return whether that succeeded. A failure must not stop the removal of other folders."""
         try:
             await self.workers(remove, sessid)
-        except Exception:
-            self._log.failure("{sessid}: the session's folder could not be removed", sessid=sessid)
+        except Exception as error:
+            if not self._is_away(error):
+                self._log.failure("{sessid}: the session's folder could not be removed", sessid=sessid)
             return False
+        return True
+
+    def _is_away(self, error: Exception) -> bool:
+        """Return whether an object store was away, and log that: nothing is wrong here."""
+        if not isinstance(error, OSError) or error.errno != errno.EREMOTE:
+            return False
+        self._log.warn("the sweep cannot use the object store: {reason}; it will be retried", reason=error.strerror)
         return True

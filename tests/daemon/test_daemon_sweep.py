@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -260,6 +261,21 @@ def test_an_error_does_not_end_the_sweeping(
 
     assert outcome == [None]
     assert flush_failures(nothing_left_behind) == [reason]
+
+
+def test_an_object_store_that_is_away(
+    exchange: InMemory, sweep: Sweep, nothing_left_behind: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says so, without a traceback: the next sweep finds it again."""
+
+    def away(*_: object) -> None:
+        raise OSError(errno.EREMOTE, "the connection broke")
+
+    monkeypatch.setattr(type(exchange.store), "folders", away)
+    now_of(sweep.once())
+    told = [event for event in nothing_left_behind if event["log_namespace"].endswith("sweep.Sweep")]
+    assert [(event["log_level"].name, event["reason"]) for event in told] == [("warn", "the connection broke")]
+    assert "log_failure" not in told[0]
 
 
 def test_a_session_that_cannot_be_removed_does_not_keep_the_others(
