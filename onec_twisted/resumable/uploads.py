@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from onec_twisted.resumable.chunks import Chunks
     from onec_twisted.resumable.claims import Claims
 
-__all__ = ["Client", "Uploads"]
+__all__ = ["Client", "Uploads", "content_type_of"]
 
 DEFAULT_NAME = b"upload"
 """The name of a file whose client sends none, in a session of its own."""
@@ -239,3 +239,9 @@ class Uploads:
         elif shows_proxy(request):
             host = b""  # an untrusted proxy's: scheme and host may differ from those that the client used
         return location(path, host.strip(), prefix.strip(), secure=request.isSecure())
+
+
+def content_type_of(request: IRequest) -> bytes:
+    """Return the media type of a body, without parameters."""
+    content_type: bytes = request.getHeader(b"content-type") or b""
+    return content_type.partition(b";")[0].strip().lower()

@@ -31,6 +31,7 @@ from onec_twisted.model.errors import (
 from onec_twisted.model.uploads import COMPLETE, RUFH
 from onec_twisted.resumable.appending import append
 from onec_twisted.resumable.endings import Ending
+from onec_twisted.resumable.uploads import content_type_of
 from onec_twisted.rufh import fields
 from onec_twisted.rufh.answers import refusal_of
 from onec_twisted.rufh.errors import (
@@ -156,7 +157,7 @@ class Rufh(RefusingResource):
         digest = fields.parse_digest(request.joined(b"repr-digest"))
         name = fields.filename_of(request.joined(b"content-disposition"))
         # tus-js-client sends the media type of appends with a creation as well: that says nothing of the file
-        is_append = _content_type_of(request) == PARTIAL_UPLOAD
+        is_append = content_type_of(request) == PARTIAL_UPLOAD
         metadata = fields.pack_metadata(name, None if is_append else request.getHeader(b"content-type"))
         packed = digest.packed() if digest is not None else ""
         upload = uploads.record(client, RUFH, name, content.length, metadata, packed)
@@ -175,7 +176,7 @@ class Rufh(RefusingResource):
 
     async def _patch(self, client: Client, upload_id: str, number: int, request: IRequest) -> Answer:
         """Append the body ("Upload Append"), or give the final answer again."""
-        if _content_type_of(request) != PARTIAL_UPLOAD:
+        if content_type_of(request) != PARTIAL_UPLOAD:
             raise WrongPartType
         offset = fields.parse_number(request.joined(b"upload-offset"))
         if offset is None:
@@ -310,9 +311,3 @@ def _content_of(request: IRequest, offset: int) -> _Content:
 def _is_old(request: IRequest) -> bool:
     """Return whether a request's client speaks the old version."""
     return fields.parse_version(request.joined(b"upload-draft-interop-version")) == OLD_VERSION
-
-
-def _content_type_of(request: IRequest) -> bytes:
-    """Return the media type of a body, without parameters."""
-    content_type: bytes = request.getHeader(b"content-type") or b""
-    return content_type.partition(b";")[0].strip().lower()

@@ -25,6 +25,7 @@ from onec_twisted.model.errors import (
 from onec_twisted.model.uploads import TUS
 from onec_twisted.resumable.appending import append
 from onec_twisted.resumable.checksums import ALGORITHMS
+from onec_twisted.resumable.uploads import content_type_of
 from onec_twisted.tus import fields
 from onec_twisted.tus.errors import ConcatenationUnsupported, WrongContentType
 
@@ -115,7 +116,7 @@ class Tus(RefusingResource):
             has_body or length == 0
         )  # else it is for bytes that follow by PATCH: clients send all headers each time
         checksum = fields.parse_checksum(request.getHeader(b"upload-checksum")) if is_checked else None
-        if has_body and _content_type_of(request) != CHUNK:
+        if has_body and content_type_of(request) != CHUNK:
             raise WrongContentType
         upload = uploads.record(client, TUS, name, length, raw.decode("ascii"))
         found = await uploads.create(client, upload, request)
@@ -154,7 +155,7 @@ class Tus(RefusingResource):
 
     async def _patch(self, client: Client, upload_id: str, number: int, request: IRequest) -> Answer:
         """Append the body."""
-        if _content_type_of(request) != CHUNK:
+        if content_type_of(request) != CHUNK:
             raise WrongContentType
         offset = fields.parse_offset(request.getHeader(b"upload-offset"))
         raw = request.getHeader(b"upload-length")
@@ -191,9 +192,3 @@ def _method_of(request: IRequest) -> bytes:
     """Return the intended method: some clients and proxies pass only GET and POST."""
     override: bytes = request.getHeader(b"x-http-method-override") or request.method
     return override.upper()
-
-
-def _content_type_of(request: IRequest) -> bytes:
-    """Return the media type of a body, without parameters."""
-    content_type: bytes = request.getHeader(b"content-type") or b""
-    return content_type.partition(b";")[0].strip().lower()
