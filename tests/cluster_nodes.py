@@ -357,13 +357,18 @@ class Cluster:
 
     def files(self, sessid: str) -> dict[str, bytes]:
         """Return the files of a session."""
-        return {
-            name: b"".join(
-                self.s3.read(segment.object, 0, segment.length)[0]
-                for segment in self.database.read(segments_of, sessid, name)
-            )
-            for name in self.database.read(files_of, sessid)
-        }
+        return {name: self._content(sessid, name) for name in self.database.read(files_of, sessid)}
+
+    def _content(self, sessid: str, name: str) -> bytes:
+        """Return the content of a file, whose segments may be joined meanwhile."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            segments = self.database.read(segments_of, sessid, name)
+            try:
+                return b"".join(self.s3.read(one.object, 0, one.length)[0] for one in segments)
+            except FileNotFoundError:
+                if time.monotonic() > deadline or self.database.read(segments_of, sessid, name) == segments:
+                    raise
 
 
 def uploaded(cluster: Cluster, upload_id: str) -> bytes:

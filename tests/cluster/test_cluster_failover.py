@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from attrs import define, field
 from postgres import PATIENCE, Server
@@ -143,8 +145,7 @@ def test_a_commit_that_is_cut_short(pair: Pair, is_piece: bool) -> None:
     """Its connection ends while it waits for the standby: it is on record, and counts once that has it."""
     session = pair.open(1, time.time())
     pair.database.using(lambda _: pair.database.using(id))  # two connections: a new one writes by itself
-    pair.primary.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
-    pair.primary.ask("SELECT pg_reload_conf()")
+    _let_commits_wait(pair)
     record: Callable[[], Any] = (
         (lambda: pair.send(session, None, 10, time.time()))
         if is_piece
@@ -162,6 +163,24 @@ def test_a_commit_that_is_cut_short(pair: Pair, is_piece: bool) -> None:
     pair.database.using(pair.timelines.check)
     table, columns = ("files", "committed") if is_piece else ("sessions", "epoch")
     assert pair.standby.ask(f"SELECT {columns} FROM {table}", "onec") == [(10 if is_piece else 2,)]
+
+
+def _let_commits_wait(pair: Pair) -> None:
+    """Let commits wait for the standby from now on: the server takes a moment to do what it is told."""
+    pair.primary.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    pair.primary.ask("SELECT pg_reload_conf()")
+    over = threading.Event()
+    with psycopg.connect(pair.primary.url("onec"), autocommit=True) as probe, ThreadPoolExecutor(1) as pool:
+
+        def write() -> None:
+            while not over.is_set():
+                probe.execute("SELECT pg_logical_emit_message(true, 'probe', '')")
+
+        writing = pool.submit(write)
+        _wait_until_waiting(pair, "probe")
+        over.set()
+        pair.primary.ask(f"SELECT pg_cancel_backend({probe.info.backend_pid})")
+        writing.result(PATIENCE)
 
 
 def _wait_until_waiting(pair: Pair, words: str) -> None:
