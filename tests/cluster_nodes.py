@@ -171,9 +171,13 @@ def insist(
     ask: Callable[[], T],
     is_for_now: Callable[[Exception], bool] = is_told_to_wait,
     note: Callable[[], None] = lambda: None,
+    patience: float = PATIENCE,
 ) -> T:
-    """Ask again while an error is one for now, as nodes do; ``note`` is called before each repeat."""
-    deadline = time.monotonic() + PATIENCE
+    """Ask again while an error is one for now, as nodes do, for ``patience`` seconds.
+
+    ``note`` is called before each repeat.
+    """
+    deadline = time.monotonic() + patience
     while True:
         try:
             return ask()
@@ -213,7 +217,7 @@ class Sender(threading.Thread):
 
     def insist(self, ask: Callable[[], T]) -> T:
         """Ask until it is answered, each time at any of the ports."""
-        return insist(partial(self.ask_somewhere, ask), lambda _: True, self.note_repeat)
+        return insist(partial(self.ask_somewhere, ask), lambda _: True, self.note_repeat, 2 * PATIENCE)
 
     def ask_somewhere(self, ask: Callable[[], T]) -> T:
         """Ask at any of the ports."""

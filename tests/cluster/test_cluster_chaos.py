@@ -51,8 +51,8 @@ OTHER_USERS = ("south", "north", "west")
 FILES_OF_SESSION = 20
 """Files that a node sends in one exchange: an importer that is a program has all of them fetched."""
 
-HASTY = 1.0
-"""Seconds after which a hasty node closes its connection and goes elsewhere."""
+HASTY = 3.0
+"""Seconds after which a hasty node closes its connection and goes elsewhere: a daemon waits two for a proof."""
 
 PROGRAM = """#!{python}
 import hashlib, json, os, sys, time
