@@ -44,6 +44,9 @@ CONTENT = bytes(range(256)) * 4 * 64
 LARGE = 40 * 2**20
 """Bytes after which a server has had time to report progress."""
 
+RECORDED_IN = 20.0
+"""Seconds in which a server on a busy machine has put on record what it has, and reports it."""
+
 SOON = 0.2
 """Seconds in which a newer request is to have an upload that an older one holds."""
 
@@ -829,8 +832,10 @@ def _told_while_much_comes(rufh: Server) -> tuple[Answer, ...]:
     """Append so much that a server has time to tell its progress, and return what it told."""
     url = rufh.make()
     with rufh.begin_patch(url, 0, "?0", LARGE) as line:
-        for _ in range(LARGE // len(CONTENT)):
+        for _ in range(LARGE // len(CONTENT) - 1):
             line.send(CONTENT)
+        line.told(RECORDED_IN)  # before the end: after it the answer tells
+        line.send(CONTENT)
         answer = line.reply()
     must_succeed(answer)
     must(rufh.offset(url) == LARGE, "another offset")
