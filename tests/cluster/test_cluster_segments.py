@@ -217,7 +217,7 @@ def test_what_comes_from_a_pipe_is_put_ahead_too(fake: FakeS3, objects: Bench) -
     file.splice(reading, 38)
     os.close(reading)
     os.close(writing)
-    until(lambda: len(fake.objects) == 2)
+    until(lambda: len(fake.objects) >= 2)  # a third one is put ahead if the first was done at once
     written = file.finish()
 
     assert [(one.start, one.length) for one in written.segments] == cuts(40)
