@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
     from onec_twisted.storage.interfaces import IStoredFile
 
-__all__ = ["ALGORITHMS", "DIGEST_SIZES", "SHA2_SIZES", "Checksum", "Digest", "digest_of", "new_digest"]
+__all__ = [
+    "ALGORITHMS",
+    "DIGEST_SIZES",
+    "SHA2_SIZES",
+    "Checksum",
+    "Digest",
+    "digest_of",
+    "digest_of_first",
+    "new_digest",
+]
 
 DIGEST_SIZES = {"sha1": 20, "sha256": 32, "crc32": 4, "md5": 16}
 """The algorithms that tus announces, first the one that all servers must support, and the bytes of each digest."""

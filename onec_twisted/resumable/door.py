@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from onec_twisted.http.interfaces import IRequest
     from onec_twisted.model.errors import Refused
 
-__all__ = ["UploadDoor", "is_for_tus"]
+__all__ = ["PARTIAL_UPLOAD", "UploadDoor", "is_for_tus"]
 
 OF_RUFH = (b"upload-complete", b"upload-draft-interop-version")
 """Headers of RUFH alone."""
 
 PARTIAL_UPLOAD = b"application/partial-upload"
-"""The media type of RUFH alone."""
+"""The media type of an append by RUFH, and of nothing else."""
 
 WITHOUT_FIELDS = frozenset({b"HEAD", b"GET", b"DELETE"})
 """The methods by which RUFH asks for an upload, or ends it, without a field that shows it."""

@@ -30,6 +30,7 @@ from onec_twisted.model.errors import (
 )
 from onec_twisted.model.uploads import COMPLETE, RUFH
 from onec_twisted.resumable.appending import append
+from onec_twisted.resumable.door import PARTIAL_UPLOAD
 from onec_twisted.resumable.endings import Ending
 from onec_twisted.resumable.uploads import content_type_of
 from onec_twisted.rufh import fields
@@ -55,9 +56,6 @@ if TYPE_CHECKING:
     from onec_twisted.resumable.uploads import Client, Uploads
 
 __all__ = ["Rufh", "discovered"]
-
-PARTIAL_UPLOAD = b"application/partial-upload"
-"""The media type of an append."""
 
 UPLOAD_RESUMPTION = 104
 """The status of interim answers: where the upload is, and how far it has come."""

@@ -87,13 +87,15 @@ def own(folder: Path, path: Path) -> bool:
     return True
 
 
-def _is_whole(folder: Path, path: Path, committed: int) -> bool:
+def _is_whole(folder: Path, path: Path, committed: int, cut: Callable[[Path], None]) -> bool:
     """Cut off what was never acknowledged; return whether a file has its committed length.
 
-    Raises ``NotOurs`` for a file that cannot be cut or opened.
+    ``cut`` is called with a file that is too long. Raises ``NotOurs`` for a file that cannot be cut or opened.
     """
     try:
         if path.lstat().st_size != committed or not stat.S_ISREG(path.lstat().st_mode):
+            if _is_longer(path, committed):
+                cut(path)
             try:
                 os.close(open_at(path, committed))
             except NotOurs as error:
@@ -224,11 +226,11 @@ def recover(
             try:
                 if name in (MANIFEST, LOCK):
                     continue
-                if _is_longer(path, files.get(name, 0)):
-                    cut(path)
                 if name not in files:
+                    if _is_longer(path, 0):
+                        cut(path)
                     path.unlink()
-                elif _is_whole(folder, path, files[name]):
+                elif _is_whole(folder, path, files[name], cut):
                     del missing[name]
             except OSError as error:
                 strange(error)
