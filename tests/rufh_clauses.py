@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import frozen
 from rufh_client import VERSIONS
-from tus_server import Broken, NotAnnounced
+from tus_server import Broken, NotAnnounced, fact_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ def clause(
             except NotAnnounced:
                 pytest.skip("not announced")
             except (Broken, TimeoutError, ConnectionError) as error:
-                fact = _fact(error)
+                fact = fact_of(error)
                 seen[name] = f"✗ {fact}"
                 raise Broken(f"{name} ({strength}) does not hold: {fact}") from error
             seen[name] = "✓"
@@ -67,12 +67,6 @@ def clause(
         return run
 
     return register
-
-
-def _fact(error: Exception) -> str:
-    if isinstance(error, Broken):
-        return str(error)
-    return "no answer" if isinstance(error, TimeoutError) else "closed"
 
 
 def all_were_tested() -> bool:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 import tus_server
 from attrs import define, evolve, field, frozen
 from http_sf import StructuredFieldError, parse
-from tus_server import MOMENT, TIMEOUT, Answer, Broken
+from tus_server import MOMENT, TIMEOUT, Answer, Broken, must
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,12 +39,6 @@ class Reply(Answer):
     def told(self) -> tuple[Answer, ...]:
         """Return the interim answers of RUFH."""
         return tuple(one for one in self.interim if one.status == RESUMPTION)
-
-
-def must(truth: bool, fact: str) -> None:
-    """Raise ``Broken`` with a fact unless something holds."""
-    if not truth:
-        raise Broken(fact)
 
 
 def complete_of(answer: Answer) -> bool | None:

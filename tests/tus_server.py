@@ -43,6 +43,19 @@ class NotAnnounced(Exception):
     """A server does not say that it has what a clause is about."""
 
 
+def must(truth: bool, fact: str) -> None:
+    """Raise ``Broken`` with a fact unless something holds."""
+    if not truth:
+        raise Broken(fact)
+
+
+def fact_of(error: Exception) -> str:
+    """Return the fact that shows that a clause does not hold: how a test of it ended."""
+    if isinstance(error, Broken):
+        return str(error)
+    return "no answer" if isinstance(error, TimeoutError) else "closed"
+
+
 @frozen
 class Answer:
     """What a server answered; the names of its headers are in lower case."""

@@ -23,8 +23,8 @@ from attrs import evolve
 from certificates import make_certificate
 from daemon import Daemon, start
 from rufh_clauses import all_were_tested, clause, page
-from rufh_client import PARTIAL, VERSIONS, Server, complete_of, fate, limits_of, must
-from tus_server import NotAnnounced
+from rufh_client import PARTIAL, VERSIONS, Server, complete_of, fate, limits_of
+from tus_server import NotAnnounced, must
 from tus_server import Server as TusServer
 
 if TYPE_CHECKING:

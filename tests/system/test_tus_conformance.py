@@ -25,7 +25,7 @@ import pytest
 from attrs import frozen
 from daemon import start
 from npm import wanted
-from tus_server import CHUNK, NODE, VERSION, Answer, Broken, NotAnnounced, Server, fate, peer
+from tus_server import CHUNK, NODE, VERSION, Answer, Broken, NotAnnounced, Server, fact_of, fate, must, peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,7 +86,7 @@ def clause(
                 seen[name] = "–"
                 pytest.skip("not announced")
             except (Broken, TimeoutError, ConnectionError) as error:
-                fact = _fact(error)
+                fact = fact_of(error)
                 seen[name] = f"✗ {fact}"
                 words = f"{name} ({strength}) does not hold: {fact}"
                 if tus.must_pass:
@@ -97,12 +97,6 @@ def clause(
         return run
 
     return register
-
-
-def _fact(error: Exception) -> str:
-    if isinstance(error, Broken):
-        return str(error)
-    return "no answer" if isinstance(error, TimeoutError) else "closed"
 
 
 @pytest.fixture(scope="module", params=ASKED)
@@ -120,12 +114,6 @@ def tus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             yield Server(OURS, f"http://127.0.0.1:{daemon.port}/files/", "shop:secret")
         finally:
             daemon.stop()
-
-
-def must(truth: bool, fact: str) -> None:
-    """Raise ``Broken`` with a fact unless something holds."""
-    if not truth:
-        raise Broken(fact)
 
 
 def must_stay(tus: Server, url: str, offset: int) -> None:
