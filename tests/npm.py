@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daemon import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 INSTALL = 120
 """Seconds that npm may take."""
@@ -46,6 +53,20 @@ def install(source: Path) -> Path:
         assert done.returncode == 0, done.stderr
     assert _installed(cache, list(versions)) == versions
     return cache
+
+
+def printed(script: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Any:
+    """Run a script; return what it printed as JSON. ``environment`` is added to ours."""
+    done = subprocess.run(
+        ["node", str(script), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env={**os.environ, **(environment or {})},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 SOURCE = Path(__file__).parent / "javascript" / "clients"

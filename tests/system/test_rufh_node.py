@@ -7,7 +7,6 @@ import json
 import os
 import random
 import sqlite3
-import subprocess
 from base64 import b64encode
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,7 @@ if "ONEC_TEST_DEPLOY" not in os.environ:
 
 from arrived import handed_off, place_of
 from breaking_proxy import BreakingProxy, Cut, Swallow
-from daemon import PATIENCE
-from npm import RUFH, install
+from npm import RUFH, install, printed
 from rufh_fronts import WAYS, Front, front_of
 
 if TYPE_CHECKING:
@@ -57,16 +55,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def node(front: Front, script: Path, **options: Any) -> Any:
     """Run a script, and return what it printed as JSON."""
-    done = subprocess.run(
-        ["node", str(script), json.dumps(options)],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env={**os.environ, **front.environment()},
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return printed(script, json.dumps(options), environment=front.environment())
 
 
 def named(name: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import random
-import subprocess
 from base64 import b64encode
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,8 @@ if "ONEC_TEST_DEPLOY" not in os.environ:
 
 from arrived import handed_off, place_of
 from breaking_proxy import BreakingProxy, Cut, Stall, Swallow
-from daemon import PATIENCE, Daemon, start
-from npm import install
+from daemon import Daemon, start
+from npm import install, printed
 from trade import Trade
 
 if TYPE_CHECKING:
@@ -57,15 +56,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def node(script: Path, *arguments: str) -> Any:
-    """Run a script, and return what it printed as JSON."""
-    done = subprocess.run(
-        ["node", str(script), *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 def upload(scripts: Path, port: int, file: Path, name: str, **options: Any) -> dict[str, Any]:
     """Upload a file; return what became of it."""
     (told,) = upload_all(scripts, port, [(file, name)], **options)
@@ -85,7 +75,7 @@ def upload_all(scripts: Path, port: int, files: list[tuple[Path, str]], **option
         }
         for file, name in files
     ]
-    told: list[dict[str, Any]] = node(scripts / "upload.mjs", json.dumps(uploads))
+    told: list[dict[str, Any]] = printed(scripts / "upload.mjs", json.dumps(uploads))
     return told
 
 
@@ -280,9 +270,9 @@ class TestTermination:
         name = "terminated.xml"
         told = upload(scripts, daemon.port, source, name, chunkSize=MB, abortAt=2 * MB)
         options = json.dumps({"headers": BASIC, "retryDelays": None})
-        assert node(scripts / "terminate.mjs", told["url"], options) is None
+        assert printed(scripts / "terminate.mjs", told["url"], options) is None
         assert list(daemon.temp.glob(f"*/{name}")) == []
-        assert "410" in node(scripts / "terminate.mjs", told["url"], options)
+        assert "410" in printed(scripts / "terminate.mjs", told["url"], options)
         again = upload(scripts, daemon.port, source, name, uploadUrl=told["url"])
 
         assert again["error"] is None
